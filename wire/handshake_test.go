@@ -1,0 +1,106 @@
+package wire_test
+
+import (
+	"bytes"
+	"errors"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/tenonrpc/tenon/wire"
+)
+
+func TestHandshakeVectors(t *testing.T) {
+	runVectors(t, "handshake", func(t *testing.T, v *vector) {
+		input := []byte(v.text(t, "input"))
+		h, err := wire.ParseHandshake(input)
+		if v.wantError(t, err) {
+			if !reflect.DeepEqual(h, wire.Handshake{}) {
+				t.Errorf("got %+v with the error, want the zero value", h)
+			}
+			v.get(t, "text") // the text is part of the interface to humans
+			wantHandshakeError(t, err)
+			return
+		}
+		wantText(t, "canonical form", string(h.Append(nil)), v.text(t, "canonical"))
+		mux, err := h.Multiplexed()
+		if want := v.get(t, "multiplexed"); sentinels[want] != nil {
+			if !errors.Is(err, sentinels[want]) || mux {
+				t.Errorf("Multiplexed gave %v, %v, want %s", mux, err, want)
+			}
+			wantHandshakeError(t, err)
+		} else if err != nil || strconv.FormatBool(mux) != want {
+			t.Errorf("Multiplexed gave %v, %v, want %s", mux, err, want)
+		}
+	})
+}
+
+// wantHandshakeError checks that the error carries its data, quoted and bounded.
+func wantHandshakeError(t *testing.T, err error) {
+	t.Helper()
+	var he *wire.HandshakeError
+	if !errors.As(err, &he) {
+		t.Fatalf("got %T, want a *HandshakeError", err)
+	}
+	if he.Field == "" || !strings.HasPrefix(he.Value, `"`) || len(he.Value) > 300 {
+		t.Errorf("got field %q and value %q, want a name and a bounded quoted value", he.Field, he.Value)
+	}
+}
+
+func TestHandshakeFields(t *testing.T) {
+	der := bytes.Repeat([]byte{0x30, 0x82}, 40)
+	want := wire.Handshake{
+		CoreVersion: wire.CoreVersion, AppVersion: 6, Network: wire.NetworkUnix,
+		Address: "/tmp/plugin1", Protocol: wire.ProtocolGRPC, Certificate: der, Mux: "true",
+	}
+	got, err := wire.ParseHandshake(want.Append(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("every field survives:\ngot  %+v\nwant %+v", got, want)
+	}
+}
+
+func TestHandshakeAppendWritesTheCoreVersion(t *testing.T) {
+	h := wire.Handshake{AppVersion: 2, Network: "tcp", Address: "127.0.0.1:1", Protocol: "grpc"}
+	wantText(t, "line", string(h.Append([]byte("> "))), "> 1|2|tcp|127.0.0.1:1|grpc|\n")
+}
+
+func TestParseHandshakeKeepsNothing(t *testing.T) {
+	line := []byte("1|5|unix|/tmp/plugin|grpc|" + strings.Repeat("A", 80))
+	h, err := wire.ParseHandshake(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := string(h.Append(nil))
+	for i := range line {
+		line[i] = 'x'
+	}
+	wantText(t, "line after the buffer was used again", string(h.Append(nil)), before)
+}
+
+func FuzzHandshake(f *testing.F) {
+	for _, v := range loadVectors(f, "handshake") {
+		f.Add([]byte(v.text(f, "input")))
+	}
+	f.Fuzz(func(t *testing.T, line []byte) {
+		h, err := wire.ParseHandshake(line)
+		if err != nil {
+			wantHandshakeError(t, err)
+			return
+		}
+		canonical := h.Append(nil)
+		again, err := wire.ParseHandshake(canonical)
+		if err != nil {
+			t.Fatalf("the canonical form %q of %q is refused: %v", canonical, line, err)
+		}
+		if !reflect.DeepEqual(h, again) {
+			t.Fatalf("%q reads as %+v, its canonical form as %+v", line, h, again)
+		}
+		if !bytes.Equal(canonical, again.Append(nil)) {
+			t.Fatalf("the canonical form of %q is not stable", line)
+		}
+	})
+}

@@ -1,0 +1,49 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// ErrLifeline reports a lifeline value that is not three decimal numbers.
+var ErrLifeline = errors.New("wire: a lifeline is fd:device:inode in decimal numbers")
+
+// LifelineNone is the value of EnvLifeline with which a host says that its
+// plugin is meant to outlive it.
+const LifelineNone = "none"
+
+// Lifeline is any other value of EnvLifeline: which inherited descriptor is the pipe
+// from the host, and what fstat must say of it before it may be trusted. Only
+// tenon hosts send it.
+type Lifeline struct {
+	FD            int
+	Device, Inode uint64
+}
+
+// ParseLifeline reads fd:device:inode. Descriptors 0 to 2 are the standard
+// streams and are refused. The error is ErrLifeline.
+func ParseLifeline(s string) (Lifeline, error) {
+	parts := strings.SplitN(s, ":", 4)
+	if len(s) > MaxLifeline || len(parts) != 3 {
+		return Lifeline{}, fmt.Errorf("%w: %s", ErrLifeline, quote(s))
+	}
+	fd, ok1 := decimal(parts[0], math.MaxInt32)
+	device, ok2 := decimal(parts[1], math.MaxUint64)
+	inode, ok3 := decimal(parts[2], math.MaxUint64)
+	if !ok1 || !ok2 || !ok3 || fd <= 2 {
+		return Lifeline{}, fmt.Errorf("%w: %s", ErrLifeline, quote(s))
+	}
+	return Lifeline{FD: int(fd), Device: device, Inode: inode}, nil
+}
+
+// Append appends l as fd:device:inode.
+func (l Lifeline) Append(b []byte) []byte {
+	b = strconv.AppendInt(b, int64(l.FD), 10)
+	b = append(b, ':')
+	b = strconv.AppendUint(b, l.Device, 10)
+	b = append(b, ':')
+	return strconv.AppendUint(b, l.Inode, 10)
+}

@@ -1,0 +1,313 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// LogLevel is the level of a plugin's log line.
+type LogLevel int8
+
+// The levels of hclog, in rising order. The zero LogLevel is none of them.
+const (
+	LogTrace LogLevel = 1 + iota
+	LogDebug
+	LogInfo
+	LogWarn
+	LogError
+	LogOff // a level to filter by; hardly any line carries it
+)
+
+var logLevelNames = [...]string{LogTrace: "trace", LogDebug: "debug", LogInfo: "info", LogWarn: "warn", LogError: "error", LogOff: "off"}
+
+// String returns the level's name as "@level" has it, such as "info".
+func (l LogLevel) String() string {
+	if l < LogTrace || l > LogOff {
+		return fmt.Sprintf("LogLevel(%d)", int8(l))
+	}
+	return logLevelNames[l]
+}
+
+// parseLevel reads "@level". Like hclog it ignores case and space around it.
+func parseLevel(s string) (LogLevel, bool) {
+	s = strings.TrimSpace(s)
+	for l := LogTrace; l <= LogOff; l++ {
+		if strings.EqualFold(s, logLevelNames[l]) {
+			return l, true
+		}
+	}
+	return 0, false
+}
+
+// LogAttr is one attribute of a log line.
+type LogAttr struct {
+	// Key is UTF-8 of at most MaxLogKey bytes.
+	Key string
+	// Value is nil, a bool, a string, a json.Number as the plugin wrote it, a
+	// []any or a map[string]any of these. Attributes of text lines are
+	// strings. What nests deeper than MaxLogDepth, or holds more than
+	// MaxLogValues values, is its JSON as a string of at most MaxLogText bytes.
+	Value any
+}
+
+// LogRecord is one line of a plugin's stderr.
+type LogRecord struct {
+	// Level is the line's level, and LogDebug if it has none.
+	Level LogLevel
+	// Tagged reports whether the line itself said its level. After a line for
+	// which IsPanicStart is true, untagged lines are errors.
+	Tagged bool
+	// Message is the text, always UTF-8; of an untagged line it is the line.
+	Message string
+	// Module is the logger's name, "" if unknown.
+	Module string
+	// Time is the plugin's own time stamp in UTC, zero if there is none.
+	Time time.Time
+	// Attrs are the other keys, in the line's order, at most MaxLogAttrs. Of a
+	// repeated key the last value counts.
+	Attrs []LogAttr
+	// Truncated reports that something was over its limit and was cut.
+	Truncated bool
+}
+
+// The names of hclog's JSON keys.
+const (
+	logKeyLevel   = "@level"
+	logKeyMessage = "@message"
+	logKeyModule  = "@module"
+	logKeyTime    = "@timestamp"
+)
+
+// logTimeLayout is how hclog writes "@timestamp".
+const logTimeLayout = "2006-01-02T15:04:05.000000Z07:00"
+
+// ParseLogLine reads one line of a plugin's stderr, with or without its line
+// end, and keeps nothing of it. It never fails and never panics. A line is, in
+// this order:
+//
+//   - hclog's JSON: an object with a known "@level". Keys may hold any JSON
+//     type; a "@message" or "@module" that is no string is kept as its JSON.
+//     Without a known "@level", or with a "@timestamp" that is no RFC 3339
+//     time, the line is plain text.
+//   - text behind [TRACE], [DEBUG], [INFO], [WARN] or [ERROR], which is removed;
+//   - hclog's own text form, "time [LEVEL]  module: message: key=value". That
+//     form is ambiguous: a first word that ends in a colon is taken for the
+//     module;
+//   - plain text: untagged, at LogDebug.
+//
+// Of a line over MaxLogLine the rest is cut.
+func ParseLogLine(line []byte) LogRecord {
+	line = bytes.TrimRight(line, "\r\n")
+	cut := len(line) > MaxLogLine
+	if cut {
+		line = line[:MaxLogLine]
+	}
+	r := parseLogLine(line)
+	r.Truncated = r.Truncated || cut
+	return r
+}
+
+func parseLogLine(line []byte) LogRecord {
+	if r, ok := parseJSONLine(line); ok {
+		return r
+	}
+	text := strings.ToValidUTF8(string(line), string(utf8.RuneError))
+	if level, rest, ok := cutLevelTag(text); ok {
+		return LogRecord{Level: level, Tagged: true, Message: strings.TrimLeft(rest, " ")}
+	}
+	if r, ok := parsePrettyLine(text); ok {
+		return r
+	}
+	return LogRecord{Level: LogDebug, Message: text}
+}
+
+// IsPanicStart reports whether line is how the Go runtime begins its last
+// words. From there on the untagged lines of the stream are errors.
+func IsPanicStart(line []byte) bool {
+	return bytes.HasPrefix(line, []byte("panic: ")) || bytes.HasPrefix(line, []byte("fatal error: "))
+}
+
+// parseJSONLine reads an hclog JSON line; ok is false if line is none.
+func parseJSONLine(line []byte) (r LogRecord, ok bool) {
+	// Valid first: it bounds nesting, and no error can occur half-way.
+	if start := bytes.TrimLeft(line, " \t"); len(start) == 0 || start[0] != '{' || !json.Valid(line) {
+		return r, false
+	}
+	dec := json.NewDecoder(bytes.NewReader(line))
+	if _, err := dec.Token(); err != nil { // the opening brace
+		return r, false
+	}
+	for keys := 0; dec.More(); keys++ {
+		if keys == maxLogKeys {
+			r.Truncated = true
+			break
+		}
+		token, err := dec.Token()
+		key, isKey := token.(string)
+		var raw json.RawMessage
+		if err != nil || !isKey || dec.Decode(&raw) != nil {
+			return LogRecord{}, false
+		}
+		switch key {
+		case logKeyLevel:
+			level, _ := jsonText(raw)
+			r.Level, r.Tagged = parseLevel(level)
+		case logKeyMessage:
+			r.Message, _ = jsonText(raw)
+		case logKeyModule:
+			r.Module, _ = jsonText(raw)
+		case logKeyTime:
+			text, isString := jsonText(raw)
+			t, err := parseLogTime(time.RFC3339Nano, text)
+			if !isString || err != nil {
+				return LogRecord{}, false
+			}
+			r.Time = t
+		default:
+			value, cut := jsonValue(raw)
+			r.Truncated = r.Truncated || cut
+			r.setAttr(key, value)
+		}
+	}
+	if !r.Tagged {
+		return LogRecord{}, false
+	}
+	return r, true
+}
+
+// setAttr adds an attribute, within the limits, or replaces it.
+func (r *LogRecord) setAttr(key string, value any) {
+	key, cut := cutText(key, MaxLogKey)
+	r.Truncated = r.Truncated || cut
+	for i := range r.Attrs {
+		if r.Attrs[i].Key == key {
+			r.Attrs[i].Value = value
+			return
+		}
+	}
+	if len(r.Attrs) == MaxLogAttrs {
+		r.Truncated = true
+		return
+	}
+	r.Attrs = append(r.Attrs, LogAttr{Key: key, Value: value})
+}
+
+// jsonText returns a JSON string's content, or the JSON of any other value.
+func jsonText(raw json.RawMessage) (text string, isString bool) {
+	if json.Unmarshal(raw, &text) == nil && raw[0] == '"' {
+		return text, true
+	}
+	return strings.ToValidUTF8(string(raw), string(utf8.RuneError)), false
+}
+
+// jsonValue decodes an attribute's value within the limits.
+func jsonValue(raw json.RawMessage) (value any, cut bool) {
+	if depth, values := jsonShape(raw); depth <= MaxLogDepth && values <= MaxLogValues {
+		dec := json.NewDecoder(bytes.NewReader(raw))
+		dec.UseNumber()
+		if dec.Decode(&value) == nil {
+			return value, false
+		}
+	}
+	text, _ := cutText(string(raw), MaxLogText)
+	return text, true
+}
+
+// jsonShape measures valid JSON without decoding it: how deep it nests, and at
+// most how many values it holds.
+func jsonShape(raw []byte) (depth, values int) {
+	inString, open := false, 0
+	values = 1
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{' || c == '[':
+			open++
+			values++
+			depth = max(depth, open)
+		case c == '}' || c == ']':
+			open--
+		case c == ',':
+			values++
+		}
+	}
+	return depth, values
+}
+
+// parseLogTime reads a time stamp as UTC. The local time zone plays no part,
+// and the year must have four digits in UTC too, so that it can be written.
+func parseLogTime(layout, s string) (time.Time, error) {
+	t, err := time.ParseInLocation(layout, s, time.UTC)
+	if err != nil {
+		return time.Time{}, err
+	}
+	t = t.UTC()
+	if t.Year() < 0 || t.Year() > 9999 {
+		return time.Time{}, fmt.Errorf("wire: year %d is out of range", t.Year())
+	}
+	return t, nil
+}
+
+// cutText cuts s to at most max bytes of whole UTF-8 characters.
+func cutText(s string, max int) (text string, cut bool) {
+	s = strings.ToValidUTF8(s, string(utf8.RuneError))
+	if len(s) <= max {
+		return s, false
+	}
+	for max > 0 && !utf8.RuneStart(s[max]) {
+		max--
+	}
+	return s[:max], true
+}
+
+// Append appends r as hclog's JSON line, with its newline, which upstream
+// hosts read too: known keys first, then the attributes in order. A zero Level
+// or Time and an empty Module are left out, and time is cut to microseconds.
+// An attribute that has the name of a known key gets a '_' in front; a value
+// that has no JSON is written as the string that fmt makes of it. No limit is
+// enforced.
+func (r LogRecord) Append(b []byte) []byte {
+	b = append(b, '{')
+	if r.Level >= LogTrace && r.Level <= LogOff {
+		b = appendLogPair(b, logKeyLevel, r.Level.String())
+	}
+	b = appendLogPair(b, logKeyMessage, r.Message)
+	if r.Module != "" {
+		b = appendLogPair(b, logKeyModule, r.Module)
+	}
+	if !r.Time.IsZero() {
+		b = appendLogPair(b, logKeyTime, r.Time.UTC().Format(logTimeLayout))
+	}
+	for _, a := range r.Attrs {
+		switch a.Key {
+		case logKeyLevel, logKeyMessage, logKeyModule, logKeyTime:
+			a.Key = "_" + a.Key
+		}
+		b = appendLogPair(b, a.Key, a.Value)
+	}
+	return append(b, '}', '\n')
+}
+
+func appendLogPair(b []byte, key string, value any) []byte {
+	if b[len(b)-1] != '{' {
+		b = append(b, ',')
+	}
+	b = append(appendJSON(b, key), ':')
+	return appendJSON(b, value)
+}
+
+func appendJSON(b []byte, value any) []byte {
+	text, err := json.Marshal(value)
+	if err != nil {
+		text, _ = json.Marshal(fmt.Sprint(value)) // a string always has JSON
+	}
+	return append(b, text...)
+}
