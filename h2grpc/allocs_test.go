@@ -1,0 +1,155 @@
+package h2grpc_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"io"
+	"net"
+	"testing"
+
+	"golang.org/x/net/http2"
+)
+
+// Ceilings of allocations for messages that allocate nothing themselves: what is
+// measured, so that a change for the worse is noticed. The server's include two
+// of the test's own handler.
+const (
+	clientUnaryAllocs    = 15
+	serverUnaryAllocs    = 11
+	clientDeadlineAllocs = 18
+	serverDeadlineAllocs = 15
+	streamMessageAllocs  = 2 // both ends, both ways
+)
+
+// measure fails if a run takes more than most allocations in the process.
+func measure(t *testing.T, name string, most float64, run func()) float64 {
+	t.Helper()
+	for range 200 {
+		run()
+	}
+	n := testing.AllocsPerRun(2000, run)
+	t.Logf("%s: %v allocations", name, n)
+	if n > most {
+		t.Errorf("%s: %v allocations, want at most %v", name, n, most)
+	}
+	return n
+}
+
+// TestAllocations: what a call costs. Sockets, because in memory each write
+// needs a goroutine.
+func TestAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	ctx := context.Background()
+	deadline, cancel := context.WithTimeout(ctx, 1<<40)
+	defer cancel()
+	in, out := msg("ping"), new(raw)
+	cannedServer, _ := start(t, setup{listen: listenCanned, service: &testService{}})
+	call := func() {
+		if err := cannedServer.Invoke(ctx, unaryMethod, in, out); err != nil || string(*out) != "pong" {
+			t.Fatal(string(*out), err)
+		}
+	}
+	client := measure(t, "a unary call, the client", clientUnaryAllocs, call)
+	ctx = deadline
+	clientDeadline := measure(t, "a unary call with a deadline, the client", clientDeadlineAllocs, call)
+
+	reply := msg("pong")
+	cc, _ := start(t, setup{listen: listenUnix, service: &testService{
+		unary:  func(context.Context, *raw) (*raw, error) { return reply, nil },
+		stream: echoStream,
+	}})
+	ctx = context.Background()
+	call = func() {
+		if err := cc.Invoke(ctx, unaryMethod, in, out); err != nil {
+			t.Fatal(err)
+		}
+	}
+	measure(t, "a unary call, both ends", client+serverUnaryAllocs, call)
+	ctx = deadline
+	measure(t, "a unary call with a deadline, both ends", clientDeadline+serverDeadlineAllocs, call)
+	s, err := cc.NewStream(context.Background(), &bidiDesc, bidiMethod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	measure(t, "a message to and fro on a stream", streamMessageAllocs, func() {
+		if err := s.SendMsg(in); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.RecvMsg(out); err != nil {
+			t.Fatal(err)
+		}
+	})
+	s.CloseSend()
+	if err := s.RecvMsg(out); err != io.EOF {
+		t.Error(err)
+	}
+}
+
+// listenCanned is a socket with a server that allocates nothing: it answers
+// every request with "pong".
+func listenCanned(t testing.TB) (net.Listener, func(context.Context) (net.Conn, error)) {
+	lis, dial := listenUnix(t)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			nc, err := lis.Accept()
+			if err != nil {
+				return
+			}
+			serveCanned(nc)
+		}
+	}()
+	t.Cleanup(func() {
+		lis.Close()
+		<-done
+	})
+	// The test's own server listens to nobody.
+	idle, _ := listenMemory(t)
+	return idle, dial
+}
+
+func serveCanned(nc net.Conn) {
+	defer nc.Close()
+	br := bufio.NewReader(nc)
+	br.Discard(len(http2.ClientPreface))
+	nc.Write([]byte{0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0}) // SETTINGS and an ack
+	// The first answer's fields enter the table, later ones refer to it, as a
+	// server's do.
+	answer, at := cannedAnswer("\x88\x5f\x10application/grpc", "\x40\x0bgrpc-status\x010")
+	var frame [9]byte
+	for {
+		if _, err := io.ReadFull(br, frame[:]); err != nil {
+			return
+		}
+		n := int(frame[0])<<16 | int(frame[1])<<8 | int(frame[2])
+		if _, err := br.Discard(n); err != nil {
+			return
+		}
+		if frame[3] == byte(http2.FrameData) && frame[4] == 1 {
+			id := binary.BigEndian.Uint32(frame[5:])
+			for _, i := range at {
+				binary.BigEndian.PutUint32(answer[i+5:], id)
+			}
+			if _, err := nc.Write(answer); err != nil {
+				return
+			}
+			if id == 1 {
+				answer, at = cannedAnswer("\x88\xbf", "\xbe")
+			}
+		}
+	}
+}
+
+// cannedAnswer returns the frames of an answer and where each begins.
+func cannedAnswer(head, trailer string) (b []byte, at [3]int) {
+	b = append([]byte{0, 0, byte(len(head)), 1, 4, 0, 0, 0, 0}, head...)
+	at[1] = len(b)
+	b = append(b, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 'p', 'o', 'n', 'g')
+	at[2] = len(b)
+	b = append(b, 0, 0, byte(len(trailer)), 1, 5, 0, 0, 0, 0)
+	return append(b, trailer...), at
+}

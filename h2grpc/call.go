@@ -1,0 +1,379 @@
+package h2grpc
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"github.com/tenonrpc/tenon/h2grpc/codes"
+	"github.com/tenonrpc/tenon/h2grpc/internal/h2"
+	"github.com/tenonrpc/tenon/h2grpc/metadata"
+	"github.com/tenonrpc/tenon/h2grpc/status"
+	"github.com/tenonrpc/tenon/wire"
+)
+
+// headCache keeps the fixed part of request heads, one a method, so that a call
+// builds none.
+type headCache struct {
+	mu sync.RWMutex
+	m  map[string]*h2.Block
+}
+
+// requestHead returns the fixed part of a method's requests. compressor is ""
+// for none.
+func (cc *ClientConn) requestHead(method, compressor string) (*h2.Block, error) {
+	key := method
+	if compressor != "" {
+		key += " " + compressor
+	}
+	cc.heads.mu.RLock()
+	b := cc.heads.m[key]
+	cc.heads.mu.RUnlock()
+	if b != nil {
+		return b, nil
+	}
+	if !strings.HasPrefix(method, "/") || strings.IndexByte(method[1:], '/') < 1 || strings.HasSuffix(method, "/") {
+		return nil, status.Errorf(codes.Internal, "malformed method name %.200q: it has the form /package.Service/Method", method)
+	}
+	for i := 0; i < len(method); i++ {
+		if method[i] <= ' ' || method[i] > '~' {
+			return nil, status.Errorf(codes.Internal, "malformed method name %.200q", method)
+		}
+	}
+	scheme := "http"
+	if cc.tls != nil {
+		scheme = "https"
+	}
+	// gRPC's PROTOCOL-HTTP2 document, "Requests": pseudo-header fields first.
+	b = &h2.Block{Key: key, Fixed: []h2.Field{
+		{Name: ":method", Value: "POST"},
+		{Name: ":scheme", Value: scheme},
+		{Name: ":path", Value: method},
+		{Name: ":authority", Value: cc.cfg.Authority},
+		{Name: "te", Value: "trailers"},
+		{Name: "content-type", Value: "application/grpc"},
+		{Name: "user-agent", Value: cc.userAgent},
+	}}
+	if compressor != "" {
+		b.Fixed = append(b.Fixed, h2.Field{Name: "grpc-encoding", Value: compressor})
+	}
+	if cc.accept != "" {
+		b.Fixed = append(b.Fixed, h2.Field{Name: "grpc-accept-encoding", Value: cc.accept})
+	}
+	cc.heads.mu.Lock()
+	if cc.heads.m == nil || len(cc.heads.m) >= headCacheCap {
+		cc.heads.m = map[string]*h2.Block{}
+	}
+	cc.heads.m[key] = b
+	cc.heads.mu.Unlock()
+	return b, nil
+}
+
+// call is what a unary call and a stream have in common on the client.
+type call struct {
+	cc       *ClientConn
+	ctx      context.Context
+	opts     callOptions
+	fixed    *h2.Block
+	compress Compressor
+	observer *observer
+	maxSend  int
+	maxRecv  int
+	pairs    []h2.Field // the metadata as it is sent
+
+	tr *clientTransport
+	s  atomic.Pointer[h2.Stream] // another one if the call is tried again
+	// The response's head, once it has been looked at.
+	checked    bool
+	decompress Compressor
+}
+
+// begin checks everything that can be wrong before anything is sent.
+func (c *call) begin(cc *ClientConn, ctx context.Context, method string, opts []CallOption) error {
+	c.cc, c.ctx = cc, ctx
+	for _, o := range opts {
+		o.apply(&c.opts)
+	}
+	if err := ctx.Err(); err != nil {
+		return status.FromContextError(err).Err()
+	}
+	var err error
+	if c.compress, err = findCompressor(cc.cfg.Compressors, c.opts.compressor); err != nil {
+		return status.Errorf(codes.Internal, "UseCompressor: %v", err)
+	}
+	name := ""
+	if c.compress != nil {
+		name = c.compress.Name()
+	}
+	if c.fixed, err = cc.requestHead(method, name); err != nil {
+		return err
+	}
+	c.maxSend, c.maxRecv = limitOr(c.opts.maxSend, cc.maxSend), limitOr(c.opts.maxRecv, cc.engine.MaxMessage)
+	for k, v := range metadata.Outgoing(ctx) {
+		if c.pairs, err = appendPair(c.pairs, k, v); err != nil {
+			return status.Error(codes.Internal, err.Error())
+		}
+	}
+	return nil
+}
+
+// head is the request's header block.
+func (c *call) head() (*h2.Block, error) {
+	deadline, has := c.ctx.Deadline()
+	if !has && len(c.pairs) == 0 {
+		return c.fixed, nil
+	}
+	b := &h2.Block{Key: c.fixed.Key, Fixed: c.fixed.Fixed, Extra: c.pairs}
+	if has {
+		left := time.Until(deadline)
+		if left <= 0 {
+			return nil, status.FromContextError(context.DeadlineExceeded).Err()
+		}
+		var room [16]byte
+		timeout := h2.Field{Name: "grpc-timeout", Value: string(wire.AppendTimeout(room[:0], left))}
+		b.Extra = append([]h2.Field{timeout}, c.pairs...)
+	}
+	return b, nil
+}
+
+// open sends the request's head, and message if there is one. It looks for
+// another connection as long as nothing was sent.
+func (c *call) open(message []byte, end, whole bool) error {
+	for try := 0; ; try++ {
+		tr, err := c.cc.readyTransport(c.ctx, c.opts.waitForReady)
+		if err != nil {
+			return err
+		}
+		head, err := c.head()
+		if err != nil {
+			return err
+		}
+		s, err := tr.Open(c.ctx.Done(), &h2.Frames{Header: head, Message: message, End: end}, whole, c.maxRecv)
+		if err == nil {
+			c.tr = tr
+			c.s.Store(s)
+			for _, p := range c.opts.peers {
+				*p = tr.peer
+			}
+			if c.observer != nil {
+				md, _ := metadata.FromOutgoingContext(c.ctx)
+				c.observer.headers(Sent, md)
+			}
+			return nil
+		}
+		var lost *h2.ConnError
+		if try < openTries && (errors.Is(err, h2.ErrGoingAway) || errors.Is(err, h2.ErrClosed) || errors.As(err, &lost)) {
+			continue
+		}
+		return engineStatus(c.ctx, err).Err()
+	}
+}
+
+// retryable says whether the server certainly did nothing with the stream:
+// gRFC A6, "transparent retries".
+func (c *call) retryable(err error) bool {
+	var reset *h2.ResetError
+	var lost *h2.ConnError
+	switch {
+	case errors.As(err, &reset):
+		return !reset.Local && reset.Code == http2.ErrCodeRefusedStream && c.s.Load().Response().Head == nil
+	case errors.As(err, &lost):
+		return lost.Unprocessed
+	}
+	return false
+}
+
+// end returns the call's status for the error that ended its receiving side.
+func (c *call) end(err error, eof bool) *status.Status {
+	if c.ctx.Err() != nil {
+		return status.FromContextError(c.ctx.Err())
+	}
+	if !eof {
+		return engineStatus(c.ctx, err)
+	}
+	st := responseStatus(c.s.Load().Response())
+	if st.Code() == codes.Canceled && deadlinePassed(c.ctx) {
+		return status.FromContextError(context.DeadlineExceeded)
+	}
+	return st
+}
+
+// checkHead looks at the response's head before its first message is decoded.
+func (c *call) checkHead() error {
+	if c.checked {
+		return nil
+	}
+	h := c.s.Load().Response().Head
+	if h == nil {
+		return status.Error(codes.Internal, "received a message before the response's head")
+	}
+	c.checked = true
+	c.observer.received(h)
+	name, _ := h.Get("grpc-encoding")
+	var err error
+	if c.decompress, err = findCompressor(c.cc.cfg.Compressors, name); err != nil {
+		return status.Errorf(codes.Internal, "the server compresses with something it was not offered: %v", err)
+	}
+	return nil
+}
+
+// headEnded reports the headers of a response that had no message.
+func (c *call) headEnded() {
+	if c.observer != nil && !c.checked {
+		c.observer.received(c.s.Load().Response().Head)
+	}
+}
+
+// decode stores a received message, which it releases, in m.
+func (c *call) decode(buf *h2.Buffer, m any) error {
+	size := wireSize(buf)
+	plain, err := decode(buf, m, c.maxRecv, c.decompress, c.tr.turns)
+	if err == nil {
+		c.observer.message(Received, plain, size)
+	}
+	return err
+}
+
+// headers returns the response's headers for the application.
+func (c *call) headers() (metadata.MD, error) {
+	r := c.s.Load().Response()
+	if r.Head == nil || r.TrailersOnly {
+		return nil, nil
+	}
+	return toMD(r.Head, "content-type")
+}
+
+func (c *call) trailers() (metadata.MD, error) {
+	r := c.s.Load().Response()
+	if r.TrailersOnly {
+		return toMD(r.Head)
+	}
+	return toMD(r.Trailer)
+}
+
+// mapError lets the application improve the error of a call.
+func (c *call) mapError(err error) error { return c.cc.mapError(err) }
+
+func (cc *ClientConn) mapError(err error) error {
+	if err != nil && cc.cfg.MapError != nil {
+		return cc.cfg.MapError(err)
+	}
+	return err
+}
+
+// Invoke performs a unary call; see [ClientConnInterface]. Its error is a
+// status error, unless MapError or an interceptor made another of it. reply is
+// undefined after an error.
+func (cc *ClientConn) Invoke(ctx context.Context, method string, args, reply any, opts ...CallOption) error {
+	if len(cc.cfg.UnaryInterceptors) == 0 {
+		return cc.invoke(ctx, method, args, reply, opts...)
+	}
+	return cc.invokeThrough(cc.cfg.UnaryInterceptors)(ctx, method, args, reply, cc, opts...)
+}
+
+func (cc *ClientConn) invokeThrough(rest []UnaryClientInterceptor) UnaryInvoker {
+	return func(ctx context.Context, method string, args, reply any, _ *ClientConn, opts ...CallOption) error {
+		if len(rest) == 0 {
+			return cc.invoke(ctx, method, args, reply, opts...)
+		}
+		return rest[0](ctx, method, args, reply, cc, cc.invokeThrough(rest[1:]), opts...)
+	}
+}
+
+func (cc *ClientConn) invoke(ctx context.Context, method string, args, reply any, opts ...CallOption) error {
+	var c call
+	if cc.cfg.Stats != nil {
+		c.observer = observe(ctx, cc.cfg.Stats, CallInfo{Method: method, Client: true})
+		ctx = c.observer.ctx
+	}
+	err := cc.mapError(c.unary(cc, ctx, method, args, reply, opts))
+	c.observer.end(err)
+	return err
+}
+
+// unary performs a unary call, at most twice.
+func (c *call) unary(cc *ClientConn, ctx context.Context, method string, args, reply any, opts []CallOption) error {
+	if err := c.begin(cc, ctx, method, opts); err != nil {
+		return err
+	}
+	msg, plain, err := encode(args, c.maxSend, c.compress)
+	if err != nil {
+		return err
+	}
+	defer msg.Release()
+	for try := 0; ; try++ {
+		if err := c.open(msg.B, true, true); err != nil {
+			return err
+		}
+		c.observer.message(Sent, plain, len(msg.B))
+		again, err := c.unaryReply(reply)
+		if again && try == 0 {
+			continue
+		}
+		return err
+	}
+}
+
+// unaryReply waits for a unary call's end. again says that the server did
+// nothing with the call.
+func (c *call) unaryReply(reply any) (again bool, err error) {
+	if c.s.Load().Wait(c.ctx.Done()) != nil {
+		c.s.Load().Reset(http2.ErrCodeCancel, "the call's context ended")
+		return false, status.FromContextError(c.ctx.Err()).Err()
+	}
+	buf, recvErr := c.s.Load().TryRecv()
+	if recvErr != nil && c.retryable(recvErr) {
+		return true, engineStatus(c.ctx, recvErr).Err()
+	}
+	err = c.unaryResult(buf, recvErr, reply)
+	if len(c.opts.headers)+len(c.opts.trailers) == 0 {
+		return false, err
+	}
+	header, herr := c.headers()
+	trailer, terr := c.trailers()
+	if err == nil && (herr != nil || terr != nil) {
+		err = status.Error(codes.Internal, errors.Join(herr, terr).Error())
+	}
+	for _, md := range c.opts.headers {
+		*md = header
+	}
+	for _, md := range c.opts.trailers {
+		*md = trailer
+	}
+	return false, err
+}
+
+// unaryResult decides a unary call's outcome from its only message, which it
+// releases, or the error in its place.
+func (c *call) unaryResult(buf *h2.Buffer, err error, reply any) error {
+	if buf == nil {
+		c.headEnded()
+		eof := isEOF(err)
+		st := c.end(err, eof)
+		if st.Code() == codes.OK {
+			st = status.New(codes.Unimplemented, "the server sent no message where exactly one is due")
+		}
+		return st.Err()
+	}
+	extra, err := c.s.Load().TryRecv()
+	if extra != nil {
+		buf.Release()
+		extra.Release()
+		return status.Error(codes.Unimplemented, "the server sent more than one message where exactly one is due")
+	}
+	st := c.end(err, isEOF(err))
+	if st.Code() != codes.OK {
+		buf.Release()
+		return st.Err()
+	}
+	if err := c.checkHead(); err != nil {
+		buf.Release()
+		return err
+	}
+	return c.decode(buf, reply)
+}

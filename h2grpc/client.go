@@ -1,0 +1,372 @@
+package h2grpc
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"github.com/tenonrpc/tenon/h2grpc/codes"
+	"github.com/tenonrpc/tenon/h2grpc/internal/h2"
+	"github.com/tenonrpc/tenon/h2grpc/peer"
+	"github.com/tenonrpc/tenon/h2grpc/status"
+)
+
+// ClientConfig configures a [ClientConn]. It is copied; only Dial must be set.
+type ClientConfig struct {
+	// Dial makes the raw connection. It is called again when a connection was
+	// lost and a call needs one. Its context ends with ConnectTimeout and with
+	// Close.
+	Dial func(context.Context) (net.Conn, error)
+	// TLS secures the connection that Dial made. Nil means plaintext HTTP/2
+	// with prior knowledge. A config that does not offer "h2" is cloned and
+	// made to; a server that selects no protocol is accepted.
+	TLS *tls.Config
+	// Authority is the :authority of all calls. Empty means "localhost".
+	Authority string
+	// UserAgent is put before the library's own user-agent.
+	UserAgent string
+	// MaxRecvMessageSize and MaxSendMessageSize limit messages in bytes, before
+	// compression. Zero means DefaultMaxMessageSize, a negative number no limit
+	// below 2 GiB.
+	MaxRecvMessageSize, MaxSendMessageSize int
+	// MaxHeaderListSize limits received headers and trailers (RFC 9113 §6.5.2).
+	// Zero means DefaultMaxHeaderListSize.
+	MaxHeaderListSize int
+	// UnaryInterceptors and StreamInterceptors wrap every call; the first is
+	// the outermost.
+	UnaryInterceptors  []UnaryClientInterceptor
+	StreamInterceptors []StreamClientInterceptor
+	// Compressors are offered to the server and available to UseCompressor.
+	Compressors []Compressor
+	// MapError, if set, may replace the error of a call (never io.EOF) by a
+	// better one, for example by one that says that the process behind the
+	// connection has died.
+	MapError func(error) error
+	// Stats, if set, learns what happens to every call.
+	Stats Stats
+	// Logger receives what nobody else is told. Nil means none.
+	Logger Logger
+	// KeepaliveInterval is the time between PINGs on an idle connection. Zero
+	// sends none: a grpc-go server closes a connection that pings more often
+	// than every five minutes. KeepaliveTimeout is how long an answer may take;
+	// zero means DefaultKeepaliveTimeout.
+	KeepaliveInterval, KeepaliveTimeout time.Duration
+	// ConnectTimeout bounds each attempt to connect. Zero means
+	// DefaultConnectTimeout.
+	ConnectTimeout time.Duration
+}
+
+// ClientConn makes calls to one server. It connects when the first call needs
+// it, or by Connect, and again when the connection was lost. All methods may be
+// called concurrently.
+type ClientConn struct {
+	cfg        ClientConfig
+	tls        *tls.Config
+	engine     h2.Config
+	maxSend    int
+	userAgent  string
+	accept     string // grpc-accept-encoding, if there are compressors
+	heads      headCache
+	ctx        context.Context // ends with Close
+	cancel     context.CancelFunc
+	background sync.WaitGroup // dials and connections
+
+	mu sync.Mutex
+	// guarded by mu
+	closed  bool
+	cur     *clientTransport
+	all     map[*clientTransport]struct{}
+	dialing *dialing // nil: nobody dials
+}
+
+// clientTransport is one connection and who is at its other end.
+type clientTransport struct {
+	*h2.Conn
+	peer  peer.Peer
+	turns turns
+}
+
+// dialing is one attempt to connect, shared by all who wait for it.
+type dialing struct {
+	done chan struct{}
+	tr   *clientTransport
+	err  error
+}
+
+var errClientClosed = status.Error(codes.Canceled, "the client connection is closed")
+
+// NewClient returns a client for cfg. It does not connect. A config without
+// Dial makes every call fail.
+func NewClient(cfg *ClientConfig) *ClientConn {
+	cc := &ClientConn{cfg: *cfg, all: map[*clientTransport]struct{}{}}
+	cc.cfg.UnaryInterceptors = slices.Clone(cfg.UnaryInterceptors)
+	cc.cfg.StreamInterceptors = slices.Clone(cfg.StreamInterceptors)
+	cc.cfg.Compressors = slices.Clone(cfg.Compressors)
+	if cc.cfg.Authority == "" {
+		cc.cfg.Authority = "localhost"
+	}
+	if cc.cfg.ConnectTimeout <= 0 {
+		cc.cfg.ConnectTimeout = DefaultConnectTimeout
+	}
+	if cc.cfg.KeepaliveTimeout <= 0 {
+		cc.cfg.KeepaliveTimeout = DefaultKeepaliveTimeout
+	}
+	if cfg.TLS != nil {
+		cc.tls = h2TLS(cfg.TLS)
+		if cc.tls.ServerName == "" && !cc.tls.InsecureSkipVerify {
+			cc.tls = cc.tls.Clone()
+			cc.tls.ServerName = cc.cfg.Authority
+		}
+	}
+	cc.maxSend = limitOr(cfg.MaxSendMessageSize, DefaultMaxMessageSize)
+	cc.engine = h2.Config{
+		MaxMessage:       limitOr(cfg.MaxRecvMessageSize, DefaultMaxMessageSize),
+		MaxHeaderList:    cfg.MaxHeaderListSize,
+		HandshakeTimeout: cc.cfg.ConnectTimeout,
+	}
+	if cc.engine.MaxHeaderList <= 0 {
+		cc.engine.MaxHeaderList = DefaultMaxHeaderListSize
+	}
+	cc.userAgent = userAgent
+	if cfg.UserAgent != "" {
+		cc.userAgent = cfg.UserAgent + " " + userAgent
+	}
+	if len(cfg.Compressors) > 0 {
+		cc.accept = encodings(cfg.Compressors)
+	}
+	cc.ctx, cc.cancel = context.WithCancel(context.Background())
+	return cc
+}
+
+const userAgent = "grpc-tenon-go/1.0"
+
+// h2TLS returns a config that offers "h2" alone: cfg itself if it does already
+// (a clone would not share its session tickets), otherwise a changed clone.
+func h2TLS(cfg *tls.Config) *tls.Config {
+	if slices.Contains(cfg.NextProtos, http2.NextProtoTLS) && cfg.DynamicRecordSizingDisabled {
+		return cfg
+	}
+	cfg = cfg.Clone()
+	cfg.NextProtos = []string{http2.NextProtoTLS}
+	// Small first records cost a wake-up each and gain nothing on a local
+	// socket.
+	cfg.DynamicRecordSizingDisabled = true
+	return cfg
+}
+
+// checkALPN refuses a connection on which both ends have agreed to speak
+// something else: RFC 9113 §3.3. A peer that does not know ALPN is taken.
+func checkALPN(state tls.ConnectionState) error {
+	if p := state.NegotiatedProtocol; p != "" && p != http2.NextProtoTLS {
+		return fmt.Errorf("TLS handshake: the protocol agreed on is %.32q and not %q", p, http2.NextProtoTLS)
+	}
+	return nil
+}
+
+// Connect connects now, if there is no connection: it dials, performs the TLS
+// handshake and waits for the server's SETTINGS. The error is what went wrong
+// and not a status.
+func (cc *ClientConn) Connect(ctx context.Context) error {
+	_, err := cc.transport(ctx)
+	return err
+}
+
+// Close ends all calls and connections and makes further calls fail with
+// CANCELLED. It waits until the connections' goroutines have ended. It may be
+// called more than once.
+func (cc *ClientConn) Close() error {
+	cc.mu.Lock()
+	cc.closed = true
+	cc.cur = nil
+	for tr := range cc.all {
+		tr.Close()
+	}
+	cc.mu.Unlock()
+	cc.cancel()
+	cc.background.Wait()
+	return nil
+}
+
+// transport returns a connection that takes calls, dialling if there is none.
+func (cc *ClientConn) transport(ctx context.Context) (*clientTransport, error) {
+	cc.mu.Lock()
+	if cc.closed {
+		cc.mu.Unlock()
+		return nil, errClientClosed
+	}
+	if cc.cur != nil && cc.cur.Usable() {
+		tr := cc.cur
+		cc.mu.Unlock()
+		return tr, nil
+	}
+	d := cc.dialing
+	if d == nil {
+		d = &dialing{done: make(chan struct{})}
+		cc.dialing = d
+		cc.background.Add(1)
+		go cc.dial(d)
+	}
+	cc.mu.Unlock()
+	select {
+	case <-d.done:
+		return d.tr, d.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// readyTransport is transport for a call that may want to wait until there is
+// a connection.
+func (cc *ClientConn) readyTransport(ctx context.Context, wait bool) (*clientTransport, error) {
+	for pause := redialMin; ; pause = min(2*pause, redialMax) {
+		tr, err := cc.transport(ctx)
+		switch {
+		case err == nil:
+			return tr, nil
+		case err == errClientClosed:
+			return nil, err
+		case ctx.Err() != nil:
+			return nil, status.FromContextError(ctx.Err()).Err()
+		case !wait:
+			return nil, status.Errorf(codes.Unavailable, "connecting: %v", err)
+		}
+		t := time.NewTimer(pause)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+		case <-cc.ctx.Done():
+		}
+		t.Stop()
+	}
+}
+
+// dial connects for everybody who waits for d.
+func (cc *ClientConn) dial(d *dialing) {
+	defer cc.background.Done()
+	ctx, cancel := context.WithTimeout(cc.ctx, cc.cfg.ConnectTimeout)
+	defer cancel()
+	tr, err := cc.connect(ctx)
+	cc.mu.Lock()
+	cc.dialing = nil
+	if err == nil && cc.closed {
+		tr.Close()
+		tr, err = nil, errClientClosed
+	}
+	if err == nil {
+		cc.cur = tr
+	} else if cc.closed {
+		err = errClientClosed
+	}
+	d.tr, d.err = tr, err
+	cc.mu.Unlock()
+	close(d.done)
+}
+
+// connect makes one connection and waits until the server has answered.
+func (cc *ClientConn) connect(ctx context.Context) (*clientTransport, error) {
+	if cc.cfg.Dial == nil {
+		return nil, errors.New("h2grpc: ClientConfig.Dial is not set")
+	}
+	raw, err := cc.cfg.Dial(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("dialling: %w", err)
+	}
+	tr := &clientTransport{turns: newTurns(cc.cfg.Compressors), peer: peer.Peer{Addr: raw.RemoteAddr(), LocalAddr: raw.LocalAddr()}}
+	nc := raw
+	if cc.tls != nil {
+		raw = h2.Raw(raw)
+		conn := tls.Client(raw, cc.tls)
+		if err := conn.HandshakeContext(ctx); err != nil {
+			raw.Close()
+			return nil, fmt.Errorf("TLS handshake: %w", err)
+		}
+		state := conn.ConnectionState()
+		if err := checkALPN(state); err != nil {
+			conn.Close()
+			return nil, err
+		}
+		tr.peer.TLS = &state
+		nc = conn
+	}
+	tr.Conn = h2.NewConn(nc, raw, cc.engine)
+	cc.mu.Lock()
+	cc.all[tr] = struct{}{}
+	cc.mu.Unlock()
+	cc.background.Add(1)
+	go func() {
+		defer cc.background.Done()
+		tr.Run()
+		cc.mu.Lock()
+		delete(cc.all, tr)
+		if cc.cur == tr {
+			cc.cur = nil
+		}
+		cc.mu.Unlock()
+	}()
+	select {
+	case <-tr.Ready():
+	case <-tr.Done():
+		err := fmt.Errorf("HTTP/2 preface: %w", tr.endReason())
+		if cc.tls == nil && errors.Is(err, io.EOF) {
+			err = fmt.Errorf("%w (does the server expect TLS?)", err)
+		}
+		return nil, err
+	case <-ctx.Done():
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			tr.Abort(http2.ErrCodeSettingsTimeout, "the server's SETTINGS did not come in time")
+		} else {
+			tr.Close()
+		}
+		return nil, fmt.Errorf("waiting for the server's HTTP/2 SETTINGS: %w", ctx.Err())
+	}
+	if cc.cfg.KeepaliveInterval > 0 {
+		cc.background.Add(1)
+		go func() {
+			defer cc.background.Done()
+			tr.keepalive(cc.cfg.KeepaliveInterval, cc.cfg.KeepaliveTimeout)
+		}()
+	}
+	return tr, nil
+}
+
+func (tr *clientTransport) endReason() error {
+	if err := tr.Err(); err != nil {
+		return err
+	}
+	return h2.ErrClosed
+}
+
+// keepalive sends a PING every interval and ends the connection if one is not
+// answered within timeout: gRPC's keepalive document.
+func (tr *clientTransport) keepalive(interval, timeout time.Duration) {
+	for {
+		t := time.NewTimer(interval)
+		select {
+		case <-t.C:
+		case <-tr.Done():
+			t.Stop()
+			return
+		}
+		acked := make(chan struct{})
+		tr.Ping(func() { close(acked) })
+		t.Reset(timeout)
+		select {
+		case <-acked:
+			t.Stop()
+		case <-tr.Done():
+			t.Stop()
+			return
+		case <-t.C:
+			tr.Abort(http2.ErrCodeNo, "a keepalive PING was not answered")
+			return
+		}
+	}
+}

@@ -1,0 +1,269 @@
+package h2grpc
+
+import (
+	"context"
+	"io"
+	"sync"
+
+	"golang.org/x/net/http2"
+
+	"github.com/tenonrpc/tenon/h2grpc/codes"
+	"github.com/tenonrpc/tenon/h2grpc/internal/h2"
+	"github.com/tenonrpc/tenon/h2grpc/metadata"
+	"github.com/tenonrpc/tenon/h2grpc/status"
+)
+
+func isEOF(err error) bool { return err == io.EOF }
+
+// clientStream is a streaming call. The sending goroutine owns sent and closed,
+// the receiving one received; final is set once, under mu.
+type clientStream struct {
+	call
+	desc *StreamDesc
+	stop func() bool // ends the watch over ctx
+
+	sent     bool
+	closed   bool
+	received bool
+
+	mu sync.Mutex
+	// guarded by mu
+	final   error // what RecvMsg goes on returning
+	trailer metadata.MD
+	request *h2.Buffer // the only request, while the call may be tried again
+	settled bool       // it may not, or not any more
+}
+
+// NewStream begins a streaming call; see [ClientConnInterface].
+func (cc *ClientConn) NewStream(ctx context.Context, desc *StreamDesc, method string, opts ...CallOption) (ClientStream, error) {
+	if len(cc.cfg.StreamInterceptors) == 0 {
+		return cc.newStream(ctx, desc, method, opts...)
+	}
+	return cc.streamThrough(cc.cfg.StreamInterceptors)(ctx, desc, cc, method, opts...)
+}
+
+func (cc *ClientConn) streamThrough(rest []StreamClientInterceptor) Streamer {
+	return func(ctx context.Context, desc *StreamDesc, _ *ClientConn, method string, opts ...CallOption) (ClientStream, error) {
+		if len(rest) == 0 {
+			return cc.newStream(ctx, desc, method, opts...)
+		}
+		return rest[0](ctx, desc, cc, method, cc.streamThrough(rest[1:]), opts...)
+	}
+}
+
+func (cc *ClientConn) newStream(ctx context.Context, desc *StreamDesc, method string, opts ...CallOption) (ClientStream, error) {
+	cs := &clientStream{desc: desc}
+	if cc.cfg.Stats != nil {
+		cs.observer = observe(ctx, cc.cfg.Stats, CallInfo{method, true, desc.ClientStreams, desc.ServerStreams})
+		ctx = cs.observer.ctx
+	}
+	err := cs.begin(cc, ctx, method, opts)
+	if err == nil {
+		err = cs.open(nil, false, false)
+	}
+	if err != nil {
+		err = cc.mapError(err)
+		cs.observer.end(err)
+		return nil, err
+	}
+	cs.stop = context.AfterFunc(ctx, func() {
+		cs.s.Load().Reset(http2.ErrCodeCancel, "the call's context ended")
+		cs.finish(status.FromContextError(ctx.Err()).Err())
+	})
+	return cs, nil
+}
+
+func (cs *clientStream) Context() context.Context { return cs.ctx }
+
+func (cs *clientStream) Header() (metadata.MD, error) {
+	if cs.s.Load().WaitHead(nil) == nil {
+		// The stream ended without headers; if that was an error, RecvMsg has it.
+		if cs.ctx.Err() != nil {
+			return nil, cs.mapError(status.FromContextError(cs.ctx.Err()).Err())
+		}
+		return nil, nil
+	}
+	md, err := cs.headers()
+	if err != nil {
+		return nil, cs.mapError(status.Error(codes.Internal, err.Error()))
+	}
+	return md, nil
+}
+
+func (cs *clientStream) Trailer() metadata.MD {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return cs.trailer
+}
+
+func (cs *clientStream) CloseSend() error {
+	if cs.closed {
+		return nil
+	}
+	cs.closed = true
+	// An error means that the stream has ended; RecvMsg says how.
+	cs.commit(nil).Write(nil, &h2.Frames{End: true}, h2.FlushNow)
+	return nil
+}
+
+func (cs *clientStream) SendMsg(m any) error {
+	switch {
+	case cs.closed:
+		return cs.mapError(status.Error(codes.Internal, "SendMsg after CloseSend"))
+	case cs.sent && !cs.desc.ClientStreams:
+		return cs.mapError(status.Error(codes.Internal, "a second SendMsg on a call with one request"))
+	}
+	buf, plain, err := encode(m, cs.maxSend, cs.compress)
+	if err != nil {
+		cs.s.Load().Reset(http2.ErrCodeCancel, "a message could not be sent")
+		cs.finish(err)
+		return cs.mapError(err)
+	}
+	cs.sent = true
+	size := len(buf.B)
+	if cs.desc.ClientStreams {
+		defer buf.Release()
+		if cs.commit(nil).Write(nil, &h2.Frames{Message: buf.B}, h2.FlushLater) != nil {
+			return io.EOF
+		}
+		cs.observer.message(Sent, plain, size)
+		return nil
+	}
+	// The only request ends the sending side with the same write.
+	cs.closed = true
+	if cs.commit(buf).Write(nil, &h2.Frames{Message: buf.B, End: true}, h2.FlushNow) == nil {
+		cs.observer.message(Sent, plain, size)
+	}
+	// Of a call with one request RecvMsg says what became of it: generated code
+	// hands the stream over only after sending, and would return io.EOF as if
+	// it were the call's error.
+	return nil
+}
+
+// commit notes what is about to be sent, and returns the stream to send it on.
+// A request is kept for a second try; after anything else there is none.
+func (cs *clientStream) commit(request *h2.Buffer) *h2.Stream {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.request = request
+	if request == nil {
+		cs.settled = true
+	}
+	return cs.s.Load()
+}
+
+// settle ends the time in which the call may be tried again.
+func (cs *clientStream) settle() {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.settled = true
+}
+
+// again tries a call once more that the server certainly did nothing with
+// (gRFC A6, "transparent retries"): one of which nothing but the headers or the
+// only request was sent. It reports whether it did.
+func (cs *clientStream) again(err error) bool {
+	cs.mu.Lock()
+	settled := cs.settled
+	cs.settled = true
+	cs.mu.Unlock()
+	if settled || cs.ctx.Err() != nil || !cs.retryable(err) || cs.open(nil, false, false) != nil {
+		return false
+	}
+	cs.mu.Lock()
+	request := cs.request
+	cs.mu.Unlock()
+	if cs.ctx.Err() != nil { // its watch may have missed the new stream
+		cs.s.Load().Reset(http2.ErrCodeCancel, "the call's context ended")
+	}
+	if request != nil {
+		cs.s.Load().Write(nil, &h2.Frames{Message: request.B, End: true}, h2.FlushNow)
+	}
+	return true
+}
+
+func (cs *clientStream) RecvMsg(m any) error {
+	cs.mu.Lock()
+	final := cs.final
+	cs.mu.Unlock()
+	if final != nil {
+		return final
+	}
+	err := cs.recv(m)
+	if err == nil {
+		return nil
+	}
+	cs.stop()
+	return cs.finish(err)
+}
+
+// finish fixes what RecvMsg returns from now on; the first error wins.
+func (cs *clientStream) finish(err error) error {
+	trailer, terr := cs.trailers()
+	if err == io.EOF && terr != nil {
+		err = status.Error(codes.Internal, terr.Error())
+	}
+	if err != io.EOF {
+		err = cs.mapError(err)
+	}
+	cs.mu.Lock()
+	if cs.final == nil {
+		cs.final, cs.trailer = err, trailer
+	}
+	err = cs.final
+	cs.mu.Unlock()
+	if err == io.EOF {
+		cs.observer.end(nil)
+	} else {
+		cs.observer.end(err)
+	}
+	return err
+}
+
+func (cs *clientStream) recv(m any) error {
+	buf, err := cs.s.Load().Recv(nil)
+	if err != nil && err != io.EOF && cs.again(err) {
+		buf, err = cs.s.Load().Recv(nil)
+	}
+	cs.settle()
+	if err != nil {
+		cs.headEnded()
+		if err := cs.end(err, isEOF(err)).Err(); err != nil {
+			return err
+		}
+		if !cs.desc.ServerStreams && !cs.received {
+			return status.Error(codes.Unimplemented, "the server sent no message where exactly one is due")
+		}
+		return io.EOF
+	}
+	cs.received = true
+	if err := cs.take(buf, m); err != nil {
+		cs.s.Load().Reset(http2.ErrCodeCancel, "a message could not be taken")
+		return err
+	}
+	if cs.desc.ServerStreams {
+		return nil
+	}
+	// The one response counts only together with the status: gRPC's statuscodes
+	// document, "cardinality".
+	extra, err := cs.s.Load().Recv(nil)
+	if extra != nil {
+		extra.Release()
+		cs.s.Load().Reset(http2.ErrCodeCancel, "more than one response")
+		return status.Error(codes.Unimplemented, "the server sent more than one message where exactly one is due")
+	}
+	if err := cs.end(err, isEOF(err)).Err(); err != nil {
+		return err
+	}
+	cs.stop()
+	cs.finish(io.EOF)
+	return nil
+}
+
+func (cs *clientStream) take(buf *h2.Buffer, m any) error {
+	if err := cs.checkHead(); err != nil {
+		buf.Release()
+		return err
+	}
+	return cs.decode(buf, m)
+}

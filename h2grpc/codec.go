@@ -1,0 +1,191 @@
+package h2grpc
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/tenonrpc/tenon/h2grpc/codes"
+	"github.com/tenonrpc/tenon/h2grpc/internal/h2"
+	"github.com/tenonrpc/tenon/h2grpc/status"
+	"github.com/tenonrpc/tenon/wire"
+)
+
+// Message is a message that codes itself: one written by hand, one of a
+// generator such as vtprotobuf, or raw bytes that are passed on. It is tried
+// before proto.Message.
+type Message interface {
+	// AppendTo appends the message's encoding to b. It must not keep b.
+	AppendTo(b []byte) ([]byte, error)
+	// UnmarshalFrom replaces the message by the one encoded in b. It must not
+	// keep b, which is used for other messages afterwards.
+	UnmarshalFrom(b []byte) error
+}
+
+// Compressor compresses messages for connections that are given one. All its
+// methods may be called concurrently.
+type Compressor interface {
+	// Name is the content coding's name, such as "gzip".
+	Name() string
+	// Compress appends the compressed src to dst.
+	Compress(dst, src []byte) ([]byte, error)
+	// Decompress appends the decompressed src to dst. As soon as that would
+	// add more than limit bytes it stops with ErrTooLarge.
+	Decompress(dst, src []byte, limit int) ([]byte, error)
+}
+
+// ErrTooLarge is what a [Compressor] returns for a message that is larger than
+// the limit once decompressed.
+var ErrTooLarge = errors.New("message is too large once decompressed")
+
+// encode returns m with gRPC's prefix, and its size before compression. The
+// caller releases the buffer.
+func encode(m any, limit int, c Compressor) (buf *h2.Buffer, plain int, err error) {
+	buf, err = marshal(m, limit)
+	if err != nil {
+		return nil, 0, err
+	}
+	n := len(buf.B) - wire.PrefixLen
+	if n > limit {
+		buf.Release()
+		return nil, 0, status.Errorf(codes.ResourceExhausted, "message of %d bytes is larger than the limit of %d for sending", n, limit)
+	}
+	if c == nil || n == 0 {
+		wire.PutPrefix(buf.B, false, uint32(n))
+		return buf, n, nil
+	}
+	small := h2.GetBuffer(wire.PrefixLen)
+	small.B, err = c.Compress(small.B, buf.B[wire.PrefixLen:])
+	buf.Release()
+	if err == nil && len(small.B)-wire.PrefixLen > math.MaxUint32 {
+		err = errors.New("the compressed message is too large")
+	}
+	if err != nil {
+		small.Release()
+		return nil, 0, status.Errorf(codes.Internal, "compressing a message with %s: %v", c.Name(), err)
+	}
+	wire.PutPrefix(small.B, true, uint32(len(small.B)-wire.PrefixLen))
+	return small, n, nil
+}
+
+// marshal returns m's encoding after room for the prefix.
+func marshal(m any, limit int) (*h2.Buffer, error) {
+	switch m := m.(type) {
+	case Message:
+		buf := h2.GetBuffer(wire.PrefixLen)
+		b, err := m.AppendTo(buf.B)
+		if err != nil {
+			buf.Release()
+			return nil, status.Errorf(codes.Internal, "encoding %T: %v", m, err)
+		}
+		buf.B = b
+		return buf, nil
+	case proto.Message:
+		n := proto.Size(m)
+		if n > limit {
+			return nil, status.Errorf(codes.ResourceExhausted, "message of %d bytes is larger than the limit of %d for sending", n, limit)
+		}
+		buf := h2.GetBuffer(wire.PrefixLen + n)
+		b, err := proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(buf.B[:wire.PrefixLen], m)
+		if err != nil {
+			buf.Release()
+			return nil, status.Errorf(codes.Internal, "encoding %T: %v", m, err)
+		}
+		buf.B = b
+		return buf, nil
+	}
+	return nil, status.Errorf(codes.Internal, "%T is neither a proto.Message nor an h2grpc.Message", m)
+}
+
+// decode stores the message in buf, which it releases, in m, and returns its
+// size after decompression. c is the stream's compressor, nil for none, and turns
+// those of its connection.
+func decode(buf *h2.Buffer, m any, limit int, c Compressor, turns turns) (plain int, err error) {
+	defer buf.Release()
+	b := buf.B
+	if buf.Compressed {
+		if c == nil {
+			return 0, status.Error(codes.Internal, "received a compressed message on a stream that announced no compression")
+		}
+		room := h2.GetBuffer(0)
+		defer room.Release()
+		room.B, err = turns.decompress(c, room.B, b, limit)
+		if errors.Is(err, ErrTooLarge) {
+			return 0, status.Errorf(codes.ResourceExhausted, "received message is larger than the limit of %d bytes once decompressed", limit)
+		} else if err != nil {
+			return 0, status.Errorf(codes.Internal, "decompressing a message with %s: %v", c.Name(), err)
+		}
+		b = room.B
+	}
+	switch m := m.(type) {
+	case Message:
+		err = m.UnmarshalFrom(b)
+	case proto.Message:
+		err = proto.Unmarshal(b, m)
+	default:
+		err = errors.New("it is neither a proto.Message nor an h2grpc.Message")
+	}
+	if err != nil {
+		return 0, status.Errorf(codes.Internal, "decoding %T: %v", m, err)
+	}
+	return len(b), nil
+}
+
+// turns is how many messages of a connection may be decompressed at once. A small
+// one may keep a processor busy for as long as its limit allows, and the other
+// connections need some, too.
+type turns chan struct{}
+
+// newTurns returns nil, which is enough, if there is nothing to decompress with.
+func newTurns(compressors []Compressor) turns {
+	if len(compressors) == 0 {
+		return nil
+	}
+	return make(turns, max(1, runtime.GOMAXPROCS(0)/2))
+}
+
+func (t turns) decompress(c Compressor, dst, src []byte, limit int) ([]byte, error) {
+	if len(src) >= turnsLeast {
+		t <- struct{}{}
+		defer func() { <-t }()
+	}
+	return c.Decompress(dst, src, limit)
+}
+
+// findCompressor returns the compressor called name. "" and "identity" are no
+// compression.
+func findCompressor(list []Compressor, name string) (Compressor, error) {
+	if name == "" || name == "identity" {
+		return nil, nil
+	}
+	for _, c := range list {
+		if c.Name() == name {
+			return c, nil
+		}
+	}
+	return nil, fmt.Errorf("no compressor called %.64q", name)
+}
+
+// encodings is the value of grpc-accept-encoding.
+func encodings(list []Compressor) string {
+	s := "identity"
+	for _, c := range list {
+		s += "," + c.Name()
+	}
+	return s
+}
+
+// limitOr returns a message limit: n, or fallback if n is zero, or no limit but
+// the prefix's own if n is negative.
+func limitOr(n, fallback int) int {
+	switch {
+	case n < 0:
+		return math.MaxInt32
+	case n == 0:
+		return fallback
+	}
+	return min(n, math.MaxInt32)
+}

@@ -1,0 +1,195 @@
+// Package gzip compresses gRPC messages with gzip (RFC 1952).
+//
+// It is opt-in: nothing in h2grpc links it. A server that is given it accepts
+// compressed requests and compresses its responses to them; a client that is
+// given it says so to the server and compresses the requests of the calls that
+// ask for it:
+//
+//	h2grpc.ServerConfig{Compressors: []h2grpc.Compressor{gzip.New()}}
+//	h2grpc.ClientConfig{Compressors: []h2grpc.Compressor{gzip.New()}}
+//	client.Put(ctx, request, h2grpc.UseCompressor(gzip.Name))
+//
+// Compression gives a message's size away to whoever sees the encrypted
+// connection. Where an attacker can put text of their own beside a secret in
+// one message, that size tells the secret: leave compression off there.
+//
+// # What is accepted
+//
+// A message is one gzip file as RFC 1952 §2.2 defines it: one member or several,
+// whose contents are joined. Anything else is an error: no member at all, a
+// member that is cut short, a checksum or length that disagrees, and any byte
+// after the last member, zero bytes too.
+package gzip
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/tenonrpc/tenon/h2grpc"
+)
+
+// Name is the content coding's name, for [h2grpc.UseCompressor].
+const Name = "gzip"
+
+const (
+	// countAbove is how many bytes of a message are stored before the whole of
+	// it has been counted. A larger message is decompressed twice: once to
+	// learn its length, which costs no memory however large it claims to be,
+	// and once into a buffer of that length.
+	countAbove = 1 << 20
+	// firstRoom is the room that is made for a message before anything of it
+	// has been decompressed.
+	firstRoom = 4 << 10
+)
+
+// New returns a compressor that compresses at gzip's default level.
+func New() h2grpc.Compressor {
+	c, err := NewLevel(gzip.DefaultCompression)
+	if err != nil {
+		panic(err) // the default is a level
+	}
+	return c
+}
+
+// NewLevel returns a compressor that compresses at a level of compress/gzip: 1
+// is the fastest and 9 the smallest, 0 stores without compressing, -1 is the
+// default, -2 uses Huffman coding alone. Another level is an error. The level
+// says nothing about decompressing.
+func NewLevel(level int) (h2grpc.Compressor, error) {
+	w, err := gzip.NewWriterLevel(io.Discard, level)
+	if err != nil {
+		return nil, fmt.Errorf("gzip: level %d is not between -2 and 9", level)
+	}
+	c := &compressor{level: level}
+	c.writers.Put(w)
+	return c, nil
+}
+
+// compressor implements h2grpc.Compressor. Its pools make it free of
+// allocations after the first messages.
+type compressor struct {
+	level   int
+	writers sync.Pool // of *gzip.Writer
+	readers sync.Pool // of *reader
+}
+
+func (*compressor) Name() string { return Name }
+
+// appender is an io.Writer that appends.
+type appender struct{ b []byte }
+
+func (a *appender) Write(p []byte) (int, error) {
+	a.b = append(a.b, p...)
+	return len(p), nil
+}
+
+func (c *compressor) Compress(dst, src []byte) ([]byte, error) {
+	w, _ := c.writers.Get().(*gzip.Writer)
+	if w == nil {
+		var err error
+		if w, err = gzip.NewWriterLevel(io.Discard, c.level); err != nil {
+			return dst, err
+		}
+	}
+	out := appender{dst}
+	w.Reset(&out)
+	_, err := w.Write(src)
+	if err == nil {
+		err = w.Close()
+	}
+	w.Reset(io.Discard) // so that the pool does not hold the message
+	c.writers.Put(w)
+	if err != nil {
+		return dst, err
+	}
+	return out.b, nil
+}
+
+// reader decompresses one message at a time.
+type reader struct {
+	src  bytes.Reader
+	gzip gzip.Reader
+}
+
+// reset starts a message anew.
+func (r *reader) reset(src []byte) error {
+	r.src.Reset(src)
+	return corrupt(r.gzip.Reset(&r.src))
+}
+
+// corrupt makes the errors of reading from memory say what they mean.
+func corrupt(err error) error {
+	switch err {
+	case io.EOF:
+		return errors.New("the compressed message is empty")
+	case io.ErrUnexpectedEOF:
+		return errors.New("the compressed message is cut short")
+	}
+	return err
+}
+
+func (c *compressor) Decompress(dst, src []byte, limit int) ([]byte, error) {
+	r, _ := c.readers.Get().(*reader)
+	if r == nil {
+		r = new(reader)
+	}
+	out, err := r.decompress(dst, src, max(limit, 0))
+	r.src.Reset(nil) // so that the pool does not hold the message
+	c.readers.Put(r)
+	if err != nil {
+		return dst, err
+	}
+	return out, nil
+}
+
+// room returns b with a capacity of at least n, and not of more if it has to be
+// copied for that.
+func room(b []byte, n int) []byte {
+	if cap(b) >= n {
+		return b
+	}
+	return append(make([]byte, 0, n), b...)
+}
+
+func (r *reader) decompress(dst, src []byte, limit int) ([]byte, error) {
+	if err := r.reset(src); err != nil {
+		return nil, err
+	}
+	have := len(dst)
+	most := have + min(limit, countAbove) // before all has been counted
+	out := room(dst, min(most, have+firstRoom))
+	for len(out) < most {
+		if len(out) == cap(out) {
+			out = room(out, min(most, 2*len(out)))
+		}
+		n, err := r.gzip.Read(out[len(out):min(cap(out), most)])
+		out = out[:len(out)+n]
+		if err == io.EOF {
+			return out, nil
+		} else if err != nil {
+			return nil, corrupt(err)
+		}
+	}
+	// There may be more. It is counted before room for it is made.
+	n := len(out) - have
+	if more, err := io.Copy(io.Discard, io.LimitReader(&r.gzip, int64(limit-n)+1)); err != nil {
+		return nil, corrupt(err)
+	} else if n += int(more); n > limit {
+		return nil, h2grpc.ErrTooLarge
+	}
+	if n == len(out)-have {
+		return out, nil
+	}
+	if err := r.reset(src); err != nil {
+		return nil, err
+	}
+	out = room(out[:have], have+n)[:have+n]
+	if _, err := io.ReadFull(&r.gzip, out[have:]); err != nil {
+		return nil, corrupt(err)
+	}
+	return out, nil
+}

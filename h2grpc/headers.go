@@ -1,0 +1,85 @@
+package h2grpc
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/tenonrpc/tenon/h2grpc/internal/h2"
+	"github.com/tenonrpc/tenon/h2grpc/metadata"
+	"github.com/tenonrpc/tenon/wire"
+)
+
+// reserved says whether a field belongs to gRPC or HTTP, so that applications
+// neither set nor see it: gRPC's PROTOCOL-HTTP2 document, "Custom-Metadata".
+func reserved(name string) bool {
+	switch name {
+	case "content-type", "te", "user-agent", "host", "content-length", "connection", "keep-alive",
+		"proxy-connection", "transfer-encoding", "upgrade":
+		return true
+	}
+	return name == "" || name[0] == ':' || strings.HasPrefix(name, "grpc-")
+}
+
+func contains(list []string, s string) bool {
+	for _, l := range list {
+		if l == s {
+			return true
+		}
+	}
+	return false
+}
+
+func isBin(name string) bool { return strings.HasSuffix(name, "-bin") }
+
+// checkPair says what is wrong with a metadata pair that is to be sent.
+func checkPair(k, v string) error {
+	if k == "" {
+		return fmt.Errorf("metadata key is empty")
+	}
+	for i := 0; i < len(k); i++ {
+		c := k[i]
+		if !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.') {
+			return fmt.Errorf("metadata key %.100q has characters other than a-z 0-9 . _ and -", k)
+		}
+	}
+	if isBin(k) {
+		return nil
+	}
+	for i := 0; i < len(v); i++ {
+		if v[i] < 0x20 || v[i] > 0x7e {
+			return fmt.Errorf("metadata value of %q has characters that are not printable ASCII: use a key that ends in -bin", k)
+		}
+	}
+	return nil
+}
+
+// appendPair appends a metadata pair in the form in which it is sent. Reserved
+// keys are passed over, so that received metadata can be handed on.
+func appendPair(dst []h2.Field, k, v string) ([]h2.Field, error) {
+	k = strings.ToLower(k)
+	if reserved(k) {
+		return dst, nil
+	}
+	if err := checkPair(k, v); err != nil {
+		return dst, err
+	}
+	if isBin(k) {
+		v = string(wire.AppendBin(nil, v))
+	} else {
+		v = strings.Trim(v, " ") // HTTP/2 forbids white space at the ends
+	}
+	return append(dst, h2.Field{Name: k, Value: v}), nil
+}
+
+// appendMD appends metadata in the form in which it is sent.
+func appendMD(dst []h2.Field, md metadata.MD) ([]h2.Field, error) {
+	for k, vals := range md {
+		for _, v := range vals {
+			var err error
+			if dst, err = appendPair(dst, k, v); err != nil {
+				return dst, err
+			}
+		}
+	}
+	return dst, nil
+}

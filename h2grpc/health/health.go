@@ -1,0 +1,156 @@
+// Package health is gRPC's health service, grpc.health.v1.Health: a server
+// that says of each of its services whether it works, and a client's call to
+// ask it.
+//
+// Its messages are coded by hand and its name is in no registry, so that the
+// package can be linked together with grpc-go's.
+//
+// Protocol: https://github.com/grpc/grpc/blob/master/doc/health-checking.md
+package health
+
+import (
+	"context"
+	_ "embed"
+	"maps"
+	"sync"
+
+	"github.com/tenonrpc/tenon/h2grpc"
+	"github.com/tenonrpc/tenon/h2grpc/codes"
+	"github.com/tenonrpc/tenon/h2grpc/status"
+	"github.com/tenonrpc/tenon/wire"
+)
+
+// Server holds the status of a server's services and answers for them. The
+// service "" stands for the server as a whole. All methods may be called by
+// any goroutine.
+type Server struct {
+	mu       sync.Mutex
+	statuses map[string]wire.HealthStatus // guarded by mu
+	shutdown bool                         // guarded by mu
+	changed  chan struct{}                // guarded by mu; closed, and replaced, with each change
+}
+
+// NewServer returns a server whose only known service is "", and that is
+// serving.
+func NewServer() *Server {
+	return &Server{
+		statuses: map[string]wire.HealthStatus{"": wire.HealthServing},
+		changed:  make(chan struct{}),
+	}
+}
+
+// SetServingStatus sets the status of a service, which is known from then on,
+// and tells those who watch it. After [Server.Shutdown] it does nothing.
+//
+// A service's name is that of a protobuf service or any other word that hosts
+// agree on, in UTF-8 and of at most wire.MaxHealthService bytes. No client can
+// ask for any other name, and List fails while there is one.
+func (s *Server) SetServingStatus(service string, current wire.HealthStatus) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.shutdown {
+		return
+	}
+	s.statuses[service] = current
+	s.announce()
+}
+
+// Shutdown sets every known service to NOT_SERVING and has later calls of
+// [Server.SetServingStatus] ignored, until [Server.Resume]. Calls of Watch
+// stay open.
+func (s *Server) Shutdown() { s.setAll(true, wire.HealthNotServing) }
+
+// Resume undoes [Server.Shutdown]: it sets every known service to SERVING,
+// whatever it was before, and has statuses accepted again.
+func (s *Server) Resume() { s.setAll(false, wire.HealthServing) }
+
+func (s *Server) setAll(shutdown bool, current wire.HealthStatus) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shutdown = shutdown
+	for service := range s.statuses {
+		s.statuses[service] = current
+	}
+	s.announce()
+}
+
+// announce wakes all watchers. They look for themselves what has changed and
+// send no more than the newest status, so that one that is slow to read needs
+// no queue. The caller holds s.mu.
+func (s *Server) announce() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// lookup returns a service's status, whether the service is known, and a
+// channel that is closed at the next change of any service.
+func (s *Server) lookup(service string) (current wire.HealthStatus, known bool, changed <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	current, known = s.statuses[service]
+	return current, known, s.changed
+}
+
+// check implements Check.
+func (s *Server) check(_ context.Context, request *wire.HealthCheckRequest) (any, error) {
+	current, known, _ := s.lookup(request.Service)
+	if !known {
+		return nil, status.Error(codes.NotFound, "unknown service")
+	}
+	return &wire.HealthCheckResponse{Status: current}, nil
+}
+
+// list implements List.
+func (s *Server) list(context.Context, *wire.HealthListRequest) (any, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.statuses) > maxListed {
+		return nil, status.Errorf(codes.ResourceExhausted,
+			"the server has more than the %d services that it lists; ask for each with Check", maxListed)
+	}
+	return &wire.HealthListResponse{Statuses: maps.Clone(s.statuses)}, nil
+}
+
+// watch implements Watch: it sends the service's status now and after each
+// change, until the client ends the call. A status that was replaced before it
+// could be sent is skipped, and none is sent twice in a row.
+func (s *Server) watch(request *wire.HealthCheckRequest, stream h2grpc.ServerStream) error {
+	var sent *wire.HealthStatus
+	for {
+		current, known, changed := s.lookup(request.Service)
+		if !known {
+			current = wire.HealthServiceUnknown
+		}
+		if sent == nil || *sent != current {
+			if err := stream.SendMsg(&wire.HealthCheckResponse{Status: current}); err != nil {
+				return err
+			}
+			sent = &current
+		}
+		select {
+		case <-changed:
+		case <-stream.Context().Done():
+			return stream.Context().Err()
+		}
+	}
+}
+
+// Check asks the server at the other end of cc for the status of a service. An
+// unknown service is an error with the code NOT_FOUND. A caller who only wants
+// to know whether the server answers, as hosts of plugins do, need not look at
+// the status.
+func Check(ctx context.Context, cc h2grpc.ClientConnInterface, service string) (wire.HealthStatus, error) {
+	var response wire.HealthCheckResponse
+	err := cc.Invoke(ctx, methodCheck, &wire.HealthCheckRequest{Service: service}, &response)
+	if err != nil {
+		return wire.HealthUnknown, err
+	}
+	return response.Status, nil
+}
+
+//go:embed descriptors.binpb
+var descriptors string
+
+// Descriptors returns the serialized google.protobuf.FileDescriptorSet of the
+// health service, for reflection.Register. Each call returns a new copy.
+func Descriptors() []byte { return []byte(descriptors) }

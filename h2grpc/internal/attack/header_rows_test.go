@@ -1,0 +1,96 @@
+//go:build linux
+
+package attack_test
+
+import (
+	"fmt"
+	"strings"
+
+	"golang.org/x/net/http2"
+)
+
+const tooLarge = "HTTP 431"
+
+// continued sends a header block that does not end: HEADERS, and n times a
+// CONTINUATION of part.
+func continued(n int, part string) func(*attack) {
+	return func(a *attack) {
+		p := a.hello()
+		p.write(headers(nil, 1, 0, request(echoMethod)))
+		p.flood(n, func(b []byte, _ int) []byte { return frame(b, http2.FrameContinuation, 0, 1, part) })
+	}
+}
+
+// block sends n requests whose header blocks have more in them, in as many
+// frames as that needs.
+func block(n int, first, more string) func(*attack) {
+	return func(a *attack) {
+		p := a.hello()
+		for i := range n {
+			text := request(echoMethod) + more
+			if i == 0 {
+				text = request(echoMethod) + first + more
+			}
+			p.write(blockFrames(nil, stream(i), endStream, text))
+		}
+	}
+}
+
+// blockFrames appends a header block in frames of the initial maximal size.
+func blockFrames(b []byte, id uint32, flags http2.Flags, text string) []byte {
+	const most = 16 << 10
+	typ := http2.FrameHeaders
+	for len(text) > most {
+		b = frame(b, typ, flags, id, text[:most])
+		text = text[most:]
+		typ, flags = http2.FrameContinuation, 0
+	}
+	return frame(b, typ, flags|endHeaders, id, text)
+}
+
+// headerRows are header blocks that are long, never end, or become large when
+// they are decoded.
+var headerRows = []row{
+	{name: "CONTINUATION flood, 16 KiB each", want: calm, quick: true, attack: continued(many, literal("x", strings.Repeat("y", 16<<10-10)))},
+	{name: "CONTINUATION flood, one byte each", want: calm, quick: true, attack: continued(many, "\x82")},
+	{name: "CONTINUATION flood, empty", want: calm, quick: true, attack: continued(many, "")},
+	{name: "CONTINUATION flood for a stream that is closed", want: calm, attack: func(a *attack) {
+		p := a.hello()
+		p.write(call(nil, 1, request(echoMethod), "x"))
+		p.write(frame(nil, http2.FrameHeaders, 0, 1, ""))
+		p.flood(many, func(b []byte, _ int) []byte { return frame(b, http2.FrameContinuation, 0, 1, "") })
+	}},
+	{name: "a header string that is announced with 1 GiB", want: "GOAWAY COMPRESSION_ERROR", attack: func(a *attack) {
+		a.hello().write(headers(nil, 1, endHeaders, "\x00\x01x\x7f\x81\xff\xff\xff\x03"))
+	}},
+	{name: "15 000 empty cookies", want: tooLarge, quick: true, attack: block(100, indexed("cookie", ""), strings.Repeat("\xbe", 15_000))},
+	{name: "15 000 fields without an index", want: tooLarge, attack: block(100, "", strings.Repeat("\x00\x01c\x00", 15_000))},
+	{name: "HPACK bomb: 4 KiB, referred to 16 000 times", want: tooLarge, quick: true,
+		attack: block(100, indexed("x", strings.Repeat("y", 4000)), strings.Repeat("\xbe", 16_000))},
+	{name: "a header field of 1 MiB", want: "GOAWAY COMPRESSION_ERROR", attack: block(1, "", literal("x", strings.Repeat("y", 1<<20)))},
+	{name: "header blocks of 1 MiB", want: tooLarge, attack: block(100, "", strings.Repeat(literal("x", strings.Repeat("y", 60_000)), 17))},
+	{name: "compression table size changed 16 000 times in a block", want: "grpc-status 12", attack: func(a *attack) {
+		a.hello().write(headers(nil, 1, endHeaders|endStream, strings.Repeat("\x20\x3f\xe1\x1f", 4000)+request(echoMethod)))
+	}},
+	{name: "compression table size changed in every block", want: "grpc-status 0", attack: func(a *attack) {
+		p := a.hello()
+		p.flood(1000, func(b []byte, i int) []byte {
+			return call(b, stream(i), "\x20\x3f\xe1\x1f"+request(echoMethod), "x")
+		})
+	}},
+	{name: "a reference past the compression table", want: compress, attack: func(a *attack) {
+		a.hello().write(headers(nil, 1, endHeaders|endStream, "\xff\xff\xff\x7f"))
+	}},
+	{name: "64 KiB of headers on each stream, 1000 times", want: "RST REFUSED_STREAM", attack: func(a *attack) {
+		p := a.hello()
+		p.flood(1000, func(b []byte, i int) []byte {
+			return blockFrames(b, stream(i), 0, request(parkMethod)+literal("x", fmt.Sprintf("%06d", i)+strings.Repeat("y", 60_000)))
+		})
+	}},
+	{name: "900 header fields on each stream, 1000 times", want: "RST REFUSED_STREAM", attack: func(a *attack) {
+		p := a.hello()
+		p.flood(1000, func(b []byte, i int) []byte {
+			return blockFrames(b, stream(i), 0, request(parkMethod)+strings.Repeat("\x00\x01x\x01y", 900))
+		})
+	}},
+}

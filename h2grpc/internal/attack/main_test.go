@@ -1,0 +1,77 @@
+//go:build linux
+
+// Package attack_test attacks a server and a client of package h2grpc, each in
+// a process of its own, the way hostile peers do, and measures what comes of
+// it.
+//
+// The test process is the peer: it speaks frames and breaks every rule. The
+// victim is the same program, started anew in another role. A third process
+// makes well-behaved calls all the while and notes how long they wait; when a
+// client is the victim, the victim does that itself, to a second server.
+//
+// Each row of the table is one attack and has these bars:
+//
+//   - the victim answers as the row says, and sends GOAWAY before it closes a
+//     connection;
+//   - no more handlers are alive than the limit of streams allows;
+//   - the victim's resident memory (VmHWM, the peak that the kernel keeps)
+//     grows by no more than maxGrowth;
+//   - no well-behaved call waits longer than maxWait;
+//   - within maxFree of the peer's leaving its connections, descriptors,
+//     goroutines and memory are free.
+//
+// Times and memory are those of a machine that does other things as well. A row
+// that misses a bar of time or memory is therefore run again, on a new victim, up
+// to maxTries times, and holds if one run as a whole meets every bar; the table
+// says how many runs it took. Where a row waits for a time-out of many seconds,
+// the bar is held against the longest of 99 calls of 100 instead of all. Nothing
+// else is forgiven: a wrong answer, too many handlers or something that is never
+// freed fails at once.
+//
+// Without -attack, a few rows are run, and time and memory are not judged.
+package attack_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+)
+
+const (
+	maxGrowth = 16 << 20
+	maxWait   = 50 * time.Millisecond
+	maxFree   = time.Second
+	maxTries  = 5
+)
+
+var (
+	all     = flag.Bool("attack", false, "run every row and judge every bar")
+	readme  = flag.String("readme", "", "write the verdicts between the markers of this file, if all is well")
+	figures = flag.String("figures", "", "write the full figures to this file")
+)
+
+// roleVariable says what the program is to be when it is not the test.
+const roleVariable = "H2GRPC_ATTACK_ROLE"
+
+func TestMain(m *testing.M) {
+	switch role := os.Getenv(roleVariable); role {
+	case "":
+		os.Exit(m.Run())
+	case "server":
+		exit(serve())
+	case "client":
+		exit(makeCalls())
+	default:
+		exit(fmt.Errorf("there is no role %q", role))
+	}
+}
+
+func exit(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}

@@ -1,0 +1,6 @@
+//go:build linux && race
+
+package attack_test
+
+// raced says that the race detector is on: it multiplies memory and time.
+const raced = true

@@ -1,0 +1,154 @@
+//go:build linux
+
+package attack_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+
+	"github.com/tenonrpc/tenon/h2grpc"
+	"github.com/tenonrpc/tenon/h2grpc/gzip"
+)
+
+// raw is a message of plain bytes.
+type raw []byte
+
+func (m *raw) AppendTo(b []byte) ([]byte, error) { return append(b, *m...), nil }
+
+func (m *raw) UnmarshalFrom(b []byte) error {
+	*m = append((*m)[:0], b...)
+	return nil
+}
+
+// sink is a message that is not kept: what handlers hold is their own affair.
+type sink struct{}
+
+func (sink) AppendTo(b []byte) ([]byte, error) { return b, nil }
+
+func (sink) UnmarshalFrom([]byte) error { return nil }
+
+// The methods of the server under attack.
+const (
+	echoMethod     = "/attack.Victim/Echo"     // answers with the request
+	stubbornMethod = "/attack.Victim/Stubborn" // does not look at its context
+	bigMethod      = "/attack.Victim/Big"      // answers with many bytes
+	parkMethod     = "/attack.Victim/Park"     // a stream that waits until it is cancelled
+	deafMethod     = "/attack.Victim/Deaf"     // a stream that never reads, nor looks at its context
+	uploadMethod   = "/attack.Victim/Upload"   // reads everything, answers with nothing
+	downloadMethod = "/attack.Victim/Download" // sends until it cannot
+)
+
+// serve is a process that serves attack.Victim.
+func serve() error {
+	o, in, err := readOptions()
+	if err != nil {
+		return err
+	}
+	t := newTally()
+	cfg := h2grpc.ServerConfig{
+		MaxRecvMessageSize:   o.MaxMessage,
+		MaxConcurrentStreams: o.MaxStreams,
+		HandshakeTimeout:     o.Handshake,
+		StallTimeout:         o.Stall,
+	}
+	if o.Gzip {
+		cfg.Compressors = []h2grpc.Compressor{gzip.New()}
+	}
+	srv := h2grpc.NewServer(&cfg)
+	srv.RegisterService(t.service(o), t)
+	lis, err := listen(o.Socket)
+	if err != nil {
+		return err
+	}
+	go func() {
+		for {
+			nc, err := lis.Accept()
+			if err != nil {
+				return
+			}
+			go t.serveConn(srv, nc)
+		}
+	}()
+	ready()
+	return t.obey(in, func() {})
+}
+
+func (t *tally) serveConn(srv *h2grpc.Server, nc net.Conn) {
+	t.mu.Lock()
+	t.conns++
+	t.mu.Unlock()
+	err := srv.ServeConn(context.Background(), nc)
+	t.mu.Lock()
+	t.conns--
+	if err != nil && len(t.ended) < 8 {
+		t.ended = append(t.ended, err.Error())
+	}
+	t.mu.Unlock()
+}
+
+// unary makes a unary method of f.
+func (t *tally) unary(name string, f func(context.Context, *raw) (*raw, error)) h2grpc.MethodDesc {
+	return h2grpc.MethodDesc{MethodName: name, Handler: func(_ any, ctx context.Context, dec func(any) error, _ h2grpc.UnaryServerInterceptor) (any, error) {
+		t.enter()
+		defer t.leave()
+		m := new(raw)
+		if err := dec(m); err != nil {
+			return nil, err
+		}
+		return f(ctx, m)
+	}}
+}
+
+// stream makes a streaming method of f.
+func (t *tally) stream(name string, f func(h2grpc.ServerStream) error) h2grpc.StreamDesc {
+	return h2grpc.StreamDesc{StreamName: name, ClientStreams: true, ServerStreams: true, Handler: func(_ any, s h2grpc.ServerStream) error {
+		t.enter()
+		defer t.leave()
+		return f(s)
+	}}
+}
+
+func (t *tally) service(o options) *h2grpc.ServiceDesc {
+	part, big := make(raw, 16<<10), make(raw, o.Reply)
+	return &h2grpc.ServiceDesc{
+		ServiceName: "attack.Victim",
+		Methods: []h2grpc.MethodDesc{
+			t.unary("Echo", func(_ context.Context, m *raw) (*raw, error) { return m, nil }),
+			t.unary("Stubborn", func(_ context.Context, m *raw) (*raw, error) {
+				<-t.stubborn()
+				return m, nil
+			}),
+			t.unary("Big", func(context.Context, *raw) (*raw, error) {
+				return &big, nil
+			}),
+		},
+		Streams: []h2grpc.StreamDesc{
+			t.stream("Park", func(s h2grpc.ServerStream) error {
+				<-s.Context().Done()
+				return nil
+			}),
+			t.stream("Deaf", func(h2grpc.ServerStream) error {
+				<-t.stubborn()
+				return nil
+			}),
+			t.stream("Upload", func(s h2grpc.ServerStream) error {
+				for {
+					if err := s.RecvMsg(sink{}); errors.Is(err, io.EOF) {
+						return nil
+					} else if err != nil {
+						return err
+					}
+				}
+			}),
+			t.stream("Download", func(s h2grpc.ServerStream) error {
+				for {
+					if err := s.SendMsg(&part); err != nil {
+						return err
+					}
+				}
+			}),
+		},
+	}
+}

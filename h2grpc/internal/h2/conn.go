@@ -1,0 +1,536 @@
+// Package h2 is the connection engine: HTTP/2 (RFC 9113) as gRPC uses it, on
+// x/net's Framer and hpack, for both ends of a connection.
+//
+// It knows frames, flow control, header blocks and gRPC's five-byte message
+// prefix, and nothing of methods, statuses or codecs.
+//
+// One goroutine reads a connection (Conn.Run). There is no writing goroutine:
+// whoever has something to send appends it to a shared buffer, and whoever
+// finds nobody writing writes what has gathered.
+package h2
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/net/http2"
+)
+
+// Config says what one end of a connection does. It is not changed.
+type Config struct {
+	// Handler receives a server's streams; nil makes the end a client.
+	Handler Handler
+	// MaxMessage is the largest message that is received, in bytes on the
+	// wire.
+	MaxMessage int
+	// MaxHeaderList limits received header blocks and is advertised
+	// (RFC 9113 §6.5.2, SETTINGS_MAX_HEADER_LIST_SIZE).
+	MaxHeaderList int
+	// MaxStreams is how many streams a server handles at once
+	// (SETTINGS_MAX_CONCURRENT_STREAMS).
+	MaxStreams uint32
+	// HandshakeTimeout bounds the wait for the peer's preface and SETTINGS.
+	HandshakeTimeout time.Duration
+	// MinPing is the least time between PINGs that a server takes without a
+	// strike; zero counts none.
+	MinPing time.Duration
+	// Stall is how long a response that a client wants as a whole may wait for
+	// it to grant any window, or to read anything; zero means for ever.
+	Stall time.Duration
+}
+
+// Handler receives the streams that a client opens. The reader goroutine calls
+// it, so it must not wait.
+type Handler interface {
+	// Open announces a stream, whose Head is there. If it returns true, Ready
+	// follows when the whole request has arrived (or can no longer arrive for
+	// a fault in its framing), otherwise at once. A stream that is reset
+	// before has no Ready.
+	Open(*Stream) (whole bool)
+	// Ready hands the stream over. The handler must call Stream.Done exactly
+	// once.
+	Ready(*Stream)
+}
+
+// Conn is one end of an HTTP/2 connection. All its methods but Run may be
+// called by any goroutine.
+type Conn struct {
+	nc     net.Conn
+	raw    net.Conn // nc, or what is below TLS
+	try    *tryConn // nil if the socket cannot be written without waiting
+	cfg    Config
+	client bool
+	done   chan struct{} // closed when Run has ended
+	ready  chan struct{} // closed at the peer's first SETTINGS
+
+	closers sync.WaitGroup // of closeSoon; Run waits for it
+
+	// buffered counts received bytes that wait for consumers.
+	buffered atomic.Int64
+	// calls counts streams in flight whose consumer wants all at once, that is
+	// unary calls.
+	calls atomic.Int32
+	// share is window, for those who do not hold mu.
+	share atomic.Int32
+
+	// Owned by the reader goroutine.
+	br          *bufio.Reader
+	rf          *http2.Framer
+	hdec        *headerDecoder
+	sawPeer     bool // the first SETTINGS is here
+	largeFrames bool // readFrameSize has been advertised
+	idleLeft    int  // of idleFrameBudget
+	idleSince   time.Time
+
+	mu sync.Mutex
+	// guarded by mu
+	streams  map[uint32]*Stream
+	live     int    // server: streams whose handler may run; client: open streams
+	lastPeer uint32 // server: highest stream id the client opened
+	nextID   uint32 // client: the next stream's id
+	err      error  // why the connection ended; set once
+	aborted  error  // the reader must end with this
+	closing  bool   // closeSoon was called
+	ended    bool   // Run has closed the socket
+	opening  []chan struct{}
+	resets   [recentResets]uint32
+	resetPos int
+	closes   [recentResets]struct { // client: the streams that the server closed last
+		id  uint32
+		how closing
+	}
+	closePos int
+	churn    int
+	calm     time.Time // since when churn counts
+	progress bool      // HEADERS or DATA were sent since idleFrame looked
+	answered bool      // HEADERS or DATA were sent since the last PING
+	lastPing time.Time
+	strikes  int // of pingStrikes
+
+	// Going away.
+	goAway      bool       // we said so, or the peer did: no new streams
+	saidGoAway  bool       // we did
+	goneAway    *ConnError // the peer's GOAWAY, if it had an error code
+	finalGoAway bool       // server: the real last id has been sent
+	draining    bool       // close when the last stream has ended
+	onPing      map[[8]byte]func()
+	pingSeq     uint64
+
+	// Sending.
+	pending     []byte
+	spare       []byte
+	wf          *http2.Framer // writes to pending
+	henc        *headerEncoder
+	block       []byte // scratch for header blocks
+	writing     bool
+	deferred    bool          // a goroutine is about to flush
+	idle        chan struct{} // closed when writing ends, if somebody waits
+	control     int           // control frames queued since the last write began
+	controlSize int           // and their bytes
+	room        chan struct{} // closed when pending is taken, if somebody waits
+	headerBytes int           // server: of headerBudget
+	sendWindow  int
+	blocked     []*Stream // wait for sendWindow or room in pending, oldest first
+	peerWindow  int       // SETTINGS_INITIAL_WINDOW_SIZE
+	peerFrame   int       // SETTINGS_MAX_FRAME_SIZE
+	peerStreams int       // SETTINGS_MAX_CONCURRENT_STREAMS
+	peerList    int       // SETTINGS_MAX_HEADER_LIST_SIZE
+
+	// Receiving.
+	recvWindow  int // what the peer may still send
+	recvCredit  int // received and not yet granted again
+	receiving   int // streams on which the peer may send
+	window      int // SETTINGS_INITIAL_WINDOW_SIZE as last sent
+	granted     int // and as the peer may still take it to be
+	shrinking   int // acks of SETTINGS until granted is window
+	windowSince time.Time
+	assembly    int // window granted to large messages beyond streamWindow
+	assembling  []*Stream
+	settings    *time.Timer // runs until our SETTINGS are acknowledged
+	unacked     int         // of our SETTINGS
+}
+
+// NewConn starts one end of a connection on nc, on which nothing has been sent
+// yet. raw is the socket below it if nc is a TLS connection made with [Raw],
+// and otherwise nc itself. The caller must call Run.
+func NewConn(nc net.Conn, raw net.Conn, cfg Config) *Conn {
+	c := &Conn{
+		nc:          nc,
+		raw:         raw,
+		cfg:         cfg,
+		client:      cfg.Handler == nil,
+		done:        make(chan struct{}),
+		ready:       make(chan struct{}),
+		br:          bufio.NewReaderSize(nc, readBuffer),
+		hdec:        newHeaderDecoder(cfg.MaxHeaderList),
+		idleLeft:    idleFrameBudget,
+		idleSince:   time.Now(),
+		calm:        time.Now(),
+		streams:     map[uint32]*Stream{},
+		nextID:      1,
+		onPing:      map[[8]byte]func(){},
+		henc:        newHeaderEncoder(),
+		sendWindow:  defaultWindow,
+		peerWindow:  defaultWindow,
+		peerFrame:   defaultMaxFrame,
+		peerStreams: assumedMaxStreams,
+		peerList:    maxWindow,
+		recvWindow:  connWindow,
+		window:      streamWindow,
+		granted:     streamWindow,
+	}
+	c.share.Store(streamWindow)
+	if t, ok := raw.(*tryConn); ok {
+		c.try = t
+	} else if t := newTryConn(raw); t != nil && raw == nc {
+		c.try, c.nc = t, t
+	}
+	if c.try != nil {
+		c.try.arm()
+	}
+	c.rf = http2.NewFramer(nil, c.br)
+	c.rf.SetMaxReadFrameSize(defaultMaxFrame)
+	c.wf = http2.NewFramer(pendingWriter{c}, nil)
+	c.hello()
+	return c
+}
+
+// Raw prepares a socket for TLS on top of it; the result goes below the TLS
+// connection and then to [NewConn].
+func Raw(nc net.Conn) net.Conn {
+	if t := newTryConn(nc); t != nil {
+		return t
+	}
+	return nc
+}
+
+// hello queues and sends what both ends begin with: RFC 9113 §3.4. SETTINGS go
+// out at once; grpc-go clients wait for a server's.
+func (c *Conn) hello() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	set := []http2.Setting{
+		{ID: http2.SettingInitialWindowSize, Val: streamWindow},
+		{ID: http2.SettingMaxHeaderListSize, Val: uint32(c.cfg.MaxHeaderList)},
+	}
+	if c.client {
+		c.pending = append(c.pending, http2.ClientPreface...)
+		set = append(set, http2.Setting{ID: http2.SettingEnablePush, Val: 0})
+	} else {
+		set = append(set, http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: c.cfg.MaxStreams})
+	}
+	c.wf.WriteSettings(set...)
+	c.unacked = 1
+	c.wf.WriteWindowUpdate(0, connWindow-defaultWindow)
+	c.settings = time.AfterFunc(settingsTimeout, func() {
+		c.Abort(http2.ErrCodeSettingsTimeout, "SETTINGS were not acknowledged")
+	})
+	c.flushLocked()
+}
+
+// takeLargeFrames advertises readFrameSize, once. Reader only.
+func (c *Conn) takeLargeFrames() {
+	if c.largeFrames {
+		return
+	}
+	c.largeFrames = true
+	c.rf.SetMaxReadFrameSize(readFrameSize)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wf.WriteSettings(http2.Setting{ID: http2.SettingMaxFrameSize, Val: readFrameSize})
+	c.unacked++
+	c.settings.Reset(settingsTimeout)
+}
+
+// Ready is closed when the peer's SETTINGS have arrived.
+func (c *Conn) Ready() <-chan struct{} { return c.ready }
+
+// Done is closed when the connection has ended and all its streams with it.
+func (c *Conn) Done() <-chan struct{} { return c.done }
+
+// Err returns why the connection ended or is about to; nil while it works.
+func (c *Conn) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return c.err
+	}
+	return c.aborted
+}
+
+// Usable says whether a client may open streams on the connection.
+func (c *Conn) Usable() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err == nil && c.aborted == nil && !c.goAway && c.nextID <= maxStreamID
+}
+
+// Run reads the connection until it ends, and then ends all its streams. It
+// returns the reason, which is nil after an orderly end.
+func (c *Conn) Run() error {
+	defer close(c.done)
+	err := c.read()
+	if c.finish(err) {
+		c.linger()
+	} else if hungUp(err) {
+		c.waitIdle(lingerTime) // for the GOAWAY
+	}
+	c.closeSocket()
+	c.mu.Lock()
+	c.ended = true
+	err = c.err
+	c.mu.Unlock()
+	c.closers.Wait()
+	c.waitIdle(lingerTime)
+	if err == ErrClosed {
+		return nil
+	}
+	return err
+}
+
+// finish ends all streams with the reader's error and says whether the peer is
+// owed a GOAWAY.
+func (c *Conn) finish(err error) (fatal bool) {
+	c.mu.Lock()
+	c.settings.Stop()
+	if c.aborted != nil && !isAlert(err) {
+		err = c.aborted
+	}
+	if ce, ok := err.(*ConnError); c.goneAway != nil && (!ok || ce.Err != nil) && err != ErrClosed {
+		if _, ours := err.(*connFault); !ours {
+			err = c.goneAway // says more than a lost connection
+		}
+	}
+	var reason error
+	switch e := err.(type) {
+	case *connFault:
+		fatal = true
+		reason = &ConnError{Code: e.code, Local: true, Reason: e.reason}
+		c.sendGoAway(c.lastPeer, e.code, e.reason)
+		c.flushLocked()
+	default:
+		reason = err
+		if hungUp(err) && !c.saidGoAway {
+			// The peer may have ended its own side alone.
+			c.wf.WriteGoAway(c.lastPeer, http2.ErrCodeNo, nil)
+			c.flushLocked()
+		}
+		if err == nil || (err == io.EOF && (c.draining || c.goAway) && len(c.streams) == 0) {
+			reason = ErrClosed
+		} else if _, ok := err.(*ConnError); !ok && err != ErrClosed {
+			reason = &ConnError{Err: err}
+		}
+	}
+	if c.err == nil {
+		c.err = reason
+	}
+	streams := c.streams
+	c.streams = map[uint32]*Stream{}
+	for _, s := range streams {
+		s.sendEnded, s.gone = true, true
+		s.wakeSender()
+	}
+	c.blocked = nil
+	c.roomAgain()
+	c.assembling = nil
+	for _, ch := range c.opening {
+		close(ch)
+	}
+	c.opening = nil
+	c.mu.Unlock()
+	for _, s := range streams {
+		s.terminate(reason, false)
+	}
+	return fatal
+}
+
+// hungUp says whether err is the end of what the peer sends. It may still read.
+func hungUp(err error) bool { return err == io.EOF || err == io.ErrUnexpectedEOF }
+
+// isAlert says whether err is a TLS alert of the peer, which says why it hung up
+// where our own failed write does not.
+func isAlert(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error"
+}
+
+// linger gives the peer time to read our GOAWAY: closing a socket with unread
+// data would throw it away.
+func (c *Conn) linger() {
+	deadline := time.Now().Add(lingerTime)
+	if !c.waitIdle(lingerTime) {
+		return // the peer does not read; CloseWrite of TLS would wait for it, too
+	}
+	if closeWrite(c.nc) != nil {
+		return
+	}
+	c.nc.SetReadDeadline(deadline)
+	io.CopyN(io.Discard, c.br, lingerBytes)
+}
+
+// waitIdle waits until nothing is being written, and says whether that is so.
+func (c *Conn) waitIdle(most time.Duration) bool {
+	c.mu.Lock()
+	if !c.writing {
+		c.mu.Unlock()
+		return true
+	}
+	if c.idle == nil {
+		c.idle = make(chan struct{})
+	}
+	idle := c.idle
+	c.mu.Unlock()
+	t := time.NewTimer(most)
+	defer t.Stop()
+	select {
+	case <-idle:
+		return true
+	case <-t.C:
+		return false
+	}
+}
+
+// Abort ends the connection with a GOAWAY that carries code and reason.
+func (c *Conn) Abort(code http2.ErrCode, reason string) {
+	c.abort(&connFault{code, reason})
+}
+
+// Close ends the connection and all its streams at once. It does not wait for
+// Run.
+func (c *Conn) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.abortLocked(ErrClosed)
+	c.closeSoon() // also if the reader lingers, or heeds no deadline
+}
+
+// closeSoon closes the socket when nothing is being written. It does not wait.
+// c.mu is held.
+func (c *Conn) closeSoon() {
+	if c.closing || c.ended {
+		return
+	}
+	c.closing = true
+	c.closers.Go(func() {
+		c.waitIdle(lingerTime)
+		c.closeSocket()
+	})
+}
+
+// closeSocket closes the socket. TLS says good-bye first, which a peer that does
+// not read could hold up.
+func (c *Conn) closeSocket() {
+	t := time.AfterFunc(lingerTime, func() { c.raw.Close() })
+	defer t.Stop()
+	c.nc.Close()
+}
+
+func (c *Conn) abort(err error) {
+	c.mu.Lock()
+	c.abortLocked(err)
+	c.mu.Unlock()
+}
+
+// abortLocked makes the reader end with err.
+func (c *Conn) abortLocked(err error) {
+	if c.aborted != nil || c.err != nil {
+		return
+	}
+	c.aborted = err
+	if err == ErrClosed && !c.saidGoAway {
+		c.sendGoAway(c.lastPeer, http2.ErrCodeNo, "")
+		c.flushLocked()
+	}
+	if err == ErrClosed {
+		// Not the reader's business: it may be waiting for a frame's rest.
+		c.closeSoon()
+		return
+	}
+	c.nc.SetReadDeadline(time.Now())
+}
+
+// sendGoAway queues a GOAWAY and takes no new streams.
+func (c *Conn) sendGoAway(last uint32, code http2.ErrCode, reason string) {
+	c.goAway, c.saidGoAway = true, true
+	c.wf.WriteGoAway(last, code, []byte(quote([]byte(reason))))
+}
+
+// Shutdown begins a graceful end: no new streams, those that are open may
+// finish, then the connection closes. It does not wait; Done says when.
+//
+// A server first says GOAWAY with the highest id and learns from a PING when
+// the client knows of it, so that streams on their way are not lost
+// (RFC 9113 §6.8).
+func (c *Conn) Shutdown() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.draining || c.err != nil || c.aborted != nil {
+		return
+	}
+	c.draining = true
+	if c.client {
+		c.sendGoAway(0, http2.ErrCodeNo, "")
+		c.flushLocked()
+		c.endIfDrained()
+		return
+	}
+	c.saidGoAway = true
+	c.wf.WriteGoAway(maxStreamID, http2.ErrCodeNo, nil)
+	var timer *time.Timer
+	last := func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		timer.Stop()
+		if c.finalGoAway || c.err != nil {
+			return
+		}
+		c.finalGoAway = true
+		c.sendGoAway(c.lastPeer, http2.ErrCodeNo, "")
+		c.flushLocked()
+		c.endIfDrained()
+	}
+	timer = time.AfterFunc(drainPing, last)
+	c.ping(last)
+	c.flushLocked()
+}
+
+// endIfDrained closes a connection that waits for its last stream.
+func (c *Conn) endIfDrained() {
+	if c.draining && (c.client || c.finalGoAway) && len(c.streams) == 0 && c.live == 0 {
+		c.abortLocked(ErrClosed)
+	}
+}
+
+// ping queues a PING; onAck is called by the reader with the answer.
+func (c *Conn) ping(onAck func()) {
+	c.pingSeq++
+	var data [8]byte
+	for i := range data {
+		data[i] = byte(c.pingSeq >> (8 * i))
+	}
+	c.onPing[data] = onAck
+	c.wf.WritePing(false, data)
+}
+
+// Ping sends a PING and calls onAck, on the reader goroutine, when it is
+// answered. onAck must not wait.
+func (c *Conn) Ping(onAck func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil && c.aborted == nil {
+		c.ping(onAck)
+		c.flushLocked()
+	}
+}
+
+// Streams returns how many streams are open.
+func (c *Conn) Streams() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.streams)
+}

@@ -1,0 +1,449 @@
+package h2
+
+import (
+	"io"
+	"strconv"
+
+	"golang.org/x/net/http2"
+
+	"github.com/tenonrpc/tenon/wire"
+)
+
+const prefixLen = wire.PrefixLen
+
+// assembler puts the messages of one stream together from DATA frames. The
+// reader goroutine owns it.
+type assembler struct {
+	head, trailer Head  // of a response, before they are handed over
+	asGRPC        bool  // client: the body is gRPC
+	left          int64 // what content-length still announces; -1: nothing announced
+	prefix        [prefixLen]byte
+	nprefix       int
+	cur           *Buffer
+	got, size     int
+	failed        bool  // the rest is ignored
+	ready         queue // whole messages of the frame that is being read
+}
+
+// data handles a DATA frame. Its payload is read straight from the connection;
+// padding is checked here (RFC 9113 §6.1).
+func (c *Conn) data(fh http2.FrameHeader) error {
+	id, n := fh.StreamID, int(fh.Length)
+	if id == 0 {
+		return fault(http2.ErrCodeProtocol, "DATA for stream 0")
+	}
+	body, pad := n, 0
+	if fh.Flags.Has(http2.FlagDataPadded) {
+		if n == 0 {
+			return fault(http2.ErrCodeFrameSize, "padded DATA without a pad length")
+		}
+		b, err := c.br.ReadByte()
+		if err != nil {
+			return err
+		}
+		if pad = int(b); pad > n-1 {
+			return fault(http2.ErrCodeProtocol, "DATA with padding of %d bytes in a frame of %d", pad, n)
+		}
+		body = n - 1 - pad
+	}
+	end := fh.Flags.Has(http2.FlagDataEndStream)
+
+	c.mu.Lock()
+	if n > c.recvWindow {
+		c.mu.Unlock()
+		return fault(http2.ErrCodeFlowControl, "DATA beyond the connection's window")
+	}
+	c.recvWindow -= n
+	c.recvCredit += n
+	c.creditConn()
+	s := c.streams[id]
+	wasReset := s == nil && c.wasReset(id)
+	c.mu.Unlock()
+
+	if s == nil || s.recvEnded || (c.client && !s.gotHead) {
+		return c.strayData(s, id, body+pad, wasReset)
+	}
+	if body == 0 && !end {
+		if err := c.idleFrame(); err != nil {
+			return err
+		}
+	} else {
+		c.useful()
+	}
+	s.mu.Lock()
+	over := n > max(s.in.window, 0) // an empty frame needs no window (RFC 9113 §6.9.1)
+	s.in.window -= n
+	s.mu.Unlock()
+	if over {
+		c.resetStream(id, http2.ErrCodeFlowControl, "DATA beyond the stream's window")
+		return c.discard(body + pad)
+	}
+	if s.reader.left >= 0 {
+		if s.reader.left -= int64(body); s.reader.left < 0 {
+			c.resetStream(id, http2.ErrCodeProtocol, "body is longer than its content-length")
+			return c.discard(body + pad)
+		}
+	}
+	if err := c.assemble(s, body); err != nil {
+		return err
+	}
+	if err := c.discard(pad); err != nil {
+		return err
+	}
+	c.deliver(s)
+	if end {
+		c.endReceive(s)
+	}
+	return nil
+}
+
+// announce notes a content-length (RFC 9113 §8.1.1), which gRPC does not use and
+// other clients send.
+func (a *assembler) announce(h *Head) (malformed string) {
+	v, ok := h.Get("content-length")
+	if !ok {
+		return ""
+	}
+	n, err := strconv.ParseUint(v, 10, 62)
+	if err != nil {
+		return "content-length is not a number"
+	}
+	a.left = int64(n)
+	return ""
+}
+
+// strayData handles DATA that no stream waits for (RFC 9113 §5.1).
+func (c *Conn) strayData(s *Stream, id uint32, n int, wasReset bool) error {
+	switch {
+	case s == nil && c.isIdle(id):
+		return fault(http2.ErrCodeProtocol, "DATA for stream %d, which was not opened", id)
+	case s == nil && c.client && c.closedByServer(id) != notClosed:
+		if err := c.afterClose(id, "DATA"); err != nil {
+			return err
+		}
+	case s == nil && (wasReset || c.client || c.unheard(id)):
+		// What was sent before the peer knew. It came within flow control, so
+		// only an empty frame costs the peer nothing.
+		if n == 0 {
+			if err := c.idleFrame(); err != nil {
+				return err
+			}
+		}
+	case s == nil, s.recvEnded:
+		c.resetStream(id, http2.ErrCodeStreamClosed, "DATA after the end of the stream")
+	default:
+		c.resetStream(id, http2.ErrCodeProtocol, "DATA before HEADERS")
+	}
+	return c.discard(n)
+}
+
+// unheard says whether a client opened a stream after our final GOAWAY.
+func (c *Conn) unheard(id uint32) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.client && id > c.lastPeer
+}
+
+func (c *Conn) discard(n int) error {
+	_, err := c.br.Discard(n)
+	return err
+}
+
+// assemble reads n bytes of a stream's body.
+func (c *Conn) assemble(s *Stream, n int) error {
+	a := &s.reader
+	for n > 0 {
+		switch {
+		case a.failed:
+			return c.discard(n)
+		case c.client && !a.asGRPC:
+			return c.errorBody(s, n)
+		case a.cur == nil:
+			k := min(n, prefixLen-a.nprefix)
+			if _, err := io.ReadFull(c.br, a.prefix[a.nprefix:a.nprefix+k]); err != nil {
+				return err
+			}
+			n -= k
+			if a.nprefix += k; a.nprefix == prefixLen {
+				a.begin(s, n)
+				if a.size > streamWindow && a.cur != nil && a.ready.messages == 0 {
+					c.announced(s, n) // ask for the rest while this frame comes in
+				}
+			}
+		default:
+			if a.got == len(a.cur.B) {
+				a.cur = a.cur.grow(min(a.size, 4*a.got))
+			}
+			k := min(n, len(a.cur.B)-a.got)
+			if _, err := io.ReadFull(c.br, a.cur.B[a.got:a.got+k]); err != nil {
+				return err
+			}
+			n -= k
+			if a.got += k; a.got == a.size {
+				a.finish()
+			}
+		}
+	}
+	return nil
+}
+
+// begin starts a message whose prefix is complete; n bytes of the frame are
+// left.
+func (a *assembler) begin(s *Stream, n int) {
+	a.nprefix = 0
+	flag, size, err := wire.ParsePrefix(a.prefix[:])
+	switch {
+	case err != nil:
+		a.fail(s, &MessageError{Reason: "message with the flag " + strconv.Itoa(int(a.prefix[0])) + ", which gRPC does not define"})
+		return
+	case uint64(size) > uint64(s.MaxMessage):
+		a.fail(s, &MessageError{TooLarge: true, Length: int(size), Limit: s.MaxMessage})
+		return
+	}
+	a.size, a.got = int(size), 0
+	a.cur = GetBuffer(min(a.size, max(n, eagerAlloc)))
+	a.cur.Compressed = flag == 1
+	if a.size == 0 {
+		a.finish()
+	}
+}
+
+// finish puts a whole message into the frame's list.
+func (a *assembler) finish() {
+	a.ready.push(a.cur)
+	a.cur = nil
+}
+
+// drop releases what has been received of messages. What comes is ignored.
+func (a *assembler) drop() {
+	a.failed = true
+	a.ready.drop()
+	if a.cur != nil {
+		a.cur.Release()
+		a.cur = nil
+	}
+}
+
+func (a *assembler) fail(s *Stream, err error) {
+	a.failed = true
+	s.mu.Lock()
+	if s.in.failed == nil {
+		s.in.failed = err
+	}
+	s.mu.Unlock()
+}
+
+// errorBody keeps the beginning of a body that is not gRPC, to be quoted.
+func (c *Conn) errorBody(s *Stream, n int) error {
+	s.mu.Lock()
+	k := min(n, maxErrorBody-len(s.in.body))
+	s.mu.Unlock()
+	part := make([]byte, k)
+	if _, err := io.ReadFull(c.br, part); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.in.body = append(s.in.body, part...)
+	s.mu.Unlock()
+	return c.discard(n - k)
+}
+
+// deliver hands the messages of one frame to the consumer and grants window.
+func (c *Conn) deliver(s *Stream) {
+	a := &s.reader
+	queued := a.ready.bytes
+	s.mu.Lock()
+	in := &s.in
+	if in.err != nil { // reset meanwhile: nobody will read
+		s.mu.Unlock()
+		a.drop()
+		return
+	}
+	in.queue.append(&a.ready)
+	if s.whole && in.queue.messages > 1 && in.failed == nil {
+		a.failed = true
+		in.failed = &MessageError{Extra: true, Reason: "more than one message where exactly one is due"}
+	}
+	in.partial, in.need = a.nprefix, 0
+	if a.cur != nil {
+		in.partial, in.need = prefixLen+a.got, a.size-a.got
+	}
+	whole := in.large && queued > 0
+	in.large = in.large && !whole
+	inc, large := s.credit()
+	failed := in.failed != nil
+	s.mu.Unlock()
+	c.buffered.Add(int64(queued))
+	if whole { // it counts as buffered now
+		c.mu.Lock()
+		c.unreserve(s)
+		c.mu.Unlock()
+	}
+	if inc > 0 || large > 0 {
+		c.grant(s, inc, large)
+	}
+	switch {
+	case failed && c.client:
+		c.mu.Lock()
+		if !s.gone {
+			c.rememberReset(s.ID)
+			c.appendReset(s.ID, http2.ErrCodeCancel)
+			c.removeLocked(s, true)
+		}
+		c.mu.Unlock()
+		s.wake()
+	case failed && s.whole:
+		c.start(s)
+	case failed, queued > 0 && !s.whole:
+		s.wake()
+	}
+}
+
+// announced grants what a large message needs as soon as its length is known; n
+// bytes of the frame are left, all of which belong to it.
+func (c *Conn) announced(s *Stream, n int) {
+	s.mu.Lock()
+	s.in.partial, s.in.need = prefixLen+n, s.reader.size-n
+	inc, large := s.credit()
+	s.mu.Unlock()
+	c.takeLargeFrames()
+	if inc > 0 || large > 0 {
+		c.grant(s, inc, large)
+	}
+	c.Flush()
+}
+
+// credit decides what window to grant; s.mu is held. inc is ordinary window,
+// large is what the message that is coming needs beyond it, subject to the
+// connection's assembly budget.
+func (s *Stream) credit() (inc, large int) {
+	in := &s.in
+	if in.ended || in.err != nil || in.failed != nil {
+		return 0, 0
+	}
+	share := int(s.c.share.Load())
+	want := share - in.queue.bytes - in.partial
+	next := in.queue.bytes == 0 && in.need > in.window // the message that is coming is stuck
+	if inc = want - in.window; inc < share/2 && !next {
+		inc = 0
+	}
+	inc = max(inc, 0)
+	in.window += inc
+	if next && in.need > in.window {
+		large = in.need - in.window
+	}
+	return inc, large
+}
+
+// grant sends WINDOW_UPDATE for a stream.
+func (c *Conn) grant(s *Stream, inc, large int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.grantLocked(s, inc, large)
+}
+
+func (c *Conn) grantLocked(s *Stream, inc, large int) {
+	if s.gone || s.recvEnded {
+		return
+	}
+	switch {
+	case large > 0 && s.reserved > 0:
+		// Its window has shrunk meanwhile. If it had to wait for others now,
+		// each of them might wait for all.
+		c.reserve(s)
+	case large > 0:
+		if s.wanted == 0 {
+			c.assembling = append(c.assembling, s)
+		}
+		s.wanted = large
+	}
+	if inc > 0 {
+		c.wf.WriteWindowUpdate(s.ID, uint32(inc))
+	}
+	c.grantLarge()
+}
+
+// grantLarge gives window for large messages, oldest first, as far as the
+// budget goes.
+func (c *Conn) grantLarge() {
+	budget := c.cfg.MaxMessage + assemblySlack
+	for len(c.assembling) > 0 {
+		s := c.assembling[0]
+		if !s.gone && c.assembly > 0 && c.assembly+s.wanted > budget {
+			return
+		}
+		c.assembling = c.assembling[1:]
+		s.wanted = 0
+		c.reserve(s)
+	}
+}
+
+// reserve grants what the message that is coming lacks.
+func (c *Conn) reserve(s *Stream) {
+	if s.gone || s.recvEnded {
+		return
+	}
+	s.mu.Lock()
+	n := s.in.need - s.in.window
+	if n > 0 {
+		s.in.window += n
+		s.in.large = true
+	}
+	s.mu.Unlock()
+	if n > 0 {
+		s.reserved += n
+		c.assembly += n
+		c.wf.WriteWindowUpdate(s.ID, uint32(n))
+	}
+}
+
+// unreserve gives a stream's part of the assembly budget back.
+func (c *Conn) unreserve(s *Stream) {
+	s.wanted = 0
+	if s.reserved > 0 {
+		c.assembly -= s.reserved
+		s.reserved = 0
+		c.grantLarge()
+	}
+}
+
+// received accounts for a message of n bytes that the consumer took.
+func (c *Conn) received(s *Stream, n, inc, large int) {
+	left := c.buffered.Add(int64(-n))
+	most := c.bufferedMost()
+	crossed := left < most && left+int64(n) >= most
+	if inc == 0 && large == 0 && !crossed {
+		return
+	}
+	c.mu.Lock()
+	c.creditConn()
+	c.mu.Unlock()
+	if inc > 0 || large > 0 {
+		c.grant(s, inc, large)
+	}
+	c.Flush()
+}
+
+// consumed accounts for bytes that were dropped.
+func (c *Conn) consumed(n int) {
+	if n > 0 {
+		c.buffered.Add(int64(-n))
+		c.mu.Lock()
+		c.creditConn()
+		c.flushLocked()
+		c.mu.Unlock()
+	}
+}
+
+// bufferedMost is how many bytes of whole messages may wait for consumers.
+func (c *Conn) bufferedMost() int64 { return int64(c.cfg.MaxMessage) + bufferedBudget }
+
+// creditConn renews the connection's window when half of it is used and not
+// too much waits for consumers.
+func (c *Conn) creditConn() {
+	if c.recvCredit >= connWindow/2 && c.shrinking == 0 && c.buffered.Load() < c.bufferedMost() && c.err == nil {
+		c.wf.WriteWindowUpdate(0, uint32(c.recvCredit))
+		c.recvWindow += c.recvCredit
+		c.recvCredit = 0
+	}
+}

@@ -1,0 +1,112 @@
+package h2
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/net/http2"
+)
+
+// ResetError says that one stream was reset (RFC 9113 §6.4).
+type ResetError struct {
+	Code   http2.ErrCode
+	Local  bool   // reset by us and not by the peer
+	Reason string // why, if Local
+}
+
+func (e *ResetError) Error() string {
+	if !e.Local {
+		return fmt.Sprintf("stream reset by the peer with %s", CodeName(e.Code))
+	}
+	return fmt.Sprintf("stream reset with %s: %s", CodeName(e.Code), e.Reason)
+}
+
+// ConnError says that a connection ended. All its streams end with it.
+type ConnError struct {
+	Code   http2.ErrCode
+	Local  bool   // we found the fault
+	Reason string // our reason, or the peer's GOAWAY text, bounded
+	Err    error  // the I/O error, if that was the cause
+	// Unprocessed says that the peer is known not to have acted on the stream
+	// that got this error; it may be tried again.
+	Unprocessed bool
+}
+
+func (e *ConnError) Error() string {
+	switch {
+	case e.Local:
+		return fmt.Sprintf("connection closed with %s: %s", CodeName(e.Code), e.Reason)
+	case e.Err != nil:
+		return fmt.Sprintf("connection lost: %v", e.Err)
+	case e.Reason != "":
+		return fmt.Sprintf("peer sent GOAWAY %s: %q", CodeName(e.Code), e.Reason)
+	default:
+		return fmt.Sprintf("peer sent GOAWAY %s", CodeName(e.Code))
+	}
+}
+
+func (e *ConnError) Unwrap() error { return e.Err }
+
+// MessageError says that the bytes of a message break gRPC's framing or a
+// limit.
+type MessageError struct {
+	TooLarge bool // the declared length is above Limit
+	Extra    bool // a second message where one was due
+	Length   int
+	Limit    int
+	Reason   string
+}
+
+func (e *MessageError) Error() string {
+	if e.TooLarge {
+		return fmt.Sprintf("received message of %d bytes is larger than the limit of %d", e.Length, e.Limit)
+	}
+	return e.Reason
+}
+
+var (
+	// ErrClosed says that the connection was closed by our side.
+	ErrClosed = errors.New("connection closed")
+	// ErrStreamEnded says that a stream can send no more: it was reset, or
+	// its connection ended. Recv has the reason.
+	ErrStreamEnded = errors.New("stream has ended")
+	// ErrGoingAway says that the connection takes no new streams.
+	ErrGoingAway = errors.New("connection takes no new streams")
+	// ErrHeaderList says that a header block of ours is larger than the peer
+	// is willing to take.
+	ErrHeaderList = errors.New("headers are larger than the peer's SETTINGS_MAX_HEADER_LIST_SIZE")
+)
+
+// CodeName returns the name of an HTTP/2 error code, or its number.
+func CodeName(c http2.ErrCode) string {
+	s := c.String()
+	if len(s) > 20 { // "unknown error code 0x…"
+		return fmt.Sprintf("code 0x%x", uint32(c))
+	}
+	return s
+}
+
+// connFault is how the reader reports that the connection must end.
+type connFault struct {
+	code   http2.ErrCode
+	reason string
+}
+
+func (e *connFault) Error() string { return e.reason }
+
+// fault makes a connFault. It stays out of line, like all that only error paths
+// call: they are many.
+//
+//go:noinline
+func fault(code http2.ErrCode, format string, args ...any) error {
+	return &connFault{code, fmt.Sprintf(format, args...)}
+}
+
+// quote bounds a peer's words for an error message.
+func quote(b []byte) string {
+	const most = 256
+	if len(b) > most {
+		return string(b[:most]) + "…"
+	}
+	return string(b)
+}

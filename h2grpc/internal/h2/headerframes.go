@@ -1,0 +1,337 @@
+package h2
+
+import (
+	"errors"
+	"os"
+	"time"
+
+	"golang.org/x/net/http2"
+)
+
+// headers handles a header block. The block is decoded to its end in any case,
+// because the compression state is shared by all streams.
+func (c *Conn) headers(f *http2.HeadersFrame) error {
+	id := f.StreamID
+	end := f.StreamEnded()
+	selfDep := f.HasPriority() && f.Priority.StreamDep == id
+	if c.client {
+		return c.responseHeaders(f, id, end, selfDep)
+	}
+	if id%2 == 0 {
+		return fault(http2.ErrCodeProtocol, "client opened stream %d, which is even", id)
+	}
+	c.mu.Lock()
+	s := c.streams[id]
+	known := id <= c.lastPeer
+	ignore := c.finalGoAway && !known
+	wasReset := c.wasReset(id)
+	if !known && !ignore {
+		c.lastPeer = id
+	}
+	c.mu.Unlock()
+	if known {
+		return c.requestTrailers(f, s, id, end, wasReset)
+	}
+	s = newStream(c, id)
+	malformed, err := c.readBlock(f, requestBlock, &s.Head)
+	switch {
+	case err != nil:
+		return err
+	case ignore: // opened before the client knew that we take no more
+		return nil
+	case selfDep:
+		malformed = "stream depends on itself"
+	}
+	if malformed == "" {
+		malformed = s.reader.announce(&s.Head)
+	}
+	if malformed != "" {
+		c.mu.Lock()
+		tooMany := c.churnLocked()
+		c.rememberReset(id)
+		c.appendReset(id, http2.ErrCodeProtocol)
+		c.mu.Unlock()
+		return tooMany
+	}
+	cost := max(0, c.hdec.cost()-freeHeaders)
+	c.mu.Lock()
+	if c.live >= int(c.cfg.MaxStreams) || c.headerBytes+cost > headerBudget {
+		tooMany := c.churnLocked()
+		c.rememberReset(id)
+		c.appendReset(id, http2.ErrCodeRefusedStream)
+		c.mu.Unlock()
+		return tooMany
+	}
+	c.useful()
+	c.live++
+	s.headerCost = cost
+	c.headerBytes += cost
+	s.sendWindow = c.peerWindow
+	c.streams[id] = s
+	c.peerMaySend(s)
+	c.mu.Unlock()
+	if c.cfg.Handler.Open(s) {
+		c.mu.Lock()
+		s.whole = true
+		if !s.gone { // the handler may have reset it
+			c.calls.Add(1)
+		}
+		c.mu.Unlock()
+	}
+	if end {
+		c.endReceive(s)
+	}
+	if !s.whole {
+		c.start(s)
+	}
+	return nil
+}
+
+// requestTrailers handles a second header block of a stream: gRPC requests
+// have none, HTTP/2 allows it at the end.
+func (c *Conn) requestTrailers(f *http2.HeadersFrame, s *Stream, id uint32, end, wasReset bool) error {
+	var trailer Head
+	malformed, err := c.readBlock(f, trailerBlock, &trailer)
+	switch {
+	case err != nil:
+		return err
+	case s == nil && wasReset:
+		return c.idleFrame()
+	case s == nil:
+		return fault(http2.ErrCodeStreamClosed, "HEADERS for stream %d, which is closed", id)
+	case s.recvEnded:
+		c.resetStream(id, http2.ErrCodeStreamClosed, "HEADERS after END_STREAM")
+	case malformed != "":
+		c.resetStream(id, http2.ErrCodeProtocol, malformed)
+	case !end:
+		c.resetStream(id, http2.ErrCodeProtocol, "a second HEADERS without END_STREAM")
+	default:
+		c.endReceive(s)
+	}
+	return nil
+}
+
+// responseHeaders handles a header block on a client.
+func (c *Conn) responseHeaders(f *http2.HeadersFrame, id uint32, end, selfDep bool) error {
+	if c.isIdle(id) {
+		return fault(http2.ErrCodeProtocol, "HEADERS for stream %d, which was not opened", id)
+	}
+	c.mu.Lock()
+	s := c.streams[id]
+	c.mu.Unlock()
+	var head Head
+	kind := responseBlock
+	dst := &head
+	if s != nil && !s.recvEnded {
+		if s.gotHead {
+			kind, dst = trailerBlock, &s.reader.trailer
+		} else {
+			dst = &s.reader.head
+		}
+		*dst = Head{Fields: dst.Fields[:0]}
+	}
+	malformed, err := c.readBlock(f, kind, dst)
+	if err != nil {
+		return err
+	}
+	if selfDep {
+		malformed = "stream depends on itself"
+	}
+	if malformed == "" && kind == responseBlock && s != nil && !s.recvEnded {
+		malformed = s.reader.announce(dst)
+	}
+	informational := kind == responseBlock && malformed == "" && dst.Status != "" && dst.Status[0] == '1'
+	switch {
+	case s == nil && c.closedByServer(id) != notClosed:
+		return c.afterClose(id, "HEADERS")
+	case s == nil:
+		return c.idleFrame()
+	case s.recvEnded:
+		c.resetStream(id, http2.ErrCodeStreamClosed, "HEADERS after END_STREAM")
+	case malformed != "":
+		c.resetStream(id, http2.ErrCodeProtocol, malformed)
+	case informational && end:
+		c.resetStream(id, http2.ErrCodeProtocol, "a 1xx response with END_STREAM")
+	case informational:
+		return c.idleFrame()
+	case s.gotHead && !end:
+		c.resetStream(id, http2.ErrCodeProtocol, "a second HEADERS without END_STREAM")
+	case s.gotHead:
+		c.useful()
+		s.mu.Lock()
+		s.in.trailer = &s.reader.trailer
+		s.mu.Unlock()
+		c.endReceive(s)
+	default:
+		c.useful()
+		s.gotHead = true
+		s.reader.asGRPC = isGRPC(dst)
+		s.mu.Lock()
+		s.in.head = dst
+		s.in.trailersOnly = end
+		s.headKnown()
+		s.mu.Unlock()
+		if end {
+			c.endReceive(s)
+		} else if !s.whole {
+			s.wake()
+		}
+	}
+	return nil
+}
+
+// isGRPC says whether a response's body is a sequence of gRPC messages.
+func isGRPC(h *Head) bool {
+	const want = "application/grpc"
+	ct, _ := h.Get("content-type")
+	return h.Status == "200" && len(ct) >= len(want) && ct[:len(want)] == want &&
+		(len(ct) == len(want) || ct[len(want)] == '+' || ct[len(want)] == ';')
+}
+
+// readBlock decodes a whole header block, CONTINUATION frames included.
+func (c *Conn) readBlock(f *http2.HeadersFrame, kind blockKind, head *Head) (malformed string, err error) {
+	c.hdec.begin(kind, head)
+	if err := c.hdec.write(f.HeaderBlockFragment()); err != nil {
+		return "", err
+	}
+	ended := f.HeadersEnded()
+	if !ended {
+		// A block holds up the whole connection, so it must come quickly and
+		// in a bounded number of parts, however small.
+		c.setReadDeadline(time.Now().Add(headerTimeout))
+		defer c.setReadDeadline(time.Time{})
+	}
+	size := int(f.Length)
+	for n := 0; !ended; n++ {
+		if n == maxContinuations {
+			return "", fault(http2.ErrCodeEnhanceYourCalm, "more than %d CONTINUATION frames", maxContinuations)
+		}
+		fh, err := c.rf.ReadFrameHeader()
+		if err != nil {
+			return "", c.unfinished(err)
+		}
+		if size += int(fh.Length); size > headerBlockSize {
+			return "", fault(http2.ErrCodeEnhanceYourCalm, "header block of more than %d bytes", headerBlockSize)
+		}
+		next, err := c.rf.ReadFrameForHeader(fh)
+		if err != nil {
+			return "", c.unfinished(err)
+		}
+		cont, ok := next.(*http2.ContinuationFrame)
+		if !ok {
+			return "", fault(http2.ErrCodeProtocol, "%v inside a header block", fh.Type)
+		}
+		if err := c.hdec.write(cont.HeaderBlockFragment()); err != nil {
+			return "", err
+		}
+		ended = cont.HeadersEnded()
+	}
+	return c.hdec.end()
+}
+
+// unfinished is the error for a header block whose end did not come.
+func (c *Conn) unfinished(err error) error {
+	if c.timedOut(err) {
+		return fault(http2.ErrCodeEnhanceYourCalm, "a header block was not finished within %v", headerTimeout)
+	}
+	return err
+}
+
+// timedOut says whether a time limit of ours on reading has passed.
+func (c *Conn) timedOut(err error) bool {
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.aborted == nil
+}
+
+// setReadDeadline sets or ends a time limit on reading, unless the connection is
+// being ended by means of one.
+func (c *Conn) setReadDeadline(t time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.aborted == nil {
+		c.nc.SetReadDeadline(t)
+	}
+}
+
+// churnLocked counts a stream that brought nothing but work.
+func (c *Conn) churnLocked() error {
+	if c.churn++; c.tooMuchChurn() {
+		return fault(http2.ErrCodeEnhanceYourCalm, "too many streams were reset")
+	}
+	return nil
+}
+
+// tooMuchChurn says whether churnBudget is spent. c.mu is held.
+func (c *Conn) tooMuchChurn() bool {
+	if c.churn <= churnBudget {
+		return false
+	}
+	now := time.Now()
+	c.churn = max(0, c.churn-int(min(now.Sub(c.calm)/churnPeriod, churnBudget)))
+	c.calm = now
+	return c.churn > churnBudget
+}
+
+// closing says how a server closed a stream.
+type closing uint8
+
+const (
+	notClosed closing = iota // it did not, or it is too long ago
+	byEnd                    // with END_STREAM
+	byReset                  // with RST_STREAM
+)
+
+// rememberClose notes that the server closed a stream of this client.
+func (c *Conn) rememberClose(id uint32, how closing) {
+	c.closes[c.closePos].id, c.closes[c.closePos].how = id, how
+	c.closePos = (c.closePos + 1) % recentResets
+}
+
+func (c *Conn) closedByServer(id uint32) closing {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range c.closes {
+		if e.id == id {
+			return e.how
+		}
+	}
+	return notClosed
+}
+
+// afterClose handles a frame on a stream that the server itself has closed:
+// RFC 9113 §5.1 closed. After END_STREAM it may be treated as a connection
+// error, and a server that does this has lost count of its streams.
+func (c *Conn) afterClose(id uint32, what string) error {
+	if c.closedByServer(id) == byEnd {
+		return fault(http2.ErrCodeStreamClosed, "%s for stream %d after its end", what, id)
+	}
+	c.resetStream(id, http2.ErrCodeStreamClosed, what+" after RST_STREAM")
+	return c.idleFrame()
+}
+
+// rememberReset, forgetReset and wasReset: see recentResets.
+func (c *Conn) rememberReset(id uint32) {
+	c.resets[c.resetPos] = id
+	c.resetPos = (c.resetPos + 1) % recentResets
+}
+
+func (c *Conn) forgetReset(id uint32) {
+	for i, r := range c.resets {
+		if r == id {
+			c.resets[i] = 0
+		}
+	}
+}
+
+func (c *Conn) wasReset(id uint32) bool {
+	for _, r := range c.resets {
+		if r == id {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,227 @@
+package h2
+
+import (
+	"strings"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+)
+
+// Field is one header field.
+type Field = hpack.HeaderField
+
+// Head is a decoded header block: a request's, a response's or trailers.
+type Head struct {
+	Method, Scheme, Authority, Path string // of a request
+	Status                          string // of a response
+	// Fields are the regular fields in the order they came.
+	Fields []Field
+	// TooLarge says that the block went past the limit; what came after the
+	// limit is not in Fields.
+	TooLarge bool
+}
+
+// Get returns the value of the first field called name.
+func (h *Head) Get(name string) (string, bool) {
+	for i := range h.Fields {
+		if h.Fields[i].Name == name {
+			return h.Fields[i].Value, true
+		}
+	}
+	return "", false
+}
+
+// The kinds of header block, which differ in the pseudo-header fields they may
+// and must have (RFC 9113 §8.3).
+type blockKind int
+
+const (
+	requestBlock blockKind = iota
+	responseBlock
+	trailerBlock
+)
+
+// headerDecoder turns header blocks into Heads. The reader goroutine owns it.
+//
+// A block is always decoded to its end, also when it is malformed, too large
+// or for a stream that is gone: the compression state is the connection's.
+type headerDecoder struct {
+	dec   *hpack.Decoder
+	limit int // of the sum of name, value and 32 a field (RFC 9113 §6.5.2)
+
+	kind      blockKind
+	head      *Head
+	size      int
+	count     int
+	pseudo    uint8 // which pseudo-header fields were seen
+	regular   bool  // a regular field was seen
+	malformed string
+}
+
+const (
+	sawMethod = 1 << iota
+	sawScheme
+	sawAuthority
+	sawPath
+	sawStatus
+)
+
+func newHeaderDecoder(limit int) *headerDecoder {
+	d := &headerDecoder{limit: limit}
+	d.dec = hpack.NewDecoder(defaultTableSize, d.emit)
+	d.dec.SetMaxStringLength(max(limit, defaultTableSize))
+	return d
+}
+
+// begin starts a block. head must be zero; its Fields' capacity is used.
+func (d *headerDecoder) begin(kind blockKind, head *Head) {
+	d.kind, d.head = kind, head
+	d.size, d.count, d.pseudo, d.regular, d.malformed = 0, 0, 0, false, ""
+	d.dec.SetEmitEnabled(true)
+}
+
+// write decodes a part of the block.
+func (d *headerDecoder) write(fragment []byte) error {
+	if _, err := d.dec.Write(fragment); err != nil {
+		return fault(http2.ErrCodeCompression, "header block: %v", err)
+	}
+	return nil
+}
+
+// end finishes the block. malformed is not empty if the block breaks RFC 9113
+// §8.2 or §8.3, which is an error of its stream alone.
+func (d *headerDecoder) end() (malformed string, err error) {
+	if err := d.dec.Close(); err != nil {
+		return "", fault(http2.ErrCodeCompression, "header block: %v", err)
+	}
+	if d.malformed != "" || d.head.TooLarge {
+		return d.malformed, nil
+	}
+	switch d.kind {
+	case requestBlock:
+		switch {
+		case d.pseudo&(sawMethod|sawScheme|sawPath) != sawMethod|sawScheme|sawPath:
+			return "request without :method, :scheme or :path", nil
+		case !strings.HasPrefix(d.head.Path, "/") && !(d.head.Path == "*" && d.head.Method == "OPTIONS"):
+			return ":path does not begin with a slash", nil
+		}
+	case responseBlock:
+		s := d.head.Status
+		if len(s) != 3 || s[0] < '1' || s[0] > '9' || s[1] < '0' || s[1] > '9' || s[2] < '0' || s[2] > '9' {
+			return "response without a :status of three digits", nil
+		}
+	}
+	return "", nil
+}
+
+// cost is about how much memory the fields take that were kept.
+func (d *headerDecoder) cost() int {
+	n := min(d.count, maxHeaderFields)
+	return min(d.size, d.limit) + n*(fieldCost-32) // size has 32 a field
+}
+
+func (d *headerDecoder) emit(f hpack.HeaderField) {
+	d.size += int(f.Size())
+	d.count++
+	if d.size > d.limit || d.count > maxHeaderFields {
+		d.head.TooLarge = true
+		d.dec.SetEmitEnabled(false)
+		return
+	}
+	if d.malformed != "" {
+		return
+	}
+	if len(f.Name) > 0 && f.Name[0] == ':' {
+		d.malformed = d.pseudoField(f)
+		return
+	}
+	d.regular = true
+	if d.malformed = checkField(f); d.malformed == "" {
+		d.head.Fields = append(d.head.Fields, hpack.HeaderField{Name: f.Name, Value: f.Value})
+	}
+}
+
+// pseudoField stores a pseudo-header field and says what is wrong with it:
+// RFC 9113 §8.3.
+func (d *headerDecoder) pseudoField(f hpack.HeaderField) string {
+	if d.regular {
+		return "pseudo-header field after a regular one"
+	}
+	var bit uint8
+	var dst *string
+	switch f.Name {
+	case ":method":
+		bit, dst = sawMethod, &d.head.Method
+	case ":scheme":
+		bit, dst = sawScheme, &d.head.Scheme
+	case ":authority":
+		bit, dst = sawAuthority, &d.head.Authority
+	case ":path":
+		bit, dst = sawPath, &d.head.Path
+	case ":status":
+		bit, dst = sawStatus, &d.head.Status
+	default:
+		return "unknown pseudo-header field"
+	}
+	if d.kind == trailerBlock || (bit == sawStatus) != (d.kind == responseBlock) {
+		return "pseudo-header field " + f.Name + " where it may not be"
+	}
+	if d.pseudo&bit != 0 {
+		return "pseudo-header field " + f.Name + " twice"
+	}
+	if !validValue(f.Value) || padded(f.Value) {
+		return "pseudo-header field " + f.Name + " with forbidden characters"
+	}
+	d.pseudo |= bit
+	*dst = f.Value
+	return ""
+}
+
+// checkField says what is wrong with a regular field: RFC 9113 §8.2.1 and
+// §8.2.2.
+func checkField(f hpack.HeaderField) string {
+	if f.Name == "" {
+		return "field without a name"
+	}
+	for i := 0; i < len(f.Name); i++ {
+		if !tokenByte[f.Name[i]] {
+			return "field name with forbidden characters"
+		}
+	}
+	if !validValue(f.Value) {
+		return "field value with forbidden characters"
+	}
+	switch f.Name {
+	case "connection", "proxy-connection", "keep-alive", "transfer-encoding", "upgrade":
+		return "connection-specific field " + f.Name
+	case "te":
+		if f.Value != "trailers" {
+			return "te other than trailers"
+		}
+	}
+	return ""
+}
+
+// validValue: no NUL, CR or LF anywhere. RFC 9113 §8.2.1 forbids white space at
+// the ends as well, but grpc-go sends it and gRPC's PROTOCOL-HTTP2 document
+// wants metadata taken that its own senders may not send.
+func validValue(v string) bool {
+	for i := 0; i < len(v); i++ {
+		if c := v[i]; c == 0 || c == '\r' || c == '\n' {
+			return false
+		}
+	}
+	return true
+}
+
+// padded: white space at an end.
+func padded(v string) bool { return strings.Trim(v, " \t") != v }
+
+// tokenByte holds the bytes of a field name: RFC 9110's token without upper
+// case letters.
+var tokenByte = func() (t [256]bool) {
+	for _, c := range "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz" {
+		t[c] = true
+	}
+	return t
+}()

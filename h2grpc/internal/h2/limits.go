@@ -1,0 +1,149 @@
+package h2
+
+import "time"
+
+// What an endpoint grants, and what it bears from a peer. Every number has its
+// reason here and nowhere else.
+const (
+	// streamWindow is the receive window of a stream while no more than
+	// fewStreams may send. It is what each stream of a peer that sends parts of
+	// messages can make us hold, so it is small; a message that needs more gets
+	// exactly that once its length is known (assemblySlack).
+	streamWindow = 128 << 10
+	// Whenever four times as many streams may send, windows shrink to a quarter:
+	// 8 streams hold 1 MiB, 100 together 2.3 MiB, 2000 together 4 MiB.
+	fewStreams = 8
+	// minStreamWindow ends that: windows of less would be renewed for every
+	// message. 4000 streams hold 1 MiB more with it.
+	minStreamWindow = 512
+	// windowPeriod is the least time before windows grow again, so that bursts
+	// of calls do not change them to and fro.
+	windowPeriod = time.Second
+	// connWindow is the receive window of the connection. It is renewed on
+	// receipt, so that a consumer that does not read stops only its own stream,
+	// up to bufferedBudget.
+	connWindow = 2 << 20
+	// bufferedBudget is added to the largest message to make the number of bytes
+	// of whole messages that may wait for their consumers on one connection
+	// before its window is no longer renewed: one message that nobody takes
+	// must not hold up all others. Only whole messages count: consuming them is
+	// always possible, so this can delay a peer and never wedge it.
+	bufferedBudget = 16 << 20
+	// assemblySlack is added to the largest message to make the budget for
+	// window beyond streamWindow: one maximal message can always be received,
+	// and others while they are small. It is granted oldest first.
+	assemblySlack = 1 << 20
+	// eagerAlloc is the most that is allocated for a message by its declared
+	// length alone; beyond it the buffer grows with the bytes that arrive.
+	eagerAlloc = 4 << 10
+	// packAfter is how many messages that wait for a stream's consumer have a
+	// buffer each. Small ones after them share buffers of packSize bytes: an
+	// empty message takes 5 bytes of window and a buffer of its own 400 bytes
+	// of memory.
+	packAfter = 2
+	packSize  = 4 << 10
+	// readFrameSize is the SETTINGS_MAX_FRAME_SIZE we advertise once a peer has
+	// begun a message beyond streamWindow: fewer headers and wake-ups for large
+	// messages, and still a bounded buffer. Before that we take frames of the
+	// initial size: a connection that needs no large ones is not open to them.
+	readFrameSize = 1 << 20
+	// controlFrameSize bounds every frame that carries neither DATA nor headers:
+	// it must be read as a whole, and no honest one comes near 16384 bytes.
+	controlFrameSize = 16 << 10
+	// headerBlockSize bounds the encoded bytes of a header block, which may come
+	// in frames as large as we advertise. Blocks within the default list limit
+	// are much smaller; past their limit they cost us decoding alone.
+	headerBlockSize = 2 << 20
+	// readBuffer holds many small frames for one read call.
+	readBuffer = 32 << 10
+
+	// defaultMaxFrame, defaultWindow and defaultTableSize are the initial
+	// values of RFC 9113 §6.5.2 and §6.9.2.
+	defaultMaxFrame  = 16 << 10
+	defaultWindow    = 65535
+	defaultTableSize = 4096
+	maxWindow        = 1<<31 - 1
+	maxStreamID      = 1<<31 - 1
+	// assumedMaxStreams is how many streams a client opens before the server's
+	// SETTINGS say how many it takes (RFC 9113 §6.5.2 recommends no less).
+	assumedMaxStreams = 100
+
+	// pendingCap is how many bytes may wait for the socket before senders of
+	// messages wait too. Control frames are not held up by it.
+	pendingCap = 256 << 10
+	// spareCap is the largest write buffer that is kept for reuse.
+	spareCap = 512 << 10
+	// deferFlush is how much a streaming sender lets gather before it writes
+	// by itself; below it the write is left to a goroutine that runs as soon
+	// as the processor is free.
+	deferFlush = 32 << 10
+	// yieldBelow: with less than this pending and other calls in flight, the
+	// writer first lets them add to the same write.
+	yieldBelow = 4 << 10
+	// backlogCap bounds what a socket that takes no more may leave to us: one
+	// flush of messages, the control frames beside it and TLS's own overhead.
+	backlogCap = 2 << 20
+
+	// maxHeaderFields bounds the fields of one header block, whatever their
+	// size: 15 000 empty cookies are no request.
+	maxHeaderFields = 1000
+	// headerBudget bounds the memory of the headers that all the calls of a
+	// connection make a server hold, where each field takes fieldCost besides
+	// its text, and the first freeHeaders of each call, which a thousand calls
+	// may well have, do not count. Calls past it are refused, and clients try
+	// them again.
+	headerBudget = 3 << 20
+	freeHeaders  = 2 << 10
+	fieldCost    = 96
+	// maxContinuations bounds the CONTINUATION frames of one header block.
+	// A block at the default list limit needs 64 frames of 16 KiB.
+	maxContinuations = 80
+
+	// maxSettings bounds the settings of one SETTINGS frame: RFC 9113 defines
+	// six.
+	maxSettings = 100
+	// controlBudget bounds the answers that a peer makes us queue while it
+	// does not read them (acks of SETTINGS and PING, resets, refusals), and
+	// controlBytes bounds them in bytes. What handlers send waits for room.
+	controlBudget = 10_000
+	controlBytes  = 1 << 20
+	// churnBudget is how many streams a peer may open and lose to a reset (by
+	// either side) beyond those that ended well: rapid reset, CVE-2023-44487,
+	// and MadeYouReset, CVE-2025-8671. Each well-ended stream pays one back, and
+	// so does each churnPeriod: programs cancel calls all day.
+	churnBudget = 1_000
+	churnPeriod = time.Millisecond
+	// pingStrikes is how many PINGs may come too soon after the one before, with
+	// nothing sent to the client in between (gRPC's keepalive document).
+	pingStrikes = 2
+	// idleFrameBudget bounds frames that carry nothing (empty DATA, PRIORITY,
+	// unknown types, SETTINGS, PING, useless WINDOW_UPDATE) between two frames
+	// that do, in either direction: a long download consists of DATA one way
+	// and WINDOW_UPDATE the other. After idlePeriod it is whole again, since an
+	// idle connection may be kept alive by PINGs.
+	idleFrameBudget = 10_000
+	idlePeriod      = time.Second
+	// recentResets is how many streams that we reset are remembered, so that
+	// frames the peer sent before it knew are ignored (RFC 9113 §5.1 closed),
+	// and how many that a server closed, on which it may send nothing more.
+	recentResets = 128
+	// blockCacheCap bounds the cached header blocks of a connection.
+	blockCacheCap = 512
+
+	// maxErrorBody is how much of an HTTP error's body is kept to be quoted.
+	maxErrorBody = 512
+
+	// headerTimeout is how long a header block may stay unfinished.
+	headerTimeout = 10 * time.Second
+	// settingsTimeout is how long a peer may leave our SETTINGS unacknowledged
+	// (RFC 9113 §6.5.3).
+	settingsTimeout = 30 * time.Second
+	// drainPing is how long a graceful stop waits for the ack that shows that
+	// the peer knows of it.
+	drainPing = 5 * time.Second
+	// lingerTime is how long a connection that failed is still read after its
+	// GOAWAY, since closing it with unread data would destroy the GOAWAY.
+	lingerTime = time.Second
+	// lingerBytes bounds what is read meanwhile.
+	lingerBytes = 16 << 20
+)

@@ -1,0 +1,311 @@
+package h2
+
+import (
+	"slices"
+	"time"
+
+	"golang.org/x/net/http2"
+)
+
+// Block is a header block to send.
+type Block struct {
+	// Key names Fixed in the connection's cache of encoded blocks: the same
+	// key always goes with the same fields.
+	Key   string
+	Fixed []Field
+	// Extra is what differs from call to call: it leaves the compression table
+	// alone. Names are lower case, values as they go on the wire.
+	Extra []Field
+}
+
+// Frames is what a stream sends in one go: any of a header block, a message and
+// trailers.
+type Frames struct {
+	Header  *Block // nil: none
+	Message []byte // gRPC prefix and payload; nil: none
+	Trailer *Block // nil: none; ends the stream
+	End     bool   // end the stream after Message
+	// Reader says that the caller is the connection's reader: it does not wait,
+	// and what it sends counts against a budget instead. Message is nil.
+	Reader bool
+}
+
+// Flush says when what was queued is written.
+type Flush int
+
+const (
+	// FlushNow writes at once, or leaves it to whoever is writing.
+	FlushNow Flush = iota
+	// FlushLater lets messages of a stream gather while the sender goes on.
+	// The first message after something was received goes out at once, since
+	// the peer is probably waiting for it.
+	FlushLater
+	// FlushSoon leaves the write to whoever gets to it first: more is about to
+	// follow.
+	FlushSoon
+)
+
+// Open opens a stream on a client and sends f. It waits while the server's
+// MAX_CONCURRENT_STREAMS are in use, at most until done is closed. whole says
+// that the consumer wants to be woken only when the whole response is there.
+//
+// An error means that nothing was sent: ErrGoingAway, ErrHeaderList,
+// ErrStreamEnded (done is closed) or the connection's error.
+func (c *Conn) Open(done <-chan struct{}, f *Frames, whole bool, maxMessage int) (*Stream, error) {
+	c.mu.Lock()
+	for {
+		switch {
+		case c.err != nil:
+			defer c.mu.Unlock()
+			return nil, c.err
+		case c.aborted != nil, c.goAway, c.nextID > maxStreamID:
+			c.mu.Unlock()
+			return nil, ErrGoingAway
+		}
+		if c.live < c.peerStreams && len(c.pending) < pendingCap {
+			break
+		}
+		if c.live < c.peerStreams {
+			if err := c.waitForRoom(done); err != nil && c.err == nil && c.aborted == nil {
+				c.mu.Unlock()
+				return nil, err
+			}
+			continue
+		}
+		wait := make(chan struct{})
+		c.opening = append(c.opening, wait)
+		c.mu.Unlock()
+		select {
+		case <-wait:
+		case <-done:
+			c.mu.Lock()
+			c.opening = slices.DeleteFunc(c.opening, func(ch chan struct{}) bool { return ch == wait })
+			c.admit() // the token may have been ours already
+			c.mu.Unlock()
+			return nil, ErrStreamEnded
+		}
+		c.mu.Lock()
+	}
+	block, err := c.encode(f.Header)
+	if err != nil {
+		c.mu.Unlock()
+		return nil, err
+	}
+	s := newStream(c, c.nextID)
+	s.whole, s.MaxMessage = whole, maxMessage
+	s.sendWindow = c.peerWindow
+	c.nextID += 2
+	c.streams[s.ID] = s
+	c.peerMaySend(s)
+	c.live++
+	if whole {
+		c.calls.Add(1)
+	}
+	noBody := f.Message == nil && f.End
+	c.appendBlock(s.ID, block, noBody)
+	if noBody {
+		s.sendEnded = true
+		c.flushLocked()
+		c.mu.Unlock()
+		return s, nil
+	}
+	rest := *f
+	rest.Header = nil
+	err = s.writeLocked(done, &rest, FlushNow)
+	c.mu.Unlock()
+	if err != nil && err != ErrStreamEnded {
+		return nil, err
+	}
+	return s, nil // if it has ended, Recv says why
+}
+
+// admit lets one waiting caller open a stream if there is room; opening one and
+// losing one both call it again.
+func (c *Conn) admit() {
+	for n := c.peerStreams - c.live; n > 0 && len(c.opening) > 0; n-- {
+		close(c.opening[0])
+		c.opening = c.opening[1:]
+	}
+}
+
+// Write sends f on the stream. f.Header is nil afterwards if it was sent. It waits for flow control and for the
+// connection, at most until done is closed. It returns ErrStreamEnded if the
+// stream can send no more (Recv has the reason) or done is closed, and
+// ErrHeaderList.
+func (s *Stream) Write(done <-chan struct{}, f *Frames, flush Flush) error {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	return s.writeLocked(done, f, flush)
+}
+
+func (s *Stream) writeLocked(done <-chan struct{}, f *Frames, flush Flush) error {
+	c := s.c
+	if s.sendEnded {
+		return ErrStreamEnded
+	}
+	if err := s.headerRoom(done, f); err != nil {
+		return err
+	}
+	if f.Header != nil {
+		block, err := c.encode(f.Header)
+		if err != nil {
+			return err
+		}
+		c.appendBlock(s.ID, block, false)
+		f.Header = nil
+	}
+	if f.Message != nil || (f.End && f.Trailer == nil) {
+		if err := s.sendData(done, f.Message, f.End && f.Trailer == nil); err != nil {
+			return err
+		}
+	}
+	if f.Trailer != nil {
+		if err := s.headerRoom(done, f); err != nil {
+			return err
+		}
+		block, err := c.encode(f.Trailer)
+		if err != nil {
+			return err
+		}
+		c.appendBlock(s.ID, block, true)
+		if f.Reader {
+			c.countControl(len(block))
+		}
+		s.endSend()
+		if !s.recvEnded {
+			// Nobody will read the rest of the request (RFC 9113 §8.1).
+			c.rememberReset(s.ID)
+			c.appendReset(s.ID, http2.ErrCodeNo)
+			c.removeLocked(s, true)
+		}
+	}
+	if flush == FlushNow || (flush == FlushLater && !s.sent) || len(c.pending) >= deferFlush {
+		c.flushLocked()
+	} else {
+		c.flushSoon()
+	}
+	s.sent = true
+	return nil
+}
+
+// headerRoom waits until a header block may be queued: flow control does not
+// hold blocks up. c.mu is held, and released meanwhile.
+func (s *Stream) headerRoom(done <-chan struct{}, f *Frames) error {
+	if len(s.c.pending) < pendingCap || f.Reader {
+		return nil
+	}
+	if err := s.c.waitForRoom(done); err != nil {
+		return err
+	}
+	if s.sendEnded {
+		return ErrStreamEnded
+	}
+	return nil
+}
+
+// endSend marks our side as ended.
+func (s *Stream) endSend() {
+	s.sendEnded = true
+	if s.recvEnded {
+		s.c.removeLocked(s, true)
+	}
+}
+
+// sendData queues b as DATA frames as flow control allows. c.mu is held, and
+// released while waiting.
+func (s *Stream) sendData(done <-chan struct{}, b []byte, end bool) error {
+	c := s.c
+	for {
+		n := min(len(b), s.sendWindow, c.sendWindow, c.peerFrame, pendingCap-len(c.pending))
+		if n > 0 || len(b) == 0 {
+			c.appendData(s.ID, b[:n], end && n == len(b))
+			s.sendWindow -= n
+			c.sendWindow -= n
+			if b = b[n:]; len(b) == 0 {
+				break
+			}
+			continue
+		}
+		if err := s.waitToSend(done); err != nil {
+			return err
+		}
+	}
+	c.wakeBlocked() // there may be room for the next
+	if end {
+		s.endSend()
+	}
+	return nil
+}
+
+// waitToSend waits until the stream may be able to send. c.mu is held, and
+// released meanwhile.
+func (s *Stream) waitToSend(done <-chan struct{}) error {
+	c := s.c
+	if s.sendWindow > 0 && !s.blocked {
+		s.blocked = true
+		c.blocked = append(c.blocked, s)
+	}
+	if s.sendReady == nil {
+		s.sendReady = make(chan struct{}, 1)
+	}
+	c.flushLocked() // what fills the buffer, or the window, has to go first
+	c.wakeBlocked()
+	c.mu.Unlock()
+	var stalled <-chan time.Time
+	if s.whole && c.cfg.Stall > 0 {
+		t := time.NewTimer(c.cfg.Stall)
+		defer t.Stop()
+		stalled = t.C
+	}
+	var stop bool
+	select {
+	case <-s.sendReady:
+	case <-done:
+		stop = true
+	case <-stalled:
+		s.Reset(http2.ErrCodeCancel, "the client takes nothing of the response")
+		stop = true
+	}
+	c.mu.Lock()
+	if stop || s.sendEnded {
+		if s.blocked {
+			s.blocked = false
+			c.blocked = slices.DeleteFunc(c.blocked, func(b *Stream) bool { return b == s })
+		}
+		c.wakeBlocked()
+		return ErrStreamEnded
+	}
+	return nil
+}
+
+// wakeSender lets a waiting sender look again. c.mu is held.
+func (s *Stream) wakeSender() {
+	if s.sendReady == nil {
+		return
+	}
+	select {
+	case s.sendReady <- struct{}{}:
+	default: // it has not yet looked at the last one
+	}
+}
+
+// sentUnflushed says whether the stream's consumer, which is about to wait, may
+// be waiting for an answer to something that is still queued.
+func (c *Conn) sentUnflushed(s *Stream) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.sent = false
+	return len(c.pending) > 0
+}
+
+// encode makes a header block in c.block.
+func (c *Conn) encode(b *Block) ([]byte, error) {
+	if listSize(b.Fixed)+listSize(b.Extra) > c.peerList {
+		return nil, ErrHeaderList
+	}
+	c.block = c.henc.appendFixed(c.block[:0], b.Key, b.Fixed)
+	for _, f := range b.Extra {
+		c.block = appendLiteral(c.block, f.Name, f.Value)
+	}
+	return c.block, nil
+}

@@ -1,0 +1,389 @@
+package h2
+
+import (
+	"io"
+	"sync"
+
+	"golang.org/x/net/http2"
+)
+
+// Stream is one call on a connection.
+//
+// One goroutine may send while another receives; neither side may be used by
+// two at once. The reader goroutine owns the fields under reader; mu guards
+// what it hands to the consumer; Conn.mu guards the rest. Whoever holds
+// Stream.mu does not take Conn.mu.
+type Stream struct {
+	c  *Conn
+	ID uint32
+	// Head is a request's header block on the server. It does not change once
+	// Handler.Open has been called.
+	Head Head
+	// MaxMessage limits received messages; Handler.Open and Open may lower or
+	// raise the connection's limit.
+	MaxMessage int
+	// OnReset is called once if the stream ends before its time: reset by
+	// either side, or its connection ended. Handler.Open may set it. It must
+	// not wait.
+	OnReset func(error)
+	// Data is the handler's, for finding its own state again in Ready.
+	Data any
+
+	whole   bool // the consumer is woken only when everything has arrived
+	gotHead bool // reader: response headers are there
+
+	reader assembler
+
+	// guarded by Conn.mu
+	sendWindow int
+	sendEnded  bool // we sent END_STREAM, or can send no more
+	recvEnded  bool // the peer sent END_STREAM; written by the reader
+	started    bool // server: Ready was called, Done is due
+	gone       bool // no longer in Conn.streams
+	blocked    bool // in Conn.blocked
+	sent       bool // something was sent and nothing received since
+	reserved   int  // of Conn.assembly
+	wanted     int  // of Conn.assembly, while in Conn.assembling
+	maySend    bool // counted in Conn.receiving
+	headerCost int  // server: counted in Conn.headerBytes
+	sendReady  chan struct{}
+
+	mu     sync.Mutex
+	in     inbound
+	notify chan struct{}
+
+	fields [12]Field // room for Head.Fields or reader.head.Fields
+}
+
+// inbound is what has been received for a stream's consumer. Guarded by
+// Stream.mu.
+type inbound struct {
+	head, trailer *Head // of a response
+	trailersOnly  bool
+	queue         queue
+	partial       int    // bytes of the message that is still coming
+	need          int    // bytes it still lacks
+	window        int    // what the peer may send before we grant more
+	base          int    // the part of it that SETTINGS gave
+	large         bool   // the message that is coming has window of its own
+	ended         bool   // END_STREAM
+	err           error  // why nothing more comes; after the queue
+	failed        error  // a message error
+	body          []byte // beginning of a body that is not gRPC
+	headWait      chan struct{}
+}
+
+func newStream(c *Conn, id uint32) *Stream {
+	s := &Stream{c: c, ID: id, MaxMessage: c.cfg.MaxMessage, notify: make(chan struct{}, 1)}
+	s.reader.left = -1
+	if c.client {
+		s.reader.head.Fields = s.fields[:0]
+	} else {
+		s.Head.Fields = s.fields[:0]
+	}
+	return s
+}
+
+// Conn returns the stream's connection.
+func (s *Stream) Conn() *Conn { return s.c }
+
+// wake tells the consumer that something has changed. The channel holds one
+// token: a consumer that is not waiting finds it later.
+func (s *Stream) wake() {
+	select {
+	case s.notify <- struct{}{}:
+	default:
+	}
+}
+
+// terminate ends the receiving side with err. What was received before stays
+// readable unless drop is set.
+func (s *Stream) terminate(err error, drop bool) {
+	s.mu.Lock()
+	first := s.in.err == nil && !(s.in.ended && s.in.trailer != nil)
+	if s.in.err == nil {
+		s.in.err = err
+	}
+	s.headKnown()
+	freed := 0
+	if drop {
+		freed = s.in.queue.drop()
+	}
+	s.mu.Unlock()
+	s.c.consumed(freed)
+	s.wake()
+	if first && s.OnReset != nil {
+		s.OnReset(err)
+	}
+}
+
+// Recv returns the next message. It waits until one is there, the stream has
+// ended (io.EOF), was reset or lost (an error), or done is closed
+// (ErrStreamEnded; the caller knows why). The caller owns the message.
+func (s *Stream) Recv(done <-chan struct{}) (*Buffer, error) {
+	for {
+		if b, err := s.TryRecv(); b != nil || err != nil {
+			return b, err
+		}
+		if s.c.sentUnflushed(s) {
+			s.c.Flush() // the peer may be waiting for what we hold back
+		}
+		select {
+		case <-s.notify:
+		case <-done:
+			return nil, ErrStreamEnded
+		}
+	}
+}
+
+// TryRecv is Recv without waiting: (nil, nil) means that nothing is there yet.
+func (s *Stream) TryRecv() (*Buffer, error) {
+	s.mu.Lock()
+	b := s.in.queue.pop()
+	if b == nil {
+		defer s.mu.Unlock()
+		switch {
+		case s.in.err != nil:
+			return nil, s.in.err
+		case s.in.failed != nil:
+			return nil, s.in.failed
+		case s.in.ended:
+			return nil, io.EOF
+		}
+		return nil, nil
+	}
+	n := len(b.B) + prefixLen
+	inc, large := s.credit()
+	s.mu.Unlock()
+	s.c.received(s, n, inc, large)
+	return b, nil
+}
+
+// WaitHead waits for the response headers, at most until done is closed. It
+// returns nil if the stream ended without any. Unlike the other methods that
+// wait it may be called by any number of goroutines.
+func (s *Stream) WaitHead(done <-chan struct{}) *Head {
+	s.mu.Lock()
+	h := s.in.head
+	if h != nil || s.in.ended || s.in.err != nil || s.in.failed != nil {
+		s.mu.Unlock()
+		return h
+	}
+	if s.in.headWait == nil {
+		s.in.headWait = make(chan struct{})
+	}
+	wait := s.in.headWait
+	s.mu.Unlock()
+	s.c.Flush()
+	select {
+	case <-wait:
+	case <-done:
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.in.head
+}
+
+// headKnown wakes those who wait for the head: it is there, or will not come.
+// s.mu is held.
+func (s *Stream) headKnown() {
+	if s.in.headWait != nil {
+		close(s.in.headWait)
+		s.in.headWait = nil
+	}
+}
+
+// Wait waits until the stream has ended. It is for streams whose consumer
+// wants everything at once.
+func (s *Stream) Wait(done <-chan struct{}) error {
+	for {
+		s.mu.Lock()
+		over := s.in.ended || s.in.err != nil || s.in.failed != nil
+		s.mu.Unlock()
+		if over {
+			return nil
+		}
+		select {
+		case <-s.notify:
+		case <-done:
+			return ErrStreamEnded
+		}
+	}
+}
+
+// WaitEnd waits until the peer has ended its side, the stream is gone or done is
+// closed, whatever was wrong with its messages.
+func (s *Stream) WaitEnd(done <-chan struct{}) {
+	for {
+		s.mu.Lock()
+		over := s.in.ended || s.in.err != nil
+		s.mu.Unlock()
+		if over {
+			return
+		}
+		select {
+		case <-s.notify:
+		case <-done:
+			return
+		}
+	}
+}
+
+// Response is what has been received besides messages.
+type Response struct {
+	Head, Trailer *Head // nil if absent
+	TrailersOnly  bool  // Head is both
+	Body          []byte
+	Ended         bool // the peer ended the stream in order
+}
+
+// Response returns what has been received so far.
+func (s *Stream) Response() Response {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Response{s.in.head, s.in.trailer, s.in.trailersOnly, s.in.body, s.in.ended && s.in.err == nil}
+}
+
+// Reset ends the stream at once with an RST_STREAM, unless it has already
+// ended, and drops what was received and not read.
+func (s *Stream) Reset(code http2.ErrCode, reason string) {
+	s.c.mu.Lock()
+	if !s.gone {
+		s.c.rememberReset(s.ID)
+		s.c.appendReset(s.ID, code)
+		s.c.removeLocked(s, true)
+		s.c.flushLocked()
+	}
+	s.c.mu.Unlock()
+	s.terminate(&ResetError{Code: code, Local: true, Reason: reason}, true)
+}
+
+// Done says that a server's handler has returned. It frees what was not read.
+// If the response was not ended, the stream is reset.
+func (s *Stream) Done() {
+	c := s.c
+	c.mu.Lock()
+	if !s.gone && !s.sendEnded {
+		c.rememberReset(s.ID)
+		c.appendReset(s.ID, http2.ErrCodeInternal)
+		c.removeLocked(s, true)
+		c.flushLocked()
+	}
+	c.endHandling(s)
+	c.endIfDrained()
+	c.mu.Unlock()
+	s.mu.Lock()
+	freed := s.in.queue.drop()
+	s.mu.Unlock()
+	c.consumed(freed)
+}
+
+// endHandling is the end of what a server does for a stream. c.mu is held.
+func (c *Conn) endHandling(s *Stream) {
+	c.live--
+	c.headerBytes -= s.headerCost
+	if s.whole {
+		c.calls.Add(-1)
+	}
+}
+
+// removeLocked takes a stream off the connection. well says that it ended as
+// it should, or by our own decision; the others count as churn.
+func (c *Conn) removeLocked(s *Stream, well bool) {
+	if s.gone {
+		return
+	}
+	s.gone, s.sendEnded = true, true
+	delete(c.streams, s.ID)
+	c.peerHasSent(s)
+	if !well {
+		c.churn++
+	} else if c.churn > 0 {
+		c.churn--
+	}
+	c.unreserve(s)
+	s.wakeSender()
+	if c.client {
+		c.live--
+		if s.whole {
+			c.calls.Add(-1)
+		}
+		c.admit()
+	} else if !s.started {
+		c.endHandling(s)
+	}
+	c.endIfDrained()
+}
+
+// resetStream answers a fault of one stream, known or not. Reader only.
+func (c *Conn) resetStream(id uint32, code http2.ErrCode, reason string) {
+	c.mu.Lock()
+	s := c.streams[id]
+	c.rememberReset(id)
+	c.appendReset(id, code)
+	if s != nil {
+		c.removeLocked(s, false)
+	} else {
+		c.churn++
+	}
+	if c.tooMuchChurn() && c.aborted == nil {
+		c.abortLocked(&connFault{http2.ErrCodeEnhanceYourCalm, "too many streams were reset"})
+	}
+	c.mu.Unlock()
+	if s != nil {
+		s.reader.drop() // its handler may be there for long
+		s.terminate(&ResetError{Code: code, Local: true, Reason: reason}, false)
+	}
+}
+
+// endReceive handles END_STREAM. Reader only.
+func (c *Conn) endReceive(s *Stream) {
+	if s.reader.left > 0 {
+		c.resetStream(s.ID, http2.ErrCodeProtocol, "body is shorter than its content-length")
+		return
+	}
+	c.mu.Lock()
+	s.recvEnded = true
+	c.peerHasSent(s)
+	if c.client && !s.sendEnded {
+		// The server has said all it will; what we would send is of no use to
+		// it (RFC 9113 §8.1).
+		c.rememberReset(s.ID)
+		c.appendReset(s.ID, http2.ErrCodeNo)
+		s.sendEnded = true
+	}
+	if c.client {
+		c.rememberClose(s.ID, byEnd)
+	}
+	if s.sendEnded {
+		c.removeLocked(s, true)
+	}
+	c.mu.Unlock()
+	truncated := s.reader.cur != nil || s.reader.nprefix > 0
+	s.mu.Lock()
+	s.in.ended = true
+	s.headKnown()
+	if truncated && s.in.failed == nil {
+		s.in.failed = &MessageError{Reason: "the stream ended inside a message"}
+	}
+	s.mu.Unlock()
+	if !c.client && s.whole {
+		c.start(s)
+		return
+	}
+	s.wake()
+}
+
+// start hands a whole request to the handler, once.
+func (c *Conn) start(s *Stream) {
+	c.mu.Lock()
+	ok := !s.gone && !s.started
+	if ok {
+		s.started = true
+	}
+	c.mu.Unlock()
+	if ok {
+		c.cfg.Handler.Ready(s)
+	}
+}

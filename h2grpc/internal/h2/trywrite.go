@@ -1,0 +1,147 @@
+package h2
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"syscall"
+)
+
+// tryConn is a socket whose Write does not wait once it is armed: what the
+// socket does not take at once is kept, and drain writes it later.
+//
+// It sits below TLS. It lets any goroutine write in passing (a caller with a
+// deadline, the reader that owes an ack) without the danger of being held up
+// by a peer that does not read.
+type tryConn struct {
+	net.Conn
+	raw syscall.RawConn
+
+	mu       sync.Mutex
+	armed    bool
+	waiting  bool // a goroutine that may wait is the writer
+	draining bool
+	backlog  []byte
+	// The arguments and results of try, which is made once so that a write
+	// allocates nothing.
+	try    func(fd uintptr) bool
+	tryBuf []byte
+	tryN   int
+	tryErr error
+}
+
+var errBacklog = errors.New("the peer does not read and too much is waiting for it")
+
+// newTryConn returns nil if nc cannot be written without waiting.
+func newTryConn(nc net.Conn) *tryConn {
+	sc, ok := nc.(syscall.Conn)
+	if !ok || !canTryWrite {
+		return nil
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	t := &tryConn{Conn: nc, raw: raw}
+	t.try = func(fd uintptr) bool {
+		t.tryN, t.tryErr = tryWrite(fd, t.tryBuf)
+		return true
+	}
+	return t
+}
+
+// arm begins the time in which Write does not wait. Before it (during a TLS
+// handshake) Write waits as usual.
+func (t *tryConn) arm() {
+	t.mu.Lock()
+	t.armed = true
+	t.mu.Unlock()
+}
+
+func (t *tryConn) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	if !t.armed || (t.waiting && len(t.backlog) == 0 && !t.draining) {
+		t.mu.Unlock()
+		return t.Conn.Write(p)
+	}
+	defer t.mu.Unlock()
+	n, err := t.take(p)
+	if err != nil || n == len(p) {
+		return n, err
+	}
+	if len(t.backlog)+len(p)-n > backlogCap {
+		return n, errBacklog
+	}
+	t.backlog = append(t.backlog, p[n:]...)
+	return len(p), nil
+}
+
+// TryWrite writes what the socket takes at once.
+func (t *tryConn) TryWrite(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.take(p)
+}
+
+// take is TryWrite with t.mu held.
+func (t *tryConn) take(p []byte) (n int, err error) {
+	for n < len(p) && len(t.backlog) == 0 && !t.draining {
+		t.tryBuf = p[n:]
+		err := t.raw.Write(t.try)
+		t.tryBuf = nil
+		if err == nil {
+			err = t.tryErr
+		}
+		if err != nil {
+			return n, err
+		}
+		if t.tryN == 0 {
+			break
+		}
+		n += t.tryN
+	}
+	return n, nil
+}
+
+// mayWait says whether Write may wait from now on, because the writer is a
+// goroutine made for that.
+func (t *tryConn) mayWait(wait bool) {
+	t.mu.Lock()
+	t.waiting = wait
+	t.mu.Unlock()
+}
+
+// behind says whether drain has something to do.
+func (t *tryConn) behind() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.backlog) > 0
+}
+
+// drain writes the backlog and waits for the socket as long as it takes. One
+// goroutine at a time may call it.
+func (t *tryConn) drain() error {
+	for {
+		t.mu.Lock()
+		buf := t.backlog
+		t.backlog = nil
+		t.draining = len(buf) > 0
+		t.mu.Unlock()
+		if len(buf) == 0 {
+			return nil
+		}
+		if _, err := t.Conn.Write(buf); err != nil {
+			return err
+		}
+	}
+}
+
+// CloseWrite ends our side of the connection, if the socket can.
+func (t *tryConn) CloseWrite() error { return closeWrite(t.Conn) }
+
+func closeWrite(nc net.Conn) error {
+	if cw, ok := nc.(interface{ CloseWrite() error }); ok {
+		return cw.CloseWrite()
+	}
+	return nil
+}

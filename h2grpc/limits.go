@@ -1,0 +1,81 @@
+package h2grpc
+
+import "time"
+
+// The defaults and bounds of this package; those of the connection engine are
+// in internal/h2/limits.go.
+const (
+	// DefaultMaxMessageSize limits messages in both directions and on both
+	// ends, in bytes: large enough for the schemas that Terraform's providers
+	// send, small enough that one message cannot exhaust a host.
+	DefaultMaxMessageSize = 64 << 20
+	// DefaultMaxHeaderListSize limits received metadata: the sum over all
+	// fields of name, value and 32, in bytes (RFC 9113 §6.5.2).
+	DefaultMaxHeaderListSize = 64 << 10
+	// DefaultMaxConcurrentStreams is how many calls a server handles at once
+	// on one connection. Parked streams are cheap and go-plugin itself sets no
+	// limit, so it is high; but a call with its goroutine takes up to 8 KiB,
+	// and a hostile client's calls should not add up to more than a few MiB.
+	DefaultMaxConcurrentStreams = 1024
+	// DefaultHandshakeTimeout bounds a new connection's TLS handshake and
+	// HTTP/2 preface on a server.
+	DefaultHandshakeTimeout = 20 * time.Second
+	// DefaultStallTimeout is how long a unary response may wait for a client
+	// that takes nothing of it. A program that a debugger has stopped should
+	// find its calls alive.
+	DefaultStallTimeout = 5 * time.Minute
+	// DefaultMinPingInterval is the least time between a client's PINGs. It
+	// spares every keepalive that is meant as one; grpc-go's servers want five
+	// minutes.
+	DefaultMinPingInterval = time.Second
+	// DefaultConnectTimeout bounds dialling, the TLS handshake and the wait
+	// for the server's SETTINGS on a client.
+	DefaultConnectTimeout = 20 * time.Second
+	// DefaultKeepaliveTimeout is how long a keepalive PING may stay without
+	// its ack (gRPC's keepalive document).
+	DefaultKeepaliveTimeout = 20 * time.Second
+
+	// redialMin and redialMax bound the growing pause between two attempts to
+	// connect for calls that wait for a connection.
+	redialMin = 50 * time.Millisecond
+	redialMax = 2 * time.Second
+	// acceptRetryMin and acceptRetryMax bound the pause after a failed Accept
+	// (no file descriptors left, mostly).
+	acceptRetryMin = 5 * time.Millisecond
+	acceptRetryMax = time.Second
+	// openTries bounds how often a call looks for another connection because
+	// the one it got stopped taking streams in between.
+	openTries = 8
+
+	// refusalWait is how long a server lets the request of a client that does
+	// not speak gRPC come to its end before it answers with an HTTP error. An
+	// answer before that ends with a reset, which makes many clients drop the
+	// answer (RFC 9113 §8.1).
+	refusalWait = 500 * time.Millisecond
+
+	// owedBudget is how many bytes of unary responses may wait for a client to
+	// take them before no more of its unary calls begin. Responses of less than
+	// owedLeast do not count.
+	owedBudget = 2 << 20
+	owedLeast  = 1 << 10
+
+	// turnsLeast is from how many bytes on a compressed message has to wait for
+	// its turn. Below, it cannot decompress to more than about a MiB.
+	turnsLeast = 1 << 10
+
+	// maxWorkers is how many goroutines handle unary calls while they are
+	// quick: more only pass the processor around.
+	maxWorkers = 4
+	// stallAfter is how long a queued call waits while no worker comes free
+	// before handlers are taken to be slow and it gets a goroutine of its own.
+	stallAfter = time.Millisecond
+
+	// maxStatusMessage bounds a status message in bytes: what a handler's
+	// error or a panic may put into the trailers.
+	maxStatusMessage = 16 << 10
+	// headCacheCap bounds the prepared request heads of a client, one a
+	// method.
+	headCacheCap = 1024
+	// maxQuoted bounds a peer's words in an error message.
+	maxQuoted = 256
+)

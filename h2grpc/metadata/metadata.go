@@ -1,0 +1,184 @@
+// Package metadata holds the key-value pairs that accompany a gRPC call, with
+// the names and shapes of grpc-go's metadata package.
+//
+// Keys are lower case. Values of keys that end in "-bin" are arbitrary bytes
+// (they travel as base64, gRPC's PROTOCOL-HTTP2 document, "Binary-Header");
+// values of all other keys are printable ASCII.
+package metadata
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"strings"
+
+	"github.com/tenonrpc/tenon/h2grpc/internal/ctxkey"
+)
+
+// MD maps a lower-case key to its values in the order they were given. The
+// order between different keys is not kept on the wire.
+//
+// An MD is a plain map: concurrent reads are safe, concurrent writes are not.
+type MD map[string][]string
+
+// New returns an MD with one value a key. Keys are lower-cased.
+func New(m map[string]string) MD {
+	md := make(MD, len(m))
+	for k, v := range m {
+		k = strings.ToLower(k)
+		md[k] = append(md[k], v)
+	}
+	return md
+}
+
+// Pairs returns an MD made of alternating keys and values. Keys are
+// lower-cased. It panics if the number of arguments is odd, which is a mistake
+// of the program and never of a peer.
+func Pairs(kv ...string) MD {
+	if len(kv)%2 != 0 {
+		panic(fmt.Sprintf("metadata: Pairs got %d arguments, which is odd", len(kv)))
+	}
+	md := make(MD, len(kv)/2)
+	for i := 0; i < len(kv); i += 2 {
+		md.Append(kv[i], kv[i+1])
+	}
+	return md
+}
+
+// Len returns the number of keys.
+func (md MD) Len() int { return len(md) }
+
+// Copy returns a deep copy.
+func (md MD) Copy() MD { return Join(md) }
+
+// Get returns the values of k, which is lower-cased first. The slice belongs
+// to md.
+func (md MD) Get(k string) []string { return md[strings.ToLower(k)] }
+
+// Set replaces the values of k. Without values it does nothing.
+func (md MD) Set(k string, vals ...string) {
+	if len(vals) > 0 {
+		md[strings.ToLower(k)] = vals
+	}
+}
+
+// Append adds values to k. Without values it does nothing.
+func (md MD) Append(k string, vals ...string) {
+	if len(vals) > 0 {
+		k = strings.ToLower(k)
+		md[k] = append(md[k], vals...)
+	}
+}
+
+// Delete removes k.
+func (md MD) Delete(k string) { delete(md, strings.ToLower(k)) }
+
+// Join returns a new MD with all values of all mds, in argument order. Keys
+// are lower-cased.
+func Join(mds ...MD) MD {
+	out := MD{}
+	for _, md := range mds {
+		for k, v := range md {
+			out.Append(k, v...)
+		}
+	}
+	return out
+}
+
+type outgoingKey struct{}
+
+// outgoing is what an outgoing context carries: whole MDs and appended pairs
+// form a chain, so that AppendToOutgoingContext costs one small value and no
+// copy.
+type outgoing struct {
+	parent *outgoing
+	md     MD
+	pairs  []string
+}
+
+// NewIncomingContext returns a context that carries md as the metadata of a
+// received call. Servers do this; applications only do it in tests.
+func NewIncomingContext(ctx context.Context, md MD) context.Context {
+	return context.WithValue(ctx, ctxkey.Incoming{}, md)
+}
+
+// FromIncomingContext returns a copy of the metadata of the call that is being
+// served.
+func FromIncomingContext(ctx context.Context) (MD, bool) {
+	md, ok := ctx.Value(ctxkey.Incoming{}).(MD)
+	if !ok {
+		return nil, false
+	}
+	return md.Copy(), true
+}
+
+// ValueFromIncomingContext returns a copy of the values of one key of the call
+// that is being served, without copying the rest.
+func ValueFromIncomingContext(ctx context.Context, key string) []string {
+	md, _ := ctx.Value(ctxkey.Incoming{}).(MD)
+	v := md.Get(key)
+	if v == nil {
+		return nil
+	}
+	return append([]string(nil), v...)
+}
+
+// NewOutgoingContext returns a context whose calls send md; metadata that ctx
+// carried before is replaced. md must not change afterwards.
+func NewOutgoingContext(ctx context.Context, md MD) context.Context {
+	return context.WithValue(ctx, outgoingKey{}, &outgoing{md: md})
+}
+
+// AppendToOutgoingContext returns a context whose calls send the alternating
+// keys and values in kv besides what ctx carried. It panics if the number of
+// kv is odd.
+func AppendToOutgoingContext(ctx context.Context, kv ...string) context.Context {
+	if len(kv)%2 != 0 {
+		panic(fmt.Sprintf("metadata: AppendToOutgoingContext got %d keys and values, which is odd", len(kv)))
+	}
+	parent, _ := ctx.Value(outgoingKey{}).(*outgoing)
+	return context.WithValue(ctx, outgoingKey{}, &outgoing{parent: parent, pairs: append([]string(nil), kv...)})
+}
+
+// FromOutgoingContext returns a copy of the metadata that calls made with ctx
+// send.
+func FromOutgoingContext(ctx context.Context) (MD, bool) {
+	o, ok := ctx.Value(outgoingKey{}).(*outgoing)
+	if !ok {
+		return nil, false
+	}
+	md := MD{}
+	o.each(func(k, v string) bool { md.Append(k, v); return true })
+	return md, true
+}
+
+// Outgoing iterates over the pairs that calls made with ctx send, without
+// building an MD. Keys are lower case; values of one key keep their order.
+func Outgoing(ctx context.Context) iter.Seq2[string, string] {
+	o, _ := ctx.Value(outgoingKey{}).(*outgoing)
+	return func(yield func(string, string) bool) { o.each(yield) }
+}
+
+// each calls yield for every pair, oldest first, until it returns false.
+func (o *outgoing) each(yield func(string, string) bool) bool {
+	if o == nil {
+		return true
+	}
+	if !o.parent.each(yield) {
+		return false
+	}
+	for k, vals := range o.md {
+		k = strings.ToLower(k)
+		for _, v := range vals {
+			if !yield(k, v) {
+				return false
+			}
+		}
+	}
+	for i := 0; i < len(o.pairs); i += 2 {
+		if !yield(strings.ToLower(o.pairs[i]), o.pairs[i+1]) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,171 @@
+// Package reflection serves a server's schema, so that tools such as grpcurl
+// can list and call its services: grpc.reflection.v1.ServerReflection and its
+// older name, grpc.reflection.v1alpha.ServerReflection.
+//
+// The application's files come from protobuf's registry, where generated code
+// puts them. Services whose messages are coded by hand have no file there;
+// [Register] takes their descriptors. No name is added to the registry, so that
+// the package can be linked together with grpc-go.
+//
+// Protocol: https://github.com/grpc/grpc/blob/master/doc/server-reflection.md
+package reflection
+
+import (
+	_ "embed"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/tenonrpc/tenon/h2grpc"
+	"github.com/tenonrpc/tenon/h2grpc/codes"
+	"github.com/tenonrpc/tenon/h2grpc/status"
+	"github.com/tenonrpc/tenon/wire"
+)
+
+// ownDescriptors is the FileDescriptorSet of the two services themselves,
+// written by generate.sh.
+//
+//go:embed descriptors.binpb
+var ownDescriptors string
+
+// Register adds server reflection to s, under both its names. The services
+// that it lists are those s has when a client asks.
+//
+// extra holds serialized google.protobuf.FileDescriptorSets with files that
+// are not in protobuf's registry; each should hold its imports too. They must
+// not be changed afterwards. They are read when the first client calls, so
+// that they cost a server without such clients nothing; if one is malformed,
+// calls fail with INTERNAL.
+//
+// Of files in the registry, comments are never served, and options such as
+// `deprecated` only if the program links protobuf's descriptor package, as
+// every program with custom options does.
+func Register(s *h2grpc.Server, extra ...[]byte) {
+	register(s, func() []string { return slices.Sorted(maps.Keys(s.ServiceInfo())) }, extra)
+}
+
+// register is Register with the server's two roles apart. services returns the
+// names of its services, sorted.
+func register(r h2grpc.ServiceRegistrar, services func() []string, extra [][]byte) {
+	extra = slices.Clone(extra)
+	srv := &server{
+		services: services,
+		embedded: sync.OnceValues(func() (*embedded, error) {
+			return parseEmbedded(append(extra, []byte(ownDescriptors)))
+		}),
+	}
+	for _, version := range []string{"v1", "v1alpha"} {
+		r.RegisterService(&h2grpc.ServiceDesc{
+			ServiceName: "grpc.reflection." + version + ".ServerReflection",
+			Streams: []h2grpc.StreamDesc{{
+				StreamName:    "ServerReflectionInfo",
+				Handler:       serve,
+				ServerStreams: true,
+				ClientStreams: true,
+			}},
+			Metadata: "grpc/reflection/" + version + "/reflection.proto",
+		}, srv)
+	}
+}
+
+// server implements both services. It may be used by many goroutines.
+type server struct {
+	services func() []string
+	embedded func() (*embedded, error)
+	calls    atomic.Int32 // open ones
+}
+
+// serve is the handler of ServerReflectionInfo: it answers each request with
+// one response. What a client asks for wrongly is an error response and leaves
+// the stream open.
+func serve(srv any, ss h2grpc.ServerStream) error {
+	s := srv.(*server)
+	defer s.calls.Add(-1)
+	if s.calls.Add(1) > maxCalls {
+		return status.Errorf(codes.ResourceExhausted, "reflection: %d calls are open already; end one", maxCalls)
+	}
+	files, err := s.embedded()
+	if err != nil {
+		return status.Error(codes.Internal, err.Error())
+	}
+	st := stream{services: s.services, schema: schema{files}, sent: make(map[string]bool)}
+	for {
+		var request wire.ReflectionRequest
+		if err := ss.RecvMsg(&request); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if err := ss.SendMsg(st.answer(&request)); err != nil {
+			return err
+		}
+	}
+}
+
+// stream is the state of one call, owned by its handler.
+type stream struct {
+	services func() []string
+	schema   schema
+	sent     map[string]bool // paths of the files that the client has
+}
+
+// answer returns the response to a request.
+func (s *stream) answer(request *wire.ReflectionRequest) *wire.ReflectionResponse {
+	response := &wire.ReflectionResponse{ValidHost: request.Host, OriginalRequest: request}
+	name := request.Name
+	switch request.Kind {
+	case wire.ReflectionFileByFilename:
+		file, ok := s.schema.byPath(name)
+		s.sendFile(response, file, ok, "no file %s", quote(name))
+	case wire.ReflectionFileContainingSymbol:
+		file, ok := s.schema.bySymbol(name)
+		s.sendFile(response, file, ok, "nothing is called %s", quote(name))
+	case wire.ReflectionFileContainingExtension:
+		file, ok := s.schema.byExtension(extension{name, request.ExtensionNumber})
+		s.sendFile(response, file, ok, "no extension %d of %s", request.ExtensionNumber, quote(name))
+	case wire.ReflectionAllExtensionNumbers:
+		numbers, ok := s.schema.extensionNumbers(name)
+		if !ok {
+			fail(response, codes.NotFound, "nothing is called %s", quote(name))
+			break
+		}
+		response.Kind = wire.ReflectionExtensionNumbers
+		response.TypeName = name
+		response.ExtensionNumbers = numbers
+	case wire.ReflectionListServices:
+		response.Kind = wire.ReflectionServices
+		response.Services = s.services()
+	default:
+		fail(response, codes.InvalidArgument, "the request asks for nothing that this server knows")
+	}
+	return response
+}
+
+// sendFile makes response one with the file and its imports or, if it was not
+// found, an error.
+func (s *stream) sendFile(response *wire.ReflectionResponse, f file, found bool, format string, args ...any) {
+	if !found {
+		fail(response, codes.NotFound, format, args...)
+		return
+	}
+	response.Kind = wire.ReflectionFiles
+	response.Files = s.schema.withImports(f, s.sent)
+}
+
+// fail makes response an error response.
+func fail(response *wire.ReflectionResponse, code codes.Code, format string, args ...any) {
+	response.Kind = wire.ReflectionError
+	response.ErrorCode = int32(code)
+	response.ErrorMessage = "reflection: " + fmt.Sprintf(format, args...)
+}
+
+// quote returns a client's word for an error message.
+func quote(word string) string {
+	if len(word) > maxQuoted {
+		return fmt.Sprintf("%q…", word[:maxQuoted])
+	}
+	return fmt.Sprintf("%q", word)
+}

@@ -1,0 +1,447 @@
+package h2grpc
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/tenonrpc/tenon/h2grpc/internal/h2"
+	"github.com/tenonrpc/tenon/h2grpc/peer"
+)
+
+// ServerConfig configures a [Server]. It is copied; the zero value is right for
+// a plaintext server.
+type ServerConfig struct {
+	// TLS secures connections. Nil means plaintext HTTP/2 with prior knowledge.
+	// A config that does not offer "h2" is cloned and made to; a client that
+	// offers no protocol is accepted.
+	TLS *tls.Config
+	// MaxRecvMessageSize and MaxSendMessageSize limit messages in bytes, before
+	// compression. Zero means DefaultMaxMessageSize, a negative number no limit
+	// below 2 GiB.
+	MaxRecvMessageSize, MaxSendMessageSize int
+	// MaxConcurrentStreams limits the calls of one connection whose handlers
+	// have not returned, cancelled ones included. Zero means
+	// DefaultMaxConcurrentStreams.
+	MaxConcurrentStreams uint32
+	// MaxHeaderListSize limits received headers (RFC 9113 §6.5.2). Zero means
+	// DefaultMaxHeaderListSize.
+	MaxHeaderListSize int
+	// UnaryInterceptors and StreamInterceptors wrap every call; the first is
+	// the outermost.
+	UnaryInterceptors  []UnaryServerInterceptor
+	StreamInterceptors []StreamServerInterceptor
+	// Compressors are accepted from clients; a response is compressed as its
+	// request was.
+	Compressors []Compressor
+	// MapError, if set, is given every error that a handler returns, before its
+	// status is looked for. It lets a program that still uses another gRPC
+	// library's status errors keep their codes.
+	MapError func(error) error
+	// Stats, if set, learns what happens to every call.
+	Stats Stats
+	// Logger receives what nobody else is told: panics, failed connections.
+	// Nil means none.
+	Logger Logger
+	// HandshakeTimeout bounds a connection's TLS handshake and preface. Zero
+	// means DefaultHandshakeTimeout.
+	HandshakeTimeout time.Duration
+	// StallTimeout is how long a unary response may wait for a client that takes
+	// nothing of it; the call is then reset. Zero means DefaultStallTimeout, a
+	// negative number for ever. Streams wait for ever.
+	StallTimeout time.Duration
+	// MinPingInterval is the least time between PINGs of a client to which
+	// nothing is sent in between. A client that goes below it a third time loses
+	// its connection, with ENHANCE_YOUR_CALM and "too_many_pings" (gRPC's
+	// keepalive document). Zero means DefaultMinPingInterval, a negative number
+	// no limit.
+	MinPingInterval time.Duration
+}
+
+// Server serves gRPC. Services are registered first, then any number of
+// listeners and connections are served. All methods may be called concurrently.
+type Server struct {
+	cfg     ServerConfig
+	tls     *tls.Config
+	engine  h2.Config
+	maxSend int
+	accept  string // grpc-accept-encoding
+	workers workers
+	quit    chan struct{}  // closed when the server stops listening
+	running sync.WaitGroup // handlers and connections
+
+	mu sync.Mutex
+	// guarded by mu; methods is not changed once serving has begun
+	services  map[string]ServiceInfo
+	methods   map[string]*method
+	errs      []error // mistakes of RegisterService
+	serving   bool
+	closed    bool
+	listeners map[net.Listener]struct{}
+	conns     map[*h2.Conn]struct{}
+	shaking   map[net.Conn]struct{} // connections in the TLS handshake
+	drained   chan struct{}         // closed when there are no more conns, if somebody waits
+}
+
+// method is what the server knows of a method.
+type method struct {
+	name   string // full name
+	impl   any
+	unary  MethodHandler // nil for a stream
+	stream *StreamDesc
+}
+
+// ServiceInfo describes a registered service.
+type ServiceInfo struct {
+	Methods  []MethodInfo // unary methods, then streams, as registered
+	Metadata any          // ServiceDesc.Metadata
+}
+
+// MethodInfo describes a method of a service.
+type MethodInfo struct {
+	Name                           string // without the service
+	IsClientStream, IsServerStream bool
+}
+
+// NewServer returns a server for cfg; nil means the zero config.
+func NewServer(cfg *ServerConfig) *Server {
+	s := &Server{
+		quit:      make(chan struct{}),
+		services:  map[string]ServiceInfo{},
+		methods:   map[string]*method{},
+		listeners: map[net.Listener]struct{}{},
+		conns:     map[*h2.Conn]struct{}{},
+		shaking:   map[net.Conn]struct{}{},
+	}
+	if cfg != nil {
+		s.cfg = *cfg
+	}
+	s.cfg.UnaryInterceptors = slices.Clone(s.cfg.UnaryInterceptors)
+	s.cfg.StreamInterceptors = slices.Clone(s.cfg.StreamInterceptors)
+	s.cfg.Compressors = slices.Clone(s.cfg.Compressors)
+	if s.cfg.TLS != nil {
+		s.tls = h2TLS(s.cfg.TLS)
+	}
+	if s.cfg.Logger == nil {
+		s.cfg.Logger = Discard{}
+	}
+	if s.cfg.HandshakeTimeout <= 0 {
+		s.cfg.HandshakeTimeout = DefaultHandshakeTimeout
+	}
+	s.maxSend = limitOr(s.cfg.MaxSendMessageSize, DefaultMaxMessageSize)
+	s.engine = h2.Config{
+		MaxMessage:       limitOr(s.cfg.MaxRecvMessageSize, DefaultMaxMessageSize),
+		MaxHeaderList:    s.cfg.MaxHeaderListSize,
+		MaxStreams:       s.cfg.MaxConcurrentStreams,
+		HandshakeTimeout: s.cfg.HandshakeTimeout,
+	}
+	if s.engine.MaxHeaderList <= 0 {
+		s.engine.MaxHeaderList = DefaultMaxHeaderListSize
+	}
+	if s.engine.MaxStreams == 0 {
+		s.engine.MaxStreams = DefaultMaxConcurrentStreams
+	}
+	if s.engine.Stall = s.cfg.StallTimeout; s.engine.Stall == 0 {
+		s.engine.Stall = DefaultStallTimeout
+	}
+	if s.engine.MinPing = s.cfg.MinPingInterval; s.engine.MinPing == 0 {
+		s.engine.MinPing = DefaultMinPingInterval
+	}
+	s.accept = encodings(s.cfg.Compressors)
+	s.workers.run = s.handleUnary
+	return s
+}
+
+// RegisterService adds a service. A mistake (a name registered twice, an
+// implementation of the wrong type, a registration after serving has begun) is
+// kept and returned by Serve and ServeConn.
+func (s *Server) RegisterService(desc *ServiceDesc, impl any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.register(desc, impl); err != nil {
+		s.errs = append(s.errs, fmt.Errorf("h2grpc: registering the service %q: %w", desc.ServiceName, err))
+	}
+}
+
+func (s *Server) register(desc *ServiceDesc, impl any) error {
+	if s.serving {
+		return errors.New("the server is already serving")
+	}
+	if _, ok := s.services[desc.ServiceName]; ok {
+		return errors.New("it is already registered")
+	}
+	if desc.HandlerType != nil {
+		want := reflect.TypeOf(desc.HandlerType)
+		if want.Kind() != reflect.Pointer || want.Elem().Kind() != reflect.Interface {
+			return fmt.Errorf("its HandlerType is %v and not a pointer to an interface", want)
+		}
+		want = want.Elem()
+		if got := reflect.TypeOf(impl); got == nil || !got.Implements(want) {
+			return fmt.Errorf("%v does not implement %v", got, want)
+		}
+	}
+	info := ServiceInfo{Metadata: desc.Metadata}
+	prefix := "/" + desc.ServiceName + "/"
+	for _, m := range desc.Methods {
+		s.methods[prefix+m.MethodName] = &method{name: prefix + m.MethodName, impl: impl, unary: m.Handler}
+		info.Methods = append(info.Methods, MethodInfo{Name: m.MethodName})
+	}
+	for i := range desc.Streams {
+		d := &desc.Streams[i]
+		s.methods[prefix+d.StreamName] = &method{name: prefix + d.StreamName, impl: impl, stream: d}
+		info.Methods = append(info.Methods, MethodInfo{d.StreamName, d.ClientStreams, d.ServerStreams})
+	}
+	s.services[desc.ServiceName] = info
+	return nil
+}
+
+// ServiceInfo returns the registered services by their full names.
+func (s *Server) ServiceInfo() map[string]ServiceInfo {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make(map[string]ServiceInfo, len(s.services))
+	for name, info := range s.services {
+		info.Methods = slices.Clone(info.Methods)
+		out[name] = info
+	}
+	return out
+}
+
+// begin checks that the server may serve.
+func (s *Server) begin() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return ErrServerClosed
+	}
+	s.serving = true
+	return errors.Join(s.errs...)
+}
+
+// Serve accepts and serves connections until lis fails, or the server is shut
+// down or closed, which makes it return ErrServerClosed. It closes lis. Running
+// out of descriptors and the like is waited out.
+func (s *Server) Serve(lis net.Listener) error {
+	defer lis.Close()
+	if err := s.begin(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return ErrServerClosed
+	}
+	s.listeners[lis] = struct{}{}
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.listeners, lis)
+		s.mu.Unlock()
+	}()
+	pause := acceptRetryMin
+	for {
+		nc, err := lis.Accept()
+		if err == nil {
+			pause = acceptRetryMin
+			s.mu.Lock()
+			closed := s.closed
+			if !closed { // otherwise Close may have finished waiting
+				s.running.Add(1)
+			}
+			s.mu.Unlock()
+			if closed {
+				nc.Close()
+				return ErrServerClosed
+			}
+			go func() {
+				defer s.running.Done()
+				s.ServeConn(context.Background(), nc)
+			}()
+			continue
+		}
+		s.mu.Lock()
+		closed := s.closed
+		s.mu.Unlock()
+		if closed {
+			return ErrServerClosed
+		}
+		if errors.Is(err, net.ErrClosed) || !isTemporary(err) {
+			return fmt.Errorf("h2grpc: accepting a connection: %w", err)
+		}
+		s.cfg.Logger.Warn("accepting a connection failed", "error", err, "retry", pause)
+		t := time.NewTimer(pause)
+		select {
+		case <-t.C:
+		case <-s.quit:
+			t.Stop()
+		}
+		pause = min(2*pause, acceptRetryMax)
+	}
+}
+
+func isTemporary(err error) bool {
+	var t interface{ Temporary() bool }
+	return errors.As(err, &t) && t.Temporary()
+}
+
+// ServeConn serves one connection until it has ended. ctx is the parent of all
+// calls' contexts; its end closes the connection. The error is nil if the
+// connection ended in order.
+func (s *Server) ServeConn(ctx context.Context, nc net.Conn) error {
+	if err := s.begin(); err != nil {
+		nc.Close()
+		return err
+	}
+	who := peer.Peer{Addr: nc.RemoteAddr(), LocalAddr: nc.LocalAddr()}
+	raw := nc
+	if s.tls != nil {
+		conn, r, err := s.handshake(ctx, nc)
+		if err != nil {
+			s.cfg.Logger.Warn("TLS handshake failed", "peer", addrText(nc), "error", err)
+			return err
+		}
+		state := conn.ConnectionState()
+		who.TLS = &state
+		nc, raw = conn, r
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	sc := &serverConn{srv: s, ctx: ctx, peer: &who, turns: newTurns(s.cfg.Compressors)}
+	engine := s.engine
+	engine.Handler = sc
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		nc.Close()
+		return ErrServerClosed
+	}
+	c := h2.NewConn(nc, raw, engine)
+	s.conns[c] = struct{}{}
+	s.running.Add(1)
+	s.mu.Unlock()
+	stop := context.AfterFunc(ctx, c.Close)
+	defer stop()
+	defer s.running.Done()
+	err := c.Run()
+	s.mu.Lock()
+	delete(s.conns, c)
+	closed := s.closed
+	last := len(s.conns) == 0
+	if last && s.drained != nil {
+		close(s.drained)
+		s.drained = nil
+	}
+	s.mu.Unlock()
+	if last {
+		s.workers.rest()
+	}
+	if closed && err == nil {
+		return ErrServerClosed
+	}
+	if err != nil {
+		return fmt.Errorf("h2grpc: %w", err)
+	}
+	return nil
+}
+
+// handshake performs a connection's TLS handshake.
+func (s *Server) handshake(ctx context.Context, nc net.Conn) (*tls.Conn, net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.HandshakeTimeout)
+	defer cancel()
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		nc.Close()
+		return nil, nil, ErrServerClosed
+	}
+	s.shaking[nc] = struct{}{}
+	s.mu.Unlock()
+	raw := h2.Raw(nc)
+	conn := tls.Server(raw, s.tls)
+	err := conn.HandshakeContext(ctx)
+	s.mu.Lock()
+	delete(s.shaking, nc)
+	s.mu.Unlock()
+	if err != nil {
+		nc.Close()
+		return nil, nil, fmt.Errorf("h2grpc: TLS handshake: %w", err)
+	}
+	if err := checkALPN(conn.ConnectionState()); err != nil {
+		conn.Close()
+		return nil, nil, fmt.Errorf("h2grpc: %w", err)
+	}
+	return conn, raw, nil
+}
+
+func addrText(nc net.Conn) string {
+	if a := nc.RemoteAddr(); a != nil {
+		return a.String()
+	}
+	return ""
+}
+
+// Shutdown stops the server gracefully: no new connections and calls, those
+// that run may finish. If ctx ends first the rest is closed as by Close, and
+// ctx's error is returned. It returns when all handlers have.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.stopListening()
+	var drained chan struct{}
+	if len(s.conns) > 0 {
+		if s.drained == nil {
+			s.drained = make(chan struct{})
+		}
+		drained = s.drained
+	}
+	conns := make([]*h2.Conn, 0, len(s.conns))
+	for c := range s.conns {
+		conns = append(conns, c)
+	}
+	s.mu.Unlock()
+	for _, c := range conns {
+		c.Shutdown()
+	}
+	var err error
+	if drained != nil {
+		select {
+		case <-drained:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}
+	s.Close()
+	return err
+}
+
+// Close ends all connections and calls at once, and waits until every handler
+// has returned; handlers see their contexts end.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	s.stopListening()
+	for c := range s.conns {
+		c.Close()
+	}
+	s.mu.Unlock()
+	s.running.Wait()
+	s.workers.rest()
+	return nil
+}
+
+func (s *Server) stopListening() {
+	if !s.closed {
+		s.closed = true
+		close(s.quit)
+	}
+	for lis := range s.listeners {
+		lis.Close()
+	}
+	for nc := range s.shaking {
+		nc.Close()
+	}
+}

@@ -1,0 +1,506 @@
+package h2grpc
+
+import (
+	"context"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/net/http2"
+
+	"github.com/tenonrpc/tenon/h2grpc/codes"
+	"github.com/tenonrpc/tenon/h2grpc/internal/h2"
+	"github.com/tenonrpc/tenon/h2grpc/metadata"
+	"github.com/tenonrpc/tenon/h2grpc/peer"
+	"github.com/tenonrpc/tenon/h2grpc/status"
+	"github.com/tenonrpc/tenon/wire"
+)
+
+// serverConn receives the streams of one connection.
+type serverConn struct {
+	srv   *Server
+	ctx   context.Context // ends with the connection
+	peer  *peer.Peer
+	owed  owed
+	turns turns
+}
+
+// serverCall is one call on the server.
+type serverCall struct {
+	sc     *serverConn
+	s      *h2.Stream
+	method *method
+	refuse *refusal // the request is not served
+	held   bool     // it has waited in owed
+	ctx    callContext
+	// observer reports the call from the time the handler begins.
+	observer *observer
+	outcome  *status.Status // what was sent; set by the handler's goroutine
+
+	compressed Compressor // what the request is compressed with
+	respond    Compressor // what responses are compressed with
+
+	mu sync.Mutex
+	// guarded by mu
+	header, trailer metadata.MD
+	headerSent      bool
+}
+
+// refusal answers a request that reaches no handler.
+type refusal struct {
+	http   string // an HTTP status with a body, or "" for 200
+	status *status.Status
+}
+
+// Open: the request's head is there. It decides everything that can be decided
+// from it.
+func (sc *serverConn) Open(s *h2.Stream) (whole bool) {
+	c := &serverCall{sc: sc, s: s}
+	s.Data = c
+	s.OnReset = func(error) { c.ctx.lost() }
+	c.ctx.init(c, sc.ctx)
+	if c.refuse = c.readHead(); c.refuse != nil {
+		s.MaxMessage = 0 // its body is read by nobody
+	}
+	if c.refuse == nil && !c.ctx.deadline.IsZero() {
+		c.ctx.arm()
+	}
+	return c.refuse == nil && c.method.unary != nil
+}
+
+// readHead checks the request's head: gRPC's PROTOCOL-HTTP2 document,
+// "Requests".
+func (c *serverCall) readHead() *refusal {
+	h := &c.s.Head
+	ct, _ := h.Get("content-type")
+	hosts := 0
+	var timeout, encoding string
+	hasTimeout := false
+	for i := range h.Fields {
+		f := &h.Fields[i]
+		switch f.Name {
+		case "grpc-timeout":
+			timeout, hasTimeout = f.Value, true
+		case "grpc-encoding":
+			encoding = f.Value
+		case "host":
+			hosts++
+		}
+	}
+	switch {
+	case h.TooLarge:
+		return &refusal{"431", status.Newf(codes.ResourceExhausted, "the request's headers are larger than the limit of %d bytes", c.sc.srv.engine.MaxHeaderList)}
+	case hosts > 1:
+		return &refusal{"400", status.New(codes.Internal, "more than one host field")}
+	case h.Method != "POST":
+		return &refusal{"405", status.Newf(codes.Internal, "the method is %.32q and not POST", h.Method)}
+	case !isGRPCContent(ct):
+		return &refusal{"415", status.Newf(codes.Internal, "the content type is %.100q and not application/grpc", ct)}
+	}
+	if hasTimeout {
+		d, err := wire.ParseTimeout(timeout)
+		if err != nil {
+			return &refusal{"400", status.Newf(codes.Internal, "malformed grpc-timeout: %v", err)}
+		}
+		if d <= 0 {
+			return &refusal{"", status.FromContextError(context.DeadlineExceeded)}
+		}
+		c.ctx.deadline = time.Now().Add(d)
+	}
+	if err := checkBins(h); err != nil {
+		return &refusal{"400", status.New(codes.Internal, err.Error())}
+	}
+	srv := c.sc.srv
+	if c.method = srv.methods[h.Path]; c.method == nil {
+		return &refusal{"", srv.unknown(h.Path)}
+	}
+	if !isProtoContent(ct) {
+		// Its messages would be decoded as what they are not.
+		return &refusal{"", status.Newf(codes.Unimplemented, "the messages' format is %.100q; this server knows application/grpc+proto", ct)}
+	}
+	var err error
+	if c.compressed, err = findCompressor(srv.cfg.Compressors, encoding); err != nil {
+		return &refusal{"", status.Newf(codes.Unimplemented, "the request is compressed with %.64q; this server knows %s", encoding, srv.accept)}
+	}
+	if c.compressed != nil {
+		accepts, _ := h.Get("grpc-accept-encoding")
+		if listed(accepts, c.compressed.Name()) {
+			c.respond = c.compressed
+		}
+	}
+	return nil
+}
+
+// unknown is the status for a path that no method has.
+func (s *Server) unknown(path string) *status.Status {
+	for i := len(path) - 1; i > 0; i-- {
+		if path[i] == '/' {
+			if _, ok := s.services[path[1:i]]; ok {
+				return status.Newf(codes.Unimplemented, "unknown method %.200q of the service %s", path[i+1:], path[1:i])
+			}
+			return status.Newf(codes.Unimplemented, "unknown service %.200q", path[1:i])
+		}
+	}
+	return status.Newf(codes.Unimplemented, "malformed path %.200q", path)
+}
+
+// Ready: a unary request is complete, or a stream begins.
+func (sc *serverConn) Ready(s *h2.Stream) {
+	c := s.Data.(*serverCall)
+	sc.srv.running.Add(1)
+	switch {
+	case c.refuse != nil && c.refuse.http == "":
+		// Trailers alone wait for nothing.
+		c.answerRefused()
+	case c.refuse != nil:
+		go c.answerRefused()
+	case c.method.unary != nil:
+		sc.srv.workers.submit(c)
+	default:
+		go sc.srv.handleStream(c)
+	}
+}
+
+// done ends the call, whatever happened.
+func (c *serverCall) done() {
+	c.s.Done()
+	if c.observer != nil {
+		err := c.outcome.Err()
+		if lost := c.ctx.Err(); lost != nil && err == nil {
+			err = status.FromContextError(lost).Err()
+		}
+		c.observer.end(err)
+	}
+	c.ctx.cancel(context.Canceled)
+	c.sc.srv.running.Done()
+}
+
+func (c *serverCall) answerRefused() {
+	defer c.done()
+	r := c.refuse
+	if r.http == "" {
+		c.observe()
+		c.finish(r.status)
+		return
+	}
+	if r.http == "405" || r.http == "415" {
+		// The client does not speak gRPC.
+		done := make(chan struct{})
+		timer := time.AfterFunc(refusalWait, func() { close(done) })
+		c.s.WaitEnd(done)
+		timer.Stop()
+	}
+	// A client that does not speak gRPC gets an HTTP status and a text to
+	// show, one that does finds its status in the same header block.
+	text := r.status.Message()
+	head := &h2.Block{Key: "refuse " + r.http, Fixed: []h2.Field{
+		{Name: ":status", Value: r.http},
+		{Name: "content-type", Value: "text/plain; charset=utf-8"},
+		{Name: "grpc-status", Value: strconv.Itoa(int(r.status.Code()))},
+	}, Extra: []h2.Field{{Name: "grpc-message", Value: string(wire.AppendMessage(nil, text))}}}
+	c.s.Write(c.sc.ctx.Done(), &h2.Frames{Header: head, Message: []byte(text), End: true}, h2.FlushNow)
+	// The request's rest is of no interest.
+	c.s.Reset(http2.ErrCodeNo, "the request was refused")
+}
+
+// observe begins to report the call, if somebody wants to know.
+func (c *serverCall) observe() {
+	stats := c.sc.srv.cfg.Stats
+	if stats == nil {
+		return
+	}
+	info := CallInfo{Method: c.s.Head.Path}
+	if c.method != nil && c.method.stream != nil {
+		info.IsClientStream, info.IsServerStream = c.method.stream.ClientStreams, c.method.stream.ServerStreams
+	}
+	c.observer = observe(&c.ctx, stats, info)
+	c.observer.headers(Received, c.ctx.incoming())
+}
+
+// context is what handlers are given.
+func (c *serverCall) context() context.Context {
+	if c.observer != nil {
+		return c.observer.ctx
+	}
+	return &c.ctx
+}
+
+// decode stores a received message, which it releases, in m.
+func (c *serverCall) decode(buf *h2.Buffer, m any) error {
+	size := wireSize(buf)
+	plain, err := decode(buf, m, c.s.MaxMessage, c.compressed, c.sc.turns)
+	if err == nil {
+		c.observer.message(Received, plain, size)
+	}
+	return err
+}
+
+// handleUnary runs a unary method.
+func (s *Server) handleUnary(c *serverCall) {
+	if c.sc.owed.holds(c) {
+		return
+	}
+	defer c.sc.owed.resume(&s.workers)
+	defer c.done()
+	if c.over() {
+		return
+	}
+	c.observe()
+	reply, err := c.callUnary()
+	if err != nil {
+		c.finish(s.statusOf(&c.ctx, err))
+		return
+	}
+	if c.ctx.expired() {
+		c.finish(status.FromContextError(context.DeadlineExceeded))
+		return
+	}
+	reserved, ok := c.sc.owed.reserve(c)
+	if !ok {
+		c.finish(status.FromContextError(c.ctx.Err()))
+		return
+	}
+	buf, plain, err := encode(reply, s.maxSend, c.respond)
+	if err != nil {
+		c.sc.owed.encoded(reserved, 0)
+		c.finish(status.Convert(err))
+		return
+	}
+	c.sc.owed.encoded(reserved, len(buf.B))
+	c.send(buf, nil)
+	c.sc.owed.sent(len(buf.B))
+	c.observer.message(Sent, plain, len(buf.B))
+	buf.Release()
+}
+
+// callUnary decodes the request and calls the method. A panic becomes an
+// error.
+func (c *serverCall) callUnary() (reply any, err error) {
+	defer c.recovered(&err)
+	buf, err := c.s.TryRecv()
+	if buf == nil {
+		if isEOF(err) {
+			return nil, status.Error(codes.Unimplemented, "the request has no message where exactly one is due")
+		}
+		return nil, engineStatus(&c.ctx, err).Err()
+	}
+	if extra, err := c.s.TryRecv(); extra != nil || !isEOF(err) {
+		buf.Release()
+		if extra != nil {
+			extra.Release()
+			return nil, status.Error(codes.Unimplemented, "the request has more than one message where exactly one is due")
+		}
+		return nil, engineStatus(&c.ctx, err).Err()
+	}
+	taken := false
+	dec := func(m any) error {
+		if taken {
+			return status.Error(codes.Internal, "the request was decoded twice")
+		}
+		taken = true
+		return c.decode(buf, m)
+	}
+	defer func() {
+		if !taken {
+			buf.Release()
+		}
+	}()
+	return c.method.unary(c.method.impl, c.context(), dec, c.sc.srv.unaryInterceptor())
+}
+
+// recovered turns a panic into an error, and logs it with its stack.
+func (c *serverCall) recovered(err *error) {
+	if p := recover(); p != nil {
+		c.sc.srv.cfg.Logger.Error("panic in a handler", "method", c.s.Head.Path, "panic", p, "stack", string(debug.Stack()))
+		*err = status.Errorf(codes.Unknown, "panic in the handler: %v", p)
+	}
+}
+
+// unaryInterceptor joins the interceptors into one; nil if there are none.
+func (s *Server) unaryInterceptor() UnaryServerInterceptor {
+	if len(s.cfg.UnaryInterceptors) == 0 {
+		return nil
+	}
+	return func(ctx context.Context, req any, info *UnaryServerInfo, handler UnaryHandler) (any, error) {
+		return s.unaryThrough(s.cfg.UnaryInterceptors, info, handler)(ctx, req)
+	}
+}
+
+func (s *Server) unaryThrough(rest []UnaryServerInterceptor, info *UnaryServerInfo, handler UnaryHandler) UnaryHandler {
+	if len(rest) == 0 {
+		return handler
+	}
+	return func(ctx context.Context, req any) (any, error) {
+		return rest[0](ctx, req, info, s.unaryThrough(rest[1:], info, handler))
+	}
+}
+
+// statusOf is the status of a handler's error.
+func (s *Server) statusOf(ctx *callContext, err error) *status.Status {
+	if err == nil {
+		return nil
+	}
+	if s.cfg.MapError != nil {
+		if mapped := s.cfg.MapError(err); mapped != nil {
+			err = mapped
+		}
+	}
+	st, ok := status.FromError(err)
+	if !ok {
+		st = status.FromContextError(err)
+	}
+	return st
+}
+
+// responseHead is the fixed part of responses; with a status, of responses
+// that consist of trailers alone.
+var (
+	headFields    = []h2.Field{{Name: ":status", Value: "200"}, {Name: "content-type", Value: "application/grpc"}}
+	headBlock     = h2.Block{Key: "head", Fixed: headFields}
+	trailerOK     = h2.Block{Key: "ok", Fixed: []h2.Field{{Name: "grpc-status", Value: "0"}}}
+	onlyTrailerOK = h2.Block{Key: "head ok", Fixed: []h2.Field{headFields[0], headFields[1], trailerOK.Fixed[0]}}
+)
+
+// takeHead returns the header block that has to precede the next frame, or nil
+// if it was sent.
+func (c *serverCall) takeHead() *h2.Block {
+	c.mu.Lock()
+	if c.headerSent {
+		c.mu.Unlock()
+		return nil
+	}
+	c.headerSent = true
+	b, md := c.head(), c.header
+	c.mu.Unlock()
+	c.observer.headers(Sent, md)
+	return b
+}
+
+// headRefused takes note that the headers were too large for the client, so
+// that the status can go without them.
+func (c *serverCall) headRefused() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.headerSent, c.header = false, nil
+}
+
+// head is the response's header block.
+func (c *serverCall) head() *h2.Block {
+	if len(c.header) == 0 && c.respond == nil {
+		return &headBlock
+	}
+	b := headBlock
+	if c.respond != nil {
+		b.Extra = append(b.Extra, h2.Field{Name: "grpc-encoding", Value: c.respond.Name()})
+	}
+	b.Extra, _ = appendMD(b.Extra, c.header) // SetHeader has checked it
+	return &b
+}
+
+// finish ends the call with a status. Without headers sent before, headers and
+// trailers go as one block.
+func (c *serverCall) finish(st *status.Status) { c.send(nil, st) }
+
+// send sends the only or last message, if there is one, and the status.
+func (c *serverCall) send(msg *h2.Buffer, st *status.Status) {
+	c.outcome = st
+	f := h2.Frames{End: true, Reader: c.refuse != nil && c.refuse.http == ""}
+	if msg != nil {
+		f.Message = msg.B
+	}
+	c.mu.Lock()
+	sent := c.headerSent
+	c.headerSent = true
+	trailer, header := c.trailer, c.header
+	c.mu.Unlock()
+	if !sent {
+		c.observer.headers(Sent, header)
+	}
+	switch {
+	case msg != nil && !sent:
+		f.Header = c.head()
+		f.Trailer = trailerBlock(&trailerOK, st, trailer, nil)
+	case sent:
+		f.Trailer = trailerBlock(&trailerOK, st, trailer, nil)
+	default:
+		f.Trailer = trailerBlock(&onlyTrailerOK, st, trailer, header)
+		if c.refuse != nil && st.Code() == codes.Unimplemented {
+			f.Trailer.Extra = append([]h2.Field{{Name: "grpc-accept-encoding", Value: c.sc.srv.accept}}, f.Trailer.Extra...)
+		}
+	}
+	err := c.s.Write(c.sc.ctx.Done(), &f, h2.FlushNow)
+	if err == h2.ErrHeaderList {
+		// Without the metadata at least the status arrives.
+		sent = sent || (msg != nil && f.Header == nil)
+		f.Header, f.Message = nil, nil
+		st := status.New(codes.ResourceExhausted, "the response's metadata is larger than the client takes")
+		f.Trailer = trailerBlock(&onlyTrailerOK, st, nil, nil)
+		if sent {
+			f.Trailer = trailerBlock(&trailerOK, st, nil, nil)
+		}
+		c.s.Write(c.sc.ctx.Done(), &f, h2.FlushNow)
+	}
+}
+
+// trailerBlock makes the block that carries st: ok itself if there is nothing
+// to add to it.
+func trailerBlock(ok *h2.Block, st *status.Status, trailer, header metadata.MD) *h2.Block {
+	w := st.Wire()
+	if w.Code == 0 && len(trailer) == 0 && len(header) == 0 {
+		return ok
+	}
+	b := &h2.Block{Key: ok.Key, Fixed: ok.Fixed}
+	if w.Code != 0 {
+		code := strconv.FormatUint(uint64(uint32(w.Code)), 10)
+		fixed := append([]h2.Field(nil), ok.Fixed[:len(ok.Fixed)-1]...)
+		b.Key += code
+		b.Fixed = append(fixed, h2.Field{Name: "grpc-status", Value: code})
+	}
+	b.Extra = statusFields(w)
+	b.Extra, _ = appendMD(b.Extra, header) // checked when they were set
+	b.Extra, _ = appendMD(b.Extra, trailer)
+	return b
+}
+
+// statusFields returns grpc-message and the details: gRPC's PROTOCOL-HTTP2
+// document, "Responses".
+func statusFields(w wire.Status) (fields []h2.Field) {
+	if w.Code == 0 {
+		return nil
+	}
+	if w.Message != "" {
+		w.Message = bound(w.Message, maxStatusMessage)
+		fields = append(fields, h2.Field{Name: "grpc-message", Value: string(wire.AppendMessage(nil, w.Message))})
+	}
+	if len(w.Details) > 0 {
+		if raw, err := w.AppendTo(nil); err == nil {
+			fields = append(fields, h2.Field{Name: "grpc-status-details-bin", Value: string(wire.AppendBin(nil, string(raw)))})
+		}
+	}
+	return fields
+}
+
+// bound cuts s to n bytes at a character's boundary.
+func bound(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + "…"
+}
+
+// listed says whether a comma-separated list has name.
+func listed(list, name string) bool {
+	for more := true; more; {
+		var v string
+		if v, list, more = strings.Cut(list, ","); strings.TrimSpace(v) == name {
+			return true
+		}
+	}
+	return false
+}

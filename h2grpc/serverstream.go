@@ -1,0 +1,237 @@
+package h2grpc
+
+import (
+	"context"
+	"errors"
+
+	"golang.org/x/net/http2"
+
+	"github.com/tenonrpc/tenon/h2grpc/codes"
+	"github.com/tenonrpc/tenon/h2grpc/internal/h2"
+	"github.com/tenonrpc/tenon/h2grpc/metadata"
+	"github.com/tenonrpc/tenon/h2grpc/status"
+)
+
+// serverStream is the ServerStream of a call.
+type serverStream struct {
+	*serverCall
+	// Owned by the receiving and by the sending goroutine.
+	received, sent int
+}
+
+// handleStream runs a streaming method.
+func (s *Server) handleStream(c *serverCall) {
+	defer c.done()
+	c.observe()
+	ss := &serverStream{serverCall: c}
+	err := c.callStream(ss)
+	st := s.statusOf(&c.ctx, err)
+	switch {
+	case st.Code() == codes.OK && c.ctx.expired():
+		st = status.FromContextError(context.DeadlineExceeded)
+	case st.Code() == codes.OK && !c.method.stream.ServerStreams && ss.sent != 1:
+		st = status.New(codes.Unimplemented, "the handler returned without the one response that is due")
+	}
+	c.finish(st)
+}
+
+func (c *serverCall) callStream(ss *serverStream) (err error) {
+	defer c.recovered(&err)
+	d := c.method.stream
+	list := c.sc.srv.cfg.StreamInterceptors
+	if len(list) == 0 {
+		return d.Handler(c.method.impl, ss)
+	}
+	info := &StreamServerInfo{FullMethod: c.method.name, IsClientStream: d.ClientStreams, IsServerStream: d.ServerStreams}
+	return streamThrough(list, info, d.Handler)(c.method.impl, ss)
+}
+
+func streamThrough(rest []StreamServerInterceptor, info *StreamServerInfo, handler StreamHandler) StreamHandler {
+	if len(rest) == 0 {
+		return handler
+	}
+	return func(srv any, ss ServerStream) error {
+		return rest[0](srv, ss, info, streamThrough(rest[1:], info, handler))
+	}
+}
+
+func (ss *serverStream) Context() context.Context { return ss.context() }
+
+func (ss *serverStream) SendMsg(m any) error {
+	if ss.sent > 0 && !ss.method.stream.ServerStreams {
+		return status.Error(codes.Internal, "a second response on a call with one response")
+	}
+	buf, plain, err := encode(m, ss.sc.srv.maxSend, ss.respond)
+	if err != nil {
+		return err
+	}
+	defer buf.Release()
+	flush := h2.FlushLater
+	if !ss.method.stream.ServerStreams {
+		flush = h2.FlushSoon // the status follows, likely in the same write
+	}
+	if err := ss.s.Write(ss.ctx.Done(), &h2.Frames{Header: ss.takeHead(), Message: buf.B}, flush); err != nil {
+		return ss.sendError(err)
+	}
+	ss.observer.message(Sent, plain, len(buf.B))
+	ss.sent++
+	return nil
+}
+
+// sendError is the error for a message that could not be sent.
+func (ss *serverStream) sendError(err error) error {
+	if errors.Is(err, h2.ErrStreamEnded) {
+		if err := ss.ctx.Err(); err != nil {
+			return status.FromContextError(err).Err()
+		}
+		return status.Error(codes.Canceled, "the stream has ended")
+	}
+	if err == h2.ErrHeaderList {
+		ss.headRefused()
+	}
+	return engineStatus(&ss.ctx, err).Err()
+}
+
+func (ss *serverStream) RecvMsg(m any) error {
+	buf, err := ss.recv()
+	if err != nil {
+		return err
+	}
+	if !ss.method.stream.ClientStreams {
+		if err := ss.only(buf); err != nil {
+			buf.Release()
+			return err
+		}
+	}
+	ss.received++
+	return ss.decode(buf, m)
+}
+
+// recv returns the next message, io.EOF or a status error.
+func (ss *serverStream) recv() (*h2.Buffer, error) {
+	buf, err := ss.s.Recv(ss.ctx.Done())
+	switch {
+	case err == nil:
+		return buf, nil
+	case isEOF(err):
+		if !ss.method.stream.ClientStreams && ss.received == 0 {
+			return nil, status.Error(codes.Unimplemented, "the request has no message where exactly one is due")
+		}
+		return nil, err
+	case ss.ctx.Err() != nil:
+		return nil, status.FromContextError(ss.ctx.Err()).Err()
+	}
+	st := engineStatus(&ss.ctx, err)
+	var msg *h2.MessageError
+	if !errors.As(err, &msg) {
+		st = status.New(codes.Canceled, st.Message())
+	}
+	return nil, st.Err()
+}
+
+// only makes sure that the request has one message: gRPC's statuscodes
+// document, "cardinality".
+func (ss *serverStream) only(*h2.Buffer) error {
+	extra, err := ss.s.Recv(ss.ctx.Done())
+	switch {
+	case extra != nil:
+		extra.Release()
+		return status.Error(codes.Unimplemented, "the request has more than one message where exactly one is due")
+	case isEOF(err):
+		return nil
+	case ss.ctx.Err() != nil:
+		return status.FromContextError(ss.ctx.Err()).Err()
+	}
+	return engineStatus(&ss.ctx, err).Err()
+}
+
+func (c *serverCall) SetHeader(md metadata.MD) error {
+	if _, err := appendMD(nil, md); err != nil {
+		return status.Error(codes.Internal, err.Error())
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.headerSent {
+		return status.Error(codes.Internal, "the headers have been sent")
+	}
+	c.header = metadata.Join(c.header, md)
+	return nil
+}
+
+func (c *serverCall) SendHeader(md metadata.MD) error {
+	if err := c.SetHeader(md); err != nil {
+		return err
+	}
+	head := c.takeHead()
+	if head == nil {
+		return status.Error(codes.Internal, "the headers have been sent")
+	}
+	if err := c.s.Write(c.ctx.Done(), &h2.Frames{Header: head}, h2.FlushNow); err != nil {
+		if err == h2.ErrHeaderList {
+			c.headRefused()
+		}
+		return engineStatus(&c.ctx, err).Err()
+	}
+	return nil
+}
+
+func (c *serverCall) SetTrailer(md metadata.MD) {
+	if _, err := appendMD(nil, md); err != nil {
+		c.sc.srv.cfg.Logger.Warn("trailers that cannot be sent", "method", c.s.Head.Path, "error", err)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.trailer = metadata.Join(c.trailer, md)
+}
+
+// SetHeader adds to the response headers of the call whose handler was given
+// ctx; see [ServerStream].
+func SetHeader(ctx context.Context, md metadata.MD) error {
+	c, err := callOf(ctx)
+	if err != nil {
+		return err
+	}
+	return c.SetHeader(md)
+}
+
+// SendHeader adds to the response headers of the call whose handler was given
+// ctx, and sends them; see [ServerStream].
+func SendHeader(ctx context.Context, md metadata.MD) error {
+	c, err := callOf(ctx)
+	if err != nil {
+		return err
+	}
+	return c.SendHeader(md)
+}
+
+// SetTrailer adds to the trailers of the call whose handler was given ctx.
+func SetTrailer(ctx context.Context, md metadata.MD) error {
+	c, err := callOf(ctx)
+	if err != nil {
+		return err
+	}
+	c.SetTrailer(md)
+	return nil
+}
+
+// Method returns the full name of the method whose handler was given ctx, such
+// as "/package.Service/Method".
+func Method(ctx context.Context) (string, bool) {
+	c, err := callOf(ctx)
+	if err != nil {
+		return "", false
+	}
+	return c.s.Head.Path, true
+}
+
+func callOf(ctx context.Context) (*serverCall, error) {
+	c, ok := ctx.Value(callKey{}).(*serverCall)
+	if !ok {
+		return nil, status.Error(codes.Internal, "the context is not that of a call on a server")
+	}
+	return c, nil
+}
+
+// resetExpired ends a call whose deadline has passed; see callContext.
+func (c *serverCall) resetExpired() { c.s.Reset(http2.ErrCodeCancel, "the deadline has passed") }

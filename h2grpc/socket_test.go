@@ -1,0 +1,155 @@
+package h2grpc_test
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+
+	"github.com/tenonrpc/tenon/h2grpc"
+	"github.com/tenonrpc/tenon/h2grpc/codes"
+	"github.com/tenonrpc/tenon/h2grpc/status"
+)
+
+// TestFullSocket: a peer that grants much window and does not read. Nobody
+// waits for the socket beyond a deadline, and what the peer reads in the end is
+// whole. This is what real sockets do and memory does not, so time is real.
+func TestFullSocket(t *testing.T) {
+	for _, n := range networks[1:] {
+		for _, secure := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, TLS %t", n.name, secure), func(t *testing.T) { fullSocket(t, n, secure) })
+		}
+	}
+}
+
+func fullSocket(t *testing.T, n network, secure bool) {
+	lis, dial := n.listen(t)
+	cfg := h2grpc.ClientConfig{Dial: dial}
+	var serverTLS *tls.Config
+	if secure {
+		serverTLS, cfg.TLS = testTLS(t)
+		serverTLS.NextProtos = []string{"h2"}
+	}
+	cc := h2grpc.NewClient(&cfg)
+	accepted := make(chan net.Conn, 1)
+	go func() {
+		nc, err := lis.Accept()
+		if err != nil {
+			t.Error(err)
+		}
+		if secure {
+			nc = tls.Server(nc, serverTLS)
+		}
+		fr := http2.NewFramer(nc, nil)
+		fr.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 30}, http2.Setting{ID: http2.SettingMaxFrameSize, Val: 1 << 20})
+		fr.WriteWindowUpdate(0, 1<<30)
+		fr.WriteSettingsAck()
+		accepted <- nc
+	}()
+	if err := cc.Connect(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	nc := <-accepted
+	const calls, size = 8, 1 << 20
+	began := time.Now()
+	var wg sync.WaitGroup
+	for range calls {
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			defer cancel()
+			err := cc.Invoke(ctx, unaryMethod, msg(strings.Repeat("x", size)), new(raw))
+			if status.Code(err) != codes.DeadlineExceeded {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	if d := time.Since(began); d > 5*time.Second {
+		t.Errorf("calls with a deadline of 300 ms took %v", d)
+	}
+	// Now the peer reads: whole frames, all streams reset, and a new call.
+	call := invoke(t.Context(), cc, "now")
+	if _, err := io.CopyN(io.Discard, nc, int64(len(http2.ClientPreface))); err != nil {
+		t.Fatal(err)
+	}
+	fr := http2.NewFramer(nc, nc)
+	fr.SetMaxReadFrameSize(1 << 20)
+	fr.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	opened, resets, last := 0, 0, uint32(0)
+	for last == 0 {
+		f, err := fr.ReadFrame()
+		if err != nil {
+			t.Fatalf("reading what was sent: %v", err)
+		}
+		switch f := f.(type) {
+		case *http2.MetaHeadersFrame:
+			opened++
+		case *http2.RSTStreamFrame:
+			resets++
+		case *http2.DataFrame:
+			if string(f.Data()) == grpcMsg("now") {
+				last = f.StreamID
+			} else if strings.Trim(string(f.Data()[min(len(f.Data()), 5):]), "x") != "" {
+				t.Fatalf("a frame holds other bytes than were sent")
+			}
+		}
+	}
+	// A call that found no room for its headers has opened no stream.
+	if resets != opened-1 || resets == 0 {
+		t.Errorf("%d streams were reset, want %d", resets, opened-1)
+	}
+	p := recorded(func(p *script) {
+		p.headers(last, 0, response()...)
+		p.data(last, 0, grpcMsg("done"))
+		p.headers(last, endStream, "grpc-status=0")
+	})
+	if _, err := nc.Write(p); err != nil {
+		t.Fatal(err)
+	}
+	if r := <-call; r.err != nil || r.reply != "done" {
+		t.Errorf("the new call: %q, %v", r.reply, r.err)
+	}
+	cc.Close()
+	nc.Close()
+	lis.Close()
+}
+
+// TestCloseFullSocket: Close does not wait for a peer that does not read.
+func TestCloseFullSocket(t *testing.T) {
+	for _, secure := range []bool{false, true} {
+		s := setup{listen: listenUnix, tls: secure, service: &testService{stream: func(s h2grpc.ServerStream) error {
+			for {
+				if err := s.SendMsg(msg(strings.Repeat("x", 100_000))); err != nil {
+					return err
+				}
+			}
+		}}}
+		cc, srv := start(t, s)
+		var streams []h2grpc.ClientStream
+		for range 20 {
+			stream, err := cc.NewStream(t.Context(), &serverDesc, serverMethod)
+			if err != nil {
+				t.Fatal(err)
+			}
+			stream.CloseSend()
+			streams = append(streams, stream)
+		}
+		if err := streams[19].RecvMsg(new(raw)); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		srv.Close()
+		cc.Close()
+		if d := time.Since(began); d > 4*time.Second {
+			t.Errorf("secure %t: Close took %v", secure, d)
+		}
+	}
+}

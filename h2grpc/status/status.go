@@ -1,0 +1,210 @@
+// Package status makes and reads gRPC statuses, with the names and shapes of
+// grpc-go's status package.
+//
+// A [Status] is immutable. Err turns it into an error, FromError finds it again
+// in an error chain. Details travel as google.rpc.Status, which is coded by
+// hand in package wire: no protobuf name is registered.
+package status
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	"github.com/tenonrpc/tenon/h2grpc/codes"
+	"github.com/tenonrpc/tenon/wire"
+)
+
+// Status is the outcome of a call: a code, a message for people and any number
+// of details for programs. A nil Status is OK.
+type Status struct {
+	w wire.Status
+}
+
+// New returns a status.
+//
+//go:noinline
+func New(c codes.Code, msg string) *Status {
+	return &Status{wire.Status{Code: int32(c), Message: msg}}
+}
+
+// Newf returns a status whose message is formatted.
+func Newf(c codes.Code, format string, args ...any) *Status {
+	return New(c, fmt.Sprintf(format, args...))
+}
+
+// Error returns an error that carries a status, or nil for codes.OK.
+//
+//go:noinline
+func Error(c codes.Code, msg string) error { return New(c, msg).Err() }
+
+// Errorf is Error with a formatted message.
+func Errorf(c codes.Code, format string, args ...any) error {
+	return Error(c, fmt.Sprintf(format, args...))
+}
+
+// FromWire returns the status that w describes. It keeps w's details.
+func FromWire(w wire.Status) *Status { return &Status{w} }
+
+// Wire returns the status as it goes on the wire. The details are shared and
+// must not be changed.
+func (s *Status) Wire() wire.Status {
+	if s == nil {
+		return wire.Status{}
+	}
+	return s.w
+}
+
+// Code returns the status code.
+func (s *Status) Code() codes.Code {
+	if s == nil {
+		return codes.OK
+	}
+	return codes.Code(s.w.Code)
+}
+
+// Message returns the message.
+func (s *Status) Message() string {
+	if s == nil {
+		return ""
+	}
+	return s.w.Message
+}
+
+// String describes the status for people.
+func (s *Status) String() string {
+	return fmt.Sprintf("rpc error: code = %s desc = %s", s.Code(), s.Message())
+}
+
+// Err returns the status as an error, or nil if its code is OK.
+func (s *Status) Err() error {
+	if s.Code() == codes.OK {
+		return nil
+	}
+	return &statusError{s}
+}
+
+// WithDetails returns a status with details added. It fails for an OK status
+// and for a message that cannot be encoded.
+func (s *Status) WithDetails(details ...proto.Message) (*Status, error) {
+	if s.Code() == codes.OK {
+		return nil, errors.New("status: an OK status has no details")
+	}
+	w := s.Wire()
+	w.Details = append([]wire.Any(nil), w.Details...)
+	for _, d := range details {
+		value, err := proto.Marshal(d)
+		if err != nil {
+			return nil, fmt.Errorf("status: encoding a detail: %w", err)
+		}
+		w.Details = append(w.Details, wire.Any{
+			TypeURL: "type.googleapis.com/" + string(d.ProtoReflect().Descriptor().FullName()),
+			Value:   value,
+		})
+	}
+	return &Status{w}, nil
+}
+
+// Details returns the decoded details in order. One whose type this program
+// does not link, or that cannot be decoded, is returned as an error in its
+// place; Wire has its bytes.
+func (s *Status) Details() []any {
+	if s == nil {
+		return nil
+	}
+	out := make([]any, 0, len(s.w.Details))
+	for _, d := range s.w.Details {
+		m, err := decode(d)
+		if err != nil {
+			out = append(out, err)
+			continue
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
+func decode(d wire.Any) (proto.Message, error) {
+	name := d.TypeURL
+	if i := strings.LastIndexByte(name, '/'); i >= 0 {
+		name = name[i+1:]
+	}
+	mt, err := protoregistry.GlobalTypes.FindMessageByName(protoreflect.FullName(name))
+	if err != nil {
+		return nil, fmt.Errorf("status: detail of type %.200q: %w", d.TypeURL, err)
+	}
+	m := mt.New().Interface()
+	if err := proto.Unmarshal(d.Value, m); err != nil {
+		return nil, fmt.Errorf("status: detail of type %.200q: %w", d.TypeURL, err)
+	}
+	return m, nil
+}
+
+// statusError is a status as an error.
+type statusError struct{ s *Status }
+
+func (e *statusError) Error() string { return e.s.String() }
+
+// GRPCStatus is how FromError finds the status.
+func (e *statusError) GRPCStatus() *Status { return e.s }
+
+// Is reports whether target is a status error with the same code and message.
+func (e *statusError) Is(target error) bool {
+	t, ok := target.(*statusError)
+	return ok && t.s.w.Code == e.s.w.Code && t.s.w.Message == e.s.w.Message
+}
+
+// FromError returns the status that err carries. Nil is OK. An error type may
+// carry one by a method GRPCStatus() *Status; if such an error is wrapped, the
+// status has the whole chain's text as its message. Any other error gives
+// UNKNOWN with its text, and false.
+func FromError(err error) (s *Status, ok bool) {
+	if err == nil {
+		return nil, true
+	}
+	type carrier interface{ GRPCStatus() *Status }
+	if c, is := err.(carrier); is {
+		if s := c.GRPCStatus(); s != nil {
+			return s, true
+		}
+		return New(codes.Unknown, err.Error()), false
+	}
+	var c carrier
+	if errors.As(err, &c) {
+		if s := c.GRPCStatus(); s != nil {
+			w := s.Wire()
+			w.Message = err.Error()
+			return &Status{w}, true
+		}
+	}
+	return New(codes.Unknown, err.Error()), false
+}
+
+// Convert is FromError without the second result.
+func Convert(err error) *Status {
+	s, _ := FromError(err)
+	return s
+}
+
+// Code returns the code that err carries: OK for nil, UNKNOWN for an error
+// without a status.
+func Code(err error) codes.Code { return Convert(err).Code() }
+
+// FromContextError turns a context's error into a status: CANCELLED,
+// DEADLINE_EXCEEDED, OK for nil, and UNKNOWN for any other error.
+func FromContextError(err error) *Status {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, context.DeadlineExceeded):
+		return New(codes.DeadlineExceeded, err.Error())
+	case errors.Is(err, context.Canceled):
+		return New(codes.Canceled, err.Error())
+	}
+	return New(codes.Unknown, err.Error())
+}

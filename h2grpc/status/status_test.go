@@ -1,0 +1,161 @@
+package status_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/tenonrpc/tenon/h2grpc/codes"
+	"github.com/tenonrpc/tenon/h2grpc/status"
+	"github.com/tenonrpc/tenon/wire"
+)
+
+func TestOK(t *testing.T) {
+	var none *status.Status
+	for _, s := range []*status.Status{none, status.New(codes.OK, ""), status.FromContextError(nil)} {
+		if s.Code() != codes.OK || s.Message() != "" || s.Err() != nil || len(s.Details()) != 0 || s.Wire().Code != 0 {
+			t.Errorf("OK is %v", s)
+		}
+	}
+	if status.Error(codes.OK, "x") != nil || status.Errorf(codes.OK, "%d", 1) != nil {
+		t.Error("an error for OK")
+	}
+	if s, ok := status.FromError(nil); !ok || s.Code() != codes.OK {
+		t.Errorf("FromError(nil) is %v, %t", s, ok)
+	}
+	if status.Code(nil) != codes.OK {
+		t.Error("Code(nil)")
+	}
+}
+
+// carrier is another program's error that carries a status.
+type carrier struct{ s *status.Status }
+
+func (c carrier) Error() string              { return "carrier" }
+func (c carrier) GRPCStatus() *status.Status { return c.s }
+
+func TestFromError(t *testing.T) {
+	plain := status.Error(codes.NotFound, "gone")
+	for _, c := range []struct {
+		name    string
+		err     error
+		code    codes.Code
+		message string
+		ok      bool
+	}{
+		{"a status error", plain, codes.NotFound, "gone", true},
+		{"wrapped", fmt.Errorf("reading: %w", plain), codes.NotFound, "reading: rpc error: code = NotFound desc = gone", true},
+		{"joined", errors.Join(io.EOF, plain), codes.NotFound, "EOF\nrpc error: code = NotFound desc = gone", true},
+		{"a carrier", carrier{status.New(codes.Aborted, "a")}, codes.Aborted, "a", true},
+		{"a wrapped carrier", fmt.Errorf("x: %w", carrier{status.New(codes.Aborted, "a")}), codes.Aborted, "x: carrier", true},
+		{"a carrier of nothing", carrier{nil}, codes.Unknown, "carrier", false},
+		{"any other", io.EOF, codes.Unknown, "EOF", false},
+		{"a context's", context.Canceled, codes.Unknown, "context canceled", false},
+	} {
+		s, ok := status.FromError(c.err)
+		if s.Code() != c.code || s.Message() != c.message || ok != c.ok {
+			t.Errorf("%s: %v %q %t", c.name, s.Code(), s.Message(), ok)
+		}
+		if status.Convert(c.err).Code() != c.code || status.Code(c.err) != c.code {
+			t.Errorf("%s: Convert and Code differ", c.name)
+		}
+	}
+}
+
+func TestFromContextError(t *testing.T) {
+	for err, want := range map[error]codes.Code{
+		context.Canceled: codes.Canceled, context.DeadlineExceeded: codes.DeadlineExceeded, io.EOF: codes.Unknown,
+		fmt.Errorf("x: %w", context.Canceled): codes.Canceled,
+	} {
+		if s := status.FromContextError(err); s.Code() != want || s.Message() != err.Error() {
+			t.Errorf("%v gives %v", err, s)
+		}
+	}
+}
+
+func TestErrorsIs(t *testing.T) {
+	a := status.Error(codes.NotFound, "x")
+	if !errors.Is(fmt.Errorf("y: %w", a), status.Error(codes.NotFound, "x")) {
+		t.Error("the same status is another")
+	}
+	for _, b := range []error{status.Error(codes.NotFound, "y"), status.Error(codes.Aborted, "x"), io.EOF} {
+		if errors.Is(a, b) {
+			t.Errorf("%v is %v", a, b)
+		}
+	}
+	if want := "rpc error: code = NotFound desc = x"; a.Error() != want {
+		t.Errorf("the text is %q, want grpc-go's %q", a.Error(), want)
+	}
+	if s := status.Newf(codes.DataLoss, "%d%%", 5); s.Message() != "5%" || s.String() != "rpc error: code = DataLoss desc = 5%" {
+		t.Errorf("Newf gives %v", s)
+	}
+}
+
+func TestDetails(t *testing.T) {
+	base := status.New(codes.Aborted, "m")
+	one, err := base.WithDetails(durationpb.New(time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := one.WithDetails(wrapperspb.Int32(7), wrapperspb.String("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := one.WithDetails(wrapperspb.Bool(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(base.Details()) != 0 || len(one.Details()) != 1 || len(two.Details()) != 3 || len(other.Details()) != 2 {
+		t.Error("WithDetails changes its receiver")
+	}
+	for i, want := range []proto.Message{durationpb.New(time.Second), wrapperspb.Int32(7), wrapperspb.String("x")} {
+		if m, ok := two.Details()[i].(proto.Message); !ok || !proto.Equal(m, want) {
+			t.Errorf("detail %d is %v, want %v", i, two.Details()[i], want)
+		}
+	}
+	if m, ok := other.Details()[1].(proto.Message); !ok || !proto.Equal(m, wrapperspb.Bool(true)) {
+		t.Errorf("two statuses share details: %v", other.Details())
+	}
+	if got := status.Convert(two.Err()); len(got.Details()) != 3 {
+		t.Errorf("an error loses details: %v", got.Details())
+	}
+	if _, err := status.New(codes.OK, "").WithDetails(wrapperspb.Int32(7)); err == nil {
+		t.Error("OK takes details")
+	}
+	if url := two.Wire().Details[0].TypeURL; url != "type.googleapis.com/google.protobuf.Duration" {
+		t.Errorf("the type is %q", url)
+	}
+}
+
+// TestStrangeDetails: what a peer sent and this program cannot decode is an
+// error in its place.
+func TestStrangeDetails(t *testing.T) {
+	s := status.FromWire(wire.Status{Code: 5, Details: []wire.Any{
+		{TypeURL: "type.googleapis.com/no.such.Type", Value: []byte("x")},
+		{TypeURL: "type.googleapis.com/google.protobuf.Duration", Value: []byte("\xff")},
+		{TypeURL: "", Value: nil},
+		{TypeURL: "/", Value: nil},
+		{TypeURL: strings.Repeat("x", 10_000)},
+		{TypeURL: "google.protobuf.Duration"},
+	}})
+	d := s.Details()
+	if len(d) != 6 {
+		t.Fatalf("%d details", len(d))
+	}
+	for i := range 5 {
+		if err, ok := d[i].(error); !ok || len(err.Error()) > 1000 {
+			t.Errorf("detail %d is %.100v", i, d[i])
+		}
+	}
+	if _, ok := d[5].(proto.Message); !ok {
+		t.Errorf("a type without a host is %v", d[5])
+	}
+}
