@@ -1,0 +1,133 @@
+// Protoc-gen-go-h2grpc is a plugin of protoc, the protocol buffer compiler. It
+// writes the client and server stubs of gRPC services for package h2grpc, next
+// to the messages that protoc-gen-go writes:
+//
+//	protoc --go_out=. --go-h2grpc_out=. kv.proto
+//
+// The stubs of kv.proto go to kv_h2grpc.pb.go. They have the shape of those of
+// protoc-gen-go-grpc with generic streams, so that an application which moves
+// from one to the other changes its imports and little else.
+//
+// Besides the parameters that all Go plugins of protoc share (paths, module, M)
+// there is one:
+//
+//	require_unimplemented_servers=false
+//
+// lets an implementation of a service do without embedding its
+// Unimplemented…Server; a method added to the service then breaks its build.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+
+	"google.golang.org/protobuf/compiler/protogen"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/pluginpb"
+)
+
+// version is written into every generated file. It changes whenever what is
+// generated changes.
+const version = "v0.1.0"
+
+const usage = `protoc-gen-go-h2grpc is a plugin of protoc and is started by it:
+
+	protoc --go_out=. --go-h2grpc_out=. [--go-h2grpc_opt=name=value]... file.proto
+
+It has one parameter of its own, require_unimplemented_servers (true or false;
+true by default). By hand it only answers --version and --help.
+`
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is the whole program. It returns the exit status.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("protoc-gen-go-h2grpc", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() { fmt.Fprint(stderr, usage) }
+	showVersion := flags.Bool("version", false, "print the version and exit")
+	switch err := flags.Parse(args); {
+	case err == flag.ErrHelp:
+		return 0
+	case err != nil:
+		return 2 // Parse has said why
+	case flags.NArg() > 0:
+		fmt.Fprintf(stderr, "protoc-gen-go-h2grpc: unexpected argument %q\n%s", flags.Arg(0), usage)
+		return 2
+	case *showVersion:
+		fmt.Fprintf(stdout, "protoc-gen-go-h2grpc %s\n", version)
+		return 0
+	}
+
+	if err := serve(stdin, stdout); err != nil {
+		fmt.Fprintf(stderr, "protoc-gen-go-h2grpc: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+// serve answers the one request that protoc writes to a plugin's standard
+// input. Its error is about the conversation with protoc; what is wrong with
+// the files or the parameters is part of the answer.
+func serve(stdin io.Reader, stdout io.Writer) error {
+	in, err := io.ReadAll(stdin)
+	if err != nil {
+		return fmt.Errorf("reading protoc's request: %w", err)
+	}
+	request := new(pluginpb.CodeGeneratorRequest)
+	if err := proto.Unmarshal(in, request); err != nil {
+		return fmt.Errorf("standard input is not a request of protoc: %w", err)
+	}
+	if len(request.FileToGenerate) == 0 {
+		return fmt.Errorf("standard input holds no request of protoc: it names no file to generate")
+	}
+	out, err := proto.MarshalOptions{Deterministic: true}.Marshal(generate(request))
+	if err != nil {
+		return fmt.Errorf("encoding the answer: %w", err)
+	}
+	if _, err := stdout.Write(out); err != nil {
+		return fmt.Errorf("writing the answer to protoc: %w", err)
+	}
+	return nil
+}
+
+// generate turns protoc's request into the answer.
+func generate(request *pluginpb.CodeGeneratorRequest) *pluginpb.CodeGeneratorResponse {
+	parameters := flag.NewFlagSet("", flag.ContinueOnError)
+	requireUnimplemented := parameters.Bool("require_unimplemented_servers", true, "")
+
+	plugin, err := protogen.Options{ParamFunc: func(name, value string) error {
+		if parameters.Lookup(name) == nil {
+			return fmt.Errorf("unknown parameter %q: this plugin's own is require_unimplemented_servers; paths, module and M belong to every Go plugin", name)
+		}
+		if err := parameters.Set(name, value); err != nil {
+			return fmt.Errorf("parameter %s has the value %q: it must be true or false", name, value)
+		}
+		return nil
+	}}.New(request)
+	if err != nil {
+		return &pluginpb.CodeGeneratorResponse{Error: proto.String(err.Error())}
+	}
+
+	// Neither proto3's optional nor the features of editions change a service,
+	// so that every edition protogen knows will do.
+	plugin.SupportedFeatures = uint64(pluginpb.CodeGeneratorResponse_FEATURE_PROTO3_OPTIONAL | pluginpb.CodeGeneratorResponse_FEATURE_SUPPORTS_EDITIONS)
+	plugin.SupportedEditionsMinimum = descriptorpb.Edition_EDITION_PROTO2
+	plugin.SupportedEditionsMaximum = descriptorpb.Edition_EDITION_2024
+
+	if err := checkNames(plugin.Files); err != nil {
+		plugin.Error(err)
+		return plugin.Response()
+	}
+	for _, file := range plugin.Files {
+		if file.Generate && len(file.Services) > 0 {
+			generateFile(plugin, file, *requireUnimplemented)
+		}
+	}
+	return plugin.Response()
+}
