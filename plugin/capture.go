@@ -1,0 +1,146 @@
+package plugin
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tenonrpc/tenon/wire"
+)
+
+// capture is what stands behind os.Stdout and os.Stderr while a plugin serves:
+// two pipes, and goroutines that move what comes out of them to the output.
+//
+// The variables are not changed back in the end. Other goroutines may be
+// printing, and changing the variables under them would be a data race. What
+// is printed after the output has ended goes to the real stderr instead.
+type capture struct {
+	out    *output
+	stderr *os.File // the real one
+	pipes  []*pipe
+}
+
+// pipe is one captured stream.
+type pipe struct {
+	channel wire.Channel
+	r, w    *os.File
+	mark    []byte        // see capture.flush; random, so that nobody prints it by accident
+	marking atomic.Bool   // the mark may be in what is read from now on
+	flushed chan struct{} // closed when the mark has been read, or nothing more can be
+	once    sync.Once
+}
+
+// captureOutput swaps os.Stdout and os.Stderr for pipes to out. It must not be
+// called twice in a process.
+func captureOutput(out *output) (*capture, error) {
+	c := &capture{out: out, stderr: os.Stderr}
+	for _, channel := range []wire.Channel{wire.ChannelStdout, wire.ChannelStderr} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			c.abandon()
+			return nil, fmt.Errorf("plugin: making a pipe for the plugin's output: %w", err)
+		}
+		c.pipes = append(c.pipes, &pipe{
+			channel: channel, r: r, w: w,
+			mark:    []byte(rand.Text()),
+			flushed: make(chan struct{}),
+		})
+	}
+	os.Stdout, os.Stderr = c.pipes[0].w, c.pipes[1].w
+	for _, p := range c.pipes {
+		go p.pump(c.out.write, c.stderr)
+	}
+	return c, nil
+}
+
+func (c *capture) abandon() {
+	for _, p := range c.pipes {
+		p.r.Close()
+		p.w.Close()
+	}
+}
+
+// flush returns when everything that was printed before the call is in the
+// output, and ends the output. It waits for no one but its own goroutines,
+// which never wait while the output has not ended, and at most for
+// flushTimeout.
+//
+// The end of what was printed so far cannot be seen by closing the pipes: a
+// child process may have inherited them. So flush writes a mark into each pipe
+// and waits until it comes out; a pipe keeps the order, and a write this short
+// is never mixed with another's (POSIX, PIPE_BUF).
+func (c *capture) flush() {
+	timer := time.NewTimer(flushTimeout)
+	defer timer.Stop()
+	for _, p := range c.pipes {
+		p.marking.Store(true)
+		if _, err := p.w.Write(p.mark); err != nil {
+			p.finish() // the application has closed it
+		}
+	}
+	for _, p := range c.pipes {
+		select {
+		case <-p.flushed:
+		case <-timer.C:
+			c.out.log.Warn("the plugin's last output could not be collected in time")
+			timer.Reset(0)
+		}
+	}
+	c.out.end()
+}
+
+func (p *pipe) finish() { p.once.Do(func() { close(p.flushed) }) }
+
+// pump moves what is printed from the pipe to write, for the rest of the
+// process's life. What write refuses goes to stderr.
+func (p *pipe) pump(write func(wire.Channel, []byte) bool, stderr io.Writer) {
+	defer p.finish()
+	defer p.r.Close() // printing then fails, where it would wait for ever
+	pass := func(data []byte) {
+		if len(data) > 0 && !write(p.channel, data) {
+			stderr.Write(data)
+		}
+	}
+	buf := make([]byte, stdioReadSize)
+	kept := 0 // bytes at the start of buf that may be the start of the mark
+	for {
+		n, err := p.r.Read(buf[kept:])
+		data := buf[:kept+n]
+		kept = 0
+		if p.marking.Load() {
+			if before, after, found := bytes.Cut(data, p.mark); found {
+				p.marking.Store(false)
+				pass(before)
+				p.finish()
+				pass(after)
+				data = nil
+			} else if err == nil {
+				kept = partial(data, p.mark)
+			}
+		}
+		pass(data[:len(data)-kept])
+		copy(buf, data[len(data)-kept:])
+		if err != nil {
+			if !errors.Is(err, io.EOF) && !errors.Is(err, os.ErrClosed) {
+				fmt.Fprintf(stderr, "plugin: reading the plugin's output: %v\n", err)
+			}
+			return
+		}
+	}
+}
+
+// partial returns how many bytes at the end of data are a beginning of mark.
+func partial(data, mark []byte) int {
+	for n := min(len(data), len(mark)-1); n > 0; n-- {
+		if bytes.HasSuffix(data, mark[:n]) {
+			return n
+		}
+	}
+	return 0
+}

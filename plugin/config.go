@@ -1,0 +1,132 @@
+package plugin
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"time"
+
+	"github.com/tenonrpc/tenon/h2grpc"
+	"github.com/tenonrpc/tenon/wire"
+)
+
+// ServeConfig says what a plugin serves and how. The zero value of every field
+// but Handshake and the sets is right for a plugin. It is copied on entry and
+// never changed.
+type ServeConfig struct {
+	// Handshake is what the host has, too. Both cookie fields must be set.
+	Handshake
+
+	// Plugins is served for Handshake.ProtocolVersion.
+	Plugins Set
+	// Versions holds a set for each protocol version that the plugin speaks.
+	// The highest version that the host speaks as well is served. Plugins, if
+	// set, adds ProtocolVersion to them, unless Versions has that one itself.
+	Versions map[int]Set
+
+	// TLS is for applications that distribute certificates of their own; it
+	// is cloned. It serves the main connection and brokered servers, and dials
+	// brokered connections. Nil means AutoMTLS if the host asks for it by
+	// sending its certificate, and plaintext otherwise.
+	TLS *tls.Config
+
+	// Server configures the gRPC servers, the main one and the brokered ones:
+	// limits, interceptors, MapError. Its TLS must be nil.
+	Server h2grpc.ServerConfig
+	// Client configures brokered connections that the plugin dials. Its Dial
+	// and TLS must be nil.
+	Client h2grpc.ClientConfig
+
+	// Logger receives the few things that the library has to say; *slog.Logger
+	// and hclog.Logger are fit for it. Nil means NewLogger on the real stderr,
+	// which hosts log.
+	Logger Logger
+
+	// Network is "unix" or "tcp"; empty means unix, and tcp on Windows. TCP
+	// listens on 127.0.0.1 within the host's port range, where any local user
+	// can connect: use it with AutoMTLS only.
+	Network string
+
+	// NoReflection leaves out gRPC reflection, which lets a host list the
+	// plugin's services and read their descriptors.
+	NoReflection bool
+
+	// OutliveHost keeps the plugin alive when its host is gone. Otherwise it
+	// ends within two seconds, unless a host built with this module has said
+	// that the plugin is to live on (host.Config.Detach). Hosts of this module
+	// are noticed to be gone wherever descriptors can be inherited, which is
+	// everywhere but on Windows. Other hosts are taken to be gone when none is
+	// connected and the parent process has ended or, on Linux, nobody reads
+	// stdout and stderr any more. A plugin that multiplexes, because its host
+	// asked for it, ends with its one connection in any case.
+	OutliveHost bool
+
+	// DrainTimeout bounds how long calls in progress may go on after the host
+	// asked the plugin to stop; then they are cancelled. Zero or less means
+	// 1.5 s, because go-plugin's hosts kill a plugin after 2 s.
+	DrainTimeout time.Duration
+
+	// Test serves a plugin that no host has started, for hosts to attach to. Nil
+	// means the usual.
+	Test *TestMode
+
+	// Process stands in for what belongs to the whole process. Nil means the
+	// real environment and streams, signals, and swapping os.Stdout and
+	// os.Stderr for pipes to the host. With a Process no global state is
+	// touched; any number of plugins can then be served side by side.
+	Process *Process
+}
+
+// Process stands in for a process's environment and streams.
+type Process struct {
+	// Env is the environment as "NAME=value" entries. The last of several
+	// entries with the same name counts.
+	Env []string
+	// Stdout receives the handshake line, in one Write, and nothing else. Nil
+	// discards it.
+	Stdout io.Writer
+	// Stderr receives texts for humans, and log lines if ServeConfig.Logger is
+	// nil. It must be safe for concurrent use. Nil discards them.
+	Stderr io.Writer
+}
+
+// settle returns a checked copy of the configuration, with every version that
+// it serves in Versions.
+func (cfg *ServeConfig) settle() (*ServeConfig, error) {
+	c := *cfg
+	switch {
+	case c.MagicCookieKey == "" || c.MagicCookieValue == "":
+		return nil, errors.New("plugin: ServeConfig.MagicCookieKey and MagicCookieValue must both be set")
+	case c.Server.TLS != nil:
+		return nil, errors.New("plugin: ServeConfig.Server.TLS is set; set ServeConfig.TLS instead")
+	case c.Client.TLS != nil || c.Client.Dial != nil:
+		return nil, errors.New("plugin: ServeConfig.Client.TLS and Client.Dial must be nil: the broker sets them")
+	}
+	c.Versions = make(map[int]Set, len(cfg.Versions)+1)
+	maps.Copy(c.Versions, cfg.Versions)
+	if _, ok := c.Versions[c.ProtocolVersion]; !ok && c.Plugins != nil {
+		c.Versions[c.ProtocolVersion] = c.Plugins
+	}
+	if len(c.Versions) == 0 {
+		return nil, errors.New("plugin: ServeConfig has neither Plugins nor Versions: there is nothing to serve")
+	}
+	for version, set := range c.Versions {
+		if version < 0 || version > wire.MaxVersion {
+			return nil, fmt.Errorf("plugin: ServeConfig has the protocol version %d; versions go from 0 to %d", version, wire.MaxVersion)
+		}
+		for name, p := range set {
+			if p == nil {
+				return nil, fmt.Errorf("plugin: ServeConfig: the plugin %q of protocol version %d is nil", name, version)
+			}
+		}
+	}
+	if c.TLS != nil {
+		c.TLS = c.TLS.Clone()
+	}
+	if c.DrainTimeout <= 0 {
+		c.DrainTimeout = defaultDrainTimeout
+	}
+	return &c, nil
+}

@@ -1,0 +1,381 @@
+package host
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tenonrpc/tenon/h2grpc"
+	"github.com/tenonrpc/tenon/plugin"
+	"github.com/tenonrpc/tenon/plugin/internal/automtls"
+	"github.com/tenonrpc/tenon/wire"
+)
+
+// Curve is the elliptic curve of the host's AutoMTLS key.
+type Curve int
+
+// The curves. P521 is the protocol's own and works with every peer; P256 makes
+// a start some 15 ms faster in a fresh process, and works with peers whose TLS
+// library lacks P-521.
+const (
+	P521 Curve = iota
+	P384
+	P256
+)
+
+// Config says how to start a plugin and what to expect of it. Start copies what
+// it needs: the Config, its maps and the Cmd may be changed or used again once
+// Start has returned, and are never changed by this package.
+type Config struct {
+	// Handshake is what host and plugin were built with. Key and value of the
+	// magic cookie are required. ProtocolVersion is the version of Plugins.
+	plugin.Handshake
+
+	// Plugins are the plugins that Dispense can hand out; hosts that only use
+	// Client.Conn need none.
+	Plugins plugin.Set
+	// Versions offers several protocol versions, each with its plugins. The
+	// highest that the plugin has too is chosen. Plugins, if set, adds
+	// ProtocolVersion to them, unless Versions has that one itself.
+	Versions map[int]plugin.Set
+
+	// Cmd says what to run. It is a recipe: Start runs a new command made from
+	// its Path, Args, Env, Dir, Stdin, ExtraFiles, SysProcAttr and Err; a
+	// context given to exec.CommandContext is not looked at. Stdout, Stderr and
+	// Process must not be set, except for Stderr with Detach. Stdin nil means the host's own stdin, so that a
+	// plugin can ask its user for a password; anything else must be an *os.File,
+	// because it is passed on as a descriptor and never copied from. Variables
+	// of Cmd.Env whose names begin with PLUGIN_ or TENON_ are not passed on:
+	// they are most likely the host's own.
+	Cmd *exec.Cmd
+
+	// Runner launches the plugin in another way, in place of Cmd. Exactly one
+	// of Cmd, Runner and Reattach must be set.
+	Runner Runner
+	// Reattach attaches to a plugin that runs already, as its record says, in
+	// place of launching one. Under AutoMTLS the record must hold the host's
+	// key. What the process writes to its own stdout and stderr is not seen;
+	// what it prints otherwise is, from where the last host stopped.
+	Reattach *Reattach
+
+	// Detach lets the plugin outlive this host, for another host to attach to
+	// with its record. Unless the plugin is let go with Client.Detach, Close
+	// ends it all the same. It gets a key pair of its own under AutoMTLS.
+	//
+	// When the host is gone nobody reads the plugin's stdout and stderr, and
+	// writing to them is an error. Plugins made with package plugin get that
+	// error; up to 1 MiB of what they print by os.Stdout and os.Stderr waits for
+	// the next host. Plugins made with other libraries may be ended by it, with
+	// SIGPIPE: for those, set Cmd.Stderr to an *os.File, which they write to
+	// directly, in place of Logger.
+	Detach bool
+
+	// ProcessGroup gives the plugin a process group of its own. SIGTERM and
+	// SIGKILL then go to the whole group, and what the plugin leaves of it when
+	// it ends is killed. A plugin in a group of its own cannot read from the
+	// host's terminal, and does not see its Ctrl-C. It is for plugins launched
+	// with Cmd, and not supported on Windows.
+	ProcessGroup bool
+
+	// TLS is the configuration to connect with, for plugins with certificates of
+	// their own. Nil means AutoMTLS: host and plugin make a key pair each, hand
+	// each other the certificate and accept nothing else. With TLS set, a
+	// certificate that the plugin announces is ignored. An empty ServerName
+	// means "localhost".
+	TLS *tls.Config
+	// Curve is the curve of the host's key under AutoMTLS.
+	Curve Curve
+	// InsecurePlaintext connects without TLS: everyone who can reach the
+	// plugin's socket can then use the plugin. It excludes TLS.
+	InsecurePlaintext bool
+
+	// Multiplex carries all connections, the brokered ones too, over one: for
+	// plugins that can be reached on one socket only, in a container for
+	// example. A plugin without support for it is refused with
+	// ErrMuxUnsupported. Such a plugin cannot be attached to again.
+	Multiplex bool
+
+	// InheritEnv gives the plugin the host's whole environment, except for
+	// variables whose names begin with PLUGIN_ or TENON_. Otherwise it gets the
+	// few that programs need to run at all: search path, home and user, locale,
+	// time zone, terminal, temporary and runtime directories, and what the Go
+	// runtime and Windows look for.
+	InheritEnv bool
+	// Env are further "NAME=value" entries. They take precedence over Cmd.Env,
+	// which takes precedence over what is inherited. The protocol's own
+	// variables and the cookie's take precedence over all and must not be here.
+	Env []string
+
+	// StartTimeout bounds Start, next to its context. Zero means
+	// DefaultStartTimeout; negative is an error.
+	StartTimeout time.Duration
+	// StopTimeout bounds Close, and Shutdown if its context has no deadline.
+	// Zero means DefaultStopTimeout; negative is an error.
+	StopTimeout time.Duration
+
+	// Stdout and Stderr receive what the plugin prints after its handshake.
+	// Stdout gets the plugin's process stdout as well. What arrives on the
+	// process's stderr goes to Logger. Nil means that it is dropped (process
+	// stdout: logged at level debug). Calls of Write never overlap, also not
+	// between the two, so both may be the same writer. A writer that blocks
+	// makes the plugin wait once the buffers between are full; a writer that
+	// fails is not called again.
+	Stdout, Stderr io.Writer
+	// Logger receives the lines that the plugin writes to its process's stderr,
+	// by their level, and what this package has to say, at level debug. Nil
+	// means slog.Default().
+	Logger *slog.Logger
+
+	// Client is the configuration of the connection. Dial and TLS must be nil:
+	// they come from the handshake. ConnectTimeout zero means StartTimeout. A
+	// MapError given here is called with errors that this package has mapped
+	// already.
+	Client h2grpc.ClientConfig
+}
+
+// settings is a Config that was found valid, with the defaults filled in.
+// Nothing in it is shared with the caller except what must be (loggers,
+// writers), and nothing in it changes.
+type settings struct {
+	handshake plugin.Handshake
+	versions  map[int]plugin.Set
+	recipe    recipe
+	runner    Runner
+	reattach  *Reattach
+	tls       *tls.Config
+	curve     automtls.Curve
+	plaintext bool
+	multiplex bool
+
+	processGroup bool
+	detach       bool
+	inheritEnv   bool
+	env          []string
+
+	startTimeout, stopTimeout time.Duration
+	stdout, stderr            io.Writer
+	logger                    *slog.Logger
+	client                    h2grpc.ClientConfig
+}
+
+// autoMTLS reports whether host and plugin exchange certificates.
+func (s *settings) autoMTLS() bool { return s.tls == nil && !s.plaintext }
+
+// versionList returns the versions this host has, in ascending order.
+func (s *settings) versionList() []int { return slices.Sorted(maps.Keys(s.versions)) }
+
+// recipe is what Start takes over from the caller's exec.Cmd.
+type recipe struct {
+	cmd exec.Cmd // the fields to copy; never started itself
+	err error    // why Path could not be found
+}
+
+// path returns the executable's path as seen from the host's own directory.
+func (r *recipe) path() string {
+	if p := r.cmd.Path; filepath.IsAbs(p) || r.cmd.Dir == "" || !strings.ContainsRune(p, filepath.Separator) {
+		return p
+	}
+	return filepath.Join(r.cmd.Dir, r.cmd.Path)
+}
+
+// settle checks a Config and copies it. Its errors say which field is wrong.
+func settle(c *Config) (*settings, error) {
+	if c == nil {
+		return nil, errors.New("the Config is nil")
+	}
+	s := &settings{
+		handshake:    c.Handshake,
+		tls:          c.TLS.Clone(),
+		plaintext:    c.InsecurePlaintext,
+		multiplex:    c.Multiplex,
+		inheritEnv:   c.InheritEnv,
+		env:          slices.Clone(c.Env),
+		startTimeout: c.StartTimeout,
+		stopTimeout:  c.StopTimeout,
+		stdout:       c.Stdout,
+		stderr:       c.Stderr,
+		logger:       c.Logger,
+		client:       c.Client,
+	}
+	for _, check := range []func(*Config, *settings) error{
+		settleCookie, settleVersions, settleTarget, settleTLS, settleEnv, settleTimeouts,
+	} {
+		if err := check(c, s); err != nil {
+			return nil, err
+		}
+	}
+	if s.logger == nil {
+		s.logger = slog.Default()
+	}
+	return s, nil
+}
+
+func settleCookie(c *Config, _ *settings) error {
+	key, value := c.MagicCookieKey, c.MagicCookieValue
+	switch {
+	case key == "" || value == "":
+		return errors.New("the cookie is incomplete: Handshake.MagicCookieKey and MagicCookieValue must be set; use the values the plugin was built with")
+	case strings.ContainsAny(key, "=\x00") || strings.ContainsRune(value, 0):
+		return fmt.Errorf("the cookie: Handshake.MagicCookieKey %q and its value cannot be an environment variable", key)
+	case slices.Contains(wire.EnvNames(), key):
+		return fmt.Errorf("the cookie: Handshake.MagicCookieKey %q is a variable of the protocol itself", key)
+	}
+	return nil
+}
+
+func settleVersions(c *Config, s *settings) error {
+	s.versions = make(map[int]plugin.Set, len(c.Versions)+1)
+	for v, set := range c.Versions {
+		s.versions[v] = maps.Clone(set)
+	}
+	_, there := s.versions[c.ProtocolVersion]
+	if !there && (c.Plugins != nil || len(c.Versions) == 0) {
+		s.versions[c.ProtocolVersion] = maps.Clone(c.Plugins)
+	}
+	if len(s.versions) > wire.MaxVersions {
+		return fmt.Errorf("%d versions are more than the %d a plugin reads", len(s.versions), wire.MaxVersions)
+	}
+	for v, set := range s.versions {
+		if v < 0 || v > wire.MaxVersion {
+			return fmt.Errorf("version %d is not from 0 to %d", v, wire.MaxVersion)
+		}
+		for name, p := range set {
+			if p == nil {
+				return fmt.Errorf("the plugin %q of version %d is nil", name, v)
+			}
+		}
+	}
+	return nil
+}
+
+// settleTarget checks what says which plugin is meant.
+func settleTarget(c *Config, s *settings) error {
+	s.runner = c.Runner
+	s.processGroup = c.ProcessGroup
+	s.detach = c.Detach
+	set := 0
+	for _, is := range []bool{c.Cmd != nil, c.Runner != nil, c.Reattach != nil} {
+		if is {
+			set++
+		}
+	}
+	switch {
+	case set == 0:
+		return errors.New("the Cmd is nil; it says what to run")
+	case set > 1:
+		return errors.New("the fields Cmd, Runner and Reattach exclude each other: each says which plugin is meant")
+	case c.Detach && c.Multiplex:
+		return errors.New("the fields Detach and Multiplex exclude each other: a plugin that multiplexes ends with its one connection")
+	case c.Cmd != nil:
+		return settleCmd(c, s)
+	case c.Reattach != nil:
+		return settleReattach(c, s)
+	case c.ProcessGroup:
+		return errors.New("ProcessGroup is for plugins launched with Cmd; a Runner has its own way to end all that it has launched")
+	}
+	return nil
+}
+
+func settleCmd(c *Config, s *settings) error {
+	cmd := c.Cmd
+	switch {
+	case cmd.Process != nil:
+		return errors.New("the Cmd has been started already; it is a recipe that Start makes its own command from")
+	case cmd.Stdout != nil || cmd.Stderr != nil && !c.Detach:
+		return errors.New("Cmd.Stdout and Cmd.Stderr must be nil: they carry the protocol; use Config.Stdout, Stderr and Logger")
+	case cmd.Path == "" && cmd.Err == nil:
+		return errors.New("Cmd.Path is empty; it says what to run")
+	}
+	var stdin io.Reader = os.Stdin
+	if cmd.Stdin != nil {
+		file, ok := cmd.Stdin.(*os.File)
+		if !ok || file == nil {
+			return fmt.Errorf("Cmd.Stdin is a %T, not an *os.File; it is passed to the plugin as a descriptor", cmd.Stdin)
+		}
+		stdin = file
+	}
+	if cmd.Stderr != nil {
+		if file, ok := cmd.Stderr.(*os.File); !ok || file == nil {
+			return fmt.Errorf("Cmd.Stderr is a %T, not an *os.File; it is passed to the plugin as a descriptor", cmd.Stderr)
+		}
+	}
+	if err := checkEnv("Cmd.Env", cmd.Env); err != nil {
+		return err
+	}
+	if c.ProcessGroup {
+		if err := checkGroup(cmd.SysProcAttr); err != nil {
+			return err
+		}
+	}
+	s.recipe = recipe{err: cmd.Err, cmd: exec.Cmd{
+		Path:       cmd.Path,
+		Args:       slices.Clone(cmd.Args),
+		Env:        slices.Clone(cmd.Env),
+		Dir:        cmd.Dir,
+		Stdin:      stdin,
+		Stderr:     cmd.Stderr,
+		ExtraFiles: slices.Clone(cmd.ExtraFiles),
+	}}
+	if cmd.SysProcAttr != nil {
+		attr := *cmd.SysProcAttr
+		s.recipe.cmd.SysProcAttr = &attr
+	}
+	return nil
+}
+
+func settleTLS(c *Config, s *settings) error {
+	switch {
+	case c.TLS != nil && c.InsecurePlaintext:
+		return errors.New("TLS and InsecurePlaintext exclude each other")
+	case c.Client.TLS != nil || c.Client.Dial != nil:
+		return errors.New("Client.TLS and Client.Dial must be nil: the handshake says how to connect; use Config.TLS")
+	}
+	switch c.Curve {
+	case P521:
+		s.curve = automtls.P521
+	case P384:
+		s.curve = automtls.P384
+	case P256:
+		s.curve = automtls.P256
+	default:
+		return fmt.Errorf("there is no Curve %d; use P521, P384 or P256", c.Curve)
+	}
+	return nil
+}
+
+func settleEnv(c *Config, _ *settings) error {
+	if err := checkEnv("Env", c.Env); err != nil {
+		return err
+	}
+	for _, entry := range c.Env {
+		if name, _, _ := strings.Cut(entry, "="); slices.Contains(wire.EnvNames(), name) || name == c.MagicCookieKey {
+			return fmt.Errorf("the Env sets %s, which the protocol sets itself", name)
+		}
+	}
+	return nil
+}
+
+func settleTimeouts(c *Config, s *settings) error {
+	if c.StartTimeout < 0 || c.StopTimeout < 0 {
+		return errors.New("StartTimeout and StopTimeout must not be negative")
+	}
+	if s.startTimeout == 0 {
+		s.startTimeout = DefaultStartTimeout
+	}
+	if s.client.ConnectTimeout == 0 {
+		s.client.ConnectTimeout = s.startTimeout
+	}
+	if s.stopTimeout == 0 {
+		s.stopTimeout = DefaultStopTimeout
+	}
+	return nil
+}

@@ -1,0 +1,175 @@
+package host
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"syscall"
+	"time"
+
+	"github.com/tenonrpc/tenon/h2grpc"
+	"github.com/tenonrpc/tenon/plugin/internal/automtls"
+	"github.com/tenonrpc/tenon/plugin/internal/yamux"
+)
+
+// connect connects to the plugin and opens the streams that are kept for its
+// life: the broker's and the plugin's output. Hosts are expected to do so at
+// once.
+func (c *Client) connect(ctx context.Context) error {
+	// A plugin that dies must not make its host wait for the time-out.
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-c.proc.exited:
+			cancel(errEnded)
+		case <-ctx.Done():
+		}
+	}()
+
+	client, server := c.tlsConfigs()
+	config := c.settings.client
+	config.Dial = c.dialRaw
+	if c.settings.multiplex {
+		if err := c.connectMux(ctx); err != nil {
+			return c.connectProblem(ctx, err)
+		}
+		config.Dial = c.dialMux
+	}
+	config.TLS = client
+	if config.Logger == nil {
+		config.Logger = c.proc.log
+	}
+	config.MapError = chain(c.mapError, config.MapError)
+	c.conn = h2grpc.NewClient(&config)
+	if err := c.conn.Connect(ctx); err != nil {
+		return c.connectProblem(ctx, err)
+	}
+	c.streams = openStreams(c, client, server)
+	return nil
+}
+
+// errEnded says that the plugin is gone.
+var errEnded = errors.New("the plugin has ended")
+
+// dialRaw opens a connection to the plugin. Once the plugin has ended, whatever
+// answers at its address is something else.
+func (c *Client) dialRaw(ctx context.Context) (net.Conn, error) {
+	if c.proc.hasEnded() {
+		return nil, errEnded
+	}
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, c.terms.network, c.terms.address)
+	if err != nil {
+		c.dialErr.Store(&err)
+	}
+	c.dials.Add(1)
+	return conn, err
+}
+
+// tlsConfigs returns what secures connections to the plugin and from it. Both
+// are nil for plaintext.
+func (c *Client) tlsConfigs() (client, server *tls.Config) {
+	switch s := c.settings; {
+	case s.plaintext:
+		return nil, nil
+	case s.tls != nil:
+		client = s.tls.Clone()
+		if client.ServerName == "" {
+			client.ServerName = "localhost"
+		}
+		return client, s.tls.Clone()
+	}
+	return automtls.ClientConfig(c.identity, c.terms.certificate), automtls.ServerConfig(c.identity, c.terms.certificate)
+}
+
+// connectProblem says why the plugin could not be connected to.
+func (c *Client) connectProblem(ctx context.Context, err error) error {
+	where := c.terms.network + " " + quoted(c.terms.address)
+	// A connection breaks before the operating system reports the death that
+	// broke it.
+	if isHangup(err) {
+		waitFor(c.proc.exited, exitStatusWait)
+	}
+	if c.proc.hasEnded() {
+		<-c.proc.drained // for all of stderr
+		return &problem{StageConnect, endHint(c.proc),
+			&namedError{"the plugin ended before there was a connection to " + where, errEnded}}
+	}
+	if d, ok := ctx.Deadline(); ok && !time.Now().Before(d) {
+		<-ctx.Done() // the attempt's own time-out may be noticed first
+	}
+	if ctx.Err() != nil {
+		return &problem{StageConnect,
+			"something accepts connections there and does not answer; check that the plugin serves gRPC on the address it announced",
+			fmt.Errorf("no connection to %s in time: %w", where, context.Cause(ctx))}
+	}
+	if dialErr := c.dialErr.Load(); dialErr != nil {
+		err = *dialErr
+		if op := (*net.OpError)(nil); errors.As(err, &op) {
+			err = op.Err // the rest of it repeats the address
+		}
+		return &problem{StageConnect, dialHint(err), fmt.Errorf("no connection to %s: %w", where, err)}
+	}
+	if isHangup(err) {
+		return &problem{StageConnect, c.hangupHint(),
+			&namedError{"no connection to " + where + ": the plugin closed it at once", err}}
+	}
+	p := &problem{StageConnect, "", fmt.Errorf("no connection to %s: %w", where, err)}
+	switch record, mux := (tls.RecordHeaderError{}), (*yamux.ProtocolError)(nil); {
+	case errors.As(err, &mux):
+		p.hint = "the plugin announced multiplexing and speaks something else; leave Config.Multiplex unset to do without"
+	case errors.Is(err, automtls.ErrPin):
+		p.hint = "someone else may have taken over the plugin's address; nothing was sent to it"
+	case errors.As(err, &record):
+		p.hint = c.hangupHint()
+	}
+	return p
+}
+
+// isHangup reports whether the peer closed a connection. How that looks depends
+// on who was writing at the time.
+func isHangup(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// namedError is an error with another text.
+type namedError struct {
+	text string
+	err  error
+}
+
+func (e *namedError) Error() string { return e.text }
+func (e *namedError) Unwrap() error { return e.err }
+
+// dialHint says what to do about an address that could not be dialled.
+func dialHint(err error) string {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist):
+		return "nobody listens there; the plugin must listen before it prints its handshake"
+	case errors.Is(err, fs.ErrPermission):
+		return "the plugin's socket is not this user's; host and plugin must run as the same user"
+	}
+	return "the plugin announced an address that is of no use"
+}
+
+// hangupHint says what to do about a plugin that speaks something else.
+func (c *Client) hangupHint() string {
+	if c.settings.plaintext {
+		return "the plugin may expect TLS; leave InsecurePlaintext unset"
+	}
+	return "the plugin does not speak TLS there, or does not accept the host's certificate"
+}
+
+// chain returns a MapError that applies first and then second, which may be nil.
+func chain(first, second func(error) error) func(error) error {
+	if second == nil {
+		return first
+	}
+	return func(err error) error { return second(first(err)) }
+}

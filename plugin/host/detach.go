@@ -1,0 +1,53 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Detach lets go of the plugin, to live on: it closes the connection and all
+// that belongs to it here, and nothing more is read of what the plugin prints.
+// Another host, or this one, can attach to the plugin with its record. The end
+// of this process has the same effect.
+//
+// It fails unless Config.Detach or Config.Reattach is set: other plugins do not
+// outlive their host. A process that this one has launched stays its child, and
+// a goroutine waits for its end.
+func (c *Client) Detach() error {
+	s := c.settings
+	switch {
+	case s.reattach == nil && !s.detach:
+		return errors.New("host: Detach needs Config.Detach: a plugin that is to live on must know so from the start")
+	case s.multiplex:
+		return errors.New("host: a plugin with Config.Multiplex ends with its one connection, and cannot be let go")
+	}
+	c.letGo()
+	if !waitFor(c.done, killWait) {
+		return fmt.Errorf("host: the plugin %s could not be let go within %v", c.proc.who(), killWait)
+	}
+	return nil
+}
+
+// letGo makes the client end without the plugin.
+func (c *Client) letGo() {
+	c.asked.Store(true)
+	c.letOne.Do(func() { close(c.let) })
+}
+
+func (c *Client) isLetGo() bool {
+	select {
+	case <-c.let:
+		return !c.proc.hasEnded()
+	default:
+		return false
+	}
+}
+
+// abandon frees what belongs to a process that lives on. reap still waits for
+// the end of one that was launched here.
+func (p *process) abandon() {
+	p.handle.letGo()
+	p.stdout.Close()
+	p.stderr.Close()
+	p.awaitOutput()
+}

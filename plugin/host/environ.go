@@ -1,0 +1,123 @@
+package host
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/tenonrpc/tenon/wire"
+)
+
+// inherited are the variables of the host that every plugin gets: what programs
+// need to run at all. Credentials, proxies, preloaded libraries and whatever
+// else an environment collects stay out; Config.InheritEnv opts in to them.
+var inherited = []string{
+	"PATH", "HOME", "USER", "LOGNAME", "SHELL",
+	"LANG", "LANGUAGE", "TZ", "TERM", "COLORTERM", "NO_COLOR",
+	"TMPDIR", "TMP", "TEMP", "XDG_RUNTIME_DIR",
+	"GOTRACEBACK", "GOCOVERDIR",
+	// What Windows programs and its own libraries look for.
+	"SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT",
+	"USERNAME", "USERPROFILE", "HOMEDRIVE", "HOMEPATH",
+	"APPDATA", "LOCALAPPDATA", "PROGRAMDATA",
+}
+
+// inheritedPrefix is that of the locale's many variables.
+const inheritedPrefix = "LC_"
+
+// foldNames is whether the names of variables differ by more than case. They do
+// not on Windows.
+const foldNames = runtime.GOOS == "windows"
+
+// canonicalName returns the form in which names are compared.
+func canonicalName(name string) string {
+	if foldNames {
+		return strings.ToUpper(name)
+	}
+	return name
+}
+
+// environ returns the plugin's whole environment, without duplicates. What
+// comes later takes precedence: what is inherited from own (the host's
+// environment), Cmd.Env, Config.Env, the cookie, and the protocol's variables.
+func environ(s *settings, own []string, protocol wire.Env) []string {
+	if !s.inheritEnv {
+		own = slices.DeleteFunc(slices.Clone(own), func(entry string) bool {
+			name := canonicalName(entryName(entry))
+			return !slices.Contains(inherited, name) && !strings.HasPrefix(name, inheritedPrefix)
+		})
+	}
+	return mergeEnv(
+		wire.StripEnv(own),
+		wire.StripEnv(s.recipe.cmd.Env),
+		s.env,
+		[]string{s.handshake.MagicCookieKey + "=" + s.handshake.MagicCookieValue},
+		protocol.Append(nil),
+	)
+}
+
+// mergeEnv joins environments. Of several entries with the same name the last
+// one stays.
+func mergeEnv(envs ...[]string) []string {
+	var merged []string
+	at := make(map[string]int)
+	for _, env := range envs {
+		for _, entry := range env {
+			name := canonicalName(entryName(entry))
+			if i, ok := at[name]; ok {
+				merged[i] = entry
+				continue
+			}
+			at[name] = len(merged)
+			merged = append(merged, entry)
+		}
+	}
+	return merged
+}
+
+// entryName returns the name of a "NAME=value" entry. Windows keeps the current
+// directory of each drive in entries such as "=C:=C:\", whose name begins with
+// the equals sign.
+func entryName(entry string) string {
+	if len(entry) == 0 {
+		return ""
+	}
+	if i := strings.IndexByte(entry[1:], '='); i >= 0 {
+		return entry[:i+1]
+	}
+	return entry
+}
+
+// lookupEnv returns a variable of an environment without duplicates.
+func lookupEnv(env []string, name string) string {
+	for _, entry := range env {
+		if value, ok := strings.CutPrefix(entry, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// pluginTempDir returns the directory in which the plugin makes its temporary
+// files, by the rule of os.TempDir on unix systems.
+func pluginTempDir(env []string) string {
+	if runtime.GOOS == "windows" {
+		return os.TempDir()
+	}
+	return cmp.Or(lookupEnv(env, "TMPDIR"), "/tmp")
+}
+
+// checkEnv reports entries that are not "NAME=value". Values stay out of the
+// error: they may be secrets.
+func checkEnv(field string, env []string) error {
+	for i, entry := range env {
+		name := entryName(entry)
+		if name == "" || name == entry || strings.ContainsRune(entry, 0) {
+			return fmt.Errorf("%s[%d] is not NAME=value, or holds a NUL byte", field, i)
+		}
+	}
+	return nil
+}

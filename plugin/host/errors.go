@@ -1,0 +1,191 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// ErrKilled is what Shutdown and Close return, wrapped, when the plugin did not
+// end by itself in time and had to be killed. Everything is freed all the same.
+var ErrKilled = errors.New("the plugin did not end by itself and was killed")
+
+// ErrNotKilled is what Shutdown and Close return, wrapped, when a plugin that
+// was attached to did not end by itself, and it is not certain which process it
+// is. Nothing was killed; the connection is closed.
+var ErrNotKilled = errors.New("the plugin did not end by itself; it was not killed, because nothing proves which process it is")
+
+// ErrNotRunning says that a plugin to attach to has ended.
+var ErrNotRunning = errors.New("the plugin does not run any more")
+
+// ErrShutdown is the cause of failures after the host began to end the plugin.
+var ErrShutdown = errors.New("the plugin was shut down by this host")
+
+// Stage is a step of Start.
+type Stage int
+
+// The stages of Start, in order.
+const (
+	StageConfig    Stage = iota + 1 // checking Config; nothing has been started
+	StagePrepare                    // making the key pair, the socket directory and the environment
+	StageLaunch                     // starting the process
+	StageHandshake                  // waiting for the plugin's handshake line and reading it
+	StageCheck                      // comparing what the line says with what Config allows
+	StageConnect                    // connecting to the address the line names
+	StageAttach                     // finding the running plugin, in place of StageLaunch and StageHandshake
+)
+
+// String returns the stage as the doing it is, such as "reading the handshake".
+func (s Stage) String() string {
+	switch s {
+	case StageConfig:
+		return "checking the configuration"
+	case StagePrepare:
+		return "preparing the launch"
+	case StageLaunch:
+		return "launching"
+	case StageHandshake:
+		return "reading the handshake"
+	case StageCheck:
+		return "checking the handshake"
+	case StageConnect:
+		return "connecting"
+	case StageAttach:
+		return "finding the running plugin"
+	}
+	return fmt.Sprintf("stage %d", int(s))
+}
+
+// ExitStatus says how a plugin's process ended. The zero value means that it
+// had not ended, or was never started.
+type ExitStatus struct {
+	Ended  bool
+	Code   int    // the exit status; -1 if a signal ended it, or it is not known
+	Signal string // the name of the signal that ended it, "" otherwise
+}
+
+// String returns, for example, "exit status 1" or "signal: killed".
+func (s ExitStatus) String() string {
+	switch {
+	case !s.Ended:
+		return "not ended"
+	case s.Signal != "":
+		return "signal: " + s.Signal
+	case s.Code < 0:
+		return "exit status unknown"
+	}
+	return fmt.Sprintf("exit status %d", s.Code)
+}
+
+// StartError is the error of [Start]. It says at which stage the start failed,
+// what the plugin had written until then, and, where that can be told, what to
+// do about it. Nothing is left of the plugin when it is returned, unless it was
+// to be attached to.
+type StartError struct {
+	Stage Stage
+	Path  string // the executable, or a Runner's name for it; "" if Config did not say
+	PID   int    // the process it was; 0 if there was none, or a Runner launched it
+	ID    string // what the Runner launched; "" without one
+	Hint  string // what the user can do about it; "" if nothing is known
+	// Diagnosis is what the Runner had to say, at most 4 KiB.
+	Diagnosis string
+	// Stdout and Stderr are the ends of what the plugin wrote, at most 16 KiB
+	// each. They come from the plugin as they are: escape them before showing
+	// them on a terminal, as Error does.
+	Stdout, Stderr []byte
+	// ExitStatus says how the plugin ended by itself. It is the zero value if
+	// the plugin was running when the start failed, and was killed then.
+	ExitStatus ExitStatus
+	Err        error // the failure itself
+
+	attached bool // the plugin was not launched here, and still runs
+}
+
+// Unwrap returns e.Err.
+func (e *StartError) Unwrap() error { return e.Err }
+
+// Error returns the failure, the hint and the last lines of the plugin's
+// output, over several lines.
+func (e *StartError) Error() string {
+	var b strings.Builder
+	b.WriteString("host: starting the plugin")
+	if e.attached {
+		b.Reset()
+		b.WriteString("host: attaching to the plugin")
+	}
+	if name := who(e.Path, e.PID, e.ID); name != "" {
+		b.WriteString(" " + name)
+	}
+	// The parser's errors say that they are about a handshake; so does Stage.
+	fmt.Fprintf(&b, ": %v: %s", e.Stage, strings.TrimPrefix(fmt.Sprint(e.Err), "handshake: "))
+	if e.ExitStatus.Ended {
+		fmt.Fprintf(&b, " (%v)", e.ExitStatus)
+	}
+	if e.Hint != "" {
+		b.WriteString("\n  hint: " + e.Hint)
+	}
+	if e.Diagnosis != "" {
+		showTail(&b, "the Runner", []byte(e.Diagnosis))
+	}
+	if (e.PID != 0 || e.ID != "") && !e.attached {
+		showTail(&b, "stdout", e.Stdout)
+		showTail(&b, "stderr", e.Stderr)
+	}
+	return b.String()
+}
+
+// ExitError says that a plugin ended without having been asked to. It is what
+// [Client.Err] returns, and what errors.As finds in the errors of calls that
+// failed because of it.
+type ExitError struct {
+	Path   string // the executable, or a Runner's name for it
+	PID    int    // 0 if a Runner launched it
+	ID     string // what the Runner launched; "" without one
+	Status ExitStatus
+	Stderr []byte // the end of what it wrote to stderr, at most 16 KiB, as it is
+}
+
+// Error returns the status and the last lines of the plugin's stderr, over
+// several lines.
+func (e *ExitError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "host: the plugin %s ended unexpectedly: %v", who(e.Path, e.PID, e.ID), e.Status)
+	if len(e.Stderr) > 0 {
+		showTail(&b, "stderr", e.Stderr)
+	}
+	return b.String()
+}
+
+// who names a plugin, as far as it is known.
+func who(path string, pid int, id string) string {
+	var words []string
+	if path != "" {
+		words = append(words, strconv.Quote(path))
+	}
+	if pid != 0 {
+		words = append(words, fmt.Sprintf("(pid %d)", pid))
+	}
+	if id != "" {
+		words = append(words, fmt.Sprintf("(id %s)", quoted(id)))
+	}
+	return strings.Join(words, " ")
+}
+
+func (p *process) who() string { return who(p.path, p.pid, p.id) }
+
+// problem is an error of one stage of Start, on its way to becoming a
+// StartError: what failed, and what to do about it.
+type problem struct {
+	stage Stage
+	hint  string
+	err   error
+}
+
+func (p *problem) Error() string { return p.err.Error() }
+func (p *problem) Unwrap() error { return p.err }
+
+// problemf returns a problem without a hint. The format may hold %w.
+func problemf(stage Stage, format string, args ...any) *problem {
+	return &problem{stage: stage, err: fmt.Errorf(format, args...)}
+}

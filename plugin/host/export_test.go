@@ -1,0 +1,17 @@
+package host
+
+import "time"
+
+// For tests of what no plugin can bring about.
+
+func Sweep(parent string) { sweep(parent) }
+
+func NewSocketDir(parent string) (path string, remove func(), err error) {
+	d, err := newSocketDir(parent, nil)
+	if err != nil {
+		return "", nil, err
+	}
+	return d.path, d.remove, nil
+}
+
+func RemoveSocket(path, dir string, started time.Time) { removeSocket(path, dir, started) }

@@ -1,0 +1,242 @@
+package host_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/tenonrpc/tenon/h2grpc"
+	"github.com/tenonrpc/tenon/h2grpc/codes"
+	"github.com/tenonrpc/tenon/h2grpc/health"
+	"github.com/tenonrpc/tenon/h2grpc/status"
+	"github.com/tenonrpc/tenon/plugin/internal/automtls"
+	"github.com/tenonrpc/tenon/plugin/internal/control"
+	"github.com/tenonrpc/tenon/wire"
+)
+
+// server is a plugin that serves, and that can be told to misbehave. It is made
+// of the parts of the protocol rather than with package plugin, which does not
+// misbehave.
+type server struct {
+	version    int
+	socket     func() string // nil: where it should be
+	ownTLS     bool          // uses and announces the certificate that the test has given it
+	noStdio    bool
+	noBroker   bool
+	noShutdown bool                // no controller
+	shutdown   func(*server) error // nil: ends without an answer, as go-plugin does
+	deaf       bool                // SIGTERM changes nothing
+
+	grpc  *h2grpc.Server
+	stdio chan wire.StdioData
+}
+
+// run serves until the process ends.
+func (s *server) run() {
+	signal.Ignore(os.Interrupt)
+	if s.deaf {
+		signal.Ignore(syscall.SIGTERM)
+	}
+	s.stdio = make(chan wire.StdioData, 16)
+	var cert string
+	var config h2grpc.ServerConfig
+	if s.ownTLS {
+		given := givenCert()
+		config.TLS = &tls.Config{Certificates: []tls.Certificate{given}}
+		cert = certField(given.Certificate[0])
+	} else if pem := os.Getenv(wire.EnvClientCert); pem != "" {
+		peer, err := automtls.ParsePEM(pem)
+		must(err)
+		own, err := automtls.New(automtls.CurveOf(peer))
+		must(err)
+		config.TLS = automtls.ServerConfig(own, peer)
+		cert = certField(own.DER())
+	}
+	g := h2grpc.NewServer(&config)
+	s.grpc = g
+	h := health.NewServer()
+	h.SetServingStatus(control.HealthService, wire.HealthServing)
+	h.Register(g)
+	if !s.noStdio {
+		control.RegisterStdio(g, s)
+	}
+	if !s.noBroker {
+		control.RegisterBroker(g, s)
+	}
+	if !s.noShutdown {
+		control.RegisterController(g, s)
+	}
+	g.RegisterService(&testService, s)
+
+	path := socketPath()
+	if s.socket != nil {
+		path = s.socket()
+	}
+	l, err := net.Listen("unix", path)
+	must(err)
+	if s.version == 0 {
+		s.version = 1
+	}
+	fmt.Println(line(1, s.version, "unix", path, "grpc", cert))
+	go func() {
+		linger()
+		os.Exit(0)
+	}()
+	if err := g.Serve(l); !errors.Is(err, h2grpc.ErrServerClosed) {
+		panic(err)
+	}
+	<-make(chan int) // whoever shut it down ends the process
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+func (s *server) StartStream(stream h2grpc.BidiStreamingServer[wire.ConnInfo, wire.ConnInfo]) error {
+	for {
+		if _, err := stream.Recv(); err != nil {
+			return nil
+		}
+	}
+}
+
+func (s *server) StreamStdio(_ *wire.Empty, stream h2grpc.ServerStreamingServer[wire.StdioData]) error {
+	for {
+		select {
+		case data := <-s.stdio:
+			if err := stream.Send(&data); err != nil {
+				return err
+			}
+		case <-stream.Context().Done():
+			return nil
+		}
+	}
+}
+
+func (s *server) Shutdown(_ context.Context, _ *wire.Empty) (*wire.Empty, error) {
+	if s.shutdown == nil {
+		os.Exit(0)
+	}
+	return new(wire.Empty), s.shutdown(s)
+}
+
+// words is the request and the response of the test service.
+type words = wire.HealthCheckRequest
+
+const doMethod = "/test.Test/Do"
+
+var testService = h2grpc.ServiceDesc{
+	ServiceName: "test.Test",
+	Methods: []h2grpc.MethodDesc{{
+		MethodName: "Do",
+		Handler: func(srv any, ctx context.Context, dec func(any) error, _ h2grpc.UnaryServerInterceptor) (any, error) {
+			in := new(words)
+			if err := dec(in); err != nil {
+				return nil, err
+			}
+			return srv.(*server).do(ctx, in)
+		},
+	}},
+}
+
+// do does what the test asks for, in words divided by spaces.
+func (s *server) do(ctx context.Context, in *words) (*words, error) {
+	name, rest, _ := strings.Cut(in.Service, " ")
+	switch name {
+	case "echo":
+		return &words{Service: rest}, nil
+	case "exit":
+		fmt.Fprintln(os.Stderr, "last words")
+		os.Exit(9)
+	case "crash":
+		go panic("boom")
+		<-ctx.Done()
+	case "unavailable":
+		return nil, status.Error(codes.Unavailable, "the database is")
+	case "hang":
+		<-ctx.Done()
+	case "print": // on the process's own stdout
+		os.Stdout.WriteString(rest)
+		return new(words), nil
+	case "stdout":
+		s.stdio <- wire.StdioData{Channel: wire.ChannelStdout, Data: []byte(rest)}
+		return new(words), nil
+	case "stderr":
+		s.stdio <- wire.StdioData{Channel: wire.ChannelStderr, Data: []byte(rest)}
+		return new(words), nil
+	case "nonsense":
+		s.stdio <- wire.StdioData{Channel: 77, Data: []byte(rest)}
+		s.stdio <- wire.StdioData{}
+		return new(words), nil
+	case "flood": // of what nobody should have to read
+		w := bufio.NewWriterSize(os.Stdout, 64<<10)
+		for range 64 {
+			fmt.Fprint(w, strings.Repeat("x", 64<<10))
+		}
+		w.Flush()
+		return new(words), nil
+	case "leave-a-child": // that holds the pipes
+		self, err := os.Executable()
+		must(err)
+		child := exec.Command(self)
+		child.Env = []string{fakeEnv + "=silent"}
+		child.Stdin, child.Stdout, child.Stderr = os.Stdin, os.Stdout, os.Stderr
+		if held := os.NewFile(heldFD, "held"); isPipe(held) {
+			child.ExtraFiles = []*os.File{held}
+		}
+		must(child.Start())
+		return new(words), nil
+	}
+	return nil, status.Errorf(codes.Unimplemented, "no command %q", name)
+}
+
+func isPipe(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeNamedPipe != 0
+}
+
+// servers are the plugins that start well.
+var servers = map[string]*server{
+	"good":              {},
+	"version-2":         {version: 2},
+	"announces-its-own": {ownTLS: true},
+	"bare":              {noStdio: true, noBroker: true},
+	"old-socket":        {socket: func() string { return filepath.Join(os.TempDir(), fmt.Sprintf("plugin%d", os.Getpid())) }},
+	"answers-shutdown": {shutdown: func(s *server) error {
+		// It answers, and ends when all calls have, the open streams included.
+		go func() {
+			s.grpc.Shutdown(context.Background())
+			os.Exit(0)
+		}()
+		return nil
+	}},
+	"last-words": {shutdown: func(s *server) error {
+		s.stdio <- wire.StdioData{Channel: wire.ChannelStdout, Data: []byte("good bye")}
+		go func() {
+			s.grpc.Shutdown(context.Background())
+			os.Exit(0)
+		}()
+		return nil
+	}},
+	"no-shutdown":       {noShutdown: true},
+	"no-shutdown-deaf":  {noShutdown: true, deaf: true},
+	"hangs-in-shutdown": {shutdown: hang},
+	"deaf":              {shutdown: hang, deaf: true},
+	"exits-with-5":      {shutdown: func(*server) error { os.Exit(5); return nil }},
+}
+
+func hang(*server) error {
+	linger()
+	return nil
+}

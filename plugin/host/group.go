@@ -1,0 +1,234 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"runtime"
+	"slices"
+	"sync"
+)
+
+var (
+	// ErrGroupClosed is what a Group's methods return after Shutdown, Close or
+	// Kill.
+	ErrGroupClosed = errors.New("host: the group is closed")
+	// ErrNameTaken is what a Group returns, wrapped, for the name of a plugin
+	// that runs or is being started.
+	ErrNameTaken = errors.New("the group has a plugin of that name")
+)
+
+// Group is a set of plugins with names, which end together. Its zero value is
+// empty and ready for use; it must not be copied. Any goroutine may call any
+// method at any time.
+type Group struct {
+	mu      sync.Mutex
+	closed  bool               // guarded by mu
+	members map[string]*member // guarded by mu
+}
+
+// member is a plugin of a group.
+type member struct {
+	cancel context.CancelFunc // ends its Start
+	ready  chan struct{}      // closed when Start has returned
+	client *Client            // nil until then, and if it failed
+}
+
+// ended reports whether the plugin has ended, or could not be started.
+func (m *member) ended() bool {
+	select {
+	case <-m.ready:
+	default:
+		return false
+	}
+	if m.client == nil {
+		return true
+	}
+	select {
+	case <-m.client.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// Start is the function Start for a plugin of this name. It fails with
+// ErrNameTaken while there is another, and with ErrGroupClosed; a start that is
+// in progress when the group is closed is cancelled. Once a plugin has ended
+// its name is free again.
+func (g *Group) Start(ctx context.Context, name string, config *Config) (*Client, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	m := &member{
+		cancel: func() { cancel(ErrGroupClosed) },
+		ready:  make(chan struct{}),
+	}
+	if err := g.add(name, m); err != nil {
+		return nil, err
+	}
+	c, err := Start(ctx, config)
+	m.client = c
+	close(m.ready)
+	if err != nil {
+		g.remove(name, m)
+		return nil, err
+	}
+	return c, nil
+}
+
+func (g *Group) add(name string, m *member) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return ErrGroupClosed
+	}
+	if other := g.members[name]; other != nil && !other.ended() {
+		return fmt.Errorf("host: %w: %q", ErrNameTaken, name)
+	}
+	if g.members == nil {
+		g.members = make(map[string]*member)
+	}
+	g.members[name] = m
+	return nil
+}
+
+func (g *Group) remove(name string, m *member) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.members[name] == m {
+		delete(g.members, name)
+	}
+}
+
+// StartAll starts several plugins, a few at a time. If one cannot be started,
+// the others are cancelled or closed, and the error joins what went wrong, with
+// the plugins' names.
+func (g *Group) StartAll(ctx context.Context, configs map[string]*Config) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var (
+		all     sync.WaitGroup
+		mu      sync.Mutex
+		started []*Client            // guarded by mu
+		errs    = map[string]error{} // guarded by mu
+		slots   = make(chan struct{}, max(minStarts, runtime.GOMAXPROCS(0)))
+	)
+	for name, config := range configs {
+		all.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			c, err := g.Start(ctx, name, config)
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				started = append(started, c)
+				return
+			}
+			// The first failure is the reason for those that follow.
+			if len(errs) == 0 || !errors.Is(err, context.Canceled) {
+				errs[name] = err
+			}
+			cancel()
+		})
+	}
+	all.Wait()
+	if len(errs) == 0 {
+		return nil
+	}
+	for _, c := range started {
+		all.Go(func() { c.Close() })
+	}
+	all.Wait()
+	return joinNamed(errs)
+}
+
+// joinNamed joins errors in the order of the names they belong to.
+func joinNamed(errs map[string]error) error {
+	var list []error
+	for _, name := range slices.Sorted(maps.Keys(errs)) {
+		if errs[name] != nil {
+			list = append(list, fmt.Errorf("plugin %q: %w", name, errs[name]))
+		}
+	}
+	return errors.Join(list...)
+}
+
+// Client returns the plugin of this name, nil if there is none or it is still
+// being started. It may have ended.
+func (g *Group) Client(name string) *Client {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	m := g.members[name]
+	if m == nil {
+		return nil
+	}
+	select {
+	case <-m.ready:
+		return m.client
+	default:
+		return nil
+	}
+}
+
+// Names returns the names of the plugins that run, sorted.
+func (g *Group) Names() []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var names []string
+	for name, m := range g.members {
+		select {
+		case <-m.ready:
+			if !m.ended() {
+				names = append(names, name)
+			}
+		default:
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Shutdown closes the group: nothing can be started in it any more, starts in
+// progress are cancelled, and all plugins are shut down at the same time, as by
+// Client.Shutdown. The error joins theirs, with their names. It may be called
+// again.
+func (g *Group) Shutdown(ctx context.Context) error {
+	return g.endAll(func(c *Client) error { return c.Shutdown(ctx) })
+}
+
+// Close is Shutdown, each plugin having its own StopTimeout. It may be deferred,
+// and called any number of times.
+func (g *Group) Close() error { return g.endAll((*Client).Close) }
+
+// Kill is Shutdown with SIGKILL at once.
+func (g *Group) Kill() {
+	g.endAll(func(c *Client) error { c.Kill(); return nil })
+}
+
+func (g *Group) endAll(end func(*Client) error) error {
+	g.mu.Lock()
+	g.closed = true
+	members := maps.Clone(g.members)
+	g.mu.Unlock()
+	var (
+		all  sync.WaitGroup
+		mu   sync.Mutex
+		errs = map[string]error{} // guarded by mu
+	)
+	for name, m := range members {
+		all.Go(func() {
+			m.cancel()
+			<-m.ready
+			if m.client == nil {
+				return
+			}
+			err := end(m.client)
+			mu.Lock()
+			defer mu.Unlock()
+			errs[name] = err
+		})
+	}
+	all.Wait()
+	return joinNamed(errs)
+}

@@ -1,0 +1,188 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/tenonrpc/tenon/plugin"
+	"github.com/tenonrpc/tenon/plugin/internal/automtls"
+	"github.com/tenonrpc/tenon/wire"
+)
+
+// terms are what host and plugin have agreed on.
+type terms struct {
+	version          int
+	set              plugin.Set
+	network, address string
+	certificate      []byte // the plugin's, in DER; nil unless it is to be pinned
+}
+
+// readHandshake waits for the first line on the plugin's stdout.
+func readHandshake(ctx context.Context, p *process) (wire.Handshake, error) {
+	var none wire.Handshake
+	var line firstLine
+	select {
+	case line = <-p.line:
+	case <-p.drained:
+		// The plugin has ended, but something else holds its stdout.
+		select {
+		case line = <-p.line:
+		default:
+		}
+	case <-ctx.Done():
+		return none, noHandshake(ctx, p)
+	}
+	if line.complete || len(line.text) > wire.MaxHandshakeLine {
+		h, err := wire.ParseHandshake(line.text)
+		if err != nil {
+			return none, &problem{StageHandshake, parseHint(err), err}
+		}
+		return h, nil
+	}
+	return none, endedEarly(ctx, p, line.text)
+}
+
+// noHandshake says that the time for the handshake is up.
+func noHandshake(ctx context.Context, p *process) error {
+	err := &problem{stage: StageHandshake}
+	switch text := p.stdoutTail.Bytes(); {
+	case !errors.Is(ctx.Err(), context.DeadlineExceeded):
+		err.err = fmt.Errorf("gave up: %w", context.Cause(ctx))
+	case len(bytes.TrimSpace(text)) > 0:
+		err.err = fmt.Errorf("the plugin began a line on stdout and did not end it in time: %w", context.Cause(ctx))
+		err.hint = "the handshake must end with a newline, and the plugin must flush it; check what the plugin prints to stdout before it serves"
+	default:
+		err.err = fmt.Errorf("the plugin printed no handshake line in time: %w", context.Cause(ctx))
+		err.hint = "check that the program is a plugin, and that nothing it does before it serves can wait (networks, locks, input); a slow plugin needs a longer StartTimeout"
+	}
+	return err
+}
+
+// endedEarly says that the plugin's stdout ended before there was a line.
+func endedEarly(ctx context.Context, p *process, begun []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, exitNoticeWait)
+	defer cancel()
+	if !await(ctx, p.exited) {
+		return &problem{StageHandshake,
+			"the plugin must keep its stdout open while it runs",
+			errors.New("the plugin closed its stdout before it printed a handshake line, and still runs")}
+	}
+	<-p.drained // for all of stderr
+	if len(begun) > 0 {
+		return &problem{StageHandshake,
+			"the handshake must end with a newline; check what the plugin prints to stdout before it serves",
+			errors.New("the plugin ended in the middle of its first line on stdout")}
+	}
+	return &problem{StageHandshake, endHint(p), errors.New("the plugin ended before it printed a handshake line")}
+}
+
+// cookieWords are in the texts with which the known libraries' plugins refuse
+// their cookie, in lower case: the ports', go-plugin's and package plugin's.
+var cookieWords = []string{"cookie", "executed directly", "started by hand"}
+
+// endHint guesses from a plugin's last words why it ended.
+func endHint(p *process) string {
+	text := string(bytes.ToLower(p.stderrTail.Bytes()))
+	lines := strings.Split(text, "\n")
+	switch {
+	case slices.ContainsFunc(lines, func(line string) bool { return wire.IsPanicStart([]byte(line)) }):
+		return "the plugin crashed; its stderr below says where"
+	case p.status.Signal != "":
+		return "a signal ended the plugin; look for memory limits, sandboxes and the system's log"
+	case p.status.Code == 1 && slices.ContainsFunc(cookieWords, func(words string) bool { return strings.Contains(text, words) }):
+		return "the plugin refused the magic cookie; MagicCookieKey and MagicCookieValue must be those that it was built with"
+	case text != "":
+		return "the plugin's stderr below may say why"
+	}
+	return "the plugin said nothing; run it by hand to see whether it starts at all"
+}
+
+// parseHint adds to the parser's own advice what a host knows.
+func parseHint(err error) string {
+	switch {
+	case errors.Is(err, wire.ErrEmptyLine), errors.Is(err, wire.ErrNotHandshake),
+		errors.Is(err, wire.ErrControlByte), errors.Is(err, wire.ErrFieldCount),
+		errors.Is(err, wire.ErrLineTooLong):
+		return "a plugin's stdout belongs to the protocol until it serves; it can print to stderr, which is logged"
+	case errors.Is(err, wire.ErrNetRPC):
+		return "with hashicorp/go-plugin, set GRPCServer in the plugin's ServeConfig"
+	case errors.Is(err, wire.ErrCoreVersion), errors.Is(err, wire.ErrVersionSyntax),
+		errors.Is(err, wire.ErrNetwork), errors.Is(err, wire.ErrProtocol), errors.Is(err, wire.ErrAddress):
+		return "the plugin's library speaks another protocol than this host's; check that both are meant for each other"
+	case errors.Is(err, wire.ErrBase64), errors.Is(err, wire.ErrCertificateTooLarge):
+		return "the plugin's certificate cannot be read, so the connection to it cannot be secured"
+	}
+	return ""
+}
+
+// check compares a handshake with what the host allows.
+func check(s *settings, h wire.Handshake) (*terms, error) {
+	t := &terms{version: h.AppVersion, network: h.Network, address: h.Address}
+	set, ok := s.versions[h.AppVersion]
+	if !ok {
+		return nil, &problem{StageCheck,
+			"install a plugin and a host that share a version; a plugin that shares none announces its lowest",
+			fmt.Errorf("the plugin speaks version %d of the application's protocol, this host %s", h.AppVersion, joinInts(s.versionList()))}
+	}
+	t.set = set
+	if h.Protocol != wire.ProtocolGRPC {
+		return nil, problemf(StageCheck, "the plugin speaks %q; this host speaks grpc alone", h.Protocol)
+	}
+	if limit := maxSocketPath(); h.Network == wire.NetworkUnix && len(h.Address) > limit {
+		return nil, &problem{StageCheck,
+			"set TMPDIR to a short directory, such as /tmp",
+			fmt.Errorf("the path of the plugin's socket is %d bytes long, and the system's limit is %d: %s",
+				len(h.Address), limit, quoted(h.Address))}
+	}
+	if err := checkMux(s, h); err != nil {
+		return nil, err
+	}
+	if err := checkCertificate(s, h.Certificate); err != nil {
+		return nil, err
+	}
+	if s.autoMTLS() {
+		t.certificate = h.Certificate
+	}
+	return t, nil
+}
+
+// checkCertificate refuses every answer to the question of TLS but the one that
+// the host asked for. There is no falling back: a plugin that announces no
+// certificate under AutoMTLS could be anyone's.
+func checkCertificate(s *settings, der []byte) error {
+	switch {
+	case s.plaintext && len(der) > 0:
+		return &problem{StageCheck,
+			"InsecurePlaintext is set, but the plugin uses TLS all the same; leave it unset",
+			errors.New("the plugin announced a certificate, and none was asked for")}
+	case !s.autoMTLS():
+		// Config.TLS says whom to trust. What the plugin says about that is
+		// ignored: it must not be able to widen it.
+		return nil
+	case len(der) == 0:
+		return &problem{StageCheck,
+			"build the plugin with a library that has AutoMTLS (go-plugin 1.1 or later); InsecurePlaintext would let everyone on this machine who reaches its socket use it",
+			errors.New("the plugin announced no certificate, so the connection to it cannot be secured")}
+	}
+	if err := automtls.ParseDER(der); err != nil {
+		return &problem{StageCheck, "the plugin's library is broken, or the certificate it was given is", err}
+	}
+	return nil
+}
+
+// joinInts returns numbers as "2, 3".
+func joinInts(list []int) string {
+	var b []byte
+	for i, n := range list {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = strconv.AppendInt(b, int64(n), 10)
+	}
+	return string(b)
+}

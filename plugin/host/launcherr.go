@@ -1,0 +1,120 @@
+package host
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+)
+
+// launchHint says what to do about a program that could not be started. The
+// operating system's errors are terse: "no such file or directory" can be about
+// the interpreter of a script that is there.
+func launchHint(path string, err error) string {
+	switch {
+	case errors.Is(err, exec.ErrDot):
+		return "the program was found in the current directory, which is not searched for safety; write ./ in front of its name"
+	case errors.Is(err, exec.ErrNotFound):
+		return "no directory of PATH has a program of that name; give its full path or install it"
+	case errors.Is(err, fs.ErrNotExist):
+		return missingHint(path, err)
+	case errors.Is(err, fs.ErrPermission):
+		return permissionHint(path)
+	case errors.Is(err, syscall.ENOEXEC), isBadFormat(err):
+		return formatHint(path)
+	case errors.Is(err, syscall.ETXTBSY):
+		return "the file is still open for writing; close it before it is started"
+	case errors.Is(err, syscall.EBADF):
+		return "a file of the Cmd is closed; check Stdin and ExtraFiles, and that the host's own stdin is open"
+	}
+	return ""
+}
+
+func missingHint(path string, err error) string {
+	if pathErr := (*fs.PathError)(nil); errors.As(err, &pathErr) && pathErr.Op == "chdir" {
+		return "Cmd.Dir does not exist"
+	}
+	head, readErr := readHead(path)
+	if readErr != nil {
+		return "there is no such file; check the path and that the plugin is installed"
+	}
+	if interpreter, ok := interpreterOf(head); ok {
+		return fmt.Sprintf("the file is a script, and its interpreter %s is not there", quoted(interpreter))
+	}
+	return "the file is there, but the dynamic loader that it needs is not; build the plugin static (CGO_ENABLED=0) or for this system's C library"
+}
+
+func permissionHint(path string) string {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return "the file cannot be reached; check the permissions of the directories above it"
+	case info.IsDir():
+		return "it is a directory; give the path of the plugin in it"
+	case info.Mode().Perm()&0o111 == 0:
+		return "the file is not executable; chmod +x makes it so"
+	}
+	return "the file may not be executed by this user, or its file system is mounted noexec"
+}
+
+// formatHint says why the system does not know how to execute a file.
+func formatHint(path string) string {
+	head, err := readHead(path)
+	own := runtime.GOOS + "/" + runtime.GOARCH
+	if err == nil && len(head) == 0 {
+		return "the file is empty"
+	}
+	for _, format := range []struct{ magic, name string }{
+		{"\x7fELF", "an ELF binary (Linux, BSD)"},
+		{"MZ", "a Windows binary"},
+		{"\xcf\xfa\xed\xfe", "a macOS binary"},
+		{"\xca\xfe\xba\xbe", "a macOS universal binary"},
+	} {
+		if bytes.HasPrefix(head, []byte(format.magic)) {
+			return fmt.Sprintf("the file is %s that this machine cannot run; get the plugin for %s", format.name, own)
+		}
+	}
+	return fmt.Sprintf("the file is neither a binary for %s nor a script that names its interpreter; a script must begin with #! and the interpreter's path", own)
+}
+
+// headSize is how much of an executable is looked at to say what it is, in
+// bytes: the kernel reads this much of a script's first line.
+const headSize = 256
+
+// readHead returns the beginning of a regular file.
+func readHead(path string) ([]byte, error) {
+	// A look before opening: opening a pipe would wait.
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fs.ErrInvalid
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, headSize))
+}
+
+// interpreterOf returns the interpreter that a script's first line names.
+func interpreterOf(head []byte) (string, bool) {
+	line, ok := bytes.CutPrefix(head, []byte("#!"))
+	if !ok {
+		return "", false
+	}
+	line, _, _ = bytes.Cut(line, []byte("\n"))
+	fields := strings.Fields(string(line))
+	if len(fields) == 0 {
+		return "", true
+	}
+	return fields[0], true
+}

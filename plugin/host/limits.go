@@ -1,0 +1,117 @@
+package host
+
+import (
+	"runtime"
+	"time"
+)
+
+// Every limit and time-out of this package.
+const (
+	// DefaultStartTimeout bounds Start when Config.StartTimeout is zero. It is
+	// the time a cold machine may need to page in a large plugin and run its
+	// init functions; a healthy plugin needs milliseconds.
+	DefaultStartTimeout = time.Minute
+
+	// DefaultStopTimeout bounds Close when Config.StopTimeout is zero: long
+	// enough to flush a file, short enough for someone who pressed Ctrl-C.
+	DefaultStopTimeout = 5 * time.Second
+
+	// gracePercent is the part of the stop time that a plugin has to end after
+	// the Shutdown call; the rest is what it has after SIGTERM.
+	gracePercent = 60
+
+	// stdioLinger is how long the stdio stream is kept open after Shutdown was
+	// sent: the plugin's last output still arrives, and a plugin that waits for
+	// its open streams to end before it answers is not held up for long.
+	stdioLinger = 250 * time.Millisecond
+
+	// killWait is how long Kill waits for the kernel to report the end of a
+	// process that was sent SIGKILL. Only a process stuck in a system call
+	// takes longer than a moment.
+	killWait = 2 * time.Second
+
+	// diagnoseTimeout bounds a Runner's Diagnose, and maxDiagnosis what is kept
+	// of its answer, in bytes.
+	diagnoseTimeout = 2 * time.Second
+	maxDiagnosis    = 4 << 10
+
+	// exitInterval is how often a process that is not a child is looked at, on
+	// systems where its end cannot be waited for.
+	exitInterval = time.Second
+
+	// drainGrace is how long the plugin's pipes are still read after the
+	// plugin has ended. Without grandchildren the end of file is there at once;
+	// a grandchild that holds a pipe must not hold the host.
+	drainGrace = 250 * time.Millisecond
+
+	// exitStatusWait is how long a call that failed because the connection
+	// broke waits for the plugin's exit status, so that its error can say it.
+	exitStatusWait = 100 * time.Millisecond
+
+	// exitNoticeWait is how long a Start that failed because the plugin's stdout
+	// has ended waits for the plugin's end, so that its error can say how. Only
+	// a plugin that closed its stdout and goes on makes use of it all.
+	exitNoticeWait = time.Second
+
+	// redialMin and redialMax bound the pause between two attempts to connect to
+	// a plugin that lives and has dropped the connection; it doubles each time.
+	// A plugin that only closed the connection is there at once; one that does
+	// not listen any more should not be dialled all the time.
+	redialMin = 20 * time.Millisecond
+	redialMax = 5 * time.Second
+
+	// minStarts is how many plugins a Group starts at once at least. More than
+	// there are processors only take the processors from each other.
+	minStarts = 4
+
+	// maxTail is how much of the end of each of the plugin's streams is kept
+	// for errors, in bytes: a Go panic with a few goroutines fits.
+	maxTail = 16 << 10
+
+	// maxLogLine is the longest line that is parsed and logged as one record,
+	// in bytes. Longer ones become several records; nothing is lost.
+	maxLogLine = 64 << 10
+
+	// readSize is the size of one read from the plugin's pipes, in bytes: half
+	// of what a Linux pipe holds.
+	readSize = 32 << 10
+
+	// shownLines and shownColumns bound what an error's text shows of each
+	// stream; the error's fields hold more.
+	shownLines   = 24
+	shownColumns = 240
+
+	// maxSocketDir is the longest name of a plugin's socket directory, in
+	// bytes: socket paths end at 104 bytes on the systems with the shortest
+	// limit, and the plugin adds up to 17 and a terminating zero.
+	maxSocketDir = 85
+
+	// socketPathLinux and socketPathOthers are the longest paths of unix sockets
+	// in bytes, without the terminating zero.
+	socketPathLinux  = 107
+	socketPathOthers = 103
+
+	// maxSwept bounds how many directory entries the search for what dead hosts
+	// have left looks at, and dirTries how often a directory that a concurrent
+	// sweep took away is made anew.
+	maxSwept = 4096
+	dirTries = 4
+
+	// firstExtraFile is the descriptor that the first inherited file has in the
+	// plugin, after its three standard streams.
+	firstExtraFile = 3
+
+	// minPort and maxPort are the TCP ports offered to plugins that cannot
+	// listen on unix sockets: the protocol's traditional range.
+	minPort = 10000
+	maxPort = 25000
+)
+
+// maxSocketPath returns this system's limit for the paths of unix sockets.
+func maxSocketPath() int {
+	switch runtime.GOOS {
+	case "linux", "windows":
+		return socketPathLinux
+	}
+	return socketPathOthers
+}

@@ -1,0 +1,76 @@
+package host
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/tenonrpc/tenon/h2grpc/codes"
+	"github.com/tenonrpc/tenon/h2grpc/status"
+)
+
+// mapError adds to the error of a call how the plugin ended, if that is why it
+// failed.
+func (c *Client) mapError(err error) error {
+	switch status.Code(err) {
+	case codes.Unavailable:
+		if c.asked.Load() {
+			return err
+		}
+		if !c.died() || c.asked.Load() {
+			return err
+		}
+		return &callError{err, c.proc.exitError()}
+	case codes.Canceled:
+		// What a call on a closed connection gets. This one was closed because
+		// the plugin ended.
+		select {
+		case <-c.proc.drained:
+			if !c.asked.Load() {
+				return &callError{err, c.proc.exitError()}
+			}
+		default:
+		}
+	}
+	return err
+}
+
+// died reports whether the plugin has ended, after a call has failed with
+// UNAVAILABLE. If the connection stands, or another can be made, that was the
+// answer of a plugin that is alive. Otherwise the kernel reports the plugin's
+// end a moment after that of its connection.
+func (c *Client) died() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), exitStatusWait)
+	defer cancel()
+	connected := make(chan error, 1)
+	go func() { connected <- c.conn.Connect(ctx) }()
+	select {
+	case err := <-connected:
+		return err != nil && await(ctx, c.proc.drained)
+	case <-c.proc.drained:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// callError is the error of a call that failed because the plugin ended. It is
+// an *ExitError to package errors, and UNAVAILABLE to package status.
+type callError struct {
+	err  error
+	exit *ExitError
+}
+
+func (e *callError) Error() string {
+	return fmt.Sprintf("%v (the plugin ended: %v)", e.err, e.exit.Status)
+}
+
+func (e *callError) Unwrap() []error { return []error{e.err, e.exit} }
+
+func (e *callError) GRPCStatus() *status.Status {
+	return status.Newf(codes.Unavailable, "the plugin ended: %v", e.exit.Status)
+}
+
+// exitError returns how the plugin ended. It must have.
+func (p *process) exitError() *ExitError {
+	return &ExitError{Path: p.path, PID: p.pid, ID: p.id, Status: p.status, Stderr: p.stderrTail.Bytes()}
+}

@@ -1,0 +1,71 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/tenonrpc/tenon/plugin/internal/broker"
+	"github.com/tenonrpc/tenon/wire"
+)
+
+// ErrMuxUnsupported says that Config.Multiplex is set and the plugin has no
+// multiplexing.
+var ErrMuxUnsupported = errors.New("the plugin does not support multiplexing (Config.Multiplex)")
+
+// checkMux refuses a plugin that has no multiplexing if Config asks for it. A
+// plugin that was not asked says nothing about it.
+func checkMux(s *settings, h wire.Handshake) error {
+	if !s.multiplex {
+		return nil
+	}
+	on, err := h.Multiplexed()
+	if err != nil {
+		return &problem{StageCheck, "the plugin's library is broken; leave Config.Multiplex unset to do without multiplexing", err}
+	}
+	if !on {
+		return &problem{StageCheck,
+			"leave Config.Multiplex unset, so that each brokered connection has a socket of its own, or build the plugin with a library that supports it (go-plugin 1.6 or later)",
+			ErrMuxUnsupported}
+	}
+	return nil
+}
+
+// connectMux makes the one connection that carries everything. Plugins wait for
+// it for a few seconds after their handshake, so it is made within Start.
+func (c *Client) connectMux(ctx context.Context) error {
+	raw, err := c.dialRaw(ctx)
+	if err != nil {
+		return err
+	}
+	c.mux = broker.NewHostMux(raw, c.proc.log)
+	return nil
+}
+
+// muxEnded reports whether there was one connection for everything, and it has
+// ended: nothing can be made up again.
+func (c *Client) muxEnded() bool {
+	if c.mux == nil {
+		return false
+	}
+	select {
+	case <-c.mux.Ended():
+		return true
+	default:
+		return false
+	}
+}
+
+// dialMux opens another main connection over it.
+func (c *Client) dialMux(ctx context.Context) (net.Conn, error) {
+	if c.proc.hasEnded() {
+		return nil, errEnded
+	}
+	conn, err := c.mux.Dial(ctx)
+	c.dials.Add(1)
+	if err != nil {
+		return nil, fmt.Errorf("over the connection to the plugin: %w", err)
+	}
+	return conn, nil
+}

@@ -1,0 +1,234 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"sync"
+
+	"github.com/tenonrpc/tenon/wire"
+)
+
+// firstLine is the beginning of a plugin's stdout up to its first newline.
+type firstLine struct {
+	text     []byte
+	complete bool // a newline ended it, and not the end of stdout or the limit
+}
+
+// readStdout reads the process's stdout to its end, whatever happens: the first
+// line is for Start, the rest for the application. A plugin whose stdout is not
+// read would block at some point.
+func (p *process) readStdout(out *outputs) {
+	defer close(p.stdoutDone)
+	var (
+		head []byte // the first line, until it is delivered
+		rest io.Writer
+		buf  = make([]byte, readSize)
+	)
+	deliver := func(complete bool) {
+		p.line <- firstLine{head, complete}
+		head = nil
+		if rest = out.process(); rest == nil {
+			rest = &lineWriter{emit: func(line []byte) {
+				p.log.Debug(string(line), "stream", "stdout")
+			}}
+		}
+	}
+	for {
+		n, err := p.stdout.Read(buf)
+		data := buf[:n]
+		p.stdoutTail.Write(data)
+		if rest == nil {
+			end := bytes.IndexByte(data, '\n')
+			switch {
+			case end >= 0:
+				head = append(head, data[:end]...)
+				data = data[end+1:]
+				deliver(true)
+			case len(head)+len(data) > wire.MaxHandshakeLine:
+				head = append(head, data...)
+				data = nil
+				deliver(false)
+			default:
+				head = append(head, data...)
+				data = nil
+			}
+		}
+		if rest != nil {
+			rest.Write(data)
+		}
+		if err != nil {
+			if rest == nil {
+				deliver(false)
+			}
+			if lines, ok := rest.(*lineWriter); ok {
+				lines.flush()
+			}
+			return
+		}
+	}
+}
+
+// readStderr reads the process's stderr to its end and logs it by line.
+func (p *process) readStderr() {
+	defer close(p.stderrDone)
+	lines := &lineWriter{emit: (&stderrLog{log: p.log}).line}
+	buf := make([]byte, readSize)
+	for {
+		n, err := p.stderr.Read(buf)
+		p.stderrTail.Write(buf[:n])
+		lines.Write(buf[:n])
+		if err != nil {
+			lines.flush()
+			return
+		}
+	}
+}
+
+// lineWriter cuts what is written to it into lines and hands each to emit,
+// without its line end. Lines over maxLogLine are handed on in pieces. emit
+// must not keep its argument.
+type lineWriter struct {
+	emit func(line []byte)
+	part []byte // the beginning of a line whose end has not come yet
+}
+
+func (w *lineWriter) Write(data []byte) (int, error) {
+	n := len(data)
+	for len(data) > 0 {
+		piece, rest, whole := bytes.Cut(data, []byte{'\n'})
+		if room := maxLogLine - len(w.part); len(piece) > room {
+			piece, rest, whole = data[:room], data[room:], true
+		}
+		data = rest
+		w.part = append(w.part, piece...)
+		if whole {
+			w.emit(bytes.TrimSuffix(w.part, []byte{'\r'}))
+			w.part = w.part[:0]
+		}
+	}
+	return n, nil
+}
+
+// flush hands on a last line without an end.
+func (w *lineWriter) flush() {
+	if len(w.part) > 0 {
+		w.emit(w.part)
+		w.part = nil
+	}
+}
+
+// levelOf converts a level of hclog's.
+func levelOf(level wire.LogLevel) slog.Level {
+	switch level {
+	case wire.LogTrace:
+		return levelTrace
+	case wire.LogInfo:
+		return slog.LevelInfo
+	case wire.LogWarn:
+		return slog.LevelWarn
+	case wire.LogError:
+		return slog.LevelError
+	}
+	return slog.LevelDebug
+}
+
+// outputs are the application's two writers. What the plugin prints reaches
+// them from two goroutines, through one lock, because both may be the same.
+type outputs struct {
+	mu             sync.Mutex
+	stdout, stderr io.Writer // guarded by mu; nil: not wanted, or failed before
+	log            *slog.Logger
+}
+
+// process returns the writer for the process's stdout, nil if there is none.
+func (o *outputs) process() io.Writer {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.stdout == nil {
+		return nil
+	}
+	return processStdout{o}
+}
+
+// processStdout makes Write of write.
+type processStdout struct{ *outputs }
+
+func (o processStdout) Write(data []byte) (int, error) {
+	o.write(wire.ChannelStdout, data)
+	return len(data), nil
+}
+
+// write passes data on to the application. A writer that fails is not called
+// again: its plugin must not be held up.
+func (o *outputs) write(channel wire.Channel, data []byte) {
+	if len(data) == 0 {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	to := &o.stdout
+	if channel == wire.ChannelStderr {
+		to = &o.stderr
+	}
+	if *to == nil {
+		return
+	}
+	if n, err := (*to).Write(data); err != nil || n != len(data) {
+		if err == nil {
+			err = io.ErrShortWrite
+		}
+		o.log.Warn("writing the plugin's output failed; the rest is dropped", "err", err)
+		*to = nil
+	}
+}
+
+// stderrLog turns the lines of a plugin's stderr into log records. It belongs
+// to one goroutine.
+type stderrLog struct {
+	log      *slog.Logger
+	crashing bool // a line that begins a crash's account was seen
+}
+
+// levelTrace is below slog's debug, as hclog's trace is.
+const levelTrace = slog.LevelDebug - 4
+
+// line logs one line.
+func (l *stderrLog) line(line []byte) {
+	record := wire.ParseLogLine(line)
+	level := levelOf(record.Level)
+	if !record.Tagged {
+		// PROTOCOL: from a crash's first line on, what has no level of its own
+		// is the runtime's account of it.
+		l.crashing = l.crashing || wire.IsPanicStart(line)
+		level = slog.LevelDebug
+		if l.crashing {
+			level = slog.LevelError
+		}
+	}
+	ctx := context.Background()
+	if !l.log.Enabled(ctx, level) {
+		return
+	}
+	r := slog.NewRecord(record.Time, level, record.Message, 0)
+	if record.Module != "" {
+		r.AddAttrs(slog.String("module", record.Module))
+	}
+	for _, attr := range record.Attrs {
+		r.AddAttrs(slog.Any(attrKey(attr.Key), attr.Value))
+	}
+	// There is nobody to report a failing log handler to.
+	_ = l.log.Handler().Handle(ctx, r)
+}
+
+// attrKey returns the key under which a plugin's attribute is logged: handlers
+// write attributes next to their own fields, and a plugin must not be able to
+// write a second "level" or "plugin".
+func attrKey(key string) string {
+	switch key {
+	case slog.TimeKey, slog.LevelKey, slog.MessageKey, slog.SourceKey, "plugin", "pid", "module", "stream", "":
+		return "plugin." + key
+	}
+	return key
+}

@@ -1,0 +1,202 @@
+package host
+
+import (
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+)
+
+// process is a plugin's process with its two pipes, from the moment it runs
+// until everything about it is freed. Three goroutines belong to it: one reads
+// each pipe, and reap waits for the end.
+type process struct {
+	path    string // or a Runner's name for it
+	pid     int    // 0 if a Runner has launched it
+	id      string // the Runner's id for it
+	started time.Time
+	log     *slog.Logger // says which plugin it is
+
+	handle         handle
+	runner         Process       // nil unless a Runner has launched it
+	stdout, stderr io.ReadCloser // our ends of the pipes; reap closes them
+
+	line       chan firstLine // the first line of stdout, once, if there is one
+	stdoutTail tail
+	stderrTail tail
+	stdoutDone chan struct{} // closed when stdout has ended and everything is delivered
+	stderrDone chan struct{}
+	exited     chan struct{} // closed when the process has ended
+	status     ExitStatus    // set before exited is closed
+	drained    chan struct{} // closed when reap has ended: both pipes are closed
+}
+
+// handle is how a process is told to end, and how its end is waited for. wait is
+// called once; the others at any time, by any goroutine, also after the end.
+type handle interface {
+	wait() ExitStatus // waits for the end; zero if the process was let go before
+	terminate() bool  // asks it to end; false if that is not possible
+	mayKill() bool    // whether kill does anything
+	kill()            // ends it; does not wait for the end
+	letGo()           // makes wait return if it may
+}
+
+func newProcess(path string) *process {
+	return &process{
+		path:       path,
+		line:       make(chan firstLine, 1),
+		stdoutDone: make(chan struct{}),
+		stderrDone: make(chan struct{}),
+		exited:     make(chan struct{}),
+		drained:    make(chan struct{}),
+	}
+}
+
+// launch starts the process and its goroutines. The caller must see to it that
+// it is ended, with kill for example. files are what the process inherits
+// besides what the recipe says.
+func launch(s *settings, env []string, files []*os.File, out *outputs) (*process, error) {
+	if s.recipe.err != nil {
+		return nil, s.recipe.err
+	}
+	p := newProcess(s.recipe.path())
+	// Pipes of our own, rather than os/exec's: nobody else copies from them, and
+	// Wait does not wait for grandchildren that hold them.
+	outRead, outWrite, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer outWrite.Close()
+	errRead, errWrite, err := os.Pipe()
+	if err != nil {
+		outRead.Close()
+		return nil, err
+	}
+	defer errWrite.Close()
+
+	recipe := s.recipe.cmd
+	cmd := &exec.Cmd{
+		Path:        recipe.Path,
+		Args:        recipe.Args,
+		Env:         env,
+		Dir:         recipe.Dir,
+		Stdin:       recipe.Stdin,
+		Stdout:      outWrite,
+		Stderr:      errWrite,
+		ExtraFiles:  slices.Concat(recipe.ExtraFiles, files),
+		SysProcAttr: recipe.SysProcAttr,
+	}
+	if recipe.Stderr != nil { // and nothing comes through the pipe
+		cmd.Stderr = recipe.Stderr
+	}
+	if s.processGroup {
+		cmd.SysProcAttr = ownGroup(cmd.SysProcAttr)
+	}
+	p.started = time.Now()
+	if err := cmd.Start(); err != nil {
+		outRead.Close()
+		errRead.Close()
+		return nil, err
+	}
+	p.pid = cmd.Process.Pid
+	p.log = s.logger.With("plugin", filepath.Base(p.path), "pid", p.pid)
+	p.handle = &command{cmd}
+	if s.processGroup {
+		p.handle = &processGroup{command: command{cmd}}
+	}
+	p.run(outRead, errRead, out)
+	return p, nil
+}
+
+// run starts the goroutines of a process that runs.
+func (p *process) run(stdout, stderr io.ReadCloser, out *outputs) {
+	p.stdout, p.stderr = stdout, stderr
+	go p.readStdout(out)
+	go p.readStderr()
+	go p.reap()
+}
+
+// command is the handle of a process that this one has started.
+type command struct{ cmd *exec.Cmd }
+
+func (c *command) wait() ExitStatus {
+	c.cmd.Wait() // its error repeats ProcessState
+	return exitStatus(c.cmd.ProcessState)
+}
+
+func (c *command) mayKill() bool { return true }
+func (c *command) kill()         { c.cmd.Process.Kill() }
+
+// letGo does nothing: a process must be waited for by the one that has started
+// it, or it stays in the process table.
+func (c *command) letGo() {}
+
+// reap waits for the process to end and frees what belongs to it. A grandchild
+// that holds a pipe, or a writer of the application's that blocks, delays it by
+// drainGrace at most each.
+func (p *process) reap() {
+	defer close(p.drained)
+	if status := p.handle.wait(); status.Ended {
+		p.status = status
+		close(p.exited)
+	}
+	p.awaitOutput()
+	p.stdout.Close()
+	p.stderr.Close()
+	p.awaitOutput()
+}
+
+// awaitOutput waits until both pipes have been read to their ends, or
+// drainGrace has passed.
+func (p *process) awaitOutput() {
+	timer := time.NewTimer(drainGrace)
+	defer timer.Stop()
+	for _, done := range []chan struct{}{p.stdoutDone, p.stderrDone} {
+		select {
+		case <-done:
+		case <-timer.C:
+			return
+		}
+	}
+}
+
+// exitStatus converts what the operating system reported.
+func exitStatus(state *os.ProcessState) ExitStatus {
+	if state == nil {
+		return ExitStatus{Ended: true, Code: -1}
+	}
+	s := ExitStatus{Ended: true, Code: state.ExitCode()}
+	if ws, ok := state.Sys().(interface {
+		Signaled() bool
+		Signal() syscall.Signal
+	}); ok && ws.Signaled() {
+		s.Signal = ws.Signal().String()
+	}
+	return s
+}
+
+// hasEnded reports whether the process has ended.
+func (p *process) hasEnded() bool {
+	select {
+	case <-p.exited:
+		return true
+	default:
+		return false
+	}
+}
+
+// waitFor waits until c is closed, or d has passed, and reports which it was.
+func waitFor(c <-chan struct{}, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-c:
+		return true
+	case <-timer.C:
+		return false
+	}
+}

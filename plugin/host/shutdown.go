@@ -1,0 +1,152 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/tenonrpc/tenon/h2grpc/codes"
+	"github.com/tenonrpc/tenon/h2grpc/status"
+	"github.com/tenonrpc/tenon/plugin/internal/control"
+)
+
+// Shutdown ends the plugin and frees everything that belonged to it. It goes
+// down a ladder until the plugin is gone: the Shutdown call, SIGTERM, SIGKILL.
+// The deadline of ctx, or StopTimeout if it has none, is shared out among the
+// first two; when ctx ends the plugin is killed at once. Nothing can make it
+// wait longer than that and two seconds for the kernel, grandchildren that hold
+// the plugin's pipes included.
+//
+// A plugin that was attached to is killed only if it is certain which process it
+// is. One that belongs to a test is never ended: it is let go.
+//
+// The error wraps ErrKilled if the plugin had to be killed, and ErrNotKilled if
+// it should have been; everything is freed then too. Shutdown of a plugin that has ended already returns nil: Err says
+// how it ended. Calls of Shutdown and Close that overlap wait for the same end.
+func (c *Client) Shutdown(ctx context.Context) error {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.settings.stopTimeout)
+		defer cancel()
+	}
+	select {
+	case <-c.done:
+		return c.verdict()
+	case c.ladder <- struct{}{}:
+		defer func() { <-c.ladder }()
+		c.descend(ctx)
+	default:
+		// Another call is on the ladder.
+		if !await(ctx, c.done) {
+			c.force()
+		}
+	}
+	if !waitFor(c.done, killWait) {
+		return fmt.Errorf("host: the plugin %s has not ended %v after it was killed", c.proc.who(), killWait)
+	}
+	return c.verdict()
+}
+
+// Close is Shutdown within StopTimeout. It may be deferred, and called any
+// number of times.
+func (c *Client) Close() error { return c.Shutdown(context.Background()) }
+
+// Kill ends the plugin at once, with SIGKILL. It returns when everything is
+// freed, which takes a moment. A plugin that Shutdown would not kill is let go.
+func (c *Client) Kill() {
+	c.asked.Store(true)
+	c.end()
+	waitFor(c.done, killWait)
+}
+
+// end kills the plugin if that can be done, and lets it go otherwise.
+func (c *Client) end() {
+	if c.proc.handle.mayKill() {
+		c.proc.handle.kill()
+	} else {
+		c.letGo()
+	}
+}
+
+// ending reports whether the plugin is about to end, or has.
+func (c *Client) ending() bool { return c.asked.Load() || c.proc.hasEnded() }
+
+// verdict is what Shutdown returns when the plugin is gone.
+func (c *Client) verdict() error {
+	switch {
+	case c.failed.Load():
+		return fmt.Errorf("host: %s: %w", c.proc.who(), ErrNotKilled)
+	case c.forced.Load():
+		return fmt.Errorf("host: %s: %w", c.proc.who(), ErrKilled)
+	}
+	return nil
+}
+
+// force kills the plugin because it did not end by itself.
+func (c *Client) force() {
+	if c.proc.hasEnded() {
+		return
+	}
+	if c.proc.handle.mayKill() {
+		c.forced.Store(true)
+	} else {
+		c.failed.Store(true)
+	}
+	c.end()
+}
+
+// descend goes down the ladder until the plugin has ended, or ctx has and the
+// plugin was killed.
+func (c *Client) descend(ctx context.Context) {
+	if c.proc.hasEnded() {
+		return
+	}
+	if r := c.settings.reattach; r != nil && r.Test {
+		c.letGo()
+		return
+	}
+	c.asked.Store(true)
+	deadline, _ := ctx.Deadline()
+	grace, cancel := context.WithTimeout(ctx, time.Until(deadline)*gracePercent/100)
+	defer cancel()
+
+	c.streams.endBroker()
+	// The plugin's last words may still come; a plugin that waits for this
+	// stream to end before it answers must not wait for long.
+	linger := time.AfterFunc(stdioLinger, c.streams.cancelStdio)
+	defer linger.Stop()
+	if c.askToEnd(grace) && await(grace, c.proc.exited) {
+		return
+	}
+	if c.proc.handle.terminate() && await(ctx, c.proc.exited) {
+		return
+	}
+	c.force()
+}
+
+// askToEnd makes the Shutdown call and reports whether the plugin can be
+// expected to end. A connection that breaks is an answer: some plugins end
+// before they have given another. But it may have broken for another reason,
+// and then the plugin can be connected to again and is asked again.
+func (c *Client) askToEnd(ctx context.Context) bool {
+	err := control.Shutdown(ctx, c.conn)
+	if status.Code(err) == codes.Unavailable &&
+		!waitFor(c.proc.exited, exitStatusWait) && c.conn.Connect(ctx) == nil {
+		err = control.Shutdown(ctx, c.conn)
+	}
+	if err == nil || status.Code(err) == codes.Unavailable {
+		return true
+	}
+	c.proc.log.Debug("the plugin does not answer Shutdown", "err", err)
+	return false
+}
+
+// await waits until done is closed, or ctx has ended, and reports which it was.
+func await(ctx context.Context, done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,138 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	// dirPrefix begins the name of every socket directory, by which the next
+	// host finds those of dead ones.
+	dirPrefix = "tenon-"
+	// lockName is the file in each directory that its host holds a lock on for
+	// as long as the plugin runs. The kernel lets go of it when the host dies,
+	// in whatever way.
+	lockName = ".tenon-host"
+)
+
+// socketDir is the private directory (mode 0700) that one plugin's sockets live
+// in. It is removed with the plugin; should the host die first, the next host
+// finds it without a lock and removes it.
+type socketDir struct {
+	path string
+	lock *os.File // nil where files cannot be locked
+}
+
+// newSocketDir makes a directory below parent. attr is the plugin's; where it
+// makes the plugin run as another user, the directory is given to that user.
+func newSocketDir(parent string, attr *syscall.SysProcAttr) (*socketDir, error) {
+	for range dirTries {
+		path, err := os.MkdirTemp(parent, dirPrefix)
+		if err != nil {
+			return nil, err
+		}
+		if len(path) > maxSocketDir {
+			os.Remove(path)
+			return nil, &dirTooLongError{path}
+		}
+		lock, err := lockFile(filepath.Join(path, lockName), true)
+		if err == nil {
+			err = giveDir(path, attr)
+		}
+		if err == nil {
+			return &socketDir{path, lock}, nil
+		}
+		closeFile(lock)
+		os.RemoveAll(path)
+		// errLocked: a sweep that ran between the two calls took the directory
+		// for a dead host's. The next one has another name.
+		if !errors.Is(err, errLocked) {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("making the plugin's socket directory: %w", errLocked)
+}
+
+// remove removes the directory with everything in it, and then lets go of the
+// lock.
+func (d *socketDir) remove() {
+	os.RemoveAll(d.path)
+	closeFile(d.lock)
+}
+
+func closeFile(f *os.File) {
+	if f != nil {
+		f.Close()
+	}
+}
+
+// dirTooLongError says that a socket directory's name leaves no room for the
+// socket's.
+type dirTooLongError struct{ path string }
+
+func (e *dirTooLongError) Error() string {
+	return fmt.Sprintf("the socket directory %q is %d bytes long; at most %d leave room for the sockets in it", e.path, len(e.path), maxSocketDir)
+}
+
+// sweepOnce makes the sweep happen once in the life of a host: more often, each
+// start would pay for reading a directory that others fill.
+var sweepOnce sync.Once
+
+// sweep removes from parent the socket directories of hosts that died without
+// removing them: those of this user that nobody holds the lock of.
+func sweep(parent string) {
+	dir, err := os.Open(parent)
+	if err != nil {
+		return
+	}
+	defer dir.Close()
+	entries, _ := dir.ReadDir(maxSwept) // what was read counts, whatever came after
+	for _, entry := range entries {
+		if entry.IsDir() && strings.HasPrefix(entry.Name(), dirPrefix) {
+			sweepDir(filepath.Join(parent, entry.Name()))
+		}
+	}
+}
+
+func sweepDir(path string) {
+	info, err := os.Lstat(path)
+	if err != nil || !info.IsDir() || info.Mode().Perm() != 0o700 || !ownFile(info) {
+		return
+	}
+	lock, err := lockFile(filepath.Join(path, lockName), false)
+	if err != nil || lock == nil {
+		return // in use, or not ours to judge
+	}
+	os.RemoveAll(path)
+	lock.Close()
+}
+
+// removeSocket removes the socket at path after the plugin ended, if it is one
+// that the plugin has left: a socket in dir that is not older than the plugin.
+// Plugins of old libraries ignore the directory they are given, and plugins
+// that are killed leave their sockets wherever they are. A plugin that names
+// someone else's socket in its handshake must not have it removed.
+func removeSocket(path, dir string, started time.Time) {
+	if path == "" || !filepath.IsAbs(path) || filepath.Dir(path) != filepath.Clean(dir) {
+		return
+	}
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode().Type() != fs.ModeSocket {
+		return
+	}
+	// File times may lag the clock by a tick.
+	if info.ModTime().Before(started.Add(-time.Second)) {
+		return
+	}
+	os.Remove(path)
+}
+
+// errLocked says that another process holds the lock.
+var errLocked = errors.New("the directory is in use")

@@ -1,0 +1,239 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/tenonrpc/tenon/plugin/internal/automtls"
+	"github.com/tenonrpc/tenon/wire"
+)
+
+// Start starts a plugin and connects to it. It returns when the plugin can be
+// used, StartTimeout has passed or ctx has ended; ctx plays no part after that.
+// The plugin is then to be ended with Close, Shutdown or Kill.
+//
+// The error is a *StartError. Nothing is left behind then: no process, no
+// socket, no directory. A plugin that was to be attached to stays as it was.
+func Start(ctx context.Context, config *Config) (*Client, error) {
+	c := &Client{done: make(chan struct{}), ladder: make(chan struct{}, 1), let: make(chan struct{})}
+	if err := c.start(ctx, config); err != nil {
+		return nil, c.abort(err)
+	}
+	go c.watch()
+	return c, nil
+}
+
+// start goes through the stages of Start. What it has made when it fails is in
+// c, for abort to free.
+func (c *Client) start(ctx context.Context, config *Config) error {
+	s, err := settle(config)
+	if err != nil {
+		return &problem{stage: StageConfig, err: err}
+	}
+	c.settings = s
+	ctx, cancel := context.WithTimeoutCause(ctx, s.startTimeout, startTimeoutError(s.startTimeout))
+	defer cancel()
+
+	if err := c.prepareDir(ctx); err != nil {
+		return err
+	}
+	if s.reattach != nil {
+		if err := c.attach(); err != nil {
+			return err
+		}
+		return c.connect(ctx)
+	}
+	env, err := c.prepare()
+	if err != nil {
+		return err
+	}
+	if err := c.launch(ctx, env); err != nil {
+		if s.runner != nil {
+			return &problem{stage: StageLaunch, err: err}
+		}
+		return &problem{StageLaunch, launchHint(s.recipe.path(), err), err}
+	}
+	shake, err := readHandshake(ctx, c.proc)
+	if err != nil {
+		return err
+	}
+	if shake.Network, shake.Address, err = c.proc.toHost(shake.Network, shake.Address); err != nil {
+		return &problem{stage: StageCheck, err: err}
+	}
+	if shake.Network == wire.NetworkUnix {
+		c.socket = shake.Address
+	}
+	if c.terms, err = check(s, shake); err != nil {
+		return err
+	}
+	return c.connect(ctx)
+}
+
+// prepareDir makes the directory for sockets.
+func (c *Client) prepareDir(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return problemf(StagePrepare, "gave up: %w", context.Cause(ctx))
+	}
+	s := c.settings
+	c.out = &outputs{stdout: s.stdout, stderr: s.stderr, log: s.logger}
+
+	temp := os.TempDir()
+	sweepOnce.Do(func() { sweep(temp) })
+	dir, err := newSocketDir(temp, s.recipe.cmd.SysProcAttr)
+	if tooLong := (*dirTooLongError)(nil); errors.As(err, &tooLong) {
+		return &problem{StagePrepare, "set TMPDIR to a short directory, such as /tmp", err}
+	}
+	if err != nil {
+		return &problem{StagePrepare, "check that the directory for temporary files (TMPDIR) is there and can be written to", err}
+	}
+	c.dir = dir
+	return nil
+}
+
+// prepare makes the protocol's part of the plugin's environment.
+func (c *Client) prepare() (protocol wire.Env, err error) {
+	s := c.settings
+	protocol = wire.Env{
+		MinPort:       minPort,
+		MaxPort:       maxPort,
+		Versions:      s.versionList(),
+		UnixSocketDir: c.dir.path,
+	}
+	if s.autoMTLS() {
+		if s.detach {
+			// It may be written down, and must not be another plugin's then.
+			c.identity, err = automtls.New(s.curve)
+			c.ownKey = true
+		} else {
+			c.identity, err = ownIdentity(s.curve)
+		}
+		if err != nil {
+			return protocol, &problem{stage: StagePrepare, err: err}
+		}
+		protocol.ClientCert = c.identity.PEM()
+	}
+	if s.multiplex {
+		protocol.Multiplex = "true"
+	}
+	return protocol, nil
+}
+
+// launch starts the process, with a lifeline unless it is to be detached.
+func (c *Client) launch(ctx context.Context, env wire.Env) error {
+	s := c.settings
+	var files []*os.File
+	if s.detach {
+		env.Lifeline = wire.LifelineNone
+		if c.dir.lock != nil {
+			// The plugin holds the lock of its directory, too, so that nobody
+			// takes the directory away when this host has ended.
+			files = append(files, c.dir.lock)
+		}
+	} else {
+		life, err := newLifeline(firstExtraFile + len(s.recipe.cmd.ExtraFiles))
+		if err != nil {
+			return fmt.Errorf("making a pipe: %w", err)
+		}
+		if life != nil {
+			c.lifeline = life.host
+			defer life.plugin.Close()
+			files = append(files, life.plugin)
+			env.Lifeline = string(life.id.Append(nil))
+		}
+	}
+	environment := environ(s, os.Environ(), env)
+	c.tempDir = pluginTempDir(environment)
+	var err error
+	if s.runner != nil {
+		c.proc, err = runProcess(ctx, s, &Launch{environment, c.dir.path, files, s.logger}, c.out)
+	} else {
+		c.proc, err = launch(s, environment, files, c.out)
+	}
+	return err
+}
+
+// identities are the host's own certificates, one for each curve that is asked
+// for. One is enough for all plugins of a process: each plugin trusts only it,
+// and the host trusts only each plugin's own. Making one takes milliseconds.
+var identities = map[automtls.Curve]func() (*automtls.Identity, error){
+	automtls.P521: sync.OnceValues(func() (*automtls.Identity, error) { return automtls.New(automtls.P521) }),
+	automtls.P384: sync.OnceValues(func() (*automtls.Identity, error) { return automtls.New(automtls.P384) }),
+	automtls.P256: sync.OnceValues(func() (*automtls.Identity, error) { return automtls.New(automtls.P256) }),
+}
+
+func ownIdentity(curve automtls.Curve) (*automtls.Identity, error) { return identities[curve]() }
+
+// abort frees everything that a failed start has made, and returns the error
+// with what is known about the plugin.
+func (c *Client) abort(err error) error {
+	e := &StartError{Err: err}
+	if p := (*problem)(nil); errors.As(err, &p) {
+		e.Stage, e.Hint, e.Err = p.stage, p.hint, p.err
+	}
+	if c.settings != nil {
+		e.Path = c.settings.recipe.path()
+		e.attached = c.settings.reattach != nil
+	}
+	if c.proc != nil {
+		own := c.proc.hasEnded()
+		if e.attached {
+			c.proc.handle.letGo()
+		} else {
+			c.proc.handle.kill()
+		}
+		waitFor(c.proc.drained, killWait)
+		e.Path, e.PID, e.ID = c.proc.path, c.proc.pid, c.proc.id
+		diagnosis := []byte(c.proc.diagnose())
+		e.Diagnosis = string(diagnosis[:min(len(diagnosis), maxDiagnosis)])
+		e.Stdout, e.Stderr = c.proc.stdoutTail.Bytes(), c.proc.stderrTail.Bytes()
+		if own {
+			e.ExitStatus = c.proc.status
+		}
+	}
+	c.release()
+	return e
+}
+
+// release frees everything but the process.
+func (c *Client) release() {
+	if c.streams != nil {
+		c.streams.close(c.proc.hasEnded())
+	}
+	if c.conn != nil {
+		c.conn.Close()
+	}
+	if c.mux != nil {
+		c.mux.Close()
+	}
+	switch {
+	case c.proc == nil || !c.proc.hasEnded():
+	case c.settings.reattach != nil:
+		c.sweepAttached()
+	case c.socket != "":
+		removeSocket(c.socket, c.tempDir, c.proc.started)
+	}
+	switch {
+	case c.dir == nil:
+	case c.isLetGo() && c.settings.reattach == nil:
+		closeFile(c.dir.lock) // the directory is the plugin's now
+	default:
+		c.dir.remove()
+	}
+	if c.lifeline != nil {
+		c.lifeline.Close()
+	}
+}
+
+// startTimeoutError is the cause of the end of a Start that took too long.
+type startTimeoutError time.Duration
+
+func (e startTimeoutError) Error() string {
+	return fmt.Sprintf("the StartTimeout of %v has passed", time.Duration(e))
+}
+
+// Is makes it a deadline's end for errors.Is, as every other is.
+func (startTimeoutError) Is(target error) bool { return target == context.DeadlineExceeded }

@@ -1,0 +1,199 @@
+package host
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/tenonrpc/tenon/h2grpc"
+	"github.com/tenonrpc/tenon/plugin"
+	"github.com/tenonrpc/tenon/plugin/internal/broker"
+	"github.com/tenonrpc/tenon/plugin/internal/control"
+	"github.com/tenonrpc/tenon/wire"
+)
+
+// streams are the two calls that a host keeps open for its plugin's life: the
+// broker's stream, and the plugin's output. A plugin without one of the
+// services is used without it.
+//
+// Should the connection break while the plugin lives, the host connects anew
+// and makes both calls again. What the two sides had announced to each other
+// and not yet dialled is lost; open brokered connections and servers are not
+// touched, having sockets of their own. The plugins of go-plugin answer the
+// second StartStream by ending it, and then there is no broker any more.
+type streams struct {
+	broker      *plugin.Broker
+	endBroker   func()        // ends the broker with everything it serves; returns at once
+	brokerDone  chan struct{} // closed when it has ended
+	cancelStdio context.CancelFunc
+	stdioDone   chan struct{} // closed when the plugin's output has ended and is delivered
+}
+
+// openStreams sends both calls, in this order, and serves them from then on.
+func openStreams(c *Client, client, server *tls.Config) *streams {
+	b := broker.New(c.brokerConfig(client, server))
+	brokerCtx, endBroker := context.WithCancel(context.Background())
+	stdioCtx, cancelStdio := context.WithCancel(context.Background())
+	s := &streams{
+		broker:      (*plugin.Broker)(b),
+		endBroker:   endBroker,
+		brokerDone:  make(chan struct{}),
+		cancelStdio: cancelStdio,
+		stdioDone:   make(chan struct{}),
+	}
+	announcements := c.openKept("broker", func() (func() error, error) {
+		stream, err := control.StartStream(brokerCtx, c.conn)
+		return func() error { return b.Run(stream) }, err
+	})
+	output := c.openKept("output", func() (func() error, error) {
+		stream, err := control.StreamStdio(stdioCtx, c.conn)
+		return func() error { return copyStdio(c.out, stream) }, err
+	})
+	go func() {
+		defer close(s.brokerDone)
+		announcements.keep(brokerCtx)
+		endBroker()
+		b.Close()
+	}()
+	go func() {
+		defer close(s.stdioDone)
+		output.keep(stdioCtx)
+		cancelStdio()
+	}()
+	return s
+}
+
+// kept is a call that is made again when its connection broke.
+type kept struct {
+	client *Client
+	name   string
+	open   func() (serve func() error, err error)
+
+	// What the latest open returned.
+	dials uint64 // how often the client had dialled before
+	serve func() error
+	err   error
+}
+
+// openKept makes the call for the first time.
+func (c *Client) openKept(name string, open func() (serve func() error, err error)) *kept {
+	k := &kept{client: c, name: name, open: open}
+	k.reopen()
+	return k
+}
+
+func (k *kept) reopen() {
+	k.dials = k.client.dials.Load()
+	k.serve, k.err = k.open()
+}
+
+// keep serves the call until ctx or the plugin ends, or the plugin ends the call
+// without an end of the connection.
+func (k *kept) keep(ctx context.Context) {
+	c := k.client
+	for {
+		if k.err == nil {
+			k.err = k.serve()
+		}
+		if ctx.Err() != nil || c.ending() {
+			return
+		}
+		if !c.redialled(ctx, k.dials) {
+			if k.err != nil && ctx.Err() == nil && !c.ending() {
+				c.proc.log.Debug("the plugin has no "+k.name+" for its host, or none any more", "err", k.err)
+			}
+			return
+		}
+		c.proc.log.Debug("connected to the plugin again", "for its", k.name)
+		k.reopen()
+	}
+}
+
+// redialled waits until there is a connection to the plugin, and reports
+// whether it is another than after so many dials. It is false if the plugin or
+// ctx ends.
+func (c *Client) redialled(ctx context.Context, dials uint64) bool {
+	for pause := redialMin; ; pause = min(2*pause, redialMax) {
+		if c.conn.Connect(ctx) == nil {
+			return c.dials.Load() != dials
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		case <-c.proc.exited:
+		}
+		timer.Stop()
+		if ctx.Err() != nil || c.ending() || c.muxEnded() {
+			return false
+		}
+	}
+}
+
+// close ends both streams. Of a plugin that has ended, what it printed last is
+// delivered first, unless the application's writers take too long; a
+// handler of the application's that does not end is not waited for either.
+func (s *streams) close(ended bool) {
+	s.endBroker()
+	if ended {
+		waitFor(s.stdioDone, drainGrace)
+	}
+	s.cancelStdio()
+	waitFor(s.stdioDone, drainGrace)
+	waitFor(s.brokerDone, drainGrace)
+}
+
+// copyStdio passes on what the plugin prints. It never waits for anything but
+// the plugin and the application's writers.
+func copyStdio(out *outputs, stream h2grpc.ServerStreamingClient[wire.StdioData]) error {
+	for {
+		data, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		switch data.Channel {
+		case wire.ChannelStdout, wire.ChannelStderr:
+			out.write(data.Channel, data.Data)
+		}
+	}
+}
+
+// brokerConfig says how the broker connects: its sockets are in the plugin's
+// directory, and what secures the main connection secures all of them.
+func (c *Client) brokerConfig(client, server *tls.Config) *broker.Config {
+	var count atomic.Uint64
+	clientConfig := c.settings.client
+	clientConfig.MapError = chain(c.mapError, clientConfig.MapError)
+	return &broker.Config{
+		Mux: c.mux,
+		Listen: func() (net.Listener, error) {
+			if c.ending() { // the directory may be gone
+				return nil, plugin.ErrBrokerClosed
+			}
+			if runtime.GOOS == "windows" {
+				return net.Listen(wire.NetworkTCP, "127.0.0.1:0")
+			}
+			name := "host" + strconv.FormatUint(count.Add(1), 10)
+			return net.Listen(wire.NetworkUnix, filepath.Join(c.dir.path, name))
+		},
+		Announce: func(a net.Addr) (network, address string, err error) {
+			return c.proc.toPlugin(a.Network(), a.String())
+		},
+		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			network, address, err := c.proc.toHost(network, address)
+			if err != nil {
+				return nil, err
+			}
+			return new(net.Dialer).DialContext(ctx, network, address)
+		},
+		ServerTLS: server,
+		ClientTLS: client,
+		Client:    clientConfig,
+		Logger:    c.proc.log,
+	}
+}

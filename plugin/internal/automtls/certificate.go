@@ -1,0 +1,243 @@
+// Package automtls makes the certificates of the protocol's automatic mutual
+// TLS and pins those of peers. It is the only place of the module that does.
+//
+// Host and plugin each make one self-signed certificate and tell it to the
+// other beforehand: the host by an environment variable, the plugin in its
+// handshake line. Each side then accepts exactly the certificate it was told,
+// byte for byte, and no other. There are no authorities, no names to check and
+// no revocation; possession of the one private key is the whole proof.
+//
+// Source: the section "AutoMTLS" of package wire, and go-plugin's behaviour.
+package automtls
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"time"
+)
+
+// Curve is the elliptic curve of a certificate's key.
+type Curve int
+
+const (
+	// P521 is the protocol's own choice, and the default.
+	P521 Curve = iota
+	// P384 is faster.
+	P384
+	// P256 is the fastest by far and the one that every TLS library has.
+	P256
+)
+
+// String returns the curve's usual name.
+func (c Curve) String() string {
+	switch c {
+	case P521:
+		return "P-521"
+	case P384:
+		return "P-384"
+	case P256:
+		return "P-256"
+	}
+	return fmt.Sprintf("Curve(%d)", int(c))
+}
+
+// parameters returns the curve for crypto/ecdsa.
+func (c Curve) parameters() (elliptic.Curve, error) {
+	switch c {
+	case P521:
+		return elliptic.P521(), nil
+	case P384:
+		return elliptic.P384(), nil
+	case P256:
+		return elliptic.P256(), nil
+	}
+	return nil, fmt.Errorf("automtls: there is no %v; use P521, P384 or P256", c)
+}
+
+// The kinds of faults of a peer's certificate, for errors.Is.
+var (
+	// ErrPEM reports text that is not exactly one certificate in PEM.
+	ErrPEM = errors.New("not exactly one certificate in PEM")
+	// ErrTooLarge reports a certificate over wire.MaxCertificate.
+	ErrTooLarge = errors.New("the certificate is too large")
+	// ErrParse reports bytes that are not exactly one X.509 certificate.
+	ErrParse = errors.New("not exactly one X.509 certificate")
+	// ErrValidity reports a certificate outside its span of validity.
+	ErrValidity = errors.New("the certificate is not valid at this time")
+	// ErrKey reports a key that is weak or of a kind not supported.
+	ErrKey = errors.New("the certificate's key is not acceptable")
+)
+
+// Identity is a certificate of our own and its private key. It is made for one
+// process and never written anywhere. It is immutable and may be used by
+// several goroutines at once.
+type Identity struct {
+	key  crypto.Signer
+	leaf *x509.Certificate
+}
+
+// New makes a new key and a self-signed certificate for it, from the
+// protocol's template. With P521 it takes some milliseconds, and makes no
+// difference to peers otherwise: nothing in the certificate but its key is
+// ever trusted.
+func New(curve Curve) (*Identity, error) {
+	c, err := curve.parameters()
+	if err != nil {
+		return nil, err
+	}
+	key, err := ecdsa.GenerateKey(c, rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("automtls: making a key: %w", err)
+	}
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), serialBits))
+	if err != nil {
+		return nil, fmt.Errorf("automtls: making a serial number: %w", err)
+	}
+	der, err := selfSigned(curve, key, serial, time.Now())
+	if err != nil {
+		return nil, fmt.Errorf("automtls: making a certificate: %w", err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("automtls: reading our own certificate: %w", err)
+	}
+	return &Identity{key: key, leaf: leaf}, nil
+}
+
+// DER returns the certificate as DER, a copy.
+func (id *Identity) DER() []byte { return bytes.Clone(id.leaf.Raw) }
+
+// PEM returns the certificate, without the key, as PEM.
+func (id *Identity) PEM() string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: id.leaf.Raw}))
+}
+
+// Certificate returns the certificate with its key, for use in a tls.Config.
+func (id *Identity) Certificate() tls.Certificate {
+	return tls.Certificate{Certificate: [][]byte{id.leaf.Raw}, PrivateKey: id.key, Leaf: id.leaf}
+}
+
+// pemType is the label of a certificate's PEM block. Source: RFC 7468 §5.
+const pemType = "CERTIFICATE"
+
+// ParsePEM reads the PEM text of one certificate and returns its DER, checked
+// as by ParseDER. Nothing but white space may surround the block: a second
+// certificate, a key or any other text is refused, because a pin is one
+// certificate and the rest could only be a misunderstanding. The errors wrap
+// ErrPEM or the kinds that ParseDER returns.
+func ParsePEM(text string) (der []byte, err error) {
+	if len(text) > maxPEM {
+		return nil, fmt.Errorf("automtls: the peer's certificate: %w: %d bytes of PEM, at most %d are allowed", ErrTooLarge, len(text), maxPEM)
+	}
+	// pem.Decode skips whatever precedes the first block.
+	data := bytes.TrimSpace([]byte(text))
+	if !bytes.HasPrefix(data, []byte("-----BEGIN ")) {
+		return nil, fmt.Errorf("automtls: the peer's certificate: %w: it does not begin with a PEM block", ErrPEM)
+	}
+	block, rest := pem.Decode(data)
+	switch {
+	case block == nil:
+		return nil, fmt.Errorf("automtls: the peer's certificate: %w: the PEM block is damaged", ErrPEM)
+	case block.Type != pemType:
+		return nil, fmt.Errorf("automtls: the peer's certificate: %w: the PEM block is a %s", ErrPEM, bounded(block.Type))
+	case len(block.Headers) > 0:
+		return nil, fmt.Errorf("automtls: the peer's certificate: %w: the PEM block has headers", ErrPEM)
+	case len(bytes.TrimSpace(rest)) > 0:
+		return nil, fmt.Errorf("automtls: the peer's certificate: %w: something follows the first block; a chain is not accepted, send the leaf alone", ErrPEM)
+	}
+	// A block that pem.Decode had to skip, because it was damaged, would make
+	// the one it returned not the first.
+	if bytes.Count(data, []byte("-----BEGIN ")) != 1 {
+		return nil, fmt.Errorf("automtls: the peer's certificate: %w: there are several PEM blocks", ErrPEM)
+	}
+	if err := ParseDER(block.Bytes); err != nil {
+		return nil, err
+	}
+	return block.Bytes, nil
+}
+
+// ParseDER checks that der is a certificate that can be pinned: exactly one,
+// at most wire.MaxCertificate bytes, valid now, with a key that is not weak.
+// Who signed it does not matter. The errors wrap ErrTooLarge, ErrParse,
+// ErrValidity or ErrKey.
+func ParseDER(der []byte) error {
+	if len(der) > maxDER {
+		return fmt.Errorf("automtls: the peer's certificate: %w: %d bytes, at most %d are allowed", ErrTooLarge, len(der), maxDER)
+	}
+	// This refuses trailing bytes, and so a chain.
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return fmt.Errorf("automtls: the peer's certificate: %w: %s", ErrParse, bounded(err.Error()))
+	}
+	now := time.Now()
+	switch {
+	case now.Before(cert.NotBefore):
+		return fmt.Errorf("automtls: the peer's certificate: %w: it is valid from %s on and it is %s; check the clock",
+			ErrValidity, cert.NotBefore.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+	case now.After(cert.NotAfter):
+		return fmt.Errorf("automtls: the peer's certificate: %w: it expired at %s and it is %s",
+			ErrValidity, cert.NotAfter.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+	}
+	if err := checkKey(cert.PublicKey); err != nil {
+		return fmt.Errorf("automtls: the peer's certificate: %w: %w", ErrKey, err)
+	}
+	return nil
+}
+
+func checkKey(key any) error {
+	switch key := key.(type) {
+	case *ecdsa.PublicKey:
+		switch key.Curve {
+		case elliptic.P521(), elliptic.P384(), elliptic.P256():
+			return nil
+		}
+		return fmt.Errorf("ECDSA on %s; use P-521, P-384 or P-256", key.Curve.Params().Name)
+	case ed25519.PublicKey:
+		return nil
+	case *rsa.PublicKey:
+		if bits := key.N.BitLen(); bits < minRSA || bits > maxRSA {
+			return fmt.Errorf("RSA with %d bits; use %d to %d", bits, minRSA, maxRSA)
+		}
+		return nil
+	}
+	return errors.New("neither ECDSA, Ed25519 nor RSA")
+}
+
+// CurveOf returns the curve of a certificate's key, and P521, the default, if
+// it has another kind of key. A plugin makes its own certificate on the curve
+// of its host's: a host that opted for a faster curve gets it both ways, and
+// one whose TLS library lacks P-521 is served at all.
+func CurveOf(der []byte) Curve {
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return P521
+	}
+	if key, ok := cert.PublicKey.(*ecdsa.PublicKey); ok {
+		switch key.Curve {
+		case elliptic.P384():
+			return P384
+		case elliptic.P256():
+			return P256
+		}
+	}
+	return P521
+}
+
+// bounded quotes what may hold a peer's words.
+func bounded(s string) string {
+	if len(s) > maxQuoted {
+		return fmt.Sprintf("%q...", s[:maxQuoted])
+	}
+	return fmt.Sprintf("%q", s)
+}

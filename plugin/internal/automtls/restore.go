@@ -1,0 +1,44 @@
+package automtls
+
+import (
+	"crypto"
+	"crypto/x509"
+	"errors"
+	"fmt"
+)
+
+// ErrRestore reports a kept identity that is damaged.
+var ErrRestore = errors.New("automtls: the kept certificate and key are not a pair")
+
+// Key returns the private key in PKCS #8. It is a secret: whoever has it, and
+// the certificate, is this identity.
+func (id *Identity) Key() ([]byte, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(id.key)
+	if err != nil {
+		return nil, fmt.Errorf("automtls: writing the key: %w", err)
+	}
+	return der, nil
+}
+
+// Restore returns the identity whose DER and Key are given: for a host that
+// attaches to a plugin again, which knows the host by its certificate. The error
+// wraps ErrRestore, and says nothing of the key.
+func Restore(der, key []byte) (*Identity, error) {
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("%w: the certificate cannot be read", ErrRestore)
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("%w: the key cannot be read", ErrRestore)
+	}
+	signer, ok := parsed.(crypto.Signer)
+	if !ok {
+		return nil, fmt.Errorf("%w: the key cannot sign", ErrRestore)
+	}
+	public, ok := signer.Public().(interface{ Equal(crypto.PublicKey) bool })
+	if !ok || !public.Equal(leaf.PublicKey) {
+		return nil, fmt.Errorf("%w: the key is another certificate's", ErrRestore)
+	}
+	return &Identity{key: signer, leaf: leaf}, nil
+}

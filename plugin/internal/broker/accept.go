@@ -1,0 +1,145 @@
+package broker
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/tenonrpc/tenon/h2grpc"
+)
+
+// listener is a listener that ends with its broker.
+type listener struct {
+	net.Listener
+	broker *Broker
+}
+
+// Close closes the listener and what belongs to it, such as a socket's file.
+func (l *listener) Close() error {
+	// Only then does the broker forget it: its Close must not return before the
+	// socket is gone.
+	err := l.Listener.Close()
+	l.broker.mu.Lock()
+	delete(l.broker.listeners, l)
+	l.broker.mu.Unlock()
+	return err
+}
+
+// listen opens a listener for id, without TLS, and announces it.
+func (b *Broker) listen(ctx context.Context, id uint32) (*listener, error) {
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return nil, fmt.Errorf("plugin: broker: accepting id %d: %w", id, ErrClosed)
+	}
+	b.background.Add(1) // Close waits until a socket that is being made is known, or gone
+	b.mu.Unlock()
+	defer b.background.Done()
+	open := b.cfg.Listen
+	if b.cfg.Mux != nil {
+		open = func() (net.Listener, error) { return b.openDoor(id) }
+	}
+	raw, err := open()
+	if err != nil {
+		return nil, fmt.Errorf("plugin: broker: accepting id %d: %w", id, err)
+	}
+	l := &listener{raw, b}
+	b.mu.Lock()
+	closed := b.closed
+	if !closed {
+		b.listeners[l] = struct{}{}
+	}
+	b.mu.Unlock()
+	if closed {
+		raw.Close()
+		return nil, fmt.Errorf("plugin: broker: accepting id %d: %w", id, ErrClosed)
+	}
+	if b.cfg.Mux != nil {
+		return l, nil // the peer knocks
+	}
+	// The peer may dial at once: the socket has a queue already.
+	if err := b.announce(ctx, id, raw.Addr()); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("plugin: broker: accepting id %d: %w", id, err)
+	}
+	return l, nil
+}
+
+// Accept opens and announces a listener for id, whose connections are secured
+// with ServerTLS. See plugin.Broker.
+//
+// go-plugin's broker returns a plaintext listener here, although its dialling
+// side uses TLS. A connection that needs no care is the better surprise.
+func (b *Broker) Accept(ctx context.Context, id uint32) (net.Listener, error) {
+	l, err := b.listen(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if b.cfg.ServerTLS == nil {
+		return l, nil
+	}
+	return tls.NewListener(l, b.cfg.ServerTLS), nil
+}
+
+// AcceptAndServe serves gRPC under id until ctx or the broker ends. See
+// plugin.Broker.
+func (b *Broker) AcceptAndServe(ctx context.Context, id uint32, register func(*h2grpc.Server)) error {
+	s := b.newServer(register)
+	l, err := b.listen(ctx, id)
+	if err != nil {
+		return err
+	}
+	return b.serve(ctx, id, l, s)
+}
+
+// Serve is AcceptAndServe under a new id and in the background.
+func (b *Broker) Serve(ctx context.Context, register func(*h2grpc.Server)) (id uint32, err error) {
+	s := b.newServer(register)
+	id = b.NextID()
+	l, err := b.listen(ctx, id)
+	if err != nil {
+		return 0, err
+	}
+	b.mu.Lock()
+	closed := b.closed
+	if !closed {
+		b.background.Add(1) // not once Close may be waiting
+	}
+	b.mu.Unlock()
+	if closed {
+		l.Close()
+		return 0, fmt.Errorf("plugin: broker: accepting id %d: %w", id, ErrClosed)
+	}
+	go func() {
+		defer b.background.Done()
+		if err := b.serve(ctx, id, l, s); err != nil {
+			b.cfg.Logger.Error("a brokered server failed", "id", id, "err", err)
+		}
+	}()
+	return id, nil
+}
+
+func (b *Broker) newServer(register func(*h2grpc.Server)) *h2grpc.Server {
+	cfg := b.cfg.Server
+	cfg.TLS = b.cfg.ServerTLS
+	if cfg.Logger == nil {
+		cfg.Logger = b.cfg.Logger
+	}
+	s := h2grpc.NewServer(&cfg)
+	register(s)
+	return s
+}
+
+// serve serves l until ctx or the broker ends, and closes it.
+func (b *Broker) serve(ctx context.Context, id uint32, l net.Listener, s *h2grpc.Server) error {
+	defer l.Close()
+	defer s.Close()
+	defer context.AfterFunc(ctx, func() { s.Close() })()
+	defer context.AfterFunc(b.serving, func() { s.Close() })()
+	if err := s.Serve(l); err != nil && !errors.Is(err, h2grpc.ErrServerClosed) && b.serving.Err() == nil {
+		return fmt.Errorf("plugin: broker: serving id %d: %w", id, err)
+	}
+	return nil
+}

@@ -1,0 +1,208 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/tenonrpc/tenon/h2grpc"
+	"github.com/tenonrpc/tenon/plugin/internal/yamux"
+	"github.com/tenonrpc/tenon/wire"
+)
+
+// knocker waits for the answer to a knock. It gets one stream, or one refusal
+// at a time.
+type knocker struct {
+	stream  chan *yamux.Stream // has room for one; whoever sends removes the knocker from the broker
+	refusal chan string        // has room for one
+}
+
+// dialMux is Dial over a Mux. It connects at once: that is how it learns that
+// the other side accepts, and nobody else may have the stream.
+func (b *Broker) dialMux(ctx context.Context, id uint32) (*h2grpc.ClientConn, error) {
+	ctx, cancel := b.bound(ctx)
+	defer cancel()
+	st, err := b.knock(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	first := make(chan net.Conn, 1)
+	first <- st
+	cc := b.newClient(func(ctx context.Context) (net.Conn, error) {
+		select {
+		case conn := <-first:
+			return conn, nil
+		default:
+		}
+		// The connection was lost. If the other side accepts again, it does
+		// so now.
+		ctx, cancel := context.WithTimeout(ctx, redialTimeout)
+		defer cancel()
+		return b.knock(ctx, id)
+	})
+	if err := cc.Connect(ctx); err != nil {
+		cc.Close() // it dials no more
+		select {
+		case conn := <-first:
+			conn.Close()
+		default:
+		}
+		return nil, err
+	}
+	return cc, nil
+}
+
+// knock asks the peer to accept a connection for id, until it does or ctx ends.
+//
+// One at a time knocks, is answered and opens its stream, so that the peer
+// cannot mix up two. An id that nobody accepts must not hold up all others for
+// as long as its ctx: after a while the next has its turn, and the answer may
+// come whenever it likes. The peer keeps the knock meanwhile, but not for ever,
+// so it is repeated.
+func (b *Broker) knock(ctx context.Context, id uint32) (net.Conn, error) {
+	ctx, cancel := b.bound(ctx)
+	defer cancel()
+	m := b.cfg.Mux
+	if err := m.takeTurn(ctx); err != nil {
+		return nil, fmt.Errorf("waiting for other connections to be made: %w", err)
+	}
+	ourTurn := true
+	endTurn := func() {
+		if ourTurn {
+			ourTurn = false
+			m.endTurn()
+		}
+	}
+	defer endTurn()
+	// Those who dial the same id get their streams in the order in which they
+	// knock, so that none has a stream before it looks for one.
+	k := &knocker{make(chan *yamux.Stream, 1), make(chan string, 1)}
+	if err := b.addKnocker(id, k); err != nil {
+		return nil, err
+	}
+	defer b.dropKnocker(id, k)
+	timer := time.NewTimer(knockTurn)
+	defer timer.Stop()
+	for refusals, send := 0, true; ; {
+		if send {
+			if err := b.send(ctx, &wire.ConnInfo{ServiceID: id, Knock: &wire.Knock{Knock: true}}); err != nil {
+				return nil, err
+			}
+		}
+		select {
+		case st := <-k.stream:
+			if err := accepted(ctx, st); err != nil {
+				st.Reset()
+				return nil, err
+			}
+			return st, nil
+		case words := <-k.refusal:
+			if refusals++; refusals >= maxRefusals {
+				return nil, fmt.Errorf("the other side refuses: %.256q", words)
+			}
+			send = pause(ctx, refusalPause)
+		case <-timer.C:
+			send = !ourTurn
+			endTurn()
+			timer.Reset(knockAgain)
+		case <-ctx.Done():
+			return nil, fmt.Errorf("the other side does not accept it: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// bound returns a context that ends with ctx, or with Hangup.
+func (b *Broker) bound(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(b.ctx, func() { cancel(ErrClosed) })
+	return ctx, func() { stop(); cancel(nil) }
+}
+
+// pause waits, and reports whether ctx goes on.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (b *Broker) addKnocker(id uint32, k *knocker) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return ErrClosed
+	}
+	b.knockers[id] = append(b.knockers[id], k)
+	return nil
+}
+
+// dropKnocker removes a knocker, if it is there still. A stream that came for
+// it at the last moment is passed on.
+func (b *Broker) dropKnocker(id uint32, k *knocker) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.setKnockers(id, slices.DeleteFunc(b.knockers[id], func(other *knocker) bool { return other == k }))
+	select {
+	case st := <-k.stream:
+		b.deliverStream(id, st)
+	default:
+	}
+}
+
+// setKnockers is called with mu held.
+func (b *Broker) setKnockers(id uint32, ks []*knocker) {
+	if len(ks) == 0 {
+		delete(b.knockers, id)
+		return
+	}
+	b.knockers[id] = ks
+}
+
+// acknowledged acts on the peer's answer to a knock. Each answer is owed a
+// stream, in the order of the answers, also if nobody wants it any more: the
+// peer takes the next one for this one's. A plugin of go-plugin's that is not
+// ready for the stream stops serving altogether; a host says so in words.
+func (b *Broker) acknowledged(id uint32, words string, ready bool) {
+	if words != "" {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if ks := b.knockers[id]; len(ks) > 0 {
+			select {
+			case ks[0].refusal <- words:
+			default: // it has not dealt with the last
+			}
+		}
+		return
+	}
+	if !ready && b.cfg.Mux.onHost() {
+		pause(b.ctx, readyPause)
+	}
+	st, err := b.cfg.Mux.open(b.ctx)
+	if err != nil {
+		if b.ctx.Err() == nil {
+			b.cfg.Logger.Warn("opening a connection that the other side awaits failed", "id", id, "err", err)
+		}
+		return // Dial waits on, and knocks again
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.deliverStream(id, st)
+}
+
+// deliverStream hands a stream to the first who waits for one, or resets it. It
+// is called with mu held.
+func (b *Broker) deliverStream(id uint32, st *yamux.Stream) {
+	ks := b.knockers[id]
+	if len(ks) == 0 {
+		st.Reset()
+		return
+	}
+	b.setKnockers(id, ks[1:])
+	ks[0].stream <- st
+}

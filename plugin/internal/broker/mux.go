@@ -1,0 +1,422 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/tenonrpc/tenon/h2grpc"
+	"github.com/tenonrpc/tenon/plugin/internal/yamux"
+)
+
+// Mux carries the main connection and all brokered ones over one raw connection,
+// as the streams of a yamux session. A stream does not say what it is for: one
+// that the side which opens it has announced by a knock is a brokered
+// connection, and any other one is the main connection. The nth knock that was
+// acknowledged is followed by the nth such stream. Source: the section "Broker"
+// of package wire.
+//
+// All methods may be called concurrently.
+type Mux struct {
+	log  h2grpc.Logger
+	main *queue        // the streams that no knock announced; nil: they are refused
+	turn chan struct{} // holds one token; whoever dials has it
+
+	attached chan struct{} // closed when session is set
+	ended    chan struct{} // closed when the session, if there was one, has ended
+	closing  chan struct{} // closed by Close
+	running  sync.WaitGroup
+
+	mu sync.Mutex
+	// guarded by mu
+	closed  bool
+	session *yamux.Session
+	next    *expectation // of the next stream; nil if it is for main
+}
+
+// expectation is a knock that is being acknowledged. Its stream is the next one.
+type expectation struct {
+	q    *queue
+	came chan struct{} // closed when the stream is there
+}
+
+func newMux(log h2grpc.Logger) *Mux {
+	if log == nil {
+		log = h2grpc.Discard{}
+	}
+	return &Mux{
+		log:      log,
+		turn:     make(chan struct{}, 1),
+		attached: make(chan struct{}),
+		ended:    make(chan struct{}),
+		closing:  make(chan struct{}),
+	}
+}
+
+// NewHostMux returns a Mux for a host, on a raw connection to its plugin, which
+// it owns from then on. Log may be nil.
+func NewHostMux(raw net.Conn, log h2grpc.Logger) *Mux {
+	m := newMux(log)
+	m.attach(yamux.Client(raw))
+	m.running.Go(func() {
+		m.route()
+		close(m.ended)
+	})
+	return m
+}
+
+// NewPluginMux returns a Mux for a plugin, which has no connection yet; see
+// Listen. Log may be nil.
+func NewPluginMux(log h2grpc.Logger) *Mux {
+	m := newMux(log)
+	m.main = newQueue(0)
+	return m
+}
+
+// Listen returns the listener to serve a plugin's main connection on. The host
+// connects to raw: the first of its connections that opens a stream carries
+// everything, and raw is closed then. Closing the listener closes raw as well,
+// but not what it has accepted. Listen is called once.
+func (m *Mux) Listen(raw net.Listener) net.Listener {
+	m.running.Go(func() {
+		m.acceptRaw(raw)
+		close(m.ended)
+	})
+	return &mainListener{m.main, raw}
+}
+
+// onHost reports whether this is a host's Mux.
+func (m *Mux) onHost() bool { return m.main == nil }
+
+// mainListener is the queue of main connections, with the raw listener's
+// address.
+type mainListener struct {
+	*queue
+	raw net.Listener
+}
+
+func (l *mainListener) Addr() net.Addr { return l.raw.Addr() }
+
+func (l *mainListener) Close() error {
+	l.queue.close()
+	return l.raw.Close()
+}
+
+// Ended returns a channel that is closed when the raw connection has ended, or
+// will never be made.
+func (m *Mux) Ended() <-chan struct{} { return m.ended }
+
+// Err says why the raw connection has ended. It is nil before.
+func (m *Mux) Err() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.session == nil {
+		return nil
+	}
+	return m.session.Err()
+}
+
+// Close ends the raw connection and everything on it. What was written before
+// is still sent. It may be called more than once.
+func (m *Mux) Close() error {
+	m.mu.Lock()
+	if !m.closed {
+		m.closed = true
+		close(m.closing)
+	}
+	s := m.session
+	m.mu.Unlock()
+	if m.main != nil {
+		m.main.close()
+	}
+	if s != nil {
+		s.Close()
+	}
+	m.running.Wait()
+	return nil
+}
+
+// acceptRaw waits for the raw connection and serves it until it ends.
+func (m *Mux) acceptRaw(raw net.Listener) {
+	defer raw.Close()
+	// Close must end an Accept that waits.
+	stop := make(chan struct{})
+	defer close(stop)
+	m.running.Go(func() {
+		select {
+		case <-m.closing:
+			raw.Close()
+		case <-stop:
+		}
+	})
+	for {
+		conn, err := raw.Accept()
+		if errors.Is(err, net.ErrClosed) || m.isClosed() {
+			if err == nil {
+				conn.Close()
+			}
+			return
+		}
+		if err != nil {
+			m.log.Warn("accepting the host's connection failed", "err", err)
+			if !m.pause(acceptPause) {
+				return
+			}
+			continue
+		}
+		s := yamux.Server(conn)
+		first, err := m.firstStream(s)
+		if err != nil {
+			// Someone looked whether there is a plugin, and went.
+			m.log.Debug("a connection has ended that carried nothing", "err", err)
+			s.Close()
+			continue
+		}
+		// A second connection would never be served. The socket's file goes
+		// with the listener.
+		raw.Close()
+		if !m.attach(s) {
+			s.Close()
+			return
+		}
+		m.hand(first)
+		m.route()
+		return
+	}
+}
+
+// firstStream waits for the first stream of a connection.
+func (m *Mux) firstStream(s *yamux.Session) (*yamux.Stream, error) {
+	stop := make(chan struct{})
+	defer close(stop)
+	m.running.Go(func() {
+		select {
+		case <-m.closing:
+			s.Close()
+		case <-stop:
+		}
+	})
+	return s.Accept()
+}
+
+func (m *Mux) isClosed() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.closed
+}
+
+// pause waits, and reports whether there is a reason to go on.
+func (m *Mux) pause(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-m.closing:
+		return false
+	}
+}
+
+// attach makes s the session, unless the Mux is closed.
+func (m *Mux) attach(s *yamux.Session) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return false
+	}
+	m.session = s
+	close(m.attached)
+	return true
+}
+
+// route hands out the peer's streams until the session ends.
+func (m *Mux) route() {
+	for {
+		st, err := m.session.Accept()
+		if err != nil {
+			return
+		}
+		m.hand(st)
+	}
+}
+
+// hand hands a stream to whom it is for.
+func (m *Mux) hand(st *yamux.Stream) {
+	m.mu.Lock()
+	next := m.next
+	m.next = nil
+	m.mu.Unlock()
+	switch {
+	case next != nil:
+		next.q.put(st, m.session.Done())
+		close(next.came)
+	case m.main != nil:
+		m.main.put(st, m.session.Done())
+	default:
+		m.log.Warn("the plugin opened a connection that it has not announced; it is refused")
+		st.Reset()
+	}
+}
+
+// expect says that the next stream is for q. There must be no other
+// expectation.
+func (m *Mux) expect(q *queue) *expectation {
+	e := &expectation{q, make(chan struct{})}
+	m.mu.Lock()
+	m.next = e
+	m.mu.Unlock()
+	return e
+}
+
+// forget ends an expectation that nothing came of.
+func (m *Mux) forget(e *expectation) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.next == e {
+		m.next = nil
+	}
+}
+
+// takeTurn waits until nobody else dials. A stream that somebody opens between
+// another's knock and stream would be taken for the other's.
+func (m *Mux) takeTurn(ctx context.Context) error {
+	select {
+	case m.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-m.ended:
+		return m.endErr()
+	}
+}
+
+// endErr says why nothing can be opened any more.
+func (m *Mux) endErr() error {
+	if err := m.Err(); err != nil {
+		return err
+	}
+	return ErrClosed
+}
+
+func (m *Mux) endTurn() { <-m.turn }
+
+// open opens a stream.
+func (m *Mux) open(ctx context.Context) (*yamux.Stream, error) {
+	select {
+	case <-m.attached:
+		return m.session.Open(ctx)
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case <-m.ended:
+		return nil, m.endErr()
+	}
+}
+
+// Dial opens a main connection, for hosts.
+func (m *Mux) Dial(ctx context.Context) (net.Conn, error) {
+	if err := m.takeTurn(ctx); err != nil {
+		return nil, fmt.Errorf("waiting for other connections to be made: %w", err)
+	}
+	defer m.endTurn()
+	st, err := m.open(ctx)
+	if err == nil {
+		// Until the plugin has accepted it, it could pass for somebody else's.
+		if err = accepted(ctx, st); err != nil {
+			st.Reset()
+		}
+	}
+	if ended := m.Err(); ended != nil {
+		err = ended
+	}
+	if err != nil {
+		return nil, err
+	}
+	return st, nil
+}
+
+// accepted waits until the peer has accepted a stream, or it has ended.
+func accepted(ctx context.Context, st *yamux.Stream) error {
+	timer := time.NewTimer(acceptTimeout)
+	defer timer.Stop()
+	select {
+	case <-st.Accepted():
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return fmt.Errorf("the other side did not accept the connection within %v", acceptTimeout)
+	}
+}
+
+// queue is a net.Listener whose connections are handed to it.
+type queue struct {
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+	taken func() // called after Accept has taken a connection; may be nil
+}
+
+func newQueue(size int) *queue {
+	return &queue{conns: make(chan net.Conn, size), done: make(chan struct{})}
+}
+
+// put hands a connection over. It waits while the queue is full, and resets the
+// connection if the queue is closed, or over.
+func (q *queue) put(st *yamux.Stream, over <-chan struct{}) {
+	select {
+	case <-q.done:
+		st.Reset()
+		return
+	default:
+	}
+	select {
+	case q.conns <- st:
+		select {
+		case <-q.done: // close may have emptied it before
+			q.drain()
+		default:
+		}
+	case <-q.done:
+		st.Reset()
+	case <-over:
+		st.Reset()
+	}
+}
+
+// Accept waits for a connection.
+func (q *queue) Accept() (net.Conn, error) {
+	select {
+	case <-q.done:
+		return nil, net.ErrClosed
+	default:
+	}
+	select {
+	case conn := <-q.conns:
+		if q.taken != nil {
+			q.taken()
+		}
+		return conn, nil
+	case <-q.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (q *queue) close() {
+	q.once.Do(func() { close(q.done) })
+	q.drain()
+}
+
+// drain resets the connections that nobody will accept.
+func (q *queue) drain() {
+	for {
+		select {
+		case conn := <-q.conns:
+			conn.(*yamux.Stream).Reset()
+		default:
+			return
+		}
+	}
+}

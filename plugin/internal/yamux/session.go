@@ -1,0 +1,250 @@
+package yamux
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/tenonrpc/tenon/wire"
+)
+
+// Session is one end of a connection that carries streams. Its methods may be
+// called concurrently.
+type Session struct {
+	conn       net.Conn
+	done       chan struct{} // closed when the session has ended
+	readerDone chan struct{}
+	writerDone chan struct{} // closed when conn is closed as well
+
+	mu sync.Mutex
+	// guarded by mu, and so is the state of all streams
+	err     error // why the session has ended; nil before
+	streams map[uint32]*Stream
+	nextID  uint32
+	unacked int // streams of ours that the peer has not accepted
+
+	backlog    []*Stream // streams of the peer's that wait for Accept, oldest first
+	acceptable sync.Cond // backlog or err has changed
+	openable   sync.Cond // unacked, peerLeaves or err has changed
+
+	weLeave    bool // GoAway was called
+	peerLeaves bool // the peer has sent a go away
+	refused    int  // streams refused since the last that was not
+	buffered   int  // the size of all streams' buffers
+
+	pending  []byte    // what the writer is to write next
+	replies  int       // answers to the peer in pending
+	wake     sync.Cond // pending or err has changed; the writer waits for it
+	blocked  []*Stream // waiting until pending has room, in this order
+	pinger   *time.Timer
+	pinging  bool      // a ping of ours has not been answered
+	pingID   uint32    // of our last ping
+	pings    int       // the peer's pings since pingsFrom
+	pingFrom time.Time // the beginning of a pingPeriod
+}
+
+// Client returns a session on conn, for the side that opened the connection.
+// The session owns conn from then on. Close must be called when it is no longer
+// needed, also after it has ended by itself.
+func Client(conn net.Conn) *Session { return newSession(conn, 1) }
+
+// Server is Client for the side that accepted the connection.
+func Server(conn net.Conn) *Session { return newSession(conn, 2) }
+
+func newSession(conn net.Conn, firstID uint32) *Session {
+	s := &Session{
+		conn:       conn,
+		done:       make(chan struct{}),
+		readerDone: make(chan struct{}),
+		writerDone: make(chan struct{}),
+		streams:    make(map[uint32]*Stream),
+		nextID:     firstID,
+	}
+	s.acceptable.L, s.openable.L, s.wake.L = &s.mu, &s.mu, &s.mu
+	s.mu.Lock()
+	s.pinger = time.AfterFunc(keepAliveInterval, s.keepAlive)
+	s.mu.Unlock()
+	go s.read()
+	go s.write()
+	return s
+}
+
+// Done returns a channel that is closed when the session has ended, by whatever
+// side and for whatever reason.
+func (s *Session) Done() <-chan struct{} { return s.done }
+
+// Err says why the session has ended: net.ErrClosed if Close was called, an
+// error that wraps io.ErrUnexpectedEOF if the peer closed the connection, a
+// *ProtocolError, or another. It is nil before.
+func (s *Session) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// Addr returns the local address of the connection.
+func (s *Session) Addr() net.Addr { return s.conn.LocalAddr() }
+
+// NumStreams returns the number of streams that are not closed on both sides.
+func (s *Session) NumStreams() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.streams)
+}
+
+// Open opens a stream, which may be written to at once. The peer need not have
+// accepted it; see Stream.Accepted. While 256 streams wait for the peer, Open
+// waits, until ctx ends.
+func (s *Session) Open(ctx context.Context) (*Stream, error) {
+	defer context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		s.openable.Broadcast()
+		s.mu.Unlock()
+	})()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		switch {
+		case s.err != nil:
+			return nil, &sessionError{s.err}
+		case s.peerLeaves:
+			return nil, ErrGoAway
+		case ctx.Err() != nil:
+			return nil, fmt.Errorf("yamux: opening a stream: %w", context.Cause(ctx))
+		case len(s.streams) >= maxStreams:
+			return nil, ErrTooMany
+		case s.unacked >= maxBacklog:
+			s.openable.Wait()
+			continue
+		}
+		break
+	}
+	// The peer's choice of ids is not restricted to one parity.
+	for ; ; s.nextID += 2 {
+		if s.nextID >= math.MaxUint32-1 {
+			return nil, ErrExhausted
+		}
+		if s.streams[s.nextID] == nil {
+			break
+		}
+	}
+	st := newStream(s, s.nextID)
+	s.nextID += 2
+	st.accepted = make(chan struct{})
+	st.timer = time.AfterFunc(acceptTimeout, st.notAccepted)
+	s.streams[st.id] = st
+	s.unacked++
+	s.send(wire.YamuxHeader{Type: wire.YamuxWindowUpdate, Flags: wire.YamuxSYN, StreamID: st.id})
+	return st, nil
+}
+
+// Accept waits for a stream of the peer's and accepts it. Streams come in the
+// order in which the peer opened them; one that the peer has reset since comes
+// too, because the order may mean something. Accept fails once the session has
+// ended.
+func (s *Session) Accept() (*Stream, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		if s.err != nil {
+			return nil, &sessionError{s.err}
+		}
+		if len(s.backlog) == 0 {
+			s.acceptable.Wait()
+			continue
+		}
+		st := s.backlog[0]
+		s.backlog[0] = nil
+		s.backlog = s.backlog[1:]
+		if st.state != stateReset {
+			// Exactly once: the peer counts.
+			s.send(wire.YamuxHeader{Type: wire.YamuxWindowUpdate, Flags: wire.YamuxACK, StreamID: st.id})
+		}
+		s.refused = 0
+		return st, nil
+	}
+}
+
+// GoAway tells the peer to open no more streams; those that it opens
+// nevertheless are reset. The streams that are open stay.
+func (s *Session) GoAway() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.weLeave || s.err != nil {
+		return
+	}
+	s.weLeave = true
+	s.send(wire.YamuxHeader{Type: wire.YamuxGoAway, Length: wire.YamuxGoAwayNormal})
+}
+
+// Close ends the session and all its streams. What was written before is still
+// sent, unless the peer does not read it within a moment. It returns when the
+// connection is closed, and may be called more than once.
+func (s *Session) Close() error {
+	s.end(net.ErrClosed)
+	<-s.writerDone
+	<-s.readerDone
+	return nil
+}
+
+// end ends the session because of err, unless it has ended already.
+func (s *Session) end(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.endLocked(err)
+}
+
+func (s *Session) endLocked(err error) {
+	if s.err != nil {
+		return
+	}
+	if _, ok := err.(*ProtocolError); ok {
+		s.send(wire.YamuxHeader{Type: wire.YamuxGoAway, Length: wire.YamuxGoAwayProtocolError})
+	}
+	s.err = err
+	s.pinger.Stop()
+	for _, st := range s.streams {
+		st.stopTimer()
+		st.settle()
+		st.notify()
+	}
+	clear(s.streams)
+	s.backlog, s.blocked = nil, nil
+	s.acceptable.Broadcast()
+	s.openable.Broadcast()
+	s.wake.Signal()
+	// A write that waits for the peer must not wait much longer.
+	s.conn.SetWriteDeadline(time.Now().Add(flushTimeout))
+	close(s.done)
+}
+
+// remove forgets a stream that both sides are done with.
+func (s *Session) remove(st *Stream) {
+	if s.streams[st.id] != st {
+		return // the session has ended
+	}
+	delete(s.streams, st.id)
+	st.stopTimer()
+	st.settle()
+	st.notify()
+}
+
+// keepAlive is called when it is time to ping, and when the answer is late.
+func (s *Session) keepAlive() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return
+	}
+	if s.pinging {
+		s.endLocked(fmt.Errorf("%w: no answer to a ping within %v", ErrUnresponsive, pingTimeout))
+		return
+	}
+	s.pinging = true
+	s.pingID++
+	s.send(wire.YamuxHeader{Type: wire.YamuxPing, Flags: wire.YamuxSYN, Length: s.pingID})
+	s.pinger.Reset(pingTimeout)
+}

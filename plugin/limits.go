@@ -1,0 +1,66 @@
+package plugin
+
+import "time"
+
+// Every limit and time-out of the package is here, with its reason. Those of
+// the broker are in plugin/internal/broker.
+const (
+	// defaultDrainTimeout bounds a graceful stop: calls still running when it
+	// has passed are cancelled. go-plugin's hosts kill a plugin 2 s after they
+	// asked it to stop; this leaves time to remove the socket before that.
+	defaultDrainTimeout = 1500 * time.Millisecond
+
+	// abandonTimeout bounds how long a stop waits, after the calls have been
+	// cancelled, for handlers that do not notice. They end with the process.
+	abandonTimeout = 200 * time.Millisecond
+
+	// flushTimeout bounds how long a stop waits for what was printed last to
+	// come out of its own pipes. That takes microseconds unless the machine
+	// is stuck.
+	flushTimeout = 100 * time.Millisecond
+
+	// hostGrace is how long a plugin without a lifeline waits for a host to
+	// connect, after it has seen a sign that its host is gone: enough for a
+	// host that has just launched it or that connects anew, and short enough
+	// for the plugin to be gone within two seconds.
+	hostGrace = 500 * time.Millisecond
+
+	// parentInterval is how often the parent process is looked at, on systems
+	// where its end cannot be waited for.
+	parentInterval = time.Second
+
+	// orphanTimeout is how long main has after the host's end to clean up and
+	// return. With hostGrace it is under two seconds.
+	orphanTimeout = time.Second
+
+	// maxStdioBuffer bounds the output that waits for the host, in bytes, both
+	// streams together. It is enough for what a chatty plugin prints before
+	// its host listens; a host that never listens costs this much memory.
+	maxStdioBuffer = 1 << 20
+
+	// maxStdioChunk bounds one message of output. With its few bytes of
+	// framing it fits into one HTTP/2 frame of the size that every peer takes.
+	maxStdioChunk = 16<<10 - 64
+
+	// stdioChunkOverhead is what a waiting chunk costs besides its bytes, so
+	// that single bytes, printed to the two streams in turn, are bounded too.
+	stdioChunkOverhead = 64
+
+	// stdioReadSize is how much is read from a pipe at once. Linux gives a
+	// pipe 64 KiB; a quarter of it is a read worth its system call.
+	stdioReadSize = 16 << 10
+
+	// maxSocketTries bounds how often a new socket name is drawn when the one
+	// drawn is taken. With 50 random bits a second try never happens by chance.
+	maxSocketTries = 4
+
+	// socketNameRandom is the number of random characters in a socket's name.
+	// Hosts reserve 17 bytes after their directory: "/plugin" and these.
+	socketNameRandom = 10
+
+	// maxSocketPath is the longest path of a unix socket in bytes, without the
+	// final NUL: sun_path holds 104 bytes on the BSDs and macOS, 108 on Linux
+	// and Windows.
+	maxSocketPath      = 107
+	maxSocketPathSmall = 103
+)

@@ -1,0 +1,148 @@
+package plugin
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/tenonrpc/tenon/wire"
+)
+
+// listener opens the plugin's listeners, the main one and the broker's, as the
+// host's environment says.
+type listener struct {
+	network string // "unix" or "tcp"
+	env     wire.Env
+}
+
+func newListener(network string, env wire.Env) (*listener, error) {
+	switch {
+	case network == wire.NetworkUnix, network == wire.NetworkTCP:
+	case network != "":
+		return nil, fmt.Errorf("plugin: ServeConfig.Network is %q; use %q or %q", network, wire.NetworkUnix, wire.NetworkTCP)
+	case runtime.GOOS == "windows":
+		network = wire.NetworkTCP
+	default:
+		network = wire.NetworkUnix
+	}
+	return &listener{network, env}, nil
+}
+
+func (l *listener) listen() (net.Listener, error) {
+	if l.network == wire.NetworkTCP {
+		return l.listenTCP()
+	}
+	return l.listenUnix()
+}
+
+// listenTCP takes the first free port of the host's range. Without a range the
+// system chooses.
+func (l *listener) listenTCP() (net.Listener, error) {
+	var last error
+	for port := l.env.MinPort; port <= l.env.MaxPort; port++ {
+		tcp, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err == nil {
+			return tcp, nil
+		}
+		last = err
+	}
+	return nil, fmt.Errorf("plugin: no free TCP port from %d to %d, the host's %s and %s: %w",
+		l.env.MinPort, l.env.MaxPort, wire.EnvMinPort, wire.EnvMaxPort, last)
+}
+
+// listenUnix makes a socket with a new name in the host's directory, or in the
+// directory for temporary files. The listener removes it when it is closed.
+func (l *listener) listenUnix() (net.Listener, error) {
+	dir := l.env.UnixSocketDir
+	if dir == "" {
+		dir = os.TempDir()
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("plugin: the directory for sockets: %w", err)
+	}
+	unix, err := bindUnix(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.protect(unix.Addr().String()); err != nil {
+		unix.Close()
+		return nil, err
+	}
+	return unix, nil
+}
+
+func bindUnix(dir string) (net.Listener, error) {
+	limit := maxSocketPathSmall
+	switch runtime.GOOS {
+	case "linux", "android", "windows":
+		limit = maxSocketPath
+	}
+	var last error
+	for range maxSocketTries {
+		path := filepath.Join(dir, "plugin"+strings.ToLower(rand.Text()[:socketNameRandom]))
+		if len(path) > limit {
+			return nil, fmt.Errorf("plugin: the path of the socket, %q, has %d bytes, but the system allows %d: the host must choose a shorter directory in %s, or the user one in TMPDIR",
+				path, len(path), limit, wire.EnvUnixSocketDir)
+		}
+		if strings.Contains(path, "|") {
+			return nil, fmt.Errorf("plugin: the path of the socket, %q, contains a '|', which the handshake cannot carry: the host must choose another directory in %s, or the user one in TMPDIR",
+				path, wire.EnvUnixSocketDir)
+		}
+		// Binding fails if the name is taken, and so never takes a socket away
+		// from someone.
+		unix, err := net.Listen("unix", path)
+		if err == nil {
+			return unix, nil
+		}
+		last = err
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			break
+		}
+	}
+	return nil, fmt.Errorf("plugin: making a socket in the directory %q: %w", dir, last)
+}
+
+// protect lets only the plugin's user connect, and the host's group if it
+// names one.
+func (l *listener) protect(path string) error {
+	if l.env.UnixSocketGroup == "" {
+		if err := os.Chmod(path, 0o600); err != nil {
+			return fmt.Errorf("plugin: protecting the socket: %w", err)
+		}
+		return nil
+	}
+	gid, err := groupID(l.env.UnixSocketGroup)
+	if err != nil {
+		return fmt.Errorf("plugin: the group for the socket, %q in %s: %w", l.env.UnixSocketGroup, wire.EnvUnixSocketGroup, err)
+	}
+	if err := os.Chown(path, -1, gid); err != nil {
+		return fmt.Errorf("plugin: giving the socket to the group %q of %s: %w", l.env.UnixSocketGroup, wire.EnvUnixSocketGroup, err)
+	}
+	if err := os.Chmod(path, 0o660); err != nil {
+		return fmt.Errorf("plugin: opening the socket to the group %q of %s: %w", l.env.UnixSocketGroup, wire.EnvUnixSocketGroup, err)
+	}
+	return nil
+}
+
+// groupID returns the number of a group that is given by name or number. A
+// name that looks like a number is a name first, as in chgrp.
+func groupID(group string) (int, error) {
+	g, err := user.LookupGroup(group)
+	if err != nil {
+		if id, numErr := strconv.ParseUint(group, 10, 31); numErr == nil {
+			return int(id), nil
+		}
+		return 0, err
+	}
+	return strconv.Atoi(g.Gid)
+}

@@ -1,0 +1,39 @@
+package plugin
+
+import (
+	"io"
+	"sync"
+	"time"
+
+	"github.com/tenonrpc/tenon/h2grpc"
+	"github.com/tenonrpc/tenon/wire"
+)
+
+// Logger is what the library logs to. *slog.Logger is one, and so is
+// hclog.Logger.
+type Logger = h2grpc.Logger
+
+// NewLogger returns a Logger that writes hclog's JSON lines to w, one write
+// each: on a plugin's stderr, hosts log them with level, module and attributes.
+// All levels are written; the host decides what it shows. It may be used
+// concurrently and links neither log/slog nor encoding/json.
+func NewLogger(w io.Writer, module string) Logger { return &lineLogger{w: w, module: module} }
+
+type lineLogger struct {
+	module string
+
+	mu sync.Mutex
+	w  io.Writer // guarded by mu
+}
+
+func (l *lineLogger) Debug(msg string, args ...any) { l.log(wire.LogDebug, msg, args) }
+func (l *lineLogger) Info(msg string, args ...any)  { l.log(wire.LogInfo, msg, args) }
+func (l *lineLogger) Warn(msg string, args ...any)  { l.log(wire.LogWarn, msg, args) }
+func (l *lineLogger) Error(msg string, args ...any) { l.log(wire.LogError, msg, args) }
+
+func (l *lineLogger) log(level wire.LogLevel, msg string, args []any) {
+	line := wire.AppendLogLine(nil, time.Now(), level, l.module, msg, args...)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.w.Write(line)
+}

@@ -1,0 +1,245 @@
+package plugin
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/tenonrpc/tenon/h2grpc"
+	"github.com/tenonrpc/tenon/wire"
+)
+
+// These tests are inside the package because the pieces are not exported: only
+// a real process has them, and there one cannot look at them.
+
+// hostStream is a host's end of StreamStdio.
+type hostStream struct {
+	h2grpc.ServerStreamingServer[wire.StdioData]
+	ctx  context.Context
+	got  []wire.StdioData
+	fail error // returned by Send, if set
+}
+
+func (s *hostStream) Context() context.Context { return s.ctx }
+
+func (s *hostStream) Send(m *wire.StdioData) error {
+	if s.fail != nil {
+		return s.fail
+	}
+	s.got = append(s.got, wire.StdioData{Channel: m.Channel, Data: bytes.Clone(m.Data)})
+	return nil
+}
+
+func (s *hostStream) text() string {
+	var b strings.Builder
+	for _, chunk := range s.got {
+		b.WriteString(chunk.Channel.String() + ":" + string(chunk.Data) + "\n")
+	}
+	return b.String()
+}
+
+func testOutput(t *testing.T) (*output, *bytes.Buffer) {
+	t.Helper()
+	log := new(bytes.Buffer)
+	return newOutput(slog.New(slog.NewTextHandler(log, nil))), log
+}
+
+func TestOutputOrder(t *testing.T) {
+	o, _ := testOutput(t)
+	o.write(wire.ChannelStdout, []byte("a"))
+	o.write(wire.ChannelStdout, []byte("b"))
+	o.write(wire.ChannelStderr, []byte("c"))
+	o.write(wire.ChannelStdout, []byte("d"))
+	o.end()
+	if o.write(wire.ChannelStdout, []byte("late")) {
+		t.Error("an ended output takes more")
+	}
+	s := &hostStream{ctx: t.Context()}
+	if err := o.StreamStdio(nil, s); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := s.text(), "STDOUT:ab\nSTDERR:c\nSTDOUT:d\n"; got != want {
+		t.Errorf("the host receives %q, want %q", got, want)
+	}
+}
+
+func TestOutputChunks(t *testing.T) {
+	o, _ := testOutput(t)
+	data := bytes.Repeat([]byte("0123456789"), 10000)
+	o.write(wire.ChannelStdout, data)
+	o.end()
+	s := &hostStream{ctx: t.Context()}
+	if err := o.StreamStdio(nil, s); err != nil {
+		t.Fatal(err)
+	}
+	var all []byte
+	for _, chunk := range s.got {
+		if len(chunk.Data) > maxStdioChunk {
+			t.Errorf("a chunk has %d bytes, want at most %d", len(chunk.Data), maxStdioChunk)
+		}
+		all = append(all, chunk.Data...)
+	}
+	if !bytes.Equal(all, data) {
+		t.Errorf("%d bytes arrive, want %d", len(all), len(data))
+	}
+}
+
+// TestOutputBound prints single bytes in turn, the costliest way there is.
+func TestOutputBound(t *testing.T) {
+	o, log := testOutput(t)
+	const each = maxStdioBuffer
+	for range each {
+		o.write(wire.ChannelStdout, []byte("o"))
+		o.write(wire.ChannelStderr, []byte("e"))
+	}
+	if o.size > maxStdioBuffer || len(o.chunks) > maxStdioBuffer/stdioChunkOverhead {
+		t.Errorf("the buffer holds %d bytes in %d chunks", o.size, len(o.chunks))
+	}
+	chunks, kept := len(o.chunks), int64(0)
+	for _, chunk := range o.chunks {
+		kept += int64(len(chunk.Data))
+	}
+	if o.dropped != 2*each-kept {
+		t.Errorf("%d bytes are counted as dropped, want %d", o.dropped, 2*each-kept)
+	}
+	o.end()
+	s := &hostStream{ctx: t.Context()}
+	if err := o.StreamStdio(nil, s); err != nil || len(s.got) != chunks {
+		t.Errorf("%d chunks arrive, want %d (%v)", len(s.got), chunks, err)
+	}
+	if o.size != 0 {
+		t.Errorf("an empty buffer counts %d bytes", o.size)
+	}
+	if n := strings.Count(log.String(), "some output is lost"); n != 1 {
+		t.Errorf("the loss is logged %d times: %s", n, log)
+	}
+}
+
+// TestOutputStreamBreaks loses the host in the middle of a Send.
+func TestOutputStreamBreaks(t *testing.T) {
+	o, _ := testOutput(t)
+	o.write(wire.ChannelStdout, []byte("kept"))
+	broken := errors.New("the connection is lost")
+	if err := o.StreamStdio(nil, &hostStream{ctx: t.Context(), fail: broken}); err != broken {
+		t.Fatalf("StreamStdio: %v", err)
+	}
+	o.write(wire.ChannelStdout, []byte("!"))
+	o.end()
+	s := &hostStream{ctx: t.Context()}
+	if err := o.StreamStdio(nil, s); err != nil || s.text() != "STDOUT:kept!\n" {
+		t.Errorf("the next host receives %q, %v", s.text(), err)
+	}
+}
+
+// TestOutputTurns has two hosts: the second waits until the first has gone.
+func TestOutputTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, _ := testOutput(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		first, second := &hostStream{ctx: ctx}, &hostStream{ctx: t.Context()}
+		firstDone, secondDone := make(chan error, 1), make(chan error, 1)
+		go func() { firstDone <- o.StreamStdio(nil, first) }()
+		synctest.Wait()
+		go func() { secondDone <- o.StreamStdio(nil, second) }()
+		o.write(wire.ChannelStdout, []byte("one"))
+		synctest.Wait()
+		cancel()
+		if err := <-firstDone; err != context.Canceled {
+			t.Errorf("the first stream ends with %v", err)
+		}
+		o.write(wire.ChannelStdout, []byte("two"))
+		o.end()
+		if err := <-secondDone; err != nil {
+			t.Errorf("the second stream ends with %v", err)
+		}
+		if first.text() != "STDOUT:one\n" || second.text() != "STDOUT:two\n" {
+			t.Errorf("the hosts receive %q and %q", first.text(), second.text())
+		}
+
+		// One that gives up while it waits for its turn.
+		<-o.turn
+		ctx, cancel = context.WithCancel(t.Context())
+		cancel()
+		if err := o.StreamStdio(nil, &hostStream{ctx: ctx}); err != context.Canceled {
+			t.Errorf("a stream that waits in vain ends with %v", err)
+		}
+	})
+}
+
+// TestPump feeds a pipe in pieces and cuts the mark at every place.
+func TestPump(t *testing.T) {
+	const mark = "=MARK="
+	for cut := range len("before" + mark + "after") {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := &pipe{channel: wire.ChannelStdout, r: r, w: w, mark: []byte(mark), flushed: make(chan struct{})}
+		p.marking.Store(true)
+		got := make(chan string)
+		late := new(bytes.Buffer)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			p.pump(func(_ wire.Channel, data []byte) bool {
+				got <- string(data)
+				return true
+			}, late)
+		}()
+		text := "before" + mark + "after"
+		io.WriteString(w, text[:cut])
+		var before string
+		for len(before) < min(cut, len("before")) {
+			before += <-got
+		}
+		io.WriteString(w, text[cut:])
+		for len(before) < len("before") {
+			before += <-got
+		}
+		<-p.flushed
+		after := <-got
+		for len(after) < len("after") {
+			after += <-got
+		}
+		if before != "before" || after != "after" {
+			t.Errorf("cut at %d: %q, %q", cut, before, after)
+		}
+		w.Close()
+		<-done
+	}
+}
+
+func TestPumpLate(t *testing.T) {
+	o, _ := testOutput(t)
+	o.end()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &pipe{channel: wire.ChannelStderr, r: r, w: w, mark: []byte("=MARK="), flushed: make(chan struct{})}
+	io.WriteString(w, "after the end: =MARK=\n")
+	w.Close()
+	late := new(bytes.Buffer)
+	p.pump(o.write, late)
+	<-p.flushed
+	if late.String() != "after the end: =MARK=\n" {
+		t.Errorf("the real stderr receives %q", late)
+	}
+}
+
+func TestPartial(t *testing.T) {
+	for _, tt := range []struct {
+		data string
+		want int
+	}{{"", 0}, {"x", 0}, {"xab", 2}, {"ababa", 3}, {"abab", 4}, {"ababc", 0}, {"abac", 0}} {
+		if got := partial([]byte(tt.data), []byte("ababc")); got != tt.want {
+			t.Errorf("partial(%q) = %d, want %d", tt.data, got, tt.want)
+		}
+	}
+}

@@ -1,0 +1,53 @@
+package plugin
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+
+	"github.com/tenonrpc/tenon/plugin/internal/procid"
+	"github.com/tenonrpc/tenon/wire"
+)
+
+// TestMode is how a plugin serves that no host has started: one under a
+// debugger, or one within the tests of an application. Hosts attach to it with
+// its record. They do not end it; it ends with the context of [ServeContext],
+// with SIGTERM, or with SIGINT. What it prints goes where it always goes, the
+// magic cookie is not asked for, and nothing of the process is changed: any
+// number of plugins can be served in it.
+type TestMode struct {
+	// Name is the plugin's name in what is printed if Ready is nil.
+	Name string
+	// Ready is called once hosts can attach, with the record for host.Config.
+	// It must return. If it is nil, the value of the variable by which Terraform
+	// and OpenTofu are told is printed to stdout, for a person to copy.
+	Ready func(wire.ReattachRecord)
+}
+
+// announce tells whoever wants to know that the plugin can be attached to.
+func (m *TestMode) announce(stdout io.Writer, version int, addr net.Addr, certificate []byte) error {
+	r := wire.ReattachRecord{
+		Reattach: wire.Reattach{
+			Protocol:        wire.ProtocolGRPC,
+			ProtocolVersion: version,
+			PID:             os.Getpid(),
+			Test:            true,
+			Network:         addr.Network(),
+			Address:         addr.String(),
+		},
+		Certificate: certificate,
+	}
+	if id, ok := procid.Of(r.PID); ok {
+		r.StartTime, r.BootID = id.StartTime, id.BootID
+	}
+	if m.Ready != nil {
+		m.Ready(r)
+		return nil
+	}
+	value := wire.AppendReattach(nil, map[string]wire.Reattach{m.Name: r.Reattach})
+	if _, err := fmt.Fprintf(stdout, "The plugin waits for hosts. Start them with this in their environment:\n\n\t%s='%s'\n\n", wire.EnvReattach, value); err != nil {
+		return fmt.Errorf("plugin: printing where the plugin is: %w", err)
+	}
+	return nil
+}
