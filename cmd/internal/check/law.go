@@ -1,0 +1,177 @@
+package check
+
+import (
+	"fmt"
+	"go/ast"
+	"path"
+	"strconv"
+	"strings"
+)
+
+// layers is the law of dependencies: a package may import its own layer and
+// those above it in this list, and nothing below.
+var layers = [][]string{
+	{"wire"},
+	{"h2grpc/codes", "h2grpc/status", "h2grpc/metadata", "h2grpc/peer", "h2grpc/internal/ctxkey"},
+	{"h2grpc/internal/h2"},
+	{"h2grpc"},
+	{"h2grpc/gzip", "h2grpc/health", "h2grpc/reflection"},
+	{"plugin/internal/*"},
+	{"plugin"},
+	{"plugin/host"},
+	{"plugin/supervise", "plugin/plugintest"},
+	{"cmd/internal/*"},
+	{"cmd/*"},
+}
+
+// layer returns a package's place in layers, or -1.
+func layer(dir string) int {
+	for i, group := range layers {
+		for _, pattern := range group {
+			if ok, _ := path.Match(pattern, dir); ok {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+// lawful checks the imports of the root module's packages against the layers.
+// Tests may import what they like: they are not linked into anything.
+func lawful(t *Tree) []Finding {
+	var out []Finding
+	for _, f := range t.Files {
+		if f.Test || f.Nested {
+			continue
+		}
+		at := layer(f.Dir)
+		if at < 0 {
+			out = append(out, Finding{f.Path, 1, "package " + f.Dir + " has no place in the law of dependencies: give it one in cmd/internal/check/law.go"})
+			continue
+		}
+		for _, spec := range f.Syntax.Imports {
+			imported, _ := strconv.Unquote(spec.Path.Value)
+			dir, ours := strings.CutPrefix(imported, Module+"/")
+			if !ours {
+				continue
+			}
+			if to := layer(dir); to < 0 || to > at {
+				out = append(out, Finding{f.Path, t.line(spec), fmt.Sprintf("%s must not import %s: the law has it the other way round", f.Dir, dir)})
+			}
+		}
+	}
+	return out
+}
+
+// A place names imports and who alone may have them, tests aside.
+type place struct {
+	imports string   // an import path; "x/..." stands for x and all below it
+	allowed []string // directories; "d/..." stands for d and all below it
+	why     string
+}
+
+var places = []place{
+	{"golang.org/x/net/...", []string{"h2grpc/internal/h2", "h2grpc"}, "frames are read and written in h2grpc/internal/h2"},
+	{"os/exec", []string{"plugin/host", "cmd/..."}, "a plugin's binary carries no host code"},
+	{"os/signal", []string{"plugin", "cmd/..."}, "signals belong to the whole process"},
+	{"net/http/...", nil, "the frames are ours to read and to write"},
+	{"net/rpc/...", nil, "it is not for programs that face other people's processes"},
+	{"text/template", nil, "it makes every plugin larger"},
+	{"html/template", nil, "it makes every plugin larger"},
+	{"expvar", nil, "it registers handlers when it is linked"},
+	{"testing/...", []string{"plugin/plugintest"}, "test code stays out of programs"},
+	{"unsafe", nil, "nothing here needs it"},
+	{"plugin", nil, "it is not ours"},
+}
+
+// pure checks that wire holds codecs alone: no goroutines, clocks, environment,
+// files or connections.
+func pure(t *Tree) []Finding {
+	var out []Finding
+	for _, f := range t.Files {
+		if f.Test || f.Dir != "wire" {
+			continue
+		}
+		for _, spec := range f.Syntax.Imports {
+			switch imported, _ := strconv.Unquote(spec.Path.Value); imported {
+			case "context", "net", "os", "os/user", "io/fs", "log", "log/slog", "sync", "sync/atomic", "syscall":
+				out = append(out, Finding{f.Path, t.line(spec), "wire must not import " + imported + ": it holds codecs over bytes"})
+			}
+		}
+		ast.Inspect(f.Syntax, func(n ast.Node) bool {
+			if _, ok := n.(*ast.GoStmt); ok {
+				out = append(out, Finding{f.Path, t.line(n), "wire must not start goroutines"})
+			}
+			switch name := f.selected(n); name {
+			case "time.Now", "time.Since", "time.Until", "time.NewTimer", "time.NewTicker", "time.AfterFunc":
+				out = append(out, Finding{f.Path, t.line(n), "wire must not look at a clock: " + name})
+			}
+			return true
+		})
+	}
+	return out
+}
+
+// foreign lists what the packages may import besides the standard library and
+// the module itself.
+var foreign = []place{
+	{imports: "google.golang.org/protobuf/encoding/protowire", allowed: []string{"wire"}},
+	{imports: "golang.org/x/net/...", allowed: []string{"h2grpc/internal/h2", "h2grpc"}},
+	{imports: "google.golang.org/protobuf/...", allowed: []string{"h2grpc/...", "plugin/...", "cmd/..."}},
+}
+
+// placed checks imports from outside of the module.
+func placed(t *Tree) []Finding {
+	var out []Finding
+	for _, f := range t.Files {
+		if f.Test || f.Nested || f.Generated {
+			continue
+		}
+		for _, spec := range f.Syntax.Imports {
+			imported, _ := strconv.Unquote(spec.Path.Value)
+			if under(imported, Module) {
+				continue
+			}
+			if why := unplaced(f.Dir, imported); why != "" {
+				out = append(out, Finding{f.Path, t.line(spec), fmt.Sprintf("%s must not import %s: %s", f.Dir, imported, why)})
+			}
+		}
+	}
+	return out
+}
+
+// unplaced says why the package in dir must not have an import, if so.
+func unplaced(dir, imported string) string {
+	for _, p := range places {
+		if matches(imported, p.imports) && !matchesAny(dir, p.allowed) {
+			return p.why
+		}
+	}
+	first, _, _ := strings.Cut(imported, "/")
+	if !strings.Contains(first, ".") {
+		return "" // the standard library
+	}
+	for _, p := range foreign {
+		if matches(imported, p.imports) && matchesAny(dir, p.allowed) {
+			return ""
+		}
+	}
+	return "it is of another module, and not one that this package stands on"
+}
+
+// matches reports whether name is pattern, or below it for "pattern/...".
+func matches(name, pattern string) bool {
+	if parent, ok := strings.CutSuffix(pattern, "/..."); ok {
+		return under(name, parent)
+	}
+	return name == pattern
+}
+
+func matchesAny(name string, patterns []string) bool {
+	for _, p := range patterns {
+		if matches(name, p) {
+			return true
+		}
+	}
+	return false
+}

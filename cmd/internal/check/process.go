@@ -1,0 +1,160 @@
+package check
+
+import (
+	"fmt"
+	"go/ast"
+	"go/token"
+	"strings"
+)
+
+// A use names something of another package and where alone it may be used in
+// what is linked into programs.
+type use struct {
+	names   []string // "import/path.Name"; "import/path.*" stands for every name
+	allowed []string // files, or directories as "d/..."
+	why     string
+}
+
+// The files that deal with the process as a whole: plugin's do so only when
+// ServeConfig.Process is nil, and a host passes a part of its environment on.
+const (
+	pluginProcess = "plugin/process.go"
+	pluginServe   = "plugin/serve.go"
+	pluginCapture = "plugin/capture.go"
+	hostStart     = "plugin/host/start.go"
+)
+
+var uses = []use{
+	{[]string{"os.Exit", "log.Fatal", "log.Fatalf", "log.Fatalln"}, []string{pluginServe, "cmd/..."},
+		"a library does not end its process"},
+	{[]string{"os.Getenv", "os.LookupEnv", "os.Setenv", "os.Unsetenv", "os.Clearenv", "os.ExpandEnv"},
+		[]string{pluginProcess, "cmd/..."}, "the environment belongs to the whole process"},
+	{[]string{"os.Environ"}, []string{pluginProcess, hostStart, "cmd/..."}, "the environment belongs to the whole process"},
+	{[]string{"os/signal.*"}, []string{pluginProcess, "cmd/..."}, "signals belong to the whole process"},
+	{[]string{"crypto/x509.CreateCertificate", "crypto/x509.NewCertPool", "crypto/x509.SystemCertPool"},
+		[]string{"plugin/internal/automtls/..."}, "certificates are made and trusted in one package"},
+	{[]string{"golang.org/x/net/http2.NewFramer", "golang.org/x/net/http2.Server", "golang.org/x/net/http2.Transport"},
+		[]string{"h2grpc/internal/h2/..."}, "frames are read and written in one package"},
+	{[]string{"time.After", "time.Tick"}, nil, "it cannot be stopped: use a context or a timer"},
+	{[]string{"time.Sleep"}, nil, "nothing waits without being able to stop"},
+	{[]string{"math/rand.*"}, nil, "use math/rand/v2, or crypto/rand for what peers see"},
+}
+
+// processWide checks the uses, and that os.Stdout and os.Stderr are assigned
+// where they may be.
+func processWide(t *Tree) []Finding {
+	var out []Finding
+	for _, f := range t.Files {
+		if f.Test || f.Nested || f.Generated {
+			continue
+		}
+		ast.Inspect(f.Syntax, func(n ast.Node) bool {
+			if a, ok := n.(*ast.AssignStmt); ok && f.Path != pluginCapture {
+				for _, left := range a.Lhs {
+					if name := f.selected(left); name == "os.Stdout" || name == "os.Stderr" || name == "os.Stdin" || name == "os.Args" {
+						out = append(out, Finding{f.Path, t.line(left), name + " is assigned here: it belongs to the whole process"})
+					}
+				}
+			}
+			name := f.selected(n)
+			if name == "" {
+				return true
+			}
+			for _, u := range uses {
+				if u.has(name) && !matchesAny(f.Path, u.allowed) {
+					out = append(out, Finding{f.Path, t.line(n), fmt.Sprintf("%s must not be used here: %s", name, u.why)})
+				}
+			}
+			return true
+		})
+	}
+	return out
+}
+
+func (u use) has(name string) bool {
+	for _, n := range u.names {
+		if parent, ok := strings.CutSuffix(n, ".*"); n == name || ok && strings.HasPrefix(name, parent+".") {
+			return true
+		}
+	}
+	return false
+}
+
+// pins checks that a peer's certificate is looked at in one place and in one
+// way.
+func pins(t *Tree) []Finding {
+	fields := map[string]string{
+		"InsecureSkipVerify":    "plugin/internal/automtls",
+		"VerifyConnection":      "plugin/internal/automtls",
+		"VerifyPeerCertificate": "", // skipped on resumed sessions
+	}
+	var out []Finding
+	for _, f := range t.Files {
+		if f.Test || f.Nested || f.Generated {
+			continue
+		}
+		set := func(n ast.Expr) {
+			if sel, ok := n.(*ast.SelectorExpr); ok {
+				n = sel.Sel
+			}
+			id, ok := n.(*ast.Ident)
+			if !ok {
+				return
+			}
+			if dir, listed := fields[id.Name]; listed && f.Dir != dir {
+				out = append(out, Finding{f.Path, t.line(id), id.Name + " must not be set here: the peer's certificate is checked in VerifyConnection of plugin/internal/automtls and nowhere else"})
+			}
+		}
+		ast.Inspect(f.Syntax, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.KeyValueExpr:
+				set(n.Key)
+			case *ast.AssignStmt:
+				for _, left := range n.Lhs {
+					set(left)
+				}
+			}
+			return true
+		})
+	}
+	return out
+}
+
+// environment checks that the protocol's variables are named in wire alone.
+func environment(t *Tree) []Finding {
+	var out []Finding
+	for _, f := range t.Files {
+		if f.Test || f.Nested || f.Generated || f.Dir == "wire" || f.Dir == "cmd/internal/check" {
+			continue
+		}
+		ast.Inspect(f.Syntax, func(n ast.Node) bool {
+			lit, ok := n.(*ast.BasicLit)
+			if !ok || lit.Kind != token.STRING {
+				return true
+			}
+			for _, name := range []string{"PLUGIN_", "TENON_", "TF_REATTACH"} {
+				if strings.HasPrefix(strings.Trim(lit.Value, "\"`"), name) {
+					out = append(out, Finding{f.Path, t.line(lit), lit.Value + " names a variable of the protocol: names of variables exist in wire only"})
+				}
+			}
+			return true
+		})
+	}
+	return out
+}
+
+// initless checks that linking a package has no effect.
+func initless(t *Tree) []Finding {
+	var out []Finding
+	for _, f := range t.Files {
+		if f.Test || f.Nested || f.Generated {
+			continue
+		}
+		for _, d := range f.Syntax.Decls {
+			if fn, ok := d.(*ast.FuncDecl); ok && fn.Recv == nil && fn.Name.Name == "init" {
+				out = append(out, Finding{f.Path, t.line(fn), "init acts when the package is linked: do it where it is asked for"})
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,200 @@
+package check
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const readmeFile = "README.md"
+
+// readme checks that what the README says of the repository is so: its links
+// lead somewhere, its Go and proto code is that of files which are compiled and
+// run, its make targets exist, and its table of lines is right.
+func readme(t *Tree) []Finding {
+	text, ok := t.Texts[readmeFile]
+	if !ok {
+		return []Finding{{readmeFile, 0, "there is no README"}}
+	}
+	r := &readmeChecker{tree: t, lines: strings.Split(string(text), "\n")}
+	for i := 0; i < len(r.lines); i++ {
+		line := r.lines[i]
+		if language, ok := strings.CutPrefix(line, "```"); ok {
+			end := i + 1
+			for end < len(r.lines) && r.lines[end] != "```" {
+				end++
+			}
+			r.block(i, end, language)
+			i = end
+			continue
+		}
+		r.links(i)
+		r.targets(i, line)
+		r.row(i)
+	}
+	r.missing()
+	return r.out
+}
+
+type readmeChecker struct {
+	tree  *Tree
+	lines []string
+	file  string // the last file linked to in the text
+	rows  map[string]bool
+	out   []Finding
+}
+
+// found notes what is wrong with a line, counted from 0.
+func (r *readmeChecker) found(line int, format string, args ...any) {
+	r.out = append(r.out, Finding{readmeFile, line + 1, fmt.Sprintf(format, args...)})
+}
+
+// block checks a block of code, whose fences are the lines begin and end.
+func (r *readmeChecker) block(begin, end int, language string) {
+	code := r.lines[begin+1 : end]
+	if language != "go" && language != "proto" {
+		for i, line := range code {
+			r.targets(begin+1+i, line)
+		}
+		return
+	}
+	want, ok := r.tree.Texts[r.file]
+	if !ok || r.file == "" {
+		r.found(begin, "code that nothing compiles: link to a file with the same code in the text before it")
+		return
+	}
+	wanted := strings.Split(strings.TrimSuffix(string(want), "\n"), "\n")
+	for i := range max(len(code), len(wanted)) {
+		if i >= len(code) || i >= len(wanted) || code[i] != wanted[i] {
+			r.found(min(begin+1+i, end), "the code is not that of %s", r.file)
+			return
+		}
+	}
+}
+
+var (
+	link     = regexp.MustCompile(`\]\(([^)#]*)(#[^)]*)?\)`)
+	codeSpan = regexp.MustCompile("`[^`]*`")
+)
+
+func (r *readmeChecker) links(i int) {
+	text := codeSpan.ReplaceAllString(r.lines[i], "code") // as in a[i](x)
+	for _, m := range link.FindAllStringSubmatch(text, -1) {
+		to := strings.TrimSuffix(m[1], "/")
+		if to == "" || strings.Contains(to, "://") {
+			continue
+		}
+		r.file = to
+		if !r.exists(to) {
+			r.found(i, "the link to %s leads nowhere", to)
+		}
+	}
+}
+
+// exists reports whether there is a text or a directory of that name.
+func (r *readmeChecker) exists(name string) bool {
+	for file := range r.tree.Texts {
+		if under(file, name) {
+			return true
+		}
+	}
+	return false
+}
+
+var command = regexp.MustCompile("(?:^|`)make ([a-z-]+)")
+
+func (r *readmeChecker) targets(i int, line string) {
+	for _, m := range command.FindAllStringSubmatch(line, -1) {
+		if !bytes.Contains(r.tree.Texts["Makefile"], []byte("\n"+m[1]+":")) {
+			r.found(i, "the Makefile has no target %s", m[1])
+		}
+	}
+}
+
+// The rows of the table of lines: a package, or everything that a package links.
+var (
+	packageRow = regexp.MustCompile("^\\| \\[`([^`]+)`\\]\\([^)]*\\) \\| ([0-9]+) \\|")
+	sumRow     = regexp.MustCompile("^\\| all that `([^`]+)` links \\| ([0-9]+) \\|")
+)
+
+func (r *readmeChecker) row(i int) {
+	var said string
+	var is int
+	if m := packageRow.FindStringSubmatch(r.lines[i]); m != nil {
+		if r.rows == nil {
+			r.rows = make(map[string]bool)
+		}
+		r.rows[m[1]] = true
+		said, is = m[2], r.tree.codeLines(m[1])
+	} else if m := sumRow.FindStringSubmatch(r.lines[i]); m != nil {
+		said = m[2]
+		for _, dir := range r.tree.linked(m[1]) {
+			is += r.tree.codeLines(dir)
+		}
+	} else {
+		return
+	}
+	// The table gives an idea of the sizes; it need not follow every change.
+	n, _ := strconv.Atoi(said)
+	if slack := max(is/5, 20); n < is-slack || n > is+slack || is == 0 {
+		r.found(i, "the table says %d lines of code, and there are %d", n, is)
+	}
+}
+
+// missing checks that every package has a row.
+func (r *readmeChecker) missing() {
+	var dirs []string
+	for _, f := range r.tree.Files {
+		if !f.Test && !f.Nested && !f.Generated && !slices.Contains(dirs, f.Dir) {
+			dirs = append(dirs, f.Dir)
+		}
+	}
+	for _, dir := range dirs {
+		if n := r.tree.codeLines(dir); !r.rows[dir] && n > 0 {
+			r.out = append(r.out, Finding{readmeFile, 0, fmt.Sprintf("the table of lines lacks %s, which has %d", dir, n)})
+		}
+	}
+}
+
+var noCode = regexp.MustCompile(`^\s*(//.*)?$`)
+
+// codeLines returns how many lines of a package's own code are neither blank
+// nor a comment. Tests and generated code do not count.
+func (t *Tree) codeLines(dir string) int {
+	n := 0
+	for _, f := range t.Files {
+		if f.Dir != dir || f.Test || f.Nested || f.Generated {
+			continue
+		}
+		for line := range strings.Lines(string(t.Texts[f.Path])) {
+			if !noCode.MatchString(strings.TrimSuffix(line, "\n")) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// linked returns the root module's packages that the package in dir links,
+// itself included.
+func (t *Tree) linked(dir string) []string {
+	dirs := []string{dir}
+	for i := 0; i < len(dirs); i++ {
+		for _, f := range t.Files {
+			if f.Dir != dirs[i] || f.Test {
+				continue
+			}
+			for _, spec := range f.Syntax.Imports {
+				imported, _ := strconv.Unquote(spec.Path.Value)
+				to, ours := strings.CutPrefix(imported, Module+"/")
+				if ours && !slices.Contains(dirs, to) {
+					dirs = append(dirs, to)
+				}
+			}
+		}
+	}
+	return dirs
+}

@@ -1,0 +1,27 @@
+package check
+
+// Rule is one rule of the repository's shape.
+type Rule struct {
+	Name  string
+	Check func(*Tree) []Finding
+}
+
+// Rules returns all rules.
+func Rules() []Rule {
+	return []Rule{
+		{"law of dependencies", lawful},
+		{"imports from outside", placed},
+		{"wire is pure", pure},
+		{"process-wide state", processWide},
+		{"pinned certificates", pins},
+		{"environment names", environment},
+		{"no init", initless},
+		{"no sleep in real time", sleepless},
+		{"named time-outs", named},
+		{"words", wordless},
+		{"short files", short},
+		{"top level", tidyTop},
+		{"go.mod", requirements},
+		{"README", readme},
+	}
+}

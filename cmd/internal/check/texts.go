@@ -1,0 +1,108 @@
+package check
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// words are what no file may say. They are put together from pieces, so that
+// this file does not say them either.
+var words = []struct {
+	pattern *regexp.Regexp
+	why     string
+}{
+	{regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME|XX` + `X|HA` + `CK)\b`), "say what is so, or do it"},
+	{regexp.MustCompile(`(^|[^\w.])/(wo` + `rk|home|ro` + `ot)/\w`), "a path of one machine helps nobody elsewhere"},
+	{regexp.MustCompile(`(?i)\bissue #?[0-9]+\b|\bses` + `sion #?[0-9]+\b`), "the text must stand without what it was written for"},
+	{regexp.MustCompile(`\b(proxy|sum|pkg)\.go` + `lang\.org\b|\bpypi\.o` + `rg\b|\bnpmjs\.(org|com)\b`), "where modules come from is the user's choice"},
+}
+
+// wordless checks every text for words.
+func wordless(t *Tree) []Finding {
+	var out []Finding
+	for _, name := range t.paths() {
+		if strings.HasSuffix(name, "go.sum") {
+			continue
+		}
+		for i, line := range bytes.Split(t.Texts[name], []byte("\n")) {
+			for _, w := range words {
+				if m := w.pattern.Find(line); m != nil {
+					out = append(out, Finding{name, i + 1, fmt.Sprintf("%q: %s", m, w.why)})
+				}
+			}
+		}
+	}
+	return out
+}
+
+// MaxLines is how long a Go file may be: longer ones are read by nobody.
+const MaxLines = 600
+
+// short checks the length of files that people write.
+func short(t *Tree) []Finding {
+	var out []Finding
+	for _, f := range t.Files {
+		if n := bytes.Count(t.Texts[f.Path], []byte("\n")); n > MaxLines && !f.Generated {
+			out = append(out, Finding{f.Path, n, fmt.Sprintf("%d lines are more than %d: split the file by what is in it", n, MaxLines)})
+		}
+	}
+	return out
+}
+
+// top is what may stand at the repository's top.
+var top = []string{
+	".ci", ".gitignore", "LICENSE", "Makefile", "README.md",
+	"cmd", "go.mod", "go.sum", "h2grpc", "plugin", "testdata", "wire",
+}
+
+// tidyTop checks the names at the top.
+func tidyTop(t *Tree) []Finding {
+	var out []Finding
+	seen := make(map[string]bool)
+	for _, name := range t.paths() {
+		first, _, _ := strings.Cut(name, "/")
+		if !seen[first] && !slices.Contains(top, first) {
+			out = append(out, Finding{first, 0, "nothing of this name belongs at the top: give it a room"})
+		}
+		seen[first] = true
+	}
+	return out
+}
+
+// direct are the root module's direct requirements, and all that go.mod may
+// hold besides: the Go version and indirect requirements.
+var direct = []string{"golang.org/x/net", "google.golang.org/protobuf"}
+
+// requirements checks go.mod.
+func requirements(t *Tree) []Finding {
+	var out []Finding
+	missing := slices.Clone(direct)
+	for i, line := range strings.Split(string(t.Texts["go.mod"]), "\n") {
+		wrong := func(format string, args ...any) {
+			out = append(out, Finding{"go.mod", i + 1, fmt.Sprintf(format, args...)})
+		}
+		line, comment, _ := strings.Cut(line, "//")
+		words := strings.Fields(strings.TrimPrefix(strings.TrimSpace(line), "require "))
+		switch {
+		case len(words) == 0 || words[0] == ")" || words[0] == "require" || words[0] == "(":
+		case words[0] == "module" || words[0] == "go":
+		case len(words) != 2 || !strings.Contains(words[0], "."):
+			wrong("%s: go.mod holds requirements and nothing else", words[0])
+		case strings.HasPrefix(strings.TrimSpace(comment), "indirect"):
+			if slices.Contains(direct, words[0]) {
+				wrong("%s is marked indirect: run go mod tidy", words[0])
+			}
+		case !slices.Contains(direct, words[0]):
+			wrong("%s is required directly: the module stands on %s alone", words[0], strings.Join(direct, " and "))
+		default:
+			missing = slices.DeleteFunc(missing, func(m string) bool { return m == words[0] })
+		}
+	}
+	for _, m := range missing {
+		out = append(out, Finding{"go.mod", 0, m + " is not required directly"})
+	}
+	return out
+}
