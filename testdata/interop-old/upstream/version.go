@@ -1,0 +1,16 @@
+package upstream
+
+import (
+	"github.com/hashicorp/go-plugin"
+
+	"github.com/tenonrpc/tenon/plugin/interop/cases"
+)
+
+// HonoursSocketDir says whether this version puts all of its sockets where the
+// host asks for them: not before v1.5.1.
+const HonoursSocketDir = false
+
+// Modes are the modes that this version has. Multiplexing came with v1.6.0.
+var Modes = []cases.Mode{{}, {AutoMTLS: true}}
+
+func setMultiplex(*plugin.ClientConfig, bool) {}

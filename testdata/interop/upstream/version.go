@@ -1,0 +1,16 @@
+package upstream
+
+import (
+	"github.com/hashicorp/go-plugin"
+
+	"github.com/tenonrpc/tenon/plugin/interop/cases"
+)
+
+// HonoursSocketDir says whether this version puts all of its sockets where the
+// host asks for them: since v1.5.1.
+const HonoursSocketDir = true
+
+// Modes are the modes that this version has.
+var Modes = []cases.Mode{{}, {AutoMTLS: true}, {Multiplex: true}, {AutoMTLS: true, Multiplex: true}}
+
+func setMultiplex(c *plugin.ClientConfig, on bool) { c.GRPCBrokerMultiplex = on }
