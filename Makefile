@@ -1,0 +1,107 @@
+# Everything that can be done with this repository. "make" alone lists it.
+# "demo" and "test" need Go and make, and nothing else.
+
+GO       ?= go
+FUZZTIME ?= 10s
+
+# What is built goes here. It can be deleted at any time.
+BUILD := .build
+
+# The modules: this one, and the nested ones, which ./... leaves out.
+NESTED  := $(patsubst %/go.mod,%,$(sort $(wildcard testdata/*/go.mod testdata/*/*/go.mod)))
+MODULES := . $(NESTED)
+
+# The platforms that programs and tests must compile on.
+PLATFORMS := $(foreach os,linux darwin windows freebsd,$(os)/amd64 $(os)/arm64)
+
+# Tools run by version and stay out of go.mod.
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# each runs a command in every module, whatever fails before the last:
+# $(call each,<command>)
+each = @failed=; for dir in $(MODULES); do echo "$$dir: $(1)"; (cd $$dir && $(1)) || failed="$$failed $$dir"; done; \
+	[ -z "$$failed" ] || { echo "failed in:$$failed"; exit 1; }
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test race check check-format check-vet check-static check-rules fuzz fuzz-list interop conformance attack generate size cross bench bench-scale
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name text; do printf '  %-14s %s\n' "$$name" "$$text"; done
+
+demo: ## build the example host and plugin, both static, and run them
+	@mkdir -p $(BUILD)
+	CGO_ENABLED=0 $(GO) build -o $(BUILD)/ ./cmd/kvhost ./cmd/kvplugin
+	@echo
+	@$(BUILD)/kvhost
+
+test: ## run all tests, those of the nested modules too
+	$(call each,$(GO) test ./...)
+
+# By default the detector holds each program up for a second at its exit, which
+# is half of what go-plugin's hosts allow.
+race: ## run all tests with the race detector, in the programs they build too
+	$(call each,GORACE=atexit_sleep_ms=0 GOFLAGS="$$($(GO) env GOFLAGS) -race" $(GO) test ./...)
+
+check: check-format check-vet check-static check-rules ## format, vet on all platforms, staticcheck, the repository's own rules
+
+check-format:
+	@bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "not formatted; run gofmt -w on:"; echo "$$bad"; exit 1; fi
+
+check-vet:
+	@set -e; for p in $(PLATFORMS); do echo "vet for $$p"; GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) vet ./...; done
+	@set -e; for dir in $(NESTED); do echo "vet of $$dir"; (cd $$dir && $(GO) vet ./...); done
+
+check-static:
+	$(call each,$(GO) run $(STATICCHECK) ./...)
+
+check-rules:
+	$(GO) test ./cmd/internal/check/...
+
+fuzz: ## run every fuzz target for FUZZTIME (10s unless given)
+	@set -e; list=$$($(MAKE) -s fuzz-list); [ -n "$$list" ] || { echo "no fuzz targets found"; exit 1; }; \
+	echo "$$list" | { n=0; while read -r pkg target; do \
+		echo "$$pkg $$target, $(FUZZTIME)"; \
+		$(GO) test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZTIME) $$pkg; n=$$((n+1)); \
+	done; echo "$$n fuzz targets"; }
+
+fuzz-list: ## list the fuzz targets with their packages
+	@set -e; for pkg in $$($(GO) list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...); do \
+		names=$$($(GO) test -list='^Fuzz' $$pkg) || { echo "$$names" >&2; exit 1; }; \
+		echo "$$names" | sed -n "s,^Fuzz,$$pkg &,p"; \
+	done
+
+interop: ## run this library against hashicorp/go-plugin, each way, and list what works
+	@set -e; for dir in testdata/interop testdata/interop-old; do \
+		(cd $$dir && $(GO) list -m github.com/hashicorp/go-plugin google.golang.org/grpc && $(GO) test -count=1 -args -table); \
+	done
+
+conformance: ## have h2grpc judged by connectconformance, h2spec and grpc-go's interoperability tests
+	cd testdata/interop/conformance && $(GO) run ./cmd/judge -dir "$(CURDIR)/$(BUILD)/conformance" -readme "$(CURDIR)/README.md"
+
+attack: ## attack a server and a client of h2grpc as hostile peers do (Linux, two minutes)
+	@mkdir -p $(BUILD)/attack
+	$(GO) test -count=1 ./h2grpc/internal/attack -args -attack -figures "$(CURDIR)/$(BUILD)/attack/figures.txt" -readme "$(CURDIR)/README.md"
+	@cat $(BUILD)/attack/figures.txt
+
+generate: ## write the generated code anew (needs protoc)
+	@set -e; for script in $$(find . -name generate.sh | sort); do echo "$$script"; "$$script"; done
+
+size: ## print the size of the stripped static example plugin; fail above testdata/size.txt
+	@mkdir -p $(BUILD)
+	@GOOS=linux GOARCH=amd64 CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o $(BUILD)/kvplugin-stripped ./cmd/kvplugin
+	@size=$$(($$(wc -c <$(BUILD)/kvplugin-stripped))); ceiling=$$(cat testdata/size.txt); \
+	echo "cmd/kvplugin, linux/amd64, static and stripped: $$size bytes; the ceiling is $$ceiling"; \
+	if [ $$size -gt $$ceiling ]; then echo "testdata/size.txt:1: the plugin has outgrown its ceiling"; exit 1; fi
+
+cross: ## build every program for every platform
+	@set -e; for p in $(PLATFORMS); do echo "build for $$p"; GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) build ./...; done
+
+# BENCH has further flags: "make bench BENCH=-quick" only tries it.
+BENCH ?=
+
+bench: ## measure tenon beside grpc-go, go-plugin and others: ten minutes on a quiet machine
+	@mkdir -p $(BUILD)/bench
+	@cd testdata/bench && $(GO) build -o ../../$(BUILD)/bench/bench . && ../../$(BUILD)/bench/bench -out ../../$(BUILD)/bench $(BENCH)
+
+bench-scale: ## measure how costs grow with connections, streams, bytes and plugins
+	@$(MAKE) -s bench BENCH="-scale $(BENCH)"
