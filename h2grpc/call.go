@@ -8,8 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/net/http2"
-
 	"github.com/tenonrpc/tenon/h2grpc/codes"
 	"github.com/tenonrpc/tenon/h2grpc/internal/h2"
 	"github.com/tenonrpc/tenon/h2grpc/metadata"
@@ -181,7 +179,7 @@ func (c *call) retryable(err error) bool {
 	var lost *h2.ConnError
 	switch {
 	case errors.As(err, &reset):
-		return !reset.Local && reset.Code == http2.ErrCodeRefusedStream && c.s.Load().Response().Head == nil
+		return !reset.Local && reset.Code == h2.ErrCodeRefusedStream && c.s.Load().Response().Head == nil
 	case errors.As(err, &lost):
 		return lost.Unprocessed
 	}
@@ -323,7 +321,7 @@ func (c *call) unary(cc *ClientConn, ctx context.Context, method string, args, r
 // nothing with the call.
 func (c *call) unaryReply(reply any) (again bool, err error) {
 	if c.s.Load().Wait(c.ctx.Done()) != nil {
-		c.s.Load().Reset(http2.ErrCodeCancel, "the call's context ended")
+		c.s.Load().Reset(h2.ErrCodeCancel, "the call's context ended")
 		return false, status.FromContextError(c.ctx.Err()).Err()
 	}
 	buf, recvErr := c.s.Load().TryRecv()

@@ -11,8 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/net/http2"
-
 	"github.com/tenonrpc/tenon/h2grpc/codes"
 	"github.com/tenonrpc/tenon/h2grpc/internal/h2"
 	"github.com/tenonrpc/tenon/h2grpc/peer"
@@ -151,11 +149,11 @@ const userAgent = "grpc-tenon-go/1.0"
 // h2TLS returns a config that offers "h2" alone: cfg itself if it does already
 // (a clone would not share its session tickets), otherwise a changed clone.
 func h2TLS(cfg *tls.Config) *tls.Config {
-	if slices.Contains(cfg.NextProtos, http2.NextProtoTLS) && cfg.DynamicRecordSizingDisabled {
+	if slices.Contains(cfg.NextProtos, h2.ALPN) && cfg.DynamicRecordSizingDisabled {
 		return cfg
 	}
 	cfg = cfg.Clone()
-	cfg.NextProtos = []string{http2.NextProtoTLS}
+	cfg.NextProtos = []string{h2.ALPN}
 	// Small first records cost a wake-up each and gain nothing on a local
 	// socket.
 	cfg.DynamicRecordSizingDisabled = true
@@ -165,8 +163,8 @@ func h2TLS(cfg *tls.Config) *tls.Config {
 // checkALPN refuses a connection on which both ends have agreed to speak
 // something else: RFC 9113 §3.3. A peer that does not know ALPN is taken.
 func checkALPN(state tls.ConnectionState) error {
-	if p := state.NegotiatedProtocol; p != "" && p != http2.NextProtoTLS {
-		return fmt.Errorf("TLS handshake: the protocol agreed on is %.32q and not %q", p, http2.NextProtoTLS)
+	if p := state.NegotiatedProtocol; p != "" && p != h2.ALPN {
+		return fmt.Errorf("TLS handshake: the protocol agreed on is %.32q and not %q", p, h2.ALPN)
 	}
 	return nil
 }
@@ -321,7 +319,7 @@ func (cc *ClientConn) connect(ctx context.Context) (*clientTransport, error) {
 		return nil, err
 	case <-ctx.Done():
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			tr.Abort(http2.ErrCodeSettingsTimeout, "the server's SETTINGS did not come in time")
+			tr.Abort(h2.ErrCodeSettingsTimeout, "the server's SETTINGS did not come in time")
 		} else {
 			tr.Close()
 		}
@@ -365,7 +363,7 @@ func (tr *clientTransport) keepalive(interval, timeout time.Duration) {
 			t.Stop()
 			return
 		case <-t.C:
-			tr.Abort(http2.ErrCodeNo, "a keepalive PING was not answered")
+			tr.Abort(h2.ErrCodeNo, "a keepalive PING was not answered")
 			return
 		}
 	}

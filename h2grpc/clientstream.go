@@ -5,8 +5,6 @@ import (
 	"io"
 	"sync"
 
-	"golang.org/x/net/http2"
-
 	"github.com/tenonrpc/tenon/h2grpc/codes"
 	"github.com/tenonrpc/tenon/h2grpc/internal/h2"
 	"github.com/tenonrpc/tenon/h2grpc/metadata"
@@ -67,7 +65,7 @@ func (cc *ClientConn) newStream(ctx context.Context, desc *StreamDesc, method st
 		return nil, err
 	}
 	cs.stop = context.AfterFunc(ctx, func() {
-		cs.s.Load().Reset(http2.ErrCodeCancel, "the call's context ended")
+		cs.s.Load().Reset(h2.ErrCodeCancel, "the call's context ended")
 		cs.finish(status.FromContextError(ctx.Err()).Err())
 	})
 	return cs, nil
@@ -115,7 +113,7 @@ func (cs *clientStream) SendMsg(m any) error {
 	}
 	buf, plain, err := encode(m, cs.maxSend, cs.compress)
 	if err != nil {
-		cs.s.Load().Reset(http2.ErrCodeCancel, "a message could not be sent")
+		cs.s.Load().Reset(h2.ErrCodeCancel, "a message could not be sent")
 		cs.finish(err)
 		return cs.mapError(err)
 	}
@@ -174,7 +172,7 @@ func (cs *clientStream) again(err error) bool {
 	request := cs.request
 	cs.mu.Unlock()
 	if cs.ctx.Err() != nil { // its watch may have missed the new stream
-		cs.s.Load().Reset(http2.ErrCodeCancel, "the call's context ended")
+		cs.s.Load().Reset(h2.ErrCodeCancel, "the call's context ended")
 	}
 	if request != nil {
 		cs.s.Load().Write(nil, &h2.Frames{Message: request.B, End: true}, h2.FlushNow)
@@ -238,7 +236,7 @@ func (cs *clientStream) recv(m any) error {
 	}
 	cs.received = true
 	if err := cs.take(buf, m); err != nil {
-		cs.s.Load().Reset(http2.ErrCodeCancel, "a message could not be taken")
+		cs.s.Load().Reset(h2.ErrCodeCancel, "a message could not be taken")
 		return err
 	}
 	if cs.desc.ServerStreams {
@@ -249,7 +247,7 @@ func (cs *clientStream) recv(m any) error {
 	extra, err := cs.s.Load().Recv(nil)
 	if extra != nil {
 		extra.Release()
-		cs.s.Load().Reset(http2.ErrCodeCancel, "more than one response")
+		cs.s.Load().Reset(h2.ErrCodeCancel, "more than one response")
 		return status.Error(codes.Unimplemented, "the server sent more than one message where exactly one is due")
 	}
 	if err := cs.end(err, isEOF(err)).Err(); err != nil {

@@ -3,8 +3,7 @@
 // one address, one connection, nothing to look up and nothing to balance. It
 // works with every other implementation of gRPC.
 //
-// Frames and header compression are those of golang.org/x/net/http2 and its
-// hpack; messages are protobuf's. What peers must do is in gRPC's documents
+// Header compression is golang.org/x/net's hpack; messages are protobuf's. What peers must do is in gRPC's documents
 // PROTOCOL-HTTP2, statuscodes and http-grpc-status-mapping, and in RFC 9113,
 // which the code cites where it follows them.
 //

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/net/http2"
-
 	"github.com/tenonrpc/tenon/h2grpc/codes"
 	"github.com/tenonrpc/tenon/h2grpc/internal/h2"
 	"github.com/tenonrpc/tenon/h2grpc/metadata"
@@ -23,18 +21,18 @@ var ErrServerClosed = errors.New("h2grpc: server closed")
 
 // resetCode maps an HTTP/2 error code of an RST_STREAM to a gRPC code: gRPC's
 // PROTOCOL-HTTP2 document, "HTTP2 Transport Mapping", "Errors".
-func resetCode(c http2.ErrCode) codes.Code {
+func resetCode(c h2.ErrCode) codes.Code {
 	switch c {
-	case http2.ErrCodeRefusedStream:
+	case h2.ErrCodeRefusedStream:
 		return codes.Unavailable
-	case http2.ErrCodeCancel:
+	case h2.ErrCodeCancel:
 		return codes.Canceled
-	case http2.ErrCodeEnhanceYourCalm:
+	case h2.ErrCodeEnhanceYourCalm:
 		return codes.ResourceExhausted
-	case http2.ErrCodeInadequateSecurity:
+	case h2.ErrCodeInadequateSecurity:
 		return codes.PermissionDenied
 	}
-	if c <= http2.ErrCodeHTTP11Required {
+	if c <= h2.ErrCodeHTTP11Required {
 		return codes.Internal
 	}
 	return codes.Unknown

@@ -165,7 +165,7 @@ func requestCases() []requestCase {
 		{"frames of 2²⁴", func(p *script) { p.settings(http2.Setting{ID: http2.SettingMaxFrameSize, Val: 1 << 24}) }, []string{"GOAWAY 0 PROTOCOL_ERROR…"}},
 		{"ENABLE_PUSH of two", func(p *script) { p.settings(http2.Setting{ID: http2.SettingEnablePush, Val: 2}) }, []string{"GOAWAY 0 PROTOCOL_ERROR…"}},
 		{"PUSH_PROMISE", func(p *script) { open(p); p.frame(http2.FramePushPromise, endHeaders, 1, u32(2)+"\x82") }, []string{"GOAWAY 1 PROTOCOL_ERROR…"}},
-		{"PRIORITY of the wrong length", func(p *script) { open(p); p.frame(http2.FramePriority, 0, 1, "abc") }, []string{"GOAWAY 1 FRAME_SIZE_ERROR…"}},
+		{"PRIORITY of the wrong length", func(p *script) { open(p); p.frame(http2.FramePriority, 0, 1, "abc") }, []string{"RST_STREAM 1 FRAME_SIZE_ERROR"}},
 		{"a frame beyond the limit", func(p *script) { p.bytes([]byte{0x20, 0, 0, 0, 0, 0, 0, 0, 1}) }, []string{"GOAWAY 0 FRAME_SIZE_ERROR…"}},
 		{"HEADERS for a stream that is closed", func(p *script) {
 			p.headers(1, endStream, request("/a/b")...)

@@ -171,7 +171,7 @@ func responseCases() []responseCase {
 
 		{"PUSH_PROMISE", func(p *script) {
 			p.frame(http2.FramePushPromise, endHeaders, 1, u32(2)+p.block(request("/")...))
-		}, codes.Unavailable, "…PUSH_PROMISE", []string{goAway + "PROTOCOL_ERROR…"}},
+		}, codes.Unavailable, "…unexpected PUSH_PROMISE frame", []string{goAway + "PROTOCOL_ERROR…"}},
 		{"a frame beyond the limit", func(p *script) { p.bytes([]byte{0x7f, 0xff, 0xff, 0, 0, 0, 0, 0, 1}) },
 			codes.Unavailable, "…FRAME_SIZE_ERROR…", []string{goAway + "FRAME_SIZE_ERROR…"}},
 		{"HEADERS for a stream nobody opened", func(p *script) { p.headers(3, 0, response()...) },

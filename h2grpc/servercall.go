@@ -9,8 +9,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"golang.org/x/net/http2"
-
 	"github.com/tenonrpc/tenon/h2grpc/codes"
 	"github.com/tenonrpc/tenon/h2grpc/internal/h2"
 	"github.com/tenonrpc/tenon/h2grpc/metadata"
@@ -203,7 +201,7 @@ func (c *serverCall) answerRefused() {
 	}, Extra: []h2.Field{{Name: "grpc-message", Value: string(wire.AppendMessage(nil, text))}}}
 	c.s.Write(c.sc.ctx.Done(), &h2.Frames{Header: head, Message: []byte(text), End: true}, h2.FlushNow)
 	// The request's rest is of no interest.
-	c.s.Reset(http2.ErrCodeNo, "the request was refused")
+	c.s.Reset(h2.ErrCodeNo, "the request was refused")
 }
 
 // observe begins to report the call, if somebody wants to know.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"golang.org/x/net/http2"
-
 	"github.com/tenonrpc/tenon/h2grpc/codes"
 	"github.com/tenonrpc/tenon/h2grpc/internal/h2"
 	"github.com/tenonrpc/tenon/h2grpc/metadata"
@@ -234,4 +232,4 @@ func callOf(ctx context.Context) (*serverCall, error) {
 }
 
 // resetExpired ends a call whose deadline has passed; see callContext.
-func (c *serverCall) resetExpired() { c.s.Reset(http2.ErrCodeCancel, "the deadline has passed") }
+func (c *serverCall) resetExpired() { c.s.Reset(h2.ErrCodeCancel, "the deadline has passed") }

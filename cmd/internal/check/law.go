@@ -71,7 +71,8 @@ type place struct {
 }
 
 var places = []place{
-	{"golang.org/x/net/...", []string{"h2grpc/internal/h2", "h2grpc"}, "frames are read and written in h2grpc/internal/h2"},
+	{"golang.org/x/net/...", []string{"h2grpc/internal/h2"}, "frames are read and written in h2grpc/internal/h2"},
+	{"golang.org/x/net/http2", nil, "it imports net/http: the frames are ours to read and to write"},
 	{"os/exec", []string{"plugin/host", "cmd/..."}, "a plugin's binary carries no host code"},
 	{"os/signal", []string{"plugin", "cmd/..."}, "signals belong to the whole process"},
 	{"net/http/...", nil, "the frames are ours to read and to write"},
@@ -116,7 +117,7 @@ func pure(t *Tree) []Finding {
 // the module itself.
 var foreign = []place{
 	{imports: "google.golang.org/protobuf/encoding/protowire", allowed: []string{"wire"}},
-	{imports: "golang.org/x/net/...", allowed: []string{"h2grpc/internal/h2", "h2grpc"}},
+	{imports: "golang.org/x/net/http2/hpack", allowed: []string{"h2grpc/internal/h2"}},
 	{imports: "google.golang.org/protobuf/...", allowed: []string{"h2grpc/...", "plugin/...", "cmd/..."}},
 }
 

@@ -33,8 +33,6 @@ var uses = []use{
 	{[]string{"os/signal.*"}, []string{pluginProcess, "cmd/..."}, "signals belong to the whole process"},
 	{[]string{"crypto/x509.CreateCertificate", "crypto/x509.NewCertPool", "crypto/x509.SystemCertPool"},
 		[]string{"plugin/internal/automtls/..."}, "certificates are made and trusted in one package"},
-	{[]string{"golang.org/x/net/http2.NewFramer", "golang.org/x/net/http2.Server", "golang.org/x/net/http2.Transport"},
-		[]string{"h2grpc/internal/h2/..."}, "frames are read and written in one package"},
 	{[]string{"time.After", "time.Tick"}, nil, "it cannot be stopped: use a context or a timer"},
 	{[]string{"time.Sleep"}, nil, "nothing waits without being able to stop"},
 	{[]string{"math/rand.*"}, nil, "use math/rand/v2, or crypto/rand for what peers see"},

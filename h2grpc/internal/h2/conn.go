@@ -1,5 +1,6 @@
-// Package h2 is the connection engine: HTTP/2 (RFC 9113) as gRPC uses it, on
-// x/net's Framer and hpack, for both ends of a connection.
+// Package h2 is the connection engine: HTTP/2 (RFC 9113) as gRPC uses it, for
+// both ends of a connection. Frames are read and written here; header blocks are
+// compressed by x/net's hpack.
 //
 // It knows frames, flow control, header blocks and gRPC's five-byte message
 // prefix, and nothing of methods, statuses or codecs.
@@ -17,8 +18,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/net/http2"
 )
 
 // Config says what one end of a connection does. It is not changed.
@@ -80,7 +79,7 @@ type Conn struct {
 
 	// Owned by the reader goroutine.
 	br          *bufio.Reader
-	rf          *http2.Framer
+	maxFrame    int // SETTINGS_MAX_FRAME_SIZE of ours
 	hdec        *headerDecoder
 	sawPeer     bool // the first SETTINGS is here
 	largeFrames bool // readFrameSize has been advertised
@@ -124,7 +123,6 @@ type Conn struct {
 	// Sending.
 	pending     []byte
 	spare       []byte
-	wf          *http2.Framer // writes to pending
 	henc        *headerEncoder
 	block       []byte // scratch for header blocks
 	writing     bool
@@ -167,6 +165,7 @@ func NewConn(nc net.Conn, raw net.Conn, cfg Config) *Conn {
 		done:        make(chan struct{}),
 		ready:       make(chan struct{}),
 		br:          bufio.NewReaderSize(nc, readBuffer),
+		maxFrame:    defaultMaxFrame,
 		hdec:        newHeaderDecoder(cfg.MaxHeaderList),
 		idleLeft:    idleFrameBudget,
 		idleSince:   time.Now(),
@@ -193,9 +192,6 @@ func NewConn(nc net.Conn, raw net.Conn, cfg Config) *Conn {
 	if c.try != nil {
 		c.try.arm()
 	}
-	c.rf = http2.NewFramer(nil, c.br)
-	c.rf.SetMaxReadFrameSize(defaultMaxFrame)
-	c.wf = http2.NewFramer(pendingWriter{c}, nil)
 	c.hello()
 	return c
 }
@@ -214,21 +210,21 @@ func Raw(nc net.Conn) net.Conn {
 func (c *Conn) hello() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	set := []http2.Setting{
-		{ID: http2.SettingInitialWindowSize, Val: streamWindow},
-		{ID: http2.SettingMaxHeaderListSize, Val: uint32(c.cfg.MaxHeaderList)},
+	set := []setting{
+		{settingInitialWindowSize, streamWindow},
+		{settingMaxHeaderListSize, uint32(c.cfg.MaxHeaderList)},
 	}
 	if c.client {
-		c.pending = append(c.pending, http2.ClientPreface...)
-		set = append(set, http2.Setting{ID: http2.SettingEnablePush, Val: 0})
+		c.pending = append(c.pending, ClientPreface...)
+		set = append(set, setting{settingEnablePush, 0})
 	} else {
-		set = append(set, http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: c.cfg.MaxStreams})
+		set = append(set, setting{settingMaxConcurrentStreams, c.cfg.MaxStreams})
 	}
-	c.wf.WriteSettings(set...)
+	c.pending = appendSettings(c.pending, set...)
 	c.unacked = 1
-	c.wf.WriteWindowUpdate(0, connWindow-defaultWindow)
+	c.pending = appendWindowUpdate(c.pending, 0, connWindow-defaultWindow)
 	c.settings = time.AfterFunc(settingsTimeout, func() {
-		c.Abort(http2.ErrCodeSettingsTimeout, "SETTINGS were not acknowledged")
+		c.Abort(ErrCodeSettingsTimeout, "SETTINGS were not acknowledged")
 	})
 	c.flushLocked()
 }
@@ -239,10 +235,10 @@ func (c *Conn) takeLargeFrames() {
 		return
 	}
 	c.largeFrames = true
-	c.rf.SetMaxReadFrameSize(readFrameSize)
+	c.maxFrame = readFrameSize
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.wf.WriteSettings(http2.Setting{ID: http2.SettingMaxFrameSize, Val: readFrameSize})
+	c.pending = appendSettings(c.pending, setting{settingMaxFrameSize, readFrameSize})
 	c.unacked++
 	c.settings.Reset(settingsTimeout)
 }
@@ -317,7 +313,7 @@ func (c *Conn) finish(err error) (fatal bool) {
 		reason = err
 		if hungUp(err) && !c.saidGoAway {
 			// The peer may have ended its own side alone.
-			c.wf.WriteGoAway(c.lastPeer, http2.ErrCodeNo, nil)
+			c.pending = appendGoAway(c.pending, c.lastPeer, ErrCodeNo, "")
 			c.flushLocked()
 		}
 		if err == nil || (err == io.EOF && (c.draining || c.goAway) && len(c.streams) == 0) {
@@ -396,7 +392,7 @@ func (c *Conn) waitIdle(most time.Duration) bool {
 }
 
 // Abort ends the connection with a GOAWAY that carries code and reason.
-func (c *Conn) Abort(code http2.ErrCode, reason string) {
+func (c *Conn) Abort(code ErrCode, reason string) {
 	c.abort(&connFault{code, reason})
 }
 
@@ -443,7 +439,7 @@ func (c *Conn) abortLocked(err error) {
 	}
 	c.aborted = err
 	if err == ErrClosed && !c.saidGoAway {
-		c.sendGoAway(c.lastPeer, http2.ErrCodeNo, "")
+		c.sendGoAway(c.lastPeer, ErrCodeNo, "")
 		c.flushLocked()
 	}
 	if err == ErrClosed {
@@ -455,9 +451,9 @@ func (c *Conn) abortLocked(err error) {
 }
 
 // sendGoAway queues a GOAWAY and takes no new streams.
-func (c *Conn) sendGoAway(last uint32, code http2.ErrCode, reason string) {
+func (c *Conn) sendGoAway(last uint32, code ErrCode, reason string) {
 	c.goAway, c.saidGoAway = true, true
-	c.wf.WriteGoAway(last, code, []byte(quote([]byte(reason))))
+	c.pending = appendGoAway(c.pending, last, code, quote([]byte(reason)))
 }
 
 // Shutdown begins a graceful end: no new streams, those that are open may
@@ -474,13 +470,13 @@ func (c *Conn) Shutdown() {
 	}
 	c.draining = true
 	if c.client {
-		c.sendGoAway(0, http2.ErrCodeNo, "")
+		c.sendGoAway(0, ErrCodeNo, "")
 		c.flushLocked()
 		c.endIfDrained()
 		return
 	}
 	c.saidGoAway = true
-	c.wf.WriteGoAway(maxStreamID, http2.ErrCodeNo, nil)
+	c.pending = appendGoAway(c.pending, maxStreamID, ErrCodeNo, "")
 	var timer *time.Timer
 	last := func() {
 		c.mu.Lock()
@@ -490,7 +486,7 @@ func (c *Conn) Shutdown() {
 			return
 		}
 		c.finalGoAway = true
-		c.sendGoAway(c.lastPeer, http2.ErrCodeNo, "")
+		c.sendGoAway(c.lastPeer, ErrCodeNo, "")
 		c.flushLocked()
 		c.endIfDrained()
 	}
@@ -514,7 +510,7 @@ func (c *Conn) ping(onAck func()) {
 		data[i] = byte(c.pingSeq >> (8 * i))
 	}
 	c.onPing[data] = onAck
-	c.wf.WritePing(false, data)
+	c.pending = appendPing(c.pending, 0, data)
 }
 
 // Ping sends a PING and calls onAck, on the reader goroutine, when it is

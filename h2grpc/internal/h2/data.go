@@ -4,8 +4,6 @@ import (
 	"io"
 	"strconv"
 
-	"golang.org/x/net/http2"
-
 	"github.com/tenonrpc/tenon/wire"
 )
 
@@ -27,31 +25,31 @@ type assembler struct {
 
 // data handles a DATA frame. Its payload is read straight from the connection;
 // padding is checked here (RFC 9113 §6.1).
-func (c *Conn) data(fh http2.FrameHeader) error {
-	id, n := fh.StreamID, int(fh.Length)
+func (c *Conn) data(fh FrameHeader) error {
+	id, n := fh.StreamID, fh.Length
 	if id == 0 {
-		return fault(http2.ErrCodeProtocol, "DATA for stream 0")
+		return fault(ErrCodeProtocol, "DATA for stream 0")
 	}
 	body, pad := n, 0
-	if fh.Flags.Has(http2.FlagDataPadded) {
+	if fh.Flags.Has(FlagPadded) {
 		if n == 0 {
-			return fault(http2.ErrCodeFrameSize, "padded DATA without a pad length")
+			return fault(ErrCodeFrameSize, "padded DATA without a pad length")
 		}
 		b, err := c.br.ReadByte()
 		if err != nil {
 			return err
 		}
 		if pad = int(b); pad > n-1 {
-			return fault(http2.ErrCodeProtocol, "DATA with padding of %d bytes in a frame of %d", pad, n)
+			return fault(ErrCodeProtocol, "DATA with padding of %d bytes in a frame of %d", pad, n)
 		}
 		body = n - 1 - pad
 	}
-	end := fh.Flags.Has(http2.FlagDataEndStream)
+	end := fh.Flags.Has(FlagEndStream)
 
 	c.mu.Lock()
 	if n > c.recvWindow {
 		c.mu.Unlock()
-		return fault(http2.ErrCodeFlowControl, "DATA beyond the connection's window")
+		return fault(ErrCodeFlowControl, "DATA beyond the connection's window")
 	}
 	c.recvWindow -= n
 	c.recvCredit += n
@@ -75,12 +73,12 @@ func (c *Conn) data(fh http2.FrameHeader) error {
 	s.in.window -= n
 	s.mu.Unlock()
 	if over {
-		c.resetStream(id, http2.ErrCodeFlowControl, "DATA beyond the stream's window")
+		c.resetStream(id, ErrCodeFlowControl, "DATA beyond the stream's window")
 		return c.discard(body + pad)
 	}
 	if s.reader.left >= 0 {
 		if s.reader.left -= int64(body); s.reader.left < 0 {
-			c.resetStream(id, http2.ErrCodeProtocol, "body is longer than its content-length")
+			c.resetStream(id, ErrCodeProtocol, "body is longer than its content-length")
 			return c.discard(body + pad)
 		}
 	}
@@ -116,7 +114,7 @@ func (a *assembler) announce(h *Head) (malformed string) {
 func (c *Conn) strayData(s *Stream, id uint32, n int, wasReset bool) error {
 	switch {
 	case s == nil && c.isIdle(id):
-		return fault(http2.ErrCodeProtocol, "DATA for stream %d, which was not opened", id)
+		return fault(ErrCodeProtocol, "DATA for stream %d, which was not opened", id)
 	case s == nil && c.client && c.closedByServer(id) != notClosed:
 		if err := c.afterClose(id, "DATA"); err != nil {
 			return err
@@ -130,9 +128,9 @@ func (c *Conn) strayData(s *Stream, id uint32, n int, wasReset bool) error {
 			}
 		}
 	case s == nil, s.recvEnded:
-		c.resetStream(id, http2.ErrCodeStreamClosed, "DATA after the end of the stream")
+		c.resetStream(id, ErrCodeStreamClosed, "DATA after the end of the stream")
 	default:
-		c.resetStream(id, http2.ErrCodeProtocol, "DATA before HEADERS")
+		c.resetStream(id, ErrCodeProtocol, "DATA before HEADERS")
 	}
 	return c.discard(n)
 }
@@ -287,7 +285,7 @@ func (c *Conn) deliver(s *Stream) {
 		c.mu.Lock()
 		if !s.gone {
 			c.rememberReset(s.ID)
-			c.appendReset(s.ID, http2.ErrCodeCancel)
+			c.appendReset(s.ID, ErrCodeCancel)
 			c.removeLocked(s, true)
 		}
 		c.mu.Unlock()
@@ -358,7 +356,7 @@ func (c *Conn) grantLocked(s *Stream, inc, large int) {
 		s.wanted = large
 	}
 	if inc > 0 {
-		c.wf.WriteWindowUpdate(s.ID, uint32(inc))
+		c.pending = appendWindowUpdate(c.pending, s.ID, inc)
 	}
 	c.grantLarge()
 }
@@ -393,7 +391,7 @@ func (c *Conn) reserve(s *Stream) {
 	if n > 0 {
 		s.reserved += n
 		c.assembly += n
-		c.wf.WriteWindowUpdate(s.ID, uint32(n))
+		c.pending = appendWindowUpdate(c.pending, s.ID, n)
 	}
 }
 
@@ -442,7 +440,7 @@ func (c *Conn) bufferedMost() int64 { return int64(c.cfg.MaxMessage) + bufferedB
 // too much waits for consumers.
 func (c *Conn) creditConn() {
 	if c.recvCredit >= connWindow/2 && c.shrinking == 0 && c.buffered.Load() < c.bufferedMost() && c.err == nil {
-		c.wf.WriteWindowUpdate(0, uint32(c.recvCredit))
+		c.pending = appendWindowUpdate(c.pending, 0, c.recvCredit)
 		c.recvWindow += c.recvCredit
 		c.recvCredit = 0
 	}

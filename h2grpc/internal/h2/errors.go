@@ -3,27 +3,25 @@ package h2
 import (
 	"errors"
 	"fmt"
-
-	"golang.org/x/net/http2"
 )
 
 // ResetError says that one stream was reset (RFC 9113 §6.4).
 type ResetError struct {
-	Code   http2.ErrCode
+	Code   ErrCode
 	Local  bool   // reset by us and not by the peer
 	Reason string // why, if Local
 }
 
 func (e *ResetError) Error() string {
 	if !e.Local {
-		return fmt.Sprintf("stream reset by the peer with %s", CodeName(e.Code))
+		return fmt.Sprintf("stream reset by the peer with %s", e.Code)
 	}
-	return fmt.Sprintf("stream reset with %s: %s", CodeName(e.Code), e.Reason)
+	return fmt.Sprintf("stream reset with %s: %s", e.Code, e.Reason)
 }
 
 // ConnError says that a connection ended. All its streams end with it.
 type ConnError struct {
-	Code   http2.ErrCode
+	Code   ErrCode
 	Local  bool   // we found the fault
 	Reason string // our reason, or the peer's GOAWAY text, bounded
 	Err    error  // the I/O error, if that was the cause
@@ -35,13 +33,13 @@ type ConnError struct {
 func (e *ConnError) Error() string {
 	switch {
 	case e.Local:
-		return fmt.Sprintf("connection closed with %s: %s", CodeName(e.Code), e.Reason)
+		return fmt.Sprintf("connection closed with %s: %s", e.Code, e.Reason)
 	case e.Err != nil:
 		return fmt.Sprintf("connection lost: %v", e.Err)
 	case e.Reason != "":
-		return fmt.Sprintf("peer sent GOAWAY %s: %q", CodeName(e.Code), e.Reason)
+		return fmt.Sprintf("peer sent GOAWAY %s: %q", e.Code, e.Reason)
 	default:
-		return fmt.Sprintf("peer sent GOAWAY %s", CodeName(e.Code))
+		return fmt.Sprintf("peer sent GOAWAY %s", e.Code)
 	}
 }
 
@@ -77,18 +75,9 @@ var (
 	ErrHeaderList = errors.New("headers are larger than the peer's SETTINGS_MAX_HEADER_LIST_SIZE")
 )
 
-// CodeName returns the name of an HTTP/2 error code, or its number.
-func CodeName(c http2.ErrCode) string {
-	s := c.String()
-	if len(s) > 20 { // "unknown error code 0x…"
-		return fmt.Sprintf("code 0x%x", uint32(c))
-	}
-	return s
-}
-
 // connFault is how the reader reports that the connection must end.
 type connFault struct {
-	code   http2.ErrCode
+	code   ErrCode
 	reason string
 }
 
@@ -98,7 +87,7 @@ func (e *connFault) Error() string { return e.reason }
 // call: they are many.
 //
 //go:noinline
-func fault(code http2.ErrCode, format string, args ...any) error {
+func fault(code ErrCode, format string, args ...any) error {
 	return &connFault{code, fmt.Sprintf(format, args...)}
 }
 

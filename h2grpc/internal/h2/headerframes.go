@@ -4,21 +4,28 @@ import (
 	"errors"
 	"os"
 	"time"
-
-	"golang.org/x/net/http2"
 )
 
 // headers handles a header block. The block is decoded to its end in any case,
 // because the compression state is shared by all streams.
-func (c *Conn) headers(f *http2.HeadersFrame) error {
-	id := f.StreamID
-	end := f.StreamEnded()
-	selfDep := f.HasPriority() && f.Priority.StreamDep == id
+func (c *Conn) headers(fh FrameHeader) error {
+	id := fh.StreamID
+	end := fh.Flags.Has(FlagEndStream)
+	p, err := c.br.Peek(min(fh.Length, maxHeadersStart))
+	if err != nil {
+		return cutShort(err)
+	}
+	f, err := parseHeaders(fh, p)
+	if err != nil {
+		return err
+	}
+	c.br.Discard(f.size)
+	selfDep := f.dependsOn == id // which is not 0
 	if c.client {
-		return c.responseHeaders(f, id, end, selfDep)
+		return c.responseHeaders(fh, f, id, end, selfDep)
 	}
 	if id%2 == 0 {
-		return fault(http2.ErrCodeProtocol, "client opened stream %d, which is even", id)
+		return fault(ErrCodeProtocol, "client opened stream %d, which is even", id)
 	}
 	c.mu.Lock()
 	s := c.streams[id]
@@ -30,10 +37,10 @@ func (c *Conn) headers(f *http2.HeadersFrame) error {
 	}
 	c.mu.Unlock()
 	if known {
-		return c.requestTrailers(f, s, id, end, wasReset)
+		return c.requestTrailers(fh, f, s, id, end, wasReset)
 	}
 	s = newStream(c, id)
-	malformed, err := c.readBlock(f, requestBlock, &s.Head)
+	malformed, err := c.readBlock(fh, f, requestBlock, &s.Head)
 	switch {
 	case err != nil:
 		return err
@@ -49,7 +56,7 @@ func (c *Conn) headers(f *http2.HeadersFrame) error {
 		c.mu.Lock()
 		tooMany := c.churnLocked()
 		c.rememberReset(id)
-		c.appendReset(id, http2.ErrCodeProtocol)
+		c.appendReset(id, ErrCodeProtocol)
 		c.mu.Unlock()
 		return tooMany
 	}
@@ -58,7 +65,7 @@ func (c *Conn) headers(f *http2.HeadersFrame) error {
 	if c.live >= int(c.cfg.MaxStreams) || c.headerBytes+cost > headerBudget {
 		tooMany := c.churnLocked()
 		c.rememberReset(id)
-		c.appendReset(id, http2.ErrCodeRefusedStream)
+		c.appendReset(id, ErrCodeRefusedStream)
 		c.mu.Unlock()
 		return tooMany
 	}
@@ -89,22 +96,22 @@ func (c *Conn) headers(f *http2.HeadersFrame) error {
 
 // requestTrailers handles a second header block of a stream: gRPC requests
 // have none, HTTP/2 allows it at the end.
-func (c *Conn) requestTrailers(f *http2.HeadersFrame, s *Stream, id uint32, end, wasReset bool) error {
+func (c *Conn) requestTrailers(fh FrameHeader, f headersStart, s *Stream, id uint32, end, wasReset bool) error {
 	var trailer Head
-	malformed, err := c.readBlock(f, trailerBlock, &trailer)
+	malformed, err := c.readBlock(fh, f, trailerBlock, &trailer)
 	switch {
 	case err != nil:
 		return err
 	case s == nil && wasReset:
 		return c.idleFrame()
 	case s == nil:
-		return fault(http2.ErrCodeStreamClosed, "HEADERS for stream %d, which is closed", id)
+		return fault(ErrCodeStreamClosed, "HEADERS for stream %d, which is closed", id)
 	case s.recvEnded:
-		c.resetStream(id, http2.ErrCodeStreamClosed, "HEADERS after END_STREAM")
+		c.resetStream(id, ErrCodeStreamClosed, "HEADERS after END_STREAM")
 	case malformed != "":
-		c.resetStream(id, http2.ErrCodeProtocol, malformed)
+		c.resetStream(id, ErrCodeProtocol, malformed)
 	case !end:
-		c.resetStream(id, http2.ErrCodeProtocol, "a second HEADERS without END_STREAM")
+		c.resetStream(id, ErrCodeProtocol, "a second HEADERS without END_STREAM")
 	default:
 		c.endReceive(s)
 	}
@@ -112,9 +119,9 @@ func (c *Conn) requestTrailers(f *http2.HeadersFrame, s *Stream, id uint32, end,
 }
 
 // responseHeaders handles a header block on a client.
-func (c *Conn) responseHeaders(f *http2.HeadersFrame, id uint32, end, selfDep bool) error {
+func (c *Conn) responseHeaders(fh FrameHeader, f headersStart, id uint32, end, selfDep bool) error {
 	if c.isIdle(id) {
-		return fault(http2.ErrCodeProtocol, "HEADERS for stream %d, which was not opened", id)
+		return fault(ErrCodeProtocol, "HEADERS for stream %d, which was not opened", id)
 	}
 	c.mu.Lock()
 	s := c.streams[id]
@@ -130,7 +137,7 @@ func (c *Conn) responseHeaders(f *http2.HeadersFrame, id uint32, end, selfDep bo
 		}
 		*dst = Head{Fields: dst.Fields[:0]}
 	}
-	malformed, err := c.readBlock(f, kind, dst)
+	malformed, err := c.readBlock(fh, f, kind, dst)
 	if err != nil {
 		return err
 	}
@@ -147,15 +154,15 @@ func (c *Conn) responseHeaders(f *http2.HeadersFrame, id uint32, end, selfDep bo
 	case s == nil:
 		return c.idleFrame()
 	case s.recvEnded:
-		c.resetStream(id, http2.ErrCodeStreamClosed, "HEADERS after END_STREAM")
+		c.resetStream(id, ErrCodeStreamClosed, "HEADERS after END_STREAM")
 	case malformed != "":
-		c.resetStream(id, http2.ErrCodeProtocol, malformed)
+		c.resetStream(id, ErrCodeProtocol, malformed)
 	case informational && end:
-		c.resetStream(id, http2.ErrCodeProtocol, "a 1xx response with END_STREAM")
+		c.resetStream(id, ErrCodeProtocol, "a 1xx response with END_STREAM")
 	case informational:
 		return c.idleFrame()
 	case s.gotHead && !end:
-		c.resetStream(id, http2.ErrCodeProtocol, "a second HEADERS without END_STREAM")
+		c.resetStream(id, ErrCodeProtocol, "a second HEADERS without END_STREAM")
 	case s.gotHead:
 		c.useful()
 		s.mu.Lock()
@@ -189,50 +196,64 @@ func isGRPC(h *Head) bool {
 }
 
 // readBlock decodes a whole header block, CONTINUATION frames included.
-func (c *Conn) readBlock(f *http2.HeadersFrame, kind blockKind, head *Head) (malformed string, err error) {
+func (c *Conn) readBlock(first FrameHeader, f headersStart, kind blockKind, head *Head) (malformed string, err error) {
 	c.hdec.begin(kind, head)
-	if err := c.hdec.write(f.HeaderBlockFragment()); err != nil {
+	if err := c.readFragment(f.fragment); err != nil {
 		return "", err
 	}
-	ended := f.HeadersEnded()
+	if err := c.discard(f.padding); err != nil {
+		return "", err
+	}
+	ended := first.Flags.Has(FlagEndHeaders)
 	if !ended {
 		// A block holds up the whole connection, so it must come quickly and
 		// in a bounded number of parts, however small.
 		c.setReadDeadline(time.Now().Add(headerTimeout))
 		defer c.setReadDeadline(time.Time{})
 	}
-	size := int(f.Length)
+	size := first.Length
 	for n := 0; !ended; n++ {
 		if n == maxContinuations {
-			return "", fault(http2.ErrCodeEnhanceYourCalm, "more than %d CONTINUATION frames", maxContinuations)
+			return "", fault(ErrCodeEnhanceYourCalm, "more than %d CONTINUATION frames", maxContinuations)
 		}
-		fh, err := c.rf.ReadFrameHeader()
+		fh, err := c.readFrameHeader()
 		if err != nil {
 			return "", c.unfinished(err)
 		}
-		if size += int(fh.Length); size > headerBlockSize {
-			return "", fault(http2.ErrCodeEnhanceYourCalm, "header block of more than %d bytes", headerBlockSize)
+		if fh.Type != FrameContinuation || fh.StreamID != first.StreamID {
+			// RFC 9113 §6.10: nothing may come in between.
+			return "", fault(ErrCodeProtocol, "%v frame of stream %d inside a header block of stream %d", fh.Type, fh.StreamID, first.StreamID)
 		}
-		next, err := c.rf.ReadFrameForHeader(fh)
-		if err != nil {
+		if size += fh.Length; size > headerBlockSize {
+			return "", fault(ErrCodeEnhanceYourCalm, "header block of more than %d bytes", headerBlockSize)
+		}
+		if err := c.readFragment(fh.Length); err != nil {
 			return "", c.unfinished(err)
 		}
-		cont, ok := next.(*http2.ContinuationFrame)
-		if !ok {
-			return "", fault(http2.ErrCodeProtocol, "%v inside a header block", fh.Type)
-		}
-		if err := c.hdec.write(cont.HeaderBlockFragment()); err != nil {
-			return "", err
-		}
-		ended = cont.HeadersEnded()
+		ended = fh.Flags.Has(FlagEndHeaders)
 	}
 	return c.hdec.end()
+}
+
+// readFragment decodes n bytes of a header block as they come.
+func (c *Conn) readFragment(n int) error {
+	for n > 0 {
+		p, err := c.payload(min(n, readBuffer))
+		if err != nil {
+			return err
+		}
+		n -= len(p)
+		if err := c.hdec.write(p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // unfinished is the error for a header block whose end did not come.
 func (c *Conn) unfinished(err error) error {
 	if c.timedOut(err) {
-		return fault(http2.ErrCodeEnhanceYourCalm, "a header block was not finished within %v", headerTimeout)
+		return fault(ErrCodeEnhanceYourCalm, "a header block was not finished within %v", headerTimeout)
 	}
 	return err
 }
@@ -260,7 +281,7 @@ func (c *Conn) setReadDeadline(t time.Time) {
 // churnLocked counts a stream that brought nothing but work.
 func (c *Conn) churnLocked() error {
 	if c.churn++; c.tooMuchChurn() {
-		return fault(http2.ErrCodeEnhanceYourCalm, "too many streams were reset")
+		return fault(ErrCodeEnhanceYourCalm, "too many streams were reset")
 	}
 	return nil
 }
@@ -307,9 +328,9 @@ func (c *Conn) closedByServer(id uint32) closing {
 // error, and a server that does this has lost count of its streams.
 func (c *Conn) afterClose(id uint32, what string) error {
 	if c.closedByServer(id) == byEnd {
-		return fault(http2.ErrCodeStreamClosed, "%s for stream %d after its end", what, id)
+		return fault(ErrCodeStreamClosed, "%s for stream %d after its end", what, id)
 	}
-	c.resetStream(id, http2.ErrCodeStreamClosed, what+" after RST_STREAM")
+	c.resetStream(id, ErrCodeStreamClosed, what+" after RST_STREAM")
 	return c.idleFrame()
 }
 

@@ -3,7 +3,6 @@ package h2
 import (
 	"strings"
 
-	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 )
 
@@ -83,7 +82,7 @@ func (d *headerDecoder) begin(kind blockKind, head *Head) {
 // write decodes a part of the block.
 func (d *headerDecoder) write(fragment []byte) error {
 	if _, err := d.dec.Write(fragment); err != nil {
-		return fault(http2.ErrCodeCompression, "header block: %v", err)
+		return fault(ErrCodeCompression, "header block: %v", err)
 	}
 	return nil
 }
@@ -92,7 +91,7 @@ func (d *headerDecoder) write(fragment []byte) error {
 // §8.2 or §8.3, which is an error of its stream alone.
 func (d *headerDecoder) end() (malformed string, err error) {
 	if err := d.dec.Close(); err != nil {
-		return "", fault(http2.ErrCodeCompression, "header block: %v", err)
+		return "", fault(ErrCodeCompression, "header block: %v", err)
 	}
 	if d.malformed != "" || d.head.TooLarge {
 		return d.malformed, nil

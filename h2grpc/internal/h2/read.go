@@ -2,14 +2,11 @@ package h2
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"time"
-
-	"golang.org/x/net/http2"
 )
-
-const frameHeaderLen = 9
 
 // read is the reader goroutine's loop: one inbound switch for all frames.
 func (c *Conn) read() error {
@@ -28,7 +25,7 @@ func (c *Conn) read() error {
 		if c.br.Buffered() < frameHeaderLen {
 			c.Flush() // answers gathered while frames were at hand
 		}
-		fh, err := c.rf.ReadFrameHeader()
+		fh, err := c.readFrameHeader()
 		if err != nil {
 			return c.readError(err)
 		}
@@ -38,15 +35,51 @@ func (c *Conn) read() error {
 	}
 }
 
+// readFrameHeader reads what a frame begins with.
+func (c *Conn) readFrameHeader() (FrameHeader, error) {
+	b, err := c.br.Peek(frameHeaderLen)
+	if err != nil {
+		if err == io.EOF && len(b) > 0 {
+			err = io.ErrUnexpectedEOF
+		}
+		return FrameHeader{}, err
+	}
+	fh := parseFrameHeader(b)
+	c.br.Discard(frameHeaderLen)
+	if fh.Length > c.maxFrame {
+		return FrameHeader{}, fault(ErrCodeFrameSize, "%v frame of %d bytes is larger than this side's SETTINGS_MAX_FRAME_SIZE of %d", fh.Type, fh.Length, c.maxFrame)
+	}
+	return fh, nil
+}
+
+// payload reads n bytes of a frame, at most readBuffer. They are valid until the
+// next read.
+func (c *Conn) payload(n int) ([]byte, error) {
+	b, err := c.br.Peek(n)
+	if err != nil {
+		return nil, cutShort(err)
+	}
+	c.br.Discard(n)
+	return b, nil
+}
+
+// cutShort is the error of a read in the middle of a frame.
+func cutShort(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
 // speaksHTTP2 recognizes the usual mistakes of configuration by the first bytes,
 // which as a frame's would say nothing to a reader.
 func (c *Conn) speaksHTTP2() error {
 	b, _ := c.br.Peek(frameHeaderLen) // an error comes again
 	switch {
 	case bytes.HasPrefix(b, []byte("HTTP/")):
-		return fault(http2.ErrCodeHTTP11Required, "the peer speaks HTTP/1 and not HTTP/2")
+		return fault(ErrCodeHTTP11Required, "the peer speaks HTTP/1 and not HTTP/2")
 	case isTLS(b):
-		return fault(http2.ErrCodeProtocol, "the peer speaks TLS and this side does not")
+		return fault(ErrCodeProtocol, "the peer speaks TLS and this side does not")
 	}
 	return nil
 }
@@ -57,91 +90,85 @@ func isTLS(b []byte) bool {
 }
 
 func (c *Conn) readPreface() error {
-	var got [len(http2.ClientPreface)]byte
+	var got [len(ClientPreface)]byte
 	if _, err := io.ReadFull(c.br, got[:]); err != nil {
 		if errors.Is(err, io.ErrUnexpectedEOF) {
-			return fault(http2.ErrCodeProtocol, "client preface is incomplete")
+			return fault(ErrCodeProtocol, "client preface is incomplete")
 		}
 		return err
 	}
 	if isTLS(got[:]) {
-		return fault(http2.ErrCodeProtocol, "the client speaks TLS and this server does not")
+		return fault(ErrCodeProtocol, "the client speaks TLS and this server does not")
 	}
-	if string(got[:]) != http2.ClientPreface {
-		return fault(http2.ErrCodeProtocol, "not an HTTP/2 client preface: %q", got[:])
+	if string(got[:]) != ClientPreface {
+		return fault(ErrCodeProtocol, "not an HTTP/2 client preface: %q", got[:])
 	}
 	return nil
 }
 
-// readError turns the Framer's errors into ours.
+// readError says what a time-out before the peer's first SETTINGS means.
 func (c *Conn) readError(err error) error {
-	var ce http2.ConnectionError
-	switch {
-	case !c.sawPeer && c.timedOut(err):
-		return fault(http2.ErrCodeSettingsTimeout, "the peer's preface and SETTINGS did not come within %v", c.cfg.HandshakeTimeout)
-	case errors.Is(err, http2.ErrFrameTooLarge):
-		return fault(http2.ErrCodeFrameSize, "frame is larger than this side's SETTINGS_MAX_FRAME_SIZE")
-	case errors.As(err, &ce):
-		reason := "broken frame"
-		if d := c.rf.ErrorDetail(); d != nil {
-			reason = d.Error()
-		}
-		return fault(http2.ErrCode(ce), "%s", reason)
+	if !c.sawPeer && c.timedOut(err) {
+		return fault(ErrCodeSettingsTimeout, "the peer's preface and SETTINGS did not come within %v", c.cfg.HandshakeTimeout)
 	}
 	return err
 }
 
-// frame handles one frame. DATA is read straight from the connection, other
-// frames are parsed by the Framer.
-func (c *Conn) frame(fh http2.FrameHeader) error {
-	if !c.sawPeer && (fh.Type != http2.FrameSettings || fh.Flags.Has(http2.FlagSettingsAck)) {
+// frame handles one frame. What DATA and HEADERS carry is taken from the
+// connection's buffer in parts, other frames as a whole.
+func (c *Conn) frame(fh FrameHeader) error {
+	if !c.sawPeer && (fh.Type != FrameSettings || fh.Flags.Has(FlagAck)) {
 		// RFC 9113 §3.4: the preface ends with a SETTINGS frame.
-		return fault(http2.ErrCodeProtocol, "first frame is %v and not SETTINGS", fh.Type)
+		return fault(ErrCodeProtocol, "first frame is %v and not SETTINGS", fh.Type)
 	}
-	if fh.Type == http2.FrameData {
+	if fh.Type == FrameData {
 		return c.data(fh)
 	}
-	if fh.Type > http2.FrameContinuation { // RFC 9113 §5.5: unknown types are ignored
+	if fh.Type > FrameContinuation { // RFC 9113 §5.5: unknown types are ignored
 		if err := c.idleFrame(); err != nil {
 			return err
 		}
-		_, err := c.br.Discard(int(fh.Length))
+		return c.discard(fh.Length)
+	}
+	if fh.Length > controlFrameSize && fh.Type != FrameHeaders {
+		return fault(ErrCodeEnhanceYourCalm, "%v frame of %d bytes", fh.Type, fh.Length)
+	}
+	if streamOnly, err := checkFrame(fh); streamOnly {
+		if err := c.discard(fh.Length); err != nil {
+			return err
+		}
+		return c.streamFault(fh, ErrCodeFrameSize)
+	} else if err != nil {
 		return err
 	}
-	if fh.Length > controlFrameSize && fh.Type != http2.FrameHeaders {
-		return fault(http2.ErrCodeEnhanceYourCalm, "%v frame of %d bytes", fh.Type, fh.Length)
+	if fh.Type == FrameHeaders {
+		return c.headers(fh)
 	}
-	f, err := c.rf.ReadFrameForHeader(fh)
-	var se http2.StreamError
-	if errors.As(err, &se) {
-		return c.streamFault(fh, se)
-	}
+	p, err := c.payload(fh.Length)
 	if err != nil {
 		return err
 	}
-	switch f := f.(type) {
-	case *http2.HeadersFrame:
-		return c.headers(f)
-	case *http2.SettingsFrame:
-		return c.onSettings(f)
-	case *http2.PingFrame:
-		return c.onPingFrame(f)
-	case *http2.WindowUpdateFrame:
-		return c.onWindowUpdate(f.StreamID, f.Increment)
-	case *http2.RSTStreamFrame:
-		return c.onReset(f.StreamID, f.ErrCode)
-	case *http2.GoAwayFrame:
-		return c.onGoAway(f)
-	case *http2.PriorityFrame:
+	switch fh.Type {
+	case FrameSettings:
+		return c.onSettings(fh, p)
+	case FramePing:
+		return c.onPingFrame(fh, [8]byte(p))
+	case FrameWindowUpdate:
+		return c.onWindowUpdate(fh, binary.BigEndian.Uint32(p)&^(1<<31))
+	case FrameRSTStream:
+		return c.onReset(fh.StreamID, ErrCode(binary.BigEndian.Uint32(p)))
+	case FrameGoAway:
+		return c.onGoAway(binary.BigEndian.Uint32(p)&^(1<<31), ErrCode(binary.BigEndian.Uint32(p[4:])), p[8:])
+	case FramePriority:
 		// RFC 9113 §5.3.2: priority is obsolete and ignored, its errors are not.
-		if f.StreamDep == f.StreamID {
-			return c.streamFault(fh, http2.StreamError{StreamID: f.StreamID, Code: http2.ErrCodeProtocol})
+		if binary.BigEndian.Uint32(p)&^(1<<31) == fh.StreamID {
+			return c.streamFault(fh, ErrCodeProtocol)
 		}
 		return c.idleFrame()
-	case *http2.PushPromiseFrame:
-		return fault(http2.ErrCodeProtocol, "PUSH_PROMISE") // §8.4: a client disabled it, a server never gets it
 	}
-	return fault(http2.ErrCodeProtocol, "unexpected %v frame", fh.Type)
+	// PUSH_PROMISE: a client disabled it, a server never gets it (RFC 9113
+	// §8.4). CONTINUATION without a header block: §6.10.
+	return fault(ErrCodeProtocol, "unexpected %v frame", fh.Type)
 }
 
 // idleFrame counts a frame that brings nothing.
@@ -155,7 +182,7 @@ func (c *Conn) idleFrame() error {
 	c.mu.Unlock()
 	now := time.Now()
 	if !progress && now.Sub(c.idleSince) < idlePeriod {
-		return fault(http2.ErrCodeEnhanceYourCalm, "too many frames that carry nothing")
+		return fault(ErrCodeEnhanceYourCalm, "too many frames that carry nothing")
 	}
 	c.idleLeft, c.idleSince = idleFrameBudget, now
 	return nil
@@ -164,15 +191,15 @@ func (c *Conn) idleFrame() error {
 // useful gives the budget for idle frames back.
 func (c *Conn) useful() { c.idleLeft = idleFrameBudget }
 
-// streamFault resets the stream whose frame the Framer refused.
-func (c *Conn) streamFault(fh http2.FrameHeader, se http2.StreamError) error {
-	if c.isIdle(fh.StreamID) && fh.Type != http2.FramePriority {
-		return fault(se.Code, "broken %v frame for a stream that was not opened", fh.Type)
+// streamFault resets the stream of a broken frame.
+func (c *Conn) streamFault(fh FrameHeader, code ErrCode) error {
+	if c.isIdle(fh.StreamID) && fh.Type != FramePriority {
+		return fault(code, "broken %v frame for a stream that was not opened", fh.Type)
 	}
 	if err := c.idleFrame(); err != nil {
 		return err
 	}
-	c.resetStream(fh.StreamID, se.Code, "broken "+fh.Type.String()+" frame")
+	c.resetStream(fh.StreamID, code, "broken "+fh.Type.String()+" frame")
 	return nil
 }
 
@@ -187,8 +214,8 @@ func (c *Conn) isIdle(id uint32) bool {
 	return id%2 == 0 || (id > c.lastPeer && !c.finalGoAway)
 }
 
-func (c *Conn) onSettings(f *http2.SettingsFrame) error {
-	if f.IsAck() {
+func (c *Conn) onSettings(fh FrameHeader, p []byte) error {
+	if fh.Flags.Has(FlagAck) {
 		c.mu.Lock()
 		c.settingsAcked()
 		c.mu.Unlock()
@@ -197,41 +224,38 @@ func (c *Conn) onSettings(f *http2.SettingsFrame) error {
 	if err := c.idleFrame(); err != nil {
 		return err
 	}
-	if f.NumSettings() > maxSettings {
-		return fault(http2.ErrCodeEnhanceYourCalm, "SETTINGS frame with %d settings", f.NumSettings())
+	if n := len(p) / settingLen; n > maxSettings {
+		return fault(ErrCodeEnhanceYourCalm, "SETTINGS frame with %d settings", n)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	streamsKnown, window := false, c.peerWindow
-	err := f.ForeachSetting(func(s http2.Setting) error {
-		if err := s.Valid(); err != nil {
+	for ; len(p) > 0; p = p[settingLen:] {
+		s := setting{settingID(binary.BigEndian.Uint16(p)), binary.BigEndian.Uint32(p[2:])}
+		if err := s.check(); err != nil {
 			return err
 		}
-		switch s.ID {
-		case http2.SettingHeaderTableSize:
-			c.henc.setTableSize(s.Val)
-		case http2.SettingMaxConcurrentStreams:
-			c.peerStreams, streamsKnown = int(min(s.Val, maxWindow)), true
-		case http2.SettingInitialWindowSize:
-			window = int(s.Val) // the last one counts; streams may be many
-		case http2.SettingMaxFrameSize:
-			c.peerFrame = int(s.Val)
-		case http2.SettingMaxHeaderListSize:
-			c.peerList = int(min(s.Val, maxWindow))
-		case http2.SettingEnablePush:
-			if c.client && s.Val != 0 { // RFC 9113 §6.5.2
-				return http2.ConnectionError(http2.ErrCodeProtocol)
+		switch s.id {
+		case settingHeaderTableSize:
+			c.henc.setTableSize(s.val)
+		case settingMaxConcurrentStreams:
+			c.peerStreams, streamsKnown = int(min(s.val, maxWindow)), true
+		case settingInitialWindowSize:
+			window = int(s.val) // the last one counts; streams may be many
+		case settingMaxFrameSize:
+			c.peerFrame = int(s.val)
+		case settingMaxHeaderListSize:
+			c.peerList = int(min(s.val, maxWindow))
+		case settingEnablePush:
+			if c.client && s.val != 0 { // RFC 9113 §6.5.2
+				return fault(ErrCodeProtocol, "a server's SETTINGS_ENABLE_PUSH of %d", s.val)
 			}
 		}
-		return nil
-	})
-	if err == nil {
-		err = c.setPeerWindow(window)
 	}
-	if err != nil {
+	if err := c.setPeerWindow(window); err != nil {
 		return err
 	}
-	c.wf.WriteSettingsAck()
+	c.pending = appendSettingsAck(c.pending)
 	c.countControl(frameHeaderLen)
 	if !c.sawPeer {
 		c.sawPeer = true
@@ -258,7 +282,7 @@ func (c *Conn) setPeerWindow(n int) error {
 	for _, s := range c.streams {
 		s.sendWindow += delta
 		if s.sendWindow > maxWindow {
-			return http2.ConnectionError(http2.ErrCodeFlowControl)
+			return fault(ErrCodeFlowControl, "SETTINGS_INITIAL_WINDOW_SIZE of %d makes a stream's window larger than 2^31-1", n)
 		}
 		if delta > 0 {
 			s.wakeSender()
@@ -267,11 +291,11 @@ func (c *Conn) setPeerWindow(n int) error {
 	return nil
 }
 
-func (c *Conn) onPingFrame(f *http2.PingFrame) error {
-	if f.IsAck() {
+func (c *Conn) onPingFrame(fh FrameHeader, data [8]byte) error {
+	if fh.Flags.Has(FlagAck) {
 		c.mu.Lock()
-		onAck := c.onPing[f.Data]
-		delete(c.onPing, f.Data)
+		onAck := c.onPing[data]
+		delete(c.onPing, data)
 		c.mu.Unlock()
 		if onAck != nil {
 			onAck()
@@ -285,10 +309,10 @@ func (c *Conn) onPingFrame(f *http2.PingFrame) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.tooManyPings() {
-		return fault(http2.ErrCodeEnhanceYourCalm, "too_many_pings")
+		return fault(ErrCodeEnhanceYourCalm, "too_many_pings")
 	}
-	c.wf.WritePing(true, f.Data)
-	c.countControl(frameHeaderLen + len(f.Data))
+	c.pending = appendPing(c.pending, FlagAck, data)
+	c.countControl(frameHeaderLen + len(data))
 	return nil
 }
 
@@ -312,12 +336,16 @@ func (c *Conn) tooManyPings() bool {
 	return c.strikes > pingStrikes
 }
 
-func (c *Conn) onWindowUpdate(id, n uint32) error {
-	if n == 0 { // the Framer reports it for streams and the connection alike
-		return fault(http2.ErrCodeProtocol, "WINDOW_UPDATE of zero")
+func (c *Conn) onWindowUpdate(fh FrameHeader, n uint32) error {
+	id := fh.StreamID
+	switch {
+	case n == 0 && id == 0:
+		return fault(ErrCodeProtocol, "WINDOW_UPDATE of zero")
+	case n == 0:
+		return c.streamFault(fh, ErrCodeProtocol)
 	}
 	if id != 0 && c.isIdle(id) {
-		return fault(http2.ErrCodeProtocol, "WINDOW_UPDATE for a stream that was not opened")
+		return fault(ErrCodeProtocol, "WINDOW_UPDATE for a stream that was not opened")
 	}
 	if err := c.idleFrame(); err != nil {
 		return err
@@ -326,7 +354,7 @@ func (c *Conn) onWindowUpdate(id, n uint32) error {
 	if id == 0 {
 		defer c.mu.Unlock()
 		if c.sendWindow+int(n) > maxWindow {
-			return fault(http2.ErrCodeFlowControl, "the connection's window grew past 2^31-1")
+			return fault(ErrCodeFlowControl, "the connection's window grew past 2^31-1")
 		}
 		c.sendWindow += int(n)
 		c.wakeBlocked()
@@ -344,14 +372,14 @@ func (c *Conn) onWindowUpdate(id, n uint32) error {
 	}
 	c.mu.Unlock()
 	if over {
-		c.resetStream(id, http2.ErrCodeFlowControl, "the stream's window grew past 2^31-1")
+		c.resetStream(id, ErrCodeFlowControl, "the stream's window grew past 2^31-1")
 	}
 	return nil
 }
 
-func (c *Conn) onReset(id uint32, code http2.ErrCode) error {
+func (c *Conn) onReset(id uint32, code ErrCode) error {
 	if c.isIdle(id) {
-		return fault(http2.ErrCodeProtocol, "RST_STREAM for a stream that was not opened")
+		return fault(ErrCodeProtocol, "RST_STREAM for a stream that was not opened")
 	}
 	if err := c.idleFrame(); err != nil {
 		return err
@@ -365,7 +393,7 @@ func (c *Conn) onReset(id uint32, code http2.ErrCode) error {
 		c.mu.Unlock()
 		return nil
 	}
-	if code == http2.ErrCodeNo && s.sendEnded && !c.client {
+	if code == ErrCodeNo && s.sendEnded && !c.client {
 		// A client that has all it wanted says so (RFC 9113 §8.1).
 		c.removeLocked(s, true)
 		c.mu.Unlock()
@@ -381,27 +409,27 @@ func (c *Conn) onReset(id uint32, code http2.ErrCode) error {
 	s.reader.drop() // its handler may be there for long
 	s.terminate(&ResetError{Code: code}, false)
 	if tooMany {
-		return fault(http2.ErrCodeEnhanceYourCalm, "too many streams were reset")
+		return fault(ErrCodeEnhanceYourCalm, "too many streams were reset")
 	}
 	return nil
 }
 
 // onGoAway: RFC 9113 §6.8. Streams above the last id were not processed; the
 // rest may finish.
-func (c *Conn) onGoAway(f *http2.GoAwayFrame) error {
+func (c *Conn) onGoAway(last uint32, code ErrCode, debug []byte) error {
 	if err := c.idleFrame(); err != nil {
 		return err
 	}
-	if c.client && f.LastStreamID != 0 && f.LastStreamID%2 == 0 {
-		return fault(http2.ErrCodeProtocol, "GOAWAY names stream %d, which is not ours", f.LastStreamID)
+	if c.client && last != 0 && last%2 == 0 {
+		return fault(ErrCodeProtocol, "GOAWAY names stream %d, which is not ours", last)
 	}
-	e := &ConnError{Code: f.ErrCode, Reason: quote(f.DebugData()), Unprocessed: true}
+	e := &ConnError{Code: code, Reason: quote(debug), Unprocessed: true}
 	var lost []*Stream
 	c.mu.Lock()
 	if c.client {
 		c.goAway = true
 		for id, s := range c.streams {
-			if id > f.LastStreamID {
+			if id > last {
 				lost = append(lost, s)
 				c.removeLocked(s, true)
 			}
@@ -412,7 +440,7 @@ func (c *Conn) onGoAway(f *http2.GoAwayFrame) error {
 		c.opening = nil
 		c.draining = true
 	}
-	if f.ErrCode != http2.ErrCodeNo {
+	if code != ErrCodeNo {
 		known := *e
 		known.Unprocessed = false
 		c.goneAway = &known

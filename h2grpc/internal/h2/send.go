@@ -3,8 +3,6 @@ package h2
 import (
 	"slices"
 	"time"
-
-	"golang.org/x/net/http2"
 )
 
 // Block is a header block to send.
@@ -175,7 +173,7 @@ func (s *Stream) writeLocked(done <-chan struct{}, f *Frames, flush Flush) error
 		if !s.recvEnded {
 			// Nobody will read the rest of the request (RFC 9113 §8.1).
 			c.rememberReset(s.ID)
-			c.appendReset(s.ID, http2.ErrCodeNo)
+			c.appendReset(s.ID, ErrCodeNo)
 			c.removeLocked(s, true)
 		}
 	}
@@ -263,7 +261,7 @@ func (s *Stream) waitToSend(done <-chan struct{}) error {
 	case <-done:
 		stop = true
 	case <-stalled:
-		s.Reset(http2.ErrCodeCancel, "the client takes nothing of the response")
+		s.Reset(ErrCodeCancel, "the client takes nothing of the response")
 		stop = true
 	}
 	c.mu.Lock()

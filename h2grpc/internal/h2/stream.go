@@ -3,8 +3,6 @@ package h2
 import (
 	"io"
 	"sync"
-
-	"golang.org/x/net/http2"
 )
 
 // Stream is one call on a connection.
@@ -247,7 +245,7 @@ func (s *Stream) Response() Response {
 
 // Reset ends the stream at once with an RST_STREAM, unless it has already
 // ended, and drops what was received and not read.
-func (s *Stream) Reset(code http2.ErrCode, reason string) {
+func (s *Stream) Reset(code ErrCode, reason string) {
 	s.c.mu.Lock()
 	if !s.gone {
 		s.c.rememberReset(s.ID)
@@ -266,7 +264,7 @@ func (s *Stream) Done() {
 	c.mu.Lock()
 	if !s.gone && !s.sendEnded {
 		c.rememberReset(s.ID)
-		c.appendReset(s.ID, http2.ErrCodeInternal)
+		c.appendReset(s.ID, ErrCodeInternal)
 		c.removeLocked(s, true)
 		c.flushLocked()
 	}
@@ -317,7 +315,7 @@ func (c *Conn) removeLocked(s *Stream, well bool) {
 }
 
 // resetStream answers a fault of one stream, known or not. Reader only.
-func (c *Conn) resetStream(id uint32, code http2.ErrCode, reason string) {
+func (c *Conn) resetStream(id uint32, code ErrCode, reason string) {
 	c.mu.Lock()
 	s := c.streams[id]
 	c.rememberReset(id)
@@ -328,7 +326,7 @@ func (c *Conn) resetStream(id uint32, code http2.ErrCode, reason string) {
 		c.churn++
 	}
 	if c.tooMuchChurn() && c.aborted == nil {
-		c.abortLocked(&connFault{http2.ErrCodeEnhanceYourCalm, "too many streams were reset"})
+		c.abortLocked(&connFault{ErrCodeEnhanceYourCalm, "too many streams were reset"})
 	}
 	c.mu.Unlock()
 	if s != nil {
@@ -340,7 +338,7 @@ func (c *Conn) resetStream(id uint32, code http2.ErrCode, reason string) {
 // endReceive handles END_STREAM. Reader only.
 func (c *Conn) endReceive(s *Stream) {
 	if s.reader.left > 0 {
-		c.resetStream(s.ID, http2.ErrCodeProtocol, "body is shorter than its content-length")
+		c.resetStream(s.ID, ErrCodeProtocol, "body is shorter than its content-length")
 		return
 	}
 	c.mu.Lock()
@@ -350,7 +348,7 @@ func (c *Conn) endReceive(s *Stream) {
 		// The server has said all it will; what we would send is of no use to
 		// it (RFC 9113 §8.1).
 		c.rememberReset(s.ID)
-		c.appendReset(s.ID, http2.ErrCodeNo)
+		c.appendReset(s.ID, ErrCodeNo)
 		s.sendEnded = true
 	}
 	if c.client {

@@ -4,8 +4,6 @@ import (
 	"maps"
 	"slices"
 	"time"
-
-	"golang.org/x/net/http2"
 )
 
 // windowFor is the receive window of a stream while n streams may send.
@@ -61,7 +59,7 @@ func (c *Conn) fitWindow() {
 			return
 		}
 	}
-	c.wf.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: uint32(w)})
+	c.pending = appendSettings(c.pending, setting{settingInitialWindowSize, uint32(w)})
 	c.unacked++
 	c.settings.Reset(settingsTimeout)
 	c.windowSince = time.Now()

@@ -1,56 +1,32 @@
 package h2
 
 import (
-	"encoding/binary"
 	"net"
 	"runtime"
 	"time"
-
-	"golang.org/x/net/http2"
 )
 
-// pendingWriter lets the Framer write to Conn.pending. Conn.mu is held.
-type pendingWriter struct{ c *Conn }
-
-func (w pendingWriter) Write(p []byte) (int, error) {
-	w.c.pending = append(w.c.pending, p...)
-	return len(p), nil
-}
-
-// appendData queues a DATA frame. The Framer would copy the payload twice.
+// appendData queues a DATA frame.
 func (c *Conn) appendData(id uint32, payload []byte, end bool) {
-	n := len(payload)
 	c.progress, c.answered = true, true
-	var flags http2.Flags
+	fh := FrameHeader{Length: len(payload), Type: FrameData, StreamID: id}
 	if end {
-		flags = http2.FlagDataEndStream
+		fh.Flags = FlagEndStream
 	}
-	c.pending = append(c.pending, byte(n>>16), byte(n>>8), byte(n), byte(http2.FrameData), byte(flags))
-	c.pending = binary.BigEndian.AppendUint32(c.pending, id)
-	c.pending = append(c.pending, payload...)
+	c.pending = append(fh.append(c.pending), payload...)
 }
 
-// appendBlock queues a header block as HEADERS and, if it is longer than the
-// peer's frames may be, CONTINUATION.
+// appendBlock queues a header block.
 func (c *Conn) appendBlock(id uint32, block []byte, end bool) {
 	c.progress, c.answered = true, true
-	first := block[:min(len(block), c.peerFrame)]
-	rest := block[len(first):]
-	c.wf.WriteHeaders(http2.HeadersFrameParam{
-		StreamID: id, BlockFragment: first, EndStream: end, EndHeaders: len(rest) == 0,
-	})
-	for len(rest) > 0 {
-		part := rest[:min(len(rest), c.peerFrame)]
-		rest = rest[len(part):]
-		c.wf.WriteContinuation(id, len(rest) == 0, part)
-	}
+	c.pending = appendHeaders(c.pending, id, block, end, c.peerFrame)
 }
 
 // appendReset queues an RST_STREAM. Like every answer that a peer can provoke
 // it counts against controlBudget.
-func (c *Conn) appendReset(id uint32, code http2.ErrCode) {
+func (c *Conn) appendReset(id uint32, code ErrCode) {
 	before := len(c.pending)
-	c.wf.WriteRSTStream(id, code)
+	c.pending = appendRSTStream(c.pending, id, code)
 	c.countControl(len(c.pending) - before)
 }
 
@@ -59,7 +35,7 @@ func (c *Conn) countControl(n int) {
 	c.control++
 	c.controlSize += n
 	if (c.control > controlBudget || c.controlSize > controlBytes) && c.aborted == nil {
-		c.abortLocked(&connFault{http2.ErrCodeEnhanceYourCalm, "too many answers are waiting for a peer that does not read them"})
+		c.abortLocked(&connFault{ErrCodeEnhanceYourCalm, "too many answers are waiting for a peer that does not read them"})
 	}
 }
 

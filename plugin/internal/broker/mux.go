@@ -318,6 +318,9 @@ func (m *Mux) open(ctx context.Context) (*yamux.Stream, error) {
 // Dial opens a main connection, for hosts.
 func (m *Mux) Dial(ctx context.Context) (net.Conn, error) {
 	if err := m.takeTurn(ctx); err != nil {
+		if ended := m.Err(); ended != nil {
+			return nil, ended
+		}
 		return nil, fmt.Errorf("waiting for other connections to be made: %w", err)
 	}
 	defer m.endTurn()
