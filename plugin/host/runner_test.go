@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -228,12 +229,25 @@ func TestRunnerErrors(t *testing.T) {
 	}
 }
 
+// without says that the test cannot run here, which is a failure where
+// everything must: in .ci/run, which sets CI.
+func without(t *testing.T, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format, args...)
+}
+
 // TestBubblewrap runs a plugin without network and processes of the host's,
 // and with the sockets in another place.
 func TestBubblewrap(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("bubblewrap is for Linux")
+	}
 	bwrap, err := exec.LookPath("bwrap")
 	if err != nil {
-		t.Skip("bubblewrap is not installed")
+		without(t, "bubblewrap is not installed (Debian's package bubblewrap): %v", err)
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -249,7 +263,7 @@ func TestBubblewrap(t *testing.T) {
 	}
 	try := exec.Command(bwrap, append(args(&host.Launch{SocketDir: os.TempDir()}), self, "-test.run=^$")...)
 	if out, err := try.CombinedOutput(); err != nil {
-		t.Skipf("bubblewrap does not work here: %v\n%s", err, out)
+		without(t, "bubblewrap is installed and does not work: %v\n%s", err, out)
 	}
 	noLeaks(t)
 	r := &runner{inside: inside}
