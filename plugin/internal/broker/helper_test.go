@@ -112,6 +112,12 @@ func muxPair(t *testing.T, secure bool) (host, plug *broker.Broker) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return muxPairOver(t, secure, l, func() (net.Conn, error) { return net.Dial("unix", l.Addr().String()) })
+}
+
+// muxPairOver is muxPair over the connection that dial makes to l.
+func muxPairOver(t *testing.T, secure bool, l net.Listener, dial func() (net.Conn, error)) (host, plug *broker.Broker) {
+	t.Helper()
 	var hostCfg, plugCfg broker.Config
 	if secure {
 		h, p := identity(t), identity(t)
@@ -121,7 +127,7 @@ func muxPair(t *testing.T, secure bool) (host, plug *broker.Broker) {
 	plugMux := broker.NewPluginMux(nil)
 	t.Cleanup(func() { plugMux.Close() })
 	main := plugMux.Listen(l)
-	raw, err := net.Dial("unix", l.Addr().String())
+	raw, err := dial()
 	if err != nil {
 		t.Fatal(err)
 	}
