@@ -23,7 +23,7 @@ each = @failed=; for dir in $(MODULES); do echo "$$dir: $(1)"; (cd $$dir && $(1)
 	[ -z "$$failed" ] || { echo "failed in:$$failed"; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test race check check-format check-vet check-static check-rules fuzz fuzz-list interop conformance attack generate size cross bench bench-scale
+.PHONY: help demo test race fips check check-format check-vet check-static check-rules fuzz fuzz-list interop conformance attack generate size cross bench bench-scale
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name text; do printf '  %-14s %s\n' "$$name" "$$text"; done
@@ -41,6 +41,11 @@ test: ## run all tests, those of the nested modules too
 # is half of what go-plugin's hosts allow.
 race: ## run all tests with the race detector, in the programs they build too
 	$(call each,GORACE=atexit_sleep_ms=0 GOFLAGS="$$($(GO) env GOFLAGS) -race" $(GO) test ./...)
+
+# "only" makes everything that FIPS 140 does not approve an error.
+fips: ## run this module's tests with Go's FIPS 140 module, once with nothing else allowed
+	GODEBUG=fips140=on $(GO) test ./...
+	GODEBUG=fips140=only $(GO) test ./h2grpc/... ./plugin/... ./cmd/kvhost ./cmd/kvplugin
 
 check: check-format check-vet check-static check-rules ## format, vet on all platforms, staticcheck, the repository's own rules
 
