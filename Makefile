@@ -16,6 +16,7 @@ PLATFORMS := $(foreach os,linux darwin windows freebsd,$(os)/amd64 $(os)/arm64)
 
 # Tools run by version and stay out of go.mod.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.8.0
 
 # each runs a command in every module, whatever fails before the last:
 # $(call each,<command>)
@@ -23,7 +24,7 @@ each = @failed=; for dir in $(MODULES); do echo "$$dir: $(1)"; (cd $$dir && $(1)
 	[ -z "$$failed" ] || { echo "failed in:$$failed"; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test race fips check check-format check-vet check-static check-rules fuzz fuzz-list interop conformance attack generate size cross bench bench-scale
+.PHONY: help demo test race fips audit vulnerabilities check check-format check-vet check-static check-rules fuzz fuzz-list interop conformance attack generate size cross bench bench-scale
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name text; do printf '  %-14s %s\n' "$$name" "$$text"; done
@@ -61,6 +62,19 @@ check-static:
 
 check-rules:
 	$(GO) test ./cmd/internal/check/...
+
+# govulncheck's exit status is 3 if it found any.
+vulnerabilities: ## look for known vulnerabilities, where the database can be reached
+	@GOBIN=$(CURDIR)/$(BUILD)/bin $(GO) install $(GOVULNCHECK)
+	@out=$$($(BUILD)/bin/govulncheck ./... 2>&1); code=$$?; echo "$$out"; \
+	if [ $$code != 0 ] && [ $$code != 3 ] && echo "$$out" | grep -qE 'fetching vulnerabilities|dial tcp|no such host|connection refused|timeout|40[0-9] |50[0-9] '; then \
+		echo "the database of vulnerabilities cannot be reached from here: nothing was looked up"; exit 0; \
+	fi; exit $$code
+
+audit: ## print what an auditor asks for first: imports, system calls, cryptography, limits, licences, vulnerabilities
+	@$(GO) run ./cmd/internal/audit
+	@echo; echo "Known vulnerabilities"; echo "====================="
+	@$(MAKE) -s vulnerabilities
 
 fuzz: ## run every fuzz target for FUZZTIME (10s unless given)
 	@set -e; list=$$($(MAKE) -s fuzz-list); [ -n "$$list" ] || { echo "no fuzz targets found"; exit 1; }; \

@@ -22,6 +22,7 @@ func Rules() []Rule {
 		{"short files", short},
 		{"top level", tidyTop},
 		{"go.mod", requirements},
+		{"limits have reasons", reasoned},
 		{"README", readme},
 	}
 }

@@ -82,6 +82,12 @@ var examples = map[string]example{
 		"wire/a.go":   "package wire\n\n// FIX" + "ME // want",
 		"wire/go.sum": "FIX" + "ME",
 	},
+	"limits have reasons": {
+		"wire/limits.go":       "package wire\n\nconst (\n\t// a is why.\n\ta = 1\n\tb = 2\n\n\tc = 3 // want\n)\n\nconst d = 4 // want\n\n// e is why.\nconst e = 5",
+		"wire/other.go":        "package wire\n\nconst f = 6",
+		"wire/limits_test.go":  "package wire\n\nconst g = 7",
+		"testdata/n/limits.go": "package n\n\nconst h = 8",
+	},
 	"short files": {
 		"wire/a.go":    "package wire" + strings.Repeat("\n//", check.MaxLines-1) + "\n",
 		"wire/b.go":    "package wire" + strings.Repeat("\n//", check.MaxLines) + " want\n",
