@@ -1,11 +1,13 @@
 package plugin
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"time"
 
 	"github.com/tenonrpc/tenon/h2grpc"
@@ -48,6 +50,15 @@ type ServeConfig struct {
 	// listens on 127.0.0.1 within the host's port range, where any local user
 	// can connect: use it with AutoMTLS only.
 	Network string
+	// Listen opens the plugin's listeners in place of that: one for the main
+	// connection, and one for each brokered one that the plugin accepts. They
+	// may be anything that the host can reach by a "unix" or "tcp" address,
+	// which is what the protocol can tell it. They are closed by the plugin, and
+	// whom they let in is the application's business. Nil means Network.
+	Listen func() (net.Listener, error)
+	// Dial connects to where the host listens for brokered connections. Network
+	// is "unix" or "tcp". Nil dials the address as it is.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// NoReflection leaves out gRPC reflection, which lets a host list the
 	// plugin's services and read their descriptors.

@@ -1,31 +1,36 @@
 package plugin
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
-
 	"net"
 	"os"
-	"os/user"
 	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 
+	"github.com/tenonrpc/tenon/plugin/internal/group"
 	"github.com/tenonrpc/tenon/wire"
 )
 
 // listener opens the plugin's listeners, the main one and the broker's, as the
-// host's environment says.
+// host's environment says, or as the application does it.
 type listener struct {
 	network string // "unix" or "tcp"
 	env     wire.Env
+	custom  func() (net.Listener, error) // ServeConfig.Listen
 }
 
-func newListener(network string, env wire.Env) (*listener, error) {
+func newListener(c *ServeConfig, env wire.Env) (*listener, error) {
+	network := c.Network
 	switch {
+	case c.Listen != nil && network != "":
+		return nil, errors.New("plugin: ServeConfig.Network and Listen exclude each other: Listen chooses the network")
+	case c.Listen != nil:
 	case network == wire.NetworkUnix, network == wire.NetworkTCP:
 	case network != "":
 		return nil, fmt.Errorf("plugin: ServeConfig.Network is %q; use %q or %q", network, wire.NetworkUnix, wire.NetworkTCP)
@@ -34,14 +39,47 @@ func newListener(network string, env wire.Env) (*listener, error) {
 	default:
 		network = wire.NetworkUnix
 	}
-	return &listener{network, env}, nil
+	return &listener{network, env, c.Listen}, nil
 }
 
 func (l *listener) listen() (net.Listener, error) {
+	if l.custom != nil {
+		return l.listenCustom()
+	}
 	if l.network == wire.NetworkTCP {
 		return l.listenTCP()
 	}
 	return l.listenUnix()
+}
+
+// listenCustom has the application listen. Its address must be one that the
+// protocol can tell the host.
+func (l *listener) listenCustom() (net.Listener, error) {
+	lis, err := l.custom()
+	if err != nil {
+		return nil, fmt.Errorf("plugin: ServeConfig.Listen: %w", err)
+	}
+	if lis == nil {
+		return nil, errors.New("plugin: ServeConfig.Listen returned neither a listener nor an error")
+	}
+	h := wire.Handshake{Network: lis.Addr().Network(), Address: lis.Addr().String(), Protocol: wire.ProtocolGRPC}
+	told, err := wire.ParseHandshake(h.Append(nil))
+	if err == nil && told.Address != h.Address {
+		err = wire.ErrAddress
+	}
+	if err != nil {
+		lis.Close()
+		return nil, fmt.Errorf("plugin: ServeConfig.Listen returned a listener at %q of the network %q, which the host cannot be told: %w", h.Address, h.Network, err)
+	}
+	return lis, nil
+}
+
+// dial connects to where the host listens for the plugin.
+func (c *ServeConfig) dial() func(ctx context.Context, network, address string) (net.Conn, error) {
+	if c.Dial == nil {
+		return new(net.Dialer).DialContext
+	}
+	return c.Dial
 }
 
 // listenTCP takes the first free port of the host's range. Without a range the
@@ -121,28 +159,15 @@ func (l *listener) protect(path string) error {
 		}
 		return nil
 	}
-	gid, err := groupID(l.env.UnixSocketGroup)
+	gid, err := group.ID(l.env.UnixSocketGroup)
 	if err != nil {
 		return fmt.Errorf("plugin: the group for the socket, %q in %s: %w", l.env.UnixSocketGroup, wire.EnvUnixSocketGroup, err)
 	}
 	if err := os.Chown(path, -1, gid); err != nil {
 		return fmt.Errorf("plugin: giving the socket to the group %q of %s: %w", l.env.UnixSocketGroup, wire.EnvUnixSocketGroup, err)
 	}
-	if err := os.Chmod(path, 0o660); err != nil {
+	if err := os.Chmod(path, group.SocketMode); err != nil {
 		return fmt.Errorf("plugin: opening the socket to the group %q of %s: %w", l.env.UnixSocketGroup, wire.EnvUnixSocketGroup, err)
 	}
 	return nil
-}
-
-// groupID returns the number of a group that is given by name or number. A
-// name that looks like a number is a name first, as in chgrp.
-func groupID(group string) (int, error) {
-	g, err := user.LookupGroup(group)
-	if err != nil {
-		if id, numErr := strconv.ParseUint(group, 10, 31); numErr == nil {
-			return int(id), nil
-		}
-		return 0, err
-	}
-	return strconv.Atoi(g.Gid)
 }

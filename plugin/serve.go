@@ -107,7 +107,7 @@ func serve(ctx context.Context, cfg *ServeConfig, orphaned func(removeSockets fu
 	if err != nil {
 		return err
 	}
-	lis, err := newListener(c.Network, env)
+	lis, err := newListener(c, env)
 	if err != nil {
 		return err
 	}
@@ -241,6 +241,7 @@ func newServing(c *ServeConfig, sec *security, lis *listener, mux *broker.Mux) *
 		broker: broker.New(&broker.Config{
 			Mux:       mux,
 			Listen:    lis.listen,
+			Dial:      c.dial(),
 			ServerTLS: sec.server,
 			ClientTLS: sec.client,
 			Server:    c.Server,

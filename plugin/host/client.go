@@ -38,6 +38,8 @@ type Client struct {
 	dialErr atomic.Pointer[error] // how the latest dial failed, if one did
 	dials   atomic.Uint64         // attempts to dial, so that another connection shows
 
+	listeners atomic.Uint64 // brokered listeners so far
+
 	asked  atomic.Bool   // this host has begun to end the plugin, or to let it go
 	forced atomic.Bool   // Shutdown had to kill it
 	failed atomic.Bool   // Shutdown could not end it

@@ -1,12 +1,14 @@
 package host
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"maps"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -104,6 +106,26 @@ type Config struct {
 	// ErrMuxUnsupported. Such a plugin cannot be attached to again.
 	Multiplex bool
 
+	// SocketGroup gives the plugin's sockets, the host's and the directory that
+	// they are in to a group of users, by name or number: for a plugin that runs
+	// as another user, who must be in the group, as this host's user must. All
+	// of the group can then connect; AutoMTLS keeps them from more. Empty means
+	// that the plugin's user alone can. It is not supported on Windows.
+	SocketGroup string
+	// MinPort and MaxPort bound the port of a plugin that listens on TCP, both
+	// included. Both zero means 10000 to 25000, the protocol's traditional range.
+	MinPort, MaxPort int
+	// Dial connects to what the plugin announces, its main address and those of
+	// brokered connections: for transports other than a socket of this machine.
+	// Network is "unix" or "tcp", and the address is the plugin's as its Runner
+	// translates it. Nil dials the address as it is.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Listen opens a listener for each brokered connection that the plugin is to
+	// make to this host. Its address must have the network "unix" or "tcp"; the
+	// plugin gets it as the Runner translates it. Whom it lets in is the
+	// application's business. Nil means a socket in the plugin's directory.
+	Listen func() (net.Listener, error)
+
 	// InheritEnv gives the plugin the host's whole environment, except for
 	// variables whose names begin with PLUGIN_ or TENON_. Otherwise it gets the
 	// few that programs need to run at all: search path, home and user, locale,
@@ -156,6 +178,12 @@ type settings struct {
 	plaintext bool
 	multiplex bool
 
+	group            *int // Config.SocketGroup's number
+	groupName        string
+	minPort, maxPort int
+	dial             func(ctx context.Context, network, address string) (net.Conn, error)
+	listen           func() (net.Listener, error) // nil: in the plugin's directory
+
 	processGroup bool
 	detach       bool
 	inheritEnv   bool
@@ -205,9 +233,11 @@ func settle(c *Config) (*settings, error) {
 		stderr:       c.Stderr,
 		logger:       c.Logger,
 		client:       c.Client,
+		dial:         c.Dial,
+		listen:       c.Listen,
 	}
 	for _, check := range []func(*Config, *settings) error{
-		settleCookie, settleVersions, settleTarget, settleTLS, settleEnv, settleTimeouts,
+		settleCookie, settleVersions, settleTarget, settleTLS, settleTransport, settleEnv, settleTimeouts,
 	} {
 		if err := check(c, s); err != nil {
 			return nil, err

@@ -39,6 +39,10 @@ func TestConfigMistakes(t *testing.T) {
 		"TLS and InsecurePlaintext":        func(c *host.Config) { c.TLS, c.InsecurePlaintext = &tls.Config{}, true },
 		"Client.TLS and Client.Dial":       func(c *host.Config) { c.Client.TLS = &tls.Config{} },
 		"there is no Curve 7":              func(c *host.Config) { c.Curve = 7 },
+		"MinPort 9 and MaxPort 8 are not":  func(c *host.Config) { c.MinPort, c.MaxPort = 9, 8 },
+		"MinPort 0 and MaxPort 8 are not":  func(c *host.Config) { c.MaxPort = 8 },
+		"MaxPort 65536 are not a range":    func(c *host.Config) { c.MinPort, c.MaxPort = 1, 65536 },
+		"SocketGroup":                      func(c *host.Config) { c.SocketGroup = "no-such-group" },
 		"must not be negative":             func(c *host.Config) { c.StopTimeout = -1 },
 		"Client.TLS and Client.Dial must ": func(c *host.Config) { c.Client.Dial = func(context.Context) (net.Conn, error) { return nil, nil } },
 	} {

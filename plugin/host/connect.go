@@ -62,8 +62,7 @@ func (c *Client) dialRaw(ctx context.Context) (net.Conn, error) {
 	if c.proc.hasEnded() {
 		return nil, errEnded
 	}
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, c.terms.network, c.terms.address)
+	conn, err := c.settings.dial(ctx, c.terms.network, c.terms.address)
 	if err != nil {
 		c.dialErr.Store(&err)
 	}
@@ -153,7 +152,7 @@ func dialHint(err error) string {
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist):
 		return "nobody listens there; the plugin must listen before it prints its handshake"
 	case errors.Is(err, fs.ErrPermission):
-		return "the plugin's socket is not this user's; host and plugin must run as the same user"
+		return "the plugin's socket is not this user's; host and plugin must run as the same user, or share a group (SocketGroup)"
 	}
 	return "the plugin announced an address that is of no use"
 }

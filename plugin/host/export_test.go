@@ -7,7 +7,7 @@ import "time"
 func Sweep(parent string) { sweep(parent) }
 
 func NewSocketDir(parent string) (path string, remove func(), err error) {
-	d, err := newSocketDir(parent, nil)
+	d, err := newSocketDir(parent, owner{uid: -1, gid: -1})
 	if err != nil {
 		return "", nil, err
 	}

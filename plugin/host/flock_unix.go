@@ -68,11 +68,11 @@ func ownFile(info fs.FileInfo) bool {
 	return ok && int(st.Uid) == os.Geteuid()
 }
 
-// giveDir gives the directory at path to the user that attr makes the plugin
-// run as, if that is another one.
-func giveDir(path string, attr *syscall.SysProcAttr) error {
+// credential returns the user and group that attr makes the plugin run as, if
+// it does.
+func credential(attr *syscall.SysProcAttr) (uid, gid int, ok bool) {
 	if attr == nil || attr.Credential == nil {
-		return nil
+		return 0, 0, false
 	}
-	return os.Chown(path, int(attr.Credential.Uid), int(attr.Credential.Gid))
+	return int(attr.Credential.Uid), int(attr.Credential.Gid), true
 }

@@ -34,6 +34,15 @@ func (e echo) GRPCServer(b *plugin.Broker, s *h2grpc.Server) error {
 			fmt.Fprintln(os.Stderr, "stderr:", in)
 			return e.version + in, nil
 		}),
+		// The answer is the id of a service of the plugin's.
+		method("Lend", func(context.Context, string) (string, error) {
+			id, err := b.Serve(context.Background(), func(s *h2grpc.Server) {
+				s.RegisterService(&h2grpc.ServiceDesc{ServiceName: "test.Lent", Methods: []h2grpc.MethodDesc{
+					method("Say", func(_ context.Context, in string) (string, error) { return "lent " + in, nil }),
+				}}, nil)
+			})
+			return fmt.Sprint(id), err
+		}),
 		// The request is the id of a service of the host's.
 		method("CallBack", func(ctx context.Context, in string) (string, error) {
 			var id uint32
@@ -126,6 +135,17 @@ var reals = map[string]func() *plugin.ServeConfig{
 			linger()
 			return nil
 		})}}
+	},
+	"real-tcp": func() *plugin.ServeConfig {
+		return &plugin.ServeConfig{Handshake: shake, Plugins: plugin.Set{"echo": echo{"1 "}}, Network: "tcp"}
+	},
+	"real-tcp6": func() *plugin.ServeConfig {
+		return &plugin.ServeConfig{Handshake: shake, Plugins: plugin.Set{"echo": echo{"1 "}}, Listen: listenLoopback6}
+	},
+	"real-mutual-tls": func() *plugin.ServeConfig {
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM([]byte(os.Getenv("TN_CERT")))
+		return &plugin.ServeConfig{Handshake: shake, Plugins: plugin.Set{"echo": echo{"1 "}}, TLS: mutual(pool, givenCert())}
 	},
 	"real-own-tls": func() *plugin.ServeConfig {
 		return &plugin.ServeConfig{

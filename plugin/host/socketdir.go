@@ -8,8 +8,9 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
+
+	"github.com/tenonrpc/tenon/plugin/internal/group"
 )
 
 const (
@@ -22,17 +23,24 @@ const (
 	lockName = ".tenon-host"
 )
 
+// The modes of directories and sockets that one user has for himself.
+const (
+	dirMode    = 0o700
+	socketMode = 0o600
+)
+
 // socketDir is the private directory (mode 0700) that one plugin's sockets live
-// in. It is removed with the plugin; should the host die first, the next host
-// finds it without a lock and removes it.
+// in, or one that a group shares (mode 0770). It is removed with the plugin;
+// should the host die first, the next host finds it without a lock and removes
+// it.
 type socketDir struct {
-	path string
-	lock *os.File // nil where files cannot be locked
+	path  string
+	owner owner
+	lock  *os.File // nil where files cannot be locked
 }
 
-// newSocketDir makes a directory below parent. attr is the plugin's; where it
-// makes the plugin run as another user, the directory is given to that user.
-func newSocketDir(parent string, attr *syscall.SysProcAttr) (*socketDir, error) {
+// newSocketDir makes a directory below parent and gives it to its owner.
+func newSocketDir(parent string, o owner) (*socketDir, error) {
 	for range dirTries {
 		path, err := os.MkdirTemp(parent, dirPrefix)
 		if err != nil {
@@ -44,10 +52,10 @@ func newSocketDir(parent string, attr *syscall.SysProcAttr) (*socketDir, error) 
 		}
 		lock, err := lockFile(filepath.Join(path, lockName), true)
 		if err == nil {
-			err = giveDir(path, attr)
+			err = o.give(path, dirMode, group.DirMode)
 		}
 		if err == nil {
-			return &socketDir{path, lock}, nil
+			return &socketDir{path, o, lock}, nil
 		}
 		closeFile(lock)
 		os.RemoveAll(path)
@@ -103,7 +111,10 @@ func sweep(parent string) {
 
 func sweepDir(path string) {
 	info, err := os.Lstat(path)
-	if err != nil || !info.IsDir() || info.Mode().Perm() != 0o700 || !ownFile(info) {
+	if err != nil || !info.IsDir() || !ownFile(info) {
+		return
+	}
+	if mode := info.Mode().Perm(); mode != dirMode && mode != group.DirMode {
 		return
 	}
 	lock, err := lockFile(filepath.Join(path, lockName), false)

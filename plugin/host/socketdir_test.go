@@ -71,6 +71,10 @@ func TestSweepTakesOnlyWhatDeadHostsLeft(t *testing.T) {
 		return dir
 	}
 	dead := make("tenon-dead", 0o700, true)
+	shared := make("tenon-shared", 0o770, true)
+	if err := os.Chmod(shared, 0o770); err != nil { // whatever the umask
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(filepath.Join(dead, "plugin1"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -89,8 +93,10 @@ func TestSweepTakesOnlyWhatDeadHostsLeft(t *testing.T) {
 	kept["the link"] = link
 
 	host.Sweep(parent)
-	if exists(dead) {
-		t.Error("the dead host's directory is still there")
+	for _, path := range []string{dead, shared} {
+		if exists(path) {
+			t.Errorf("the dead host's directory %s is still there", path)
+		}
 	}
 	for what, path := range kept {
 		if !exists(path) {

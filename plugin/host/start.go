@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"sync"
 	"time"
@@ -83,9 +84,12 @@ func (c *Client) prepareDir(ctx context.Context) error {
 
 	temp := os.TempDir()
 	sweepOnce.Do(func() { sweep(temp) })
-	dir, err := newSocketDir(temp, s.recipe.cmd.SysProcAttr)
+	dir, err := newSocketDir(temp, ownerOf(s))
 	if tooLong := (*dirTooLongError)(nil); errors.As(err, &tooLong) {
 		return &problem{StagePrepare, "set TMPDIR to a short directory, such as /tmp", err}
+	}
+	if err != nil && s.group != nil && errors.Is(err, fs.ErrPermission) {
+		return &problem{StagePrepare, "this host's user must be in the group of Config.SocketGroup", err}
 	}
 	if err != nil {
 		return &problem{StagePrepare, "check that the directory for temporary files (TMPDIR) is there and can be written to", err}
@@ -98,10 +102,11 @@ func (c *Client) prepareDir(ctx context.Context) error {
 func (c *Client) prepare() (protocol wire.Env, err error) {
 	s := c.settings
 	protocol = wire.Env{
-		MinPort:       minPort,
-		MaxPort:       maxPort,
-		Versions:      s.versionList(),
-		UnixSocketDir: c.dir.path,
+		MinPort:         s.minPort,
+		MaxPort:         s.maxPort,
+		Versions:        s.versionList(),
+		UnixSocketDir:   c.dir.path,
+		UnixSocketGroup: s.groupName,
 	}
 	if s.autoMTLS() {
 		if s.detach {

@@ -4,10 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
-	"path/filepath"
-	"runtime"
-	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/tenonrpc/tenon/h2grpc"
@@ -166,31 +162,15 @@ func copyStdio(out *outputs, stream h2grpc.ServerStreamingClient[wire.StdioData]
 // brokerConfig says how the broker connects: its sockets are in the plugin's
 // directory, and what secures the main connection secures all of them.
 func (c *Client) brokerConfig(client, server *tls.Config) *broker.Config {
-	var count atomic.Uint64
 	clientConfig := c.settings.client
 	clientConfig.MapError = chain(c.mapError, clientConfig.MapError)
 	return &broker.Config{
-		Mux: c.mux,
-		Listen: func() (net.Listener, error) {
-			if c.ending() { // the directory may be gone
-				return nil, plugin.ErrBrokerClosed
-			}
-			if runtime.GOOS == "windows" {
-				return net.Listen(wire.NetworkTCP, "127.0.0.1:0")
-			}
-			name := "host" + strconv.FormatUint(count.Add(1), 10)
-			return net.Listen(wire.NetworkUnix, filepath.Join(c.dir.path, name))
-		},
+		Mux:    c.mux,
+		Listen: c.listenBroker,
 		Announce: func(a net.Addr) (network, address string, err error) {
 			return c.proc.toPlugin(a.Network(), a.String())
 		},
-		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
-			network, address, err := c.proc.toHost(network, address)
-			if err != nil {
-				return nil, err
-			}
-			return new(net.Dialer).DialContext(ctx, network, address)
-		},
+		Dial:      c.dialBroker,
 		ServerTLS: server,
 		ClientTLS: client,
 		Client:    clientConfig,
