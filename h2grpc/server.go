@@ -78,15 +78,16 @@ type Server struct {
 
 	mu sync.Mutex
 	// guarded by mu; methods is not changed once serving has begun
-	services  map[string]ServiceInfo
-	methods   map[string]*method
-	errs      []error // mistakes of RegisterService
-	serving   bool
-	closed    bool
-	listeners map[net.Listener]struct{}
-	conns     map[*h2.Conn]struct{}
-	shaking   map[net.Conn]struct{} // connections in the TLS handshake
-	drained   chan struct{}         // closed when there are no more conns, if somebody waits
+	services map[string]ServiceInfo
+	methods  map[string]*method
+	errs     []error // mistakes of RegisterService
+	serving  bool
+	closed   bool
+	conns    map[*h2.Conn]struct{}
+	// by their variables' addresses: the values may be of types that are no keys
+	listeners map[*net.Listener]struct{}
+	shaking   map[*net.Conn]struct{} // connections in the TLS handshake
+	drained   chan struct{}          // closed when there are no more conns, if somebody waits
 }
 
 // method is what the server knows of a method.
@@ -115,9 +116,9 @@ func NewServer(cfg *ServerConfig) *Server {
 		quit:      make(chan struct{}),
 		services:  map[string]ServiceInfo{},
 		methods:   map[string]*method{},
-		listeners: map[net.Listener]struct{}{},
+		listeners: map[*net.Listener]struct{}{},
 		conns:     map[*h2.Conn]struct{}{},
-		shaking:   map[net.Conn]struct{}{},
+		shaking:   map[*net.Conn]struct{}{},
 	}
 	if cfg != nil {
 		s.cfg = *cfg
@@ -237,11 +238,11 @@ func (s *Server) Serve(lis net.Listener) error {
 		s.mu.Unlock()
 		return ErrServerClosed
 	}
-	s.listeners[lis] = struct{}{}
+	s.listeners[&lis] = struct{}{}
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
-		delete(s.listeners, lis)
+		delete(s.listeners, &lis)
 		s.mu.Unlock()
 	}()
 	pause := acceptRetryMin
@@ -360,13 +361,13 @@ func (s *Server) handshake(ctx context.Context, nc net.Conn) (*tls.Conn, net.Con
 		nc.Close()
 		return nil, nil, ErrServerClosed
 	}
-	s.shaking[nc] = struct{}{}
+	s.shaking[&nc] = struct{}{}
 	s.mu.Unlock()
 	raw := h2.Raw(nc)
 	conn := tls.Server(raw, s.tls)
 	err := conn.HandshakeContext(ctx)
 	s.mu.Lock()
-	delete(s.shaking, nc)
+	delete(s.shaking, &nc)
 	s.mu.Unlock()
 	if err != nil {
 		nc.Close()
@@ -439,9 +440,9 @@ func (s *Server) stopListening() {
 		close(s.quit)
 	}
 	for lis := range s.listeners {
-		lis.Close()
+		(*lis).Close()
 	}
 	for nc := range s.shaking {
-		nc.Close()
+		(*nc).Close()
 	}
 }

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -150,6 +152,99 @@ func TestCloseFullSocket(t *testing.T) {
 		cc.Close()
 		if d := time.Since(began); d > 4*time.Second {
 			t.Errorf("secure %t: Close took %v", secure, d)
+		}
+	}
+}
+
+// scrambled is a socket that changes what it carries.
+type scrambled struct{ *net.UnixConn }
+
+func scramble(b []byte) []byte {
+	out := make([]byte, len(b))
+	for i := range b {
+		out[i] = b[i] ^ 0x5a
+	}
+	return out
+}
+
+func (c scrambled) Write(b []byte) (int, error) { return c.UnixConn.Write(scramble(b)) }
+
+func (c scrambled) Read(b []byte) (int, error) {
+	n, err := c.UnixConn.Read(b)
+	copy(b, scramble(b[:n]))
+	return n, err
+}
+
+// transparent says that its Write is the socket's. It is not, to see who asks.
+type transparent struct {
+	net.Conn
+	written *atomic.Int64
+}
+
+func (c transparent) Socket() net.Conn { return c.Conn }
+
+func (c transparent) Write(b []byte) (int, error) {
+	c.written.Add(int64(len(b)))
+	return c.Conn.Write(b)
+}
+
+// wrapping is a listener whose connections are wrapped.
+type wrapping struct {
+	net.Listener
+	wrap func(net.Conn) net.Conn
+}
+
+func (l wrapping) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return l.wrap(nc), nil
+}
+
+// TestWrappedSockets: a connection that embeds a socket and has a Write of its
+// own is written through that, with TLS or without; one that says that its Write
+// is the socket's is not.
+func TestWrappedSockets(t *testing.T) {
+	var written atomic.Int64
+	for _, c := range []struct {
+		name string
+		wrap func(net.Conn) net.Conn
+	}{
+		{"a Write of its own", func(nc net.Conn) net.Conn { return scrambled{nc.(*net.UnixConn)} }},
+		{"the socket's Write", func(nc net.Conn) net.Conn { return transparent{nc, &written} }},
+	} {
+		for _, secure := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, TLS %t", c.name, secure), func(t *testing.T) {
+				s := setup{tls: secure, service: &testService{unary: echo}}
+				s.listen = func(t testing.TB) (net.Listener, func(context.Context) (net.Conn, error)) {
+					lis, dial := listenUnix(t)
+					return wrapping{lis, c.wrap}, func(ctx context.Context) (net.Conn, error) {
+						nc, err := dial(ctx)
+						if err != nil {
+							return nil, err
+						}
+						return c.wrap(nc), nil
+					}
+				}
+				cc, _ := start(t, s)
+				if err := cc.Connect(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				written.Store(0)
+				if err := cc.Invoke(t.Context(), unaryMethod, msg("x"), new(raw)); err != nil {
+					t.Fatal(err)
+				}
+				if n := written.Load(); n > 0 && runtime.GOOS == "linux" && !secure {
+					t.Errorf("%d bytes were not written at once", n)
+				}
+				for _, n := range []int{1000, 100_000} {
+					var out raw
+					if err := cc.Invoke(t.Context(), unaryMethod, msg(strings.Repeat("x", n)), &out); err != nil || len(out) != n {
+						t.Errorf("%d bytes: %d came back, %v", n, len(out), err)
+					}
+				}
+			})
 		}
 	}
 }

@@ -242,14 +242,9 @@ type watchedConn struct {
 	once  sync.Once
 }
 
-// SyscallConn and CloseWrite pass on what sockets have and net.Conn has not:
-// package h2grpc is faster with the former, and ends politely with the latter.
-func (c *watchedConn) SyscallConn() (syscall.RawConn, error) {
-	if conn, ok := c.Conn.(syscall.Conn); ok {
-		return conn.SyscallConn()
-	}
-	return nil, errors.ErrUnsupported
-}
+// Socket and CloseWrite say what package h2grpc cannot see from outside: that
+// Write is the socket's own, which makes it faster, and how to end politely.
+func (c *watchedConn) Socket() net.Conn { return c.Conn }
 
 func (c *watchedConn) CloseWrite() error {
 	if conn, ok := c.Conn.(interface{ CloseWrite() error }); ok {

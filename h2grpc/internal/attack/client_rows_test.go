@@ -162,7 +162,7 @@ var clientHeaderRows = []row{
 			})
 		})
 	}},
-	{name: "a header field of 1 MiB", want: compress, limits: callEcho, attack: respond(func(id uint32) []byte {
+	{name: "header fields of 1 MiB", want: "calls ResourceExhausted", limits: callEcho, attack: respond(func(id uint32) []byte {
 		return blockFrames(nil, id, endStream, response()+literal("x", strings.Repeat("y", 1<<20)))
 	})},
 	{name: "a reference past the compression table", want: compress, limits: callEcho, attack: respond(func(id uint32) []byte {

@@ -60,14 +60,14 @@ var headerRows = []row{
 		p.write(frame(nil, http2.FrameHeaders, 0, 1, ""))
 		p.flood(many, func(b []byte, _ int) []byte { return frame(b, http2.FrameContinuation, 0, 1, "") })
 	}},
-	{name: "a header string that is announced with 1 GiB", want: "GOAWAY COMPRESSION_ERROR", attack: func(a *attack) {
+	{name: "a header string that is announced with 1 GiB", want: calm, attack: func(a *attack) {
 		a.hello().write(headers(nil, 1, endHeaders, "\x00\x01x\x7f\x81\xff\xff\xff\x03"))
 	}},
 	{name: "15 000 empty cookies", want: tooLarge, quick: true, attack: block(100, indexed("cookie", ""), strings.Repeat("\xbe", 15_000))},
 	{name: "15 000 fields without an index", want: tooLarge, attack: block(100, "", strings.Repeat("\x00\x01c\x00", 15_000))},
 	{name: "HPACK bomb: 4 KiB, referred to 16 000 times", want: tooLarge, quick: true,
 		attack: block(100, indexed("x", strings.Repeat("y", 4000)), strings.Repeat("\xbe", 16_000))},
-	{name: "a header field of 1 MiB", want: "GOAWAY COMPRESSION_ERROR", attack: block(1, "", literal("x", strings.Repeat("y", 1<<20)))},
+	{name: "header fields of 1 MiB", want: tooLarge, attack: block(100, "", literal("x", strings.Repeat("y", 1<<20)))},
 	{name: "header blocks of 1 MiB", want: tooLarge, attack: block(100, "", strings.Repeat(literal("x", strings.Repeat("y", 60_000)), 17))},
 	{name: "compression table size changed 16 000 times in a block", want: "grpc-status 12", attack: func(a *attack) {
 		a.hello().write(headers(nil, 1, endHeaders|endStream, strings.Repeat("\x20\x3f\xe1\x1f", 4000)+request(echoMethod)))

@@ -129,7 +129,7 @@ var silentRows = []row{
 		}
 	}},
 	{name: "a frame that does not end", want: none, slow: true, attack: func(a *attack) {
-		a.hello().write([]byte("\x00\x10\x00\x06\x00\x00\x00\x00\x00"))
+		a.hello().write(append(headers(nil, 1, endHeaders, request(parkMethod)), "\x00\x10\x00\x00\x00\x00\x00\x00\x01"...))
 	}},
 	{name: "answers that get no window", want: "RST CANCEL", slow: true, bear: 5 * time.Second, limits: quickHandshake, attack: func(a *attack) {
 		p := a.hello(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})

@@ -102,7 +102,7 @@ var churnRows = []row{
 		attack: repeated(many, func(b []byte, id uint32) []byte {
 			return frame(call(b, id, request(stubbornMethod), "x"), http2.FramePriority, 0, id, u32(id)+"\x10")
 		})},
-	{name: "made to reset: PRIORITY of the wrong size", want: frameSize, limits: hundred,
+	{name: "made to reset: PRIORITY of the wrong size", want: calm, limits: hundred,
 		attack: repeated(many, func(b []byte, id uint32) []byte {
 			return frame(call(b, id, request(stubbornMethod), "x"), http2.FramePriority, 0, id, "x")
 		})},

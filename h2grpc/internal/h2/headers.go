@@ -68,7 +68,9 @@ const (
 func newHeaderDecoder(limit int) *headerDecoder {
 	d := &headerDecoder{limit: limit}
 	d.dec = hpack.NewDecoder(defaultTableSize, d.emit)
-	d.dec.SetMaxStringLength(max(limit, defaultTableSize))
+	// A string past the limit is the stream's fault alone, so it is decoded like
+	// all that is past the limit. What has no room in a block ends the connection.
+	d.dec.SetMaxStringLength(max(limit, headerBlockSize))
 	return d
 }
 
@@ -81,7 +83,9 @@ func (d *headerDecoder) begin(kind blockKind, head *Head) {
 
 // write decodes a part of the block.
 func (d *headerDecoder) write(fragment []byte) error {
-	if _, err := d.dec.Write(fragment); err != nil {
+	if _, err := d.dec.Write(fragment); err == hpack.ErrStringLength {
+		return fault(ErrCodeEnhanceYourCalm, "header block with a string of more than %d bytes", max(d.limit, headerBlockSize))
+	} else if err != nil {
 		return fault(ErrCodeCompression, "header block: %v", err)
 	}
 	return nil

@@ -32,10 +32,25 @@ type tryConn struct {
 
 var errBacklog = errors.New("the peer does not read and too much is waiting for it")
 
-// newTryConn returns nil if nc cannot be written without waiting.
+// newTryConn returns nil if nc cannot be written without waiting. Only the
+// standard library's own sockets can: a type that embeds one may have a Write of
+// its own, which must not be passed by. A connection that adds nothing to the
+// Write of the one below it says so by having a method Socket that returns it.
 func newTryConn(nc net.Conn) *tryConn {
-	sc, ok := nc.(syscall.Conn)
-	if !ok || !canTryWrite {
+	if !canTryWrite {
+		return nil
+	}
+	below := nc
+	if s, ok := nc.(interface{ Socket() net.Conn }); ok {
+		below = s.Socket()
+	}
+	var sc syscall.Conn
+	switch nc := below.(type) {
+	case *net.UnixConn:
+		sc = nc
+	case *net.TCPConn:
+		sc = nc
+	default:
 		return nil
 	}
 	raw, err := sc.SyscallConn()
