@@ -186,12 +186,15 @@ func (c *call) retryable(err error) bool {
 	return false
 }
 
-// end returns the call's status for the error that ended its receiving side.
+// end returns the call's status for the error that ended its receiving side. A
+// response that is complete counts, also when the call's context has ended
+// meanwhile.
 func (c *call) end(err error, eof bool) *status.Status {
-	if c.ctx.Err() != nil {
+	switch {
+	case eof:
+	case c.ctx.Err() != nil:
 		return status.FromContextError(c.ctx.Err())
-	}
-	if !eof {
+	default:
 		return engineStatus(c.ctx, err)
 	}
 	st := responseStatus(c.s.Load().Response())

@@ -14,7 +14,8 @@ import (
 func isEOF(err error) bool { return err == io.EOF }
 
 // clientStream is a streaming call. The sending goroutine owns sent and closed,
-// the receiving one received; final is set once, under mu.
+// the receiving one received, or nobody while receiving is false; final is set
+// once, under mu.
 type clientStream struct {
 	call
 	desc *StreamDesc
@@ -30,6 +31,10 @@ type clientStream struct {
 	trailer metadata.MD
 	request *h2.Buffer // the only request, while the call may be tried again
 	settled bool       // it may not, or not any more
+	// receiving says that RecvMsg is at work, and expired that the context has
+	// ended meanwhile, with nothing but the status left to be read.
+	receiving, expired bool
+	headless           bool // headEnded was called
 }
 
 // NewStream begins a streaming call; see [ClientConnInterface].
@@ -64,11 +69,27 @@ func (cc *ClientConn) newStream(ctx context.Context, desc *StreamDesc, method st
 		cs.observer.end(err)
 		return nil, err
 	}
-	cs.stop = context.AfterFunc(ctx, func() {
-		cs.s.Load().Reset(h2.ErrCodeCancel, "the call's context ended")
-		cs.finish(status.FromContextError(ctx.Err()).Err())
-	})
+	cs.stop = context.AfterFunc(ctx, cs.expire)
 	return cs, nil
+}
+
+// expire ends the call because its context has ended. If the response is there
+// and everything but its status has been read, the status counts.
+func (cs *clientStream) expire() {
+	s := cs.s.Load()
+	cs.mu.Lock()
+	complete := s.Complete()
+	cs.expired = complete && cs.receiving
+	leave := cs.expired
+	cs.mu.Unlock()
+	switch {
+	case leave: // to RecvMsg
+	case complete:
+		cs.finish(cs.outcome())
+	default:
+		s.Reset(h2.ErrCodeCancel, "the call's context ended")
+		cs.finish(status.FromContextError(cs.ctx.Err()).Err())
+	}
 }
 
 func (cs *clientStream) Context() context.Context { return cs.ctx }
@@ -183,16 +204,24 @@ func (cs *clientStream) again(err error) bool {
 func (cs *clientStream) RecvMsg(m any) error {
 	cs.mu.Lock()
 	final := cs.final
+	cs.receiving = final == nil
 	cs.mu.Unlock()
 	if final != nil {
 		return final
 	}
 	err := cs.recv(m)
-	if err == nil {
-		return nil
+	cs.mu.Lock()
+	cs.receiving = false
+	expired := cs.expired
+	cs.mu.Unlock()
+	if err != nil {
+		cs.stop()
+		return cs.finish(err)
 	}
-	cs.stop()
-	return cs.finish(err)
+	if expired { // nobody may ask for the status
+		cs.finish(cs.outcome())
+	}
+	return nil
 }
 
 // finish fixes what RecvMsg returns from now on; the first error wins.
@@ -225,14 +254,11 @@ func (cs *clientStream) recv(m any) error {
 	}
 	cs.settle()
 	if err != nil {
+		if isEOF(err) {
+			return cs.outcome()
+		}
 		cs.headEnded()
-		if err := cs.end(err, isEOF(err)).Err(); err != nil {
-			return err
-		}
-		if !cs.desc.ServerStreams && !cs.received {
-			return status.Error(codes.Unimplemented, "the server sent no message where exactly one is due")
-		}
-		return io.EOF
+		return cs.end(err, false).Err()
 	}
 	cs.received = true
 	if err := cs.take(buf, m); err != nil {
@@ -256,6 +282,26 @@ func (cs *clientStream) recv(m any) error {
 	cs.stop()
 	cs.finish(io.EOF)
 	return nil
+}
+
+// outcome is how a call ends whose response is complete and has been read: with
+// io.EOF if it went well. The receiving goroutine calls it, or another while
+// there is none.
+func (cs *clientStream) outcome() error {
+	cs.mu.Lock()
+	again := cs.headless
+	cs.headless = true
+	cs.mu.Unlock()
+	if !again {
+		cs.headEnded()
+	}
+	if err := cs.end(io.EOF, true).Err(); err != nil {
+		return err
+	}
+	if !cs.desc.ServerStreams && !cs.received {
+		return status.Error(codes.Unimplemented, "the server sent no message where exactly one is due")
+	}
+	return io.EOF
 }
 
 func (cs *clientStream) take(buf *h2.Buffer, m any) error {

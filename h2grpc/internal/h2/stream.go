@@ -193,21 +193,33 @@ func (s *Stream) headKnown() {
 }
 
 // Wait waits until the stream has ended. It is for streams whose consumer
-// wants everything at once.
+// wants everything at once. If done is closed and the stream has ended as well,
+// the stream counts.
 func (s *Stream) Wait(done <-chan struct{}) error {
-	for {
+	for stop := false; ; {
 		s.mu.Lock()
 		over := s.in.ended || s.in.err != nil || s.in.failed != nil
 		s.mu.Unlock()
-		if over {
+		switch {
+		case over:
 			return nil
+		case stop:
+			return ErrStreamEnded
 		}
 		select {
 		case <-s.notify:
 		case <-done:
-			return ErrStreamEnded
+			stop = true
 		}
 	}
+}
+
+// Complete says whether the peer has ended the stream in order and the consumer
+// has taken all messages.
+func (s *Stream) Complete() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.in.ended && s.in.err == nil && s.in.failed == nil && s.in.queue.messages == 0
 }
 
 // WaitEnd waits until the peer has ended its side, the stream is gone or done is
