@@ -173,8 +173,9 @@ func TestManyDials(t *testing.T) {
 func TestOneIDManyDials(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, theirs := net.Pipe()
-		host, plug := muxPairOver(t, true, &oneListener{conn: ours, done: make(chan struct{})}, func() (net.Conn, error) { return theirs, nil })
-		l, err := plug.Accept(t.Context(), 7)
+		ctx := deadline(t)
+		host, plug := muxPairOver(t, false, &oneListener{conn: ours, done: make(chan struct{})}, func() (net.Conn, error) { return theirs, nil })
+		l, err := plug.Accept(ctx, 7)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -184,25 +185,22 @@ func TestOneIDManyDials(t *testing.T) {
 		go func() { served <- s.Serve(l) }()
 		defer func() { s.Close(); <-served }()
 		begin := time.Now()
-		for range 5 {
+		for range 40 {
 			var all sync.WaitGroup
 			for range 32 {
 				all.Go(func() {
-					cc, err := host.Dial(t.Context(), 7)
+					cc, err := host.Dial(ctx, 7)
 					if err != nil {
 						t.Error(err)
 						return
 					}
-					defer cc.Close()
-					if got, err := ask(t.Context(), cc); err != nil || got != "seven" {
-						t.Errorf("%q, %v", got, err)
-					}
+					cc.Close() // it was connected
 				})
 			}
 			all.Wait()
 		}
 		if took := time.Since(begin); took != 0 {
-			t.Errorf("160 dials wait for %v", took)
+			t.Errorf("1280 dials wait for %v", took)
 		}
 	})
 }
