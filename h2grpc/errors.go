@@ -19,6 +19,10 @@ import (
 // Shutdown or Close.
 var ErrServerClosed = errors.New("h2grpc: server closed")
 
+// ErrHandlersRunning is returned by [Server.Close] if handlers go on although
+// their calls have ended.
+var ErrHandlersRunning = errors.New("h2grpc: handlers have not returned although their calls have ended")
+
 // resetCode maps an HTTP/2 error code of an RST_STREAM to a gRPC code: gRPC's
 // PROTOCOL-HTTP2 document, "HTTP2 Transport Mapping", "Errors".
 func resetCode(c h2.ErrCode) codes.Code {

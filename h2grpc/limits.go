@@ -28,6 +28,10 @@ const (
 	// spares every keepalive that is meant as one; grpc-go's servers want five
 	// minutes.
 	DefaultMinPingInterval = time.Second
+	// CloseTimeout is how long Server.Close waits for handlers whose calls it has
+	// ended. Those that heed their contexts are much quicker, and a program that
+	// ends should not hang for one that does not.
+	CloseTimeout = 5 * time.Second
 	// DefaultConnectTimeout bounds dialling, the TLS handshake and the wait
 	// for the server's SETTINGS on a client.
 	DefaultConnectTimeout = 20 * time.Second

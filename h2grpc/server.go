@@ -88,6 +88,7 @@ type Server struct {
 	listeners map[*net.Listener]struct{}
 	shaking   map[*net.Conn]struct{} // connections in the TLS handshake
 	drained   chan struct{}          // closed when there are no more conns, if somebody waits
+	ended     chan struct{}          // closed when running is done; made by wait
 }
 
 // method is what the server knows of a method.
@@ -388,8 +389,9 @@ func addrText(nc net.Conn) string {
 }
 
 // Shutdown stops the server gracefully: no new connections and calls, those
-// that run may finish. If ctx ends first the rest is closed as by Close, and
-// ctx's error is returned. It returns when all handlers have.
+// that run may finish. It returns when all handlers have. If ctx ends first, all
+// that is left is closed as by Close, and ctx's error is returned at once:
+// handlers may be running still, and Close waits for them.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.stopListening()
@@ -408,30 +410,62 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for _, c := range conns {
 		c.Shutdown()
 	}
-	var err error
 	if drained != nil {
 		select {
 		case <-drained:
 		case <-ctx.Done():
-			err = ctx.Err()
 		}
 	}
-	s.Close()
-	return err
+	s.endConns()
+	select {
+	case <-s.wait():
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
-// Close ends all connections and calls at once, and waits until every handler
-// has returned; handlers see their contexts end.
+// Close ends all connections and calls at once. Handlers see their contexts end,
+// and Close waits until every one has returned, so that nothing of the server is
+// in use any more. A handler that goes on regardless is waited for no longer than
+// CloseTimeout, and the error is ErrHandlersRunning. Close may be called again,
+// and from a handler.
 func (s *Server) Close() error {
+	s.endConns()
+	t := time.NewTimer(CloseTimeout)
+	defer t.Stop()
+	select {
+	case <-s.wait():
+		return nil
+	case <-t.C:
+		return ErrHandlersRunning
+	}
+}
+
+// endConns ends all connections. The server takes no new ones.
+func (s *Server) endConns() {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.stopListening()
 	for c := range s.conns {
 		c.Close()
 	}
-	s.mu.Unlock()
-	s.running.Wait()
-	s.workers.rest()
-	return nil
+}
+
+// wait returns a channel that is closed when all handlers and connections have
+// ended. The server must have stopped listening.
+func (s *Server) wait() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended == nil {
+		s.ended = make(chan struct{})
+		go func() {
+			s.running.Wait()
+			s.workers.rest()
+			close(s.ended)
+		}()
+	}
+	return s.ended
 }
 
 func (s *Server) stopListening() {

@@ -152,6 +152,64 @@ func TestShutdownTimeout(t *testing.T) {
 	})
 }
 
+// TestStubbornHandlers: neither Shutdown nor Close waits for ever for handlers
+// that do not look at their contexts, and each says that there are some.
+func TestStubbornHandlers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		cc, srv := start(t, setup{service: &testService{
+			unary:  func(_ context.Context, in *raw) (*raw, error) { <-release; return in, nil },
+			stream: func(h2grpc.ServerStream) error { <-release; return nil },
+		}})
+		if _, err := cc.NewStream(t.Context(), &bidiDesc, bidiMethod); err != nil {
+			t.Fatal(err)
+		}
+		call := invoke(t.Context(), cc, "x")
+		synctest.Wait()
+		ended := func(sentence string, f func() error, want error, after time.Duration) {
+			t.Helper()
+			began := time.Now()
+			if err := f(); err != want || time.Since(began) != after {
+				t.Errorf("%s: %v after %v, want %v after %v", sentence, err, time.Since(began), want, after)
+			}
+		}
+		shutdown := func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			return srv.Shutdown(ctx)
+		}
+		ended("Shutdown", shutdown, context.DeadlineExceeded, time.Minute)
+		if r := <-call; status.Code(r.err) != codes.Unavailable {
+			t.Errorf("the call: %v", r.err)
+		}
+		ended("Shutdown when the connections have gone", shutdown, context.DeadlineExceeded, time.Minute)
+		ended("Close", srv.Close, h2grpc.ErrHandlersRunning, h2grpc.CloseTimeout)
+		time.AfterFunc(time.Second, func() { close(release) })
+		ended("Close that waits with success", srv.Close, nil, time.Second)
+		ended("Close at the end", srv.Close, nil, 0)
+		ended("Shutdown at the end", shutdown, nil, 0)
+	})
+}
+
+// TestCloseInHandler: a handler may close its own server; it is not waited for.
+func TestCloseInHandler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var srv *h2grpc.Server
+		closed := make(chan error, 1)
+		cc, s := start(t, setup{service: &testService{unary: func(_ context.Context, in *raw) (*raw, error) {
+			closed <- srv.Close()
+			return in, nil
+		}}})
+		srv = s
+		if err := cc.Invoke(t.Context(), unaryMethod, msg("x"), new(raw)); status.Code(err) != codes.Unavailable {
+			t.Errorf("the call: %v", err)
+		}
+		if err := <-closed; err != h2grpc.ErrHandlersRunning {
+			t.Errorf("Close: %v", err)
+		}
+	})
+}
+
 // TestServerClose ends everything at once.
 func TestServerClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

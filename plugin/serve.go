@@ -329,7 +329,9 @@ func (s *serving) stop() {
 	defer cancel()
 	ended := make(chan struct{})
 	go func() {
-		s.server.Shutdown(ctx)
+		if s.server.Shutdown(ctx) != nil {
+			s.server.Close()
+		}
 		close(ended)
 	}()
 	select {
