@@ -26,8 +26,9 @@ type Client struct {
 	ownKey   bool               // identity is for this plugin alone
 	out      *outputs
 	dir      *socketDir
-	tempDir  string   // where a plugin that ignores dir has its socket
-	lifeline *os.File // our end of it; nil without one
+	tempDir  string    // where a plugin that ignores dir has its socket
+	verified *verified // the copy that is executed; nil without Config.Verify
+	lifeline *os.File  // our end of it; nil without one
 	proc     *process
 	socket   string // the path of the plugin's socket, "" if it has none
 	terms    *terms

@@ -60,6 +60,21 @@ type Config struct {
 	// they are most likely the host's own.
 	Cmd *exec.Cmd
 
+	// Verify says whether the plugin's file may be executed: SHA256, SHA512,
+	// SumsFile, SignedSumsFile and Ed25519ph make such functions. What is
+	// executed then is a private copy; see Verifier for what that means to the
+	// plugin. It is for plugins launched with Cmd. Nil means that whatever is at
+	// Cmd.Path is executed.
+	Verify Verifier
+
+	// StartCmd starts the command that was made of Cmd, in place of its Start
+	// method, so that something can be done around it: package confine confines
+	// the plugin so. It must not change the command's Path, Args, Env, standard
+	// streams or ExtraFiles, and must have started it when it returns nil.
+	// socketDir is the directory in which the plugin makes its sockets and finds
+	// the host's. Several Starts may call it at once.
+	StartCmd func(cmd *exec.Cmd, socketDir string) error
+
 	// Runner launches the plugin in another way, in place of Cmd. Exactly one
 	// of Cmd, Runner and Reattach must be set.
 	Runner Runner
@@ -171,6 +186,8 @@ type settings struct {
 	handshake plugin.Handshake
 	versions  map[int]plugin.Set
 	recipe    recipe
+	verify    Verifier
+	startCmd  func(cmd *exec.Cmd, socketDir string) error
 	runner    Runner
 	reattach  *Reattach
 	tls       *tls.Config
@@ -292,6 +309,8 @@ func settleTarget(c *Config, s *settings) error {
 	s.runner = c.Runner
 	s.processGroup = c.ProcessGroup
 	s.detach = c.Detach
+	s.verify = c.Verify
+	s.startCmd = c.StartCmd
 	set := 0
 	for _, is := range []bool{c.Cmd != nil, c.Runner != nil, c.Reattach != nil} {
 		if is {
@@ -303,6 +322,12 @@ func settleTarget(c *Config, s *settings) error {
 		return errors.New("the Cmd is nil; it says what to run")
 	case set > 1:
 		return errors.New("the fields Cmd, Runner and Reattach exclude each other: each says which plugin is meant")
+	case c.StartCmd != nil && c.Cmd == nil:
+		return errors.New("StartCmd is for plugins launched with Cmd")
+	case c.Verify != nil && c.Cmd == nil:
+		return errors.New("Verify is for plugins launched with Cmd: what a Runner launches, or what runs already, is not this host's to verify")
+	case c.Verify != nil && chrooted(c.Cmd.SysProcAttr):
+		return errors.New("Verify and Cmd.SysProcAttr.Chroot exclude each other: the verified copy is not below the plugin's root directory")
 	case c.Detach && c.Multiplex:
 		return errors.New("the fields Detach and Multiplex exclude each other: a plugin that multiplexes ends with its one connection")
 	case c.Cmd != nil:

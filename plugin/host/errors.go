@@ -34,6 +34,7 @@ const (
 	StageCheck                      // comparing what the line says with what Config allows
 	StageConnect                    // connecting to the address the line names
 	StageAttach                     // finding the running plugin, in place of StageLaunch and StageHandshake
+	StageVerify                     // having Config.Verify judge the plugin's file, before StageLaunch
 )
 
 // String returns the stage as the doing it is, such as "reading the handshake".
@@ -53,6 +54,8 @@ func (s Stage) String() string {
 		return "connecting"
 	case StageAttach:
 		return "finding the running plugin"
+	case StageVerify:
+		return "verifying the file"
 	}
 	return fmt.Sprintf("stage %d", int(s))
 }

@@ -1,6 +1,10 @@
 package host
 
-import "time"
+import (
+	"context"
+	"io"
+	"time"
+)
 
 // For tests of what no plugin can bring about.
 
@@ -15,3 +19,11 @@ func NewSocketDir(parent string) (path string, remove func(), err error) {
 }
 
 func RemoveSocket(path, dir string, started time.Time) { removeSocket(path, dir, started) }
+
+func CopyPrivate(ctx context.Context, src io.ReaderAt, name string) (path string, done func(), err error) {
+	v, err := copyPrivate(ctx, src, name, new(settings))
+	if err != nil {
+		return "", nil, err
+	}
+	return v.path, v.close, nil
+}

@@ -121,6 +121,15 @@ var fakes = map[string]func(){
 		os.Stderr.WriteString(strings.Join([]string{in, extra, strings.Join(os.Args, ","), dir}, "\n"))
 		os.Exit(1)
 	},
+	"reads-its-files": func() {
+		var n int
+		fmt.Sscan(os.Getenv("TN_FILES"), &n)
+		os.Stderr.WriteString("read ")
+		for i := range n {
+			io.Copy(os.Stderr, os.NewFile(uintptr(3+i), "inherited"))
+		}
+		os.Exit(1)
+	},
 	"prints-much": func() {
 		os.Stdout.WriteString("noise\n" + strings.Repeat("o", 1<<20) + "end of stdout")
 		os.Stderr.WriteString(strings.Repeat("e", 1<<20) + "end of stderr")

@@ -97,6 +97,18 @@ const (
 	maxSwept = 4096
 	dirTries = 4
 
+	// maxVerified is the largest plugin that is copied to be verified, in bytes.
+	// The copy may be in memory; the largest plugins in use have some hundred
+	// MiB.
+	maxVerified = 2 << 30
+
+	// copySize is the size of one read and write of such a copy, in bytes.
+	copySize = 256 << 10
+
+	// maxSumsFile bounds a list of sums, and a signature, in bytes: ten thousand
+	// entries fit.
+	maxSumsFile = 1 << 20
+
 	// firstExtraFile is the descriptor that the first inherited file has in the
 	// plugin, after its three standard streams.
 	firstExtraFile = 3

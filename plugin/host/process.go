@@ -58,8 +58,8 @@ func newProcess(path string) *process {
 
 // launch starts the process and its goroutines. The caller must see to it that
 // it is ended, with kill for example. files are what the process inherits
-// besides what the recipe says.
-func launch(s *settings, env []string, files []*os.File, out *outputs) (*process, error) {
+// besides what the recipe says. With a verified copy, that is what is executed.
+func launch(s *settings, v *verified, env []string, files []*os.File, out *outputs) (*process, error) {
 	if s.recipe.err != nil {
 		return nil, s.recipe.err
 	}
@@ -95,6 +95,15 @@ func launch(s *settings, env []string, files []*os.File, out *outputs) (*process
 	}
 	if s.processGroup {
 		cmd.SysProcAttr = ownGroup(cmd.SysProcAttr)
+	}
+	if v != nil {
+		done, err := v.use(cmd)
+		if err != nil {
+			outRead.Close()
+			errRead.Close()
+			return nil, err
+		}
+		defer done()
 	}
 	p.started = time.Now()
 	if err := cmd.Start(); err != nil {

@@ -52,6 +52,11 @@ func (c *Client) start(ctx context.Context, config *Config) error {
 	if err != nil {
 		return err
 	}
+	if s.verify != nil {
+		if err := c.verify(ctx); err != nil {
+			return err
+		}
+	}
 	if err := c.launch(ctx, env); err != nil {
 		if s.runner != nil {
 			return &problem{stage: StageLaunch, err: err}
@@ -156,7 +161,7 @@ func (c *Client) launch(ctx context.Context, env wire.Env) error {
 	if s.runner != nil {
 		c.proc, err = runProcess(ctx, s, &Launch{environment, c.dir.path, files, s.logger}, c.out)
 	} else {
-		c.proc, err = launch(s, environment, files, c.out)
+		c.proc, err = launch(s, c.verified, environment, files, c.out)
 	}
 	return err
 }
@@ -231,6 +236,7 @@ func (c *Client) release() {
 	if c.lifeline != nil {
 		c.lifeline.Close()
 	}
+	c.verified.close()
 }
 
 // startTimeoutError is the cause of the end of a Start that took too long.

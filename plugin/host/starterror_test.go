@@ -51,6 +51,21 @@ var startErrorCases = []struct {
 		c.Cmd.Dir = filepath.Join(t.TempDir(), "none")
 		return c
 	}},
+	{"another-sum", host.StageVerify, verifying(func(*testing.T) host.Verifier { return host.SHA256(make([]byte, 32)) })},
+	{"not-listed", host.StageVerify, verifying(listed(strings.Repeat("0", 64) + "  another\n"))},
+	{"another-listed-sum", host.StageVerify, verifying(listed(strings.Repeat("0", 64) + "  plugin\n"))},
+	{"not-signed", host.StageVerify, verifying(unsigned)},
+	{"lazy-verifier", host.StageVerify, verifying(lazy)},
+	{"verified-file-missing", host.StageLaunch, func(t *testing.T) *host.Config {
+		c := file("no-such-plugin", 0, "")(t)
+		c.Verify = lazy(t)
+		return c
+	}},
+	{"verified-file-not-executable", host.StageLaunch, func(t *testing.T) *host.Config {
+		c := file("plugin", 0o600, "#!/bin/sh\n")(t)
+		c.Verify = lazy(t)
+		return c
+	}},
 	{"exits-at-once", host.StageHandshake, nil},
 	{"exits-silently", host.StageHandshake, nil},
 	{"panics-early", host.StageHandshake, nil},

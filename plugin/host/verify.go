@@ -1,0 +1,291 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+)
+
+// Verifier says whether a plugin may be started. r is the plugin's file, and
+// name its path as Config.Cmd gives it. An error refuses the plugin, and so does
+// a Verifier that has not read r to its end: it cannot know all that would be
+// executed. Reading fails when ctx ends, which is the one of Start, with its
+// StartTimeout. Several Starts may call a Verifier at once.
+//
+// What r reads is not the file at name but a private copy of it, and this copy
+// is what is executed. So it does not matter what becomes of the file in the
+// meantime.
+//
+//   - On Linux, a binary (ELF) is copied to memory and sealed there before it
+//     is verified. From then on nobody can change it, not even the same user or
+//     root, and it is executed by its descriptor. It takes as much memory as it
+//     has bytes until the plugin ends.
+//   - Everything else (scripts, other systems, kernels that do not allow memory
+//     to be executed) is copied to a new directory of this user's, mode 0700,
+//     with mode 0500. It is removed with the plugin. Other users cannot change
+//     it; the same user's programs can, as they can change this process.
+//
+// The plugin sees another path than its own then: os.Executable returns
+// "/memfd:" and the file's name on Linux, or the copy's path. It cannot find
+// what was installed beside it in this way, nor libraries by $ORIGIN; argv[0] is
+// what Cmd.Args says, as always. The name in process lists is a number on Linux.
+// Set-user-id bits and file capabilities are not copied. Of a script the
+// interpreter is not verified, nor what either reads later.
+type Verifier func(ctx context.Context, name string, r io.Reader) error
+
+// verified is the copy of a plugin's file that a Verifier has accepted, or is to
+// judge.
+type verified struct {
+	file *os.File // open for reading; sealed means that it is executed itself
+	path string   // of a private copy; "" if file is sealed
+	dir  string   // the directory that path is in
+	lock *os.File // of dir; nil where files cannot be locked
+}
+
+// verify copies the plugin's file and has Config.Verify judge the copy.
+func (c *Client) verify(ctx context.Context) error {
+	s := c.settings
+	if s.recipe.err != nil {
+		return nil // launching says what is wrong
+	}
+	path := s.recipe.path()
+	v, err := copyPlugin(ctx, path, s)
+	if err == nil {
+		c.verified = v
+		err = v.judge(ctx, s.verify, path)
+	}
+	if ctx.Err() != nil && err != nil {
+		return problemf(StageVerify, "gave up: %w", context.Cause(ctx))
+	}
+	return err
+}
+
+// judge has the Verifier read the copy.
+func (v *verified) judge(ctx context.Context, verify Verifier, name string) error {
+	info, err := v.file.Stat()
+	if err != nil {
+		return &problem{stage: StageVerify, err: err}
+	}
+	// The descriptor's own offset plays no part: it is shared with the others
+	// of the same file.
+	all := io.NewSectionReader(v.file, 0, info.Size())
+	err = verify(ctx, name, &contextReader{ctx, all})
+	if err != nil {
+		return &problem{StageVerify, verifyHint(err), err}
+	}
+	if at, _ := all.Seek(0, io.SeekCurrent); at != info.Size() {
+		return &problem{StageVerify,
+			"a Verifier must read the file to its end, or it accepts what it has not seen",
+			fmt.Errorf("the Verifier accepted the file after %d of its %d bytes", at, info.Size())}
+	}
+	return nil
+}
+
+// verifyHint says what to do about a plugin that is refused.
+func verifyHint(err error) string {
+	switch {
+	case errors.Is(err, ErrMismatch), errors.Is(err, ErrSignature):
+		return "the plugin, or what it is compared with, is not what was approved; install the plugin anew from where you trust it, or approve this one"
+	case errors.Is(err, ErrNotListed):
+		return "the list of sums is another plugin's, or the plugin's file was renamed"
+	}
+	return ""
+}
+
+// copyPlugin makes the copy of the file at path. It is not verified yet.
+func copyPlugin(ctx context.Context, path string, s *settings) (*verified, error) {
+	launchProblem := func(err error) error { return &problem{StageLaunch, launchHint(path, err), err} }
+	src, err := openPlugin(path)
+	if err != nil {
+		return nil, launchProblem(err)
+	}
+	defer src.Close()
+	if err := executable(path); err != nil {
+		return nil, launchProblem(&fs.PathError{Op: "execute", Path: path, Err: err})
+	}
+	v, err := copySealed(ctx, src, filepath.Base(path))
+	if err == nil && !v.isELF() {
+		// Others than the kernel have to read it by its path, at a time when
+		// the descriptor is closed.
+		defer v.close()
+		src, err = v.file, errors.ErrUnsupported
+	}
+	if errors.Is(err, errors.ErrUnsupported) {
+		v, err = copyPrivate(ctx, src, filepath.Base(path), s)
+	}
+	if err != nil {
+		return nil, problemf(StageVerify, "copying the plugin: %w", err)
+	}
+	return v, nil
+}
+
+// openPlugin opens a regular file.
+func openPlugin(path string) (*os.File, error) {
+	// Opening a pipe would wait for its other end otherwise.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "execute", Path: path, Err: fs.ErrPermission}
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// copyPrivate copies a plugin to a directory that no other user can write to.
+func copyPrivate(ctx context.Context, src io.ReaderAt, name string, s *settings) (v *verified, err error) {
+	v = new(verified)
+	defer func() {
+		if err != nil {
+			v.close()
+			v = nil
+		}
+	}()
+	if err := v.makeDir(); err != nil {
+		return v, err
+	}
+	fileMode, mode := fs.FileMode(0o500), fs.FileMode(dirPrivate)
+	if otherUser(s.recipe.cmd.SysProcAttr) {
+		// The plugin runs as another user, who may execute the copy and no more.
+		fileMode, mode = 0o555, dirExecuted
+	}
+	v.path = filepath.Join(v.dir, name)
+	if err := writeCopy(ctx, v.path, src); err != nil {
+		return v, err
+	}
+	if err := os.Chmod(v.path, fileMode); err != nil {
+		return v, err
+	}
+	if v.file, err = os.Open(v.path); err != nil {
+		return v, err
+	}
+	return v, os.Chmod(v.dir, mode)
+}
+
+// The modes of directories with copies: the plugin's user is this one, or
+// another.
+const (
+	dirPrivate  = 0o700
+	dirExecuted = 0o711
+)
+
+// makeDir makes the directory for a copy, which is swept like those for sockets.
+func (v *verified) makeDir() error {
+	for range dirTries {
+		dir, err := os.MkdirTemp("", dirPrefix)
+		if err != nil {
+			return err
+		}
+		lock, err := lockFile(filepath.Join(dir, lockName), true)
+		if err == nil {
+			v.dir, v.lock = dir, lock
+			return nil
+		}
+		os.RemoveAll(dir)
+		if !errors.Is(err, errLocked) {
+			return err
+		}
+	}
+	return errLocked
+}
+
+// writeCopy writes the file at path, which must be new.
+//
+// A file that is open for writing cannot be executed. A process that another
+// goroutine starts in the meantime would inherit the descriptor, and hold it for
+// the moment until it executes its own program. So nothing is started as long as
+// it is open. The source is a file that was opened, and nothing in between calls
+// anyone.
+func writeCopy(ctx context.Context, path string, src io.ReaderAt) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	dst, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := copyBytes(ctx, dst, src); err != nil {
+		dst.Close()
+		return err
+	}
+	return dst.Close()
+}
+
+// copyBytes copies a whole file.
+func copyBytes(ctx context.Context, dst io.Writer, src io.ReaderAt) error {
+	from := &contextReader{ctx, io.NewSectionReader(src, 0, maxVerified+1)}
+	// Only plain reads and writes: with more methods, io.Copy would look for
+	// shortcuts of the system's.
+	n, err := io.CopyBuffer(struct{ io.Writer }{dst}, from, make([]byte, copySize))
+	if err == nil && n > maxVerified {
+		err = fmt.Errorf("the file has more than the %d bytes that are verified", int64(maxVerified))
+	}
+	return err
+}
+
+// contextReader fails once ctx has ended.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c *contextReader) Read(b []byte) (int, error) {
+	if c.ctx.Err() != nil {
+		return 0, context.Cause(c.ctx)
+	}
+	return c.r.Read(b)
+}
+
+// isELF reports whether the copy is a binary that the kernel executes by itself.
+func (v *verified) isELF() bool {
+	magic := make([]byte, len(elfMagic))
+	_, err := v.file.ReadAt(magic, 0)
+	return err == nil && string(magic) == elfMagic
+}
+
+const elfMagic = "\x7fELF"
+
+// use makes cmd execute the copy. done frees what it needed for that, once it is
+// started.
+func (v *verified) use(cmd *exec.Cmd) (done func(), err error) {
+	if len(cmd.Args) == 0 {
+		cmd.Args = []string{cmd.Path}
+	}
+	var files []*os.File
+	for _, stream := range []any{cmd.Stdin, cmd.Stdout, cmd.Stderr} {
+		file, _ := stream.(*os.File)
+		files = append(files, file)
+	}
+	path, release, err := v.executionPath(append(files, cmd.ExtraFiles...))
+	if err != nil {
+		return nil, err
+	}
+	cmd.Path = path
+	return func() {
+		release()
+		closeFile(v.file) // its memory is freed with the plugin
+		v.file = nil
+	}, nil
+}
+
+// close frees everything.
+func (v *verified) close() {
+	if v == nil {
+		return
+	}
+	closeFile(v.file)
+	if v.dir != "" {
+		os.RemoveAll(v.dir)
+	}
+	closeFile(v.lock)
+}
