@@ -142,7 +142,13 @@ func serve(ctx context.Context, cfg *ServeConfig, orphaned func(removeSockets fu
 		}
 		defer s.printUnsent(proc.stderr)
 	}
-	version, _ := wire.Negotiate(env.Versions, slices.Collect(maps.Keys(c.Versions)))
+	versions := slices.Sorted(maps.Keys(c.Versions))
+	version, common := wire.Negotiate(env.Versions, versions)
+	if !common && len(env.Versions) > 0 {
+		// The handshake has room for one version. The host refuses it, and shows
+		// this beside.
+		c.Logger.Warn("the host has no version of the application's protocol that this plugin has", "host", env.Versions, "plugin", versions)
+	}
 	if err := s.register(version); err != nil {
 		return err
 	}

@@ -77,6 +77,10 @@ func TestVersions(t *testing.T) {
 		if s.hs.AppVersion != tt.version {
 			t.Errorf("a host of %q gets version %d, want %d", tt.host, s.hs.AppVersion, tt.version)
 		}
+		// The host is told both lists only if it can do something about them.
+		if got, want := strings.Contains(s.stderr.String(), `"host":"[7]","plugin":"[1 2 3]"`), tt.host == "7"; got != want {
+			t.Errorf("a host of %q is told the lists: %v\n%s", tt.host, got, s.stderr)
+		}
 		wantEcho(t, s.dial(nil), "", tt.answer)
 	}
 }
