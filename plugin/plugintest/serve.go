@@ -1,0 +1,56 @@
+package plugintest
+
+import (
+	"context"
+	"testing"
+
+	"github.com/tenonrpc/tenon/plugin"
+	"github.com/tenonrpc/tenon/plugin/host"
+)
+
+// Serve serves a plugin in this process, on a real socket, until the test ends,
+// and returns the record with which hosts attach to it, in this or another
+// process: as host.Config.Reattach, or by way of host.FormatProviders in the
+// variable TF_REATTACH_PROVIDERS. Hosts know from the record that it is not
+// theirs to end. Any number of plugins can be served side by side.
+//
+// The plugin is in plaintext unless config has TLS, as in Terraform's own
+// acceptance tests: hosts need InsecurePlaintext. Its socket is in the directory
+// for temporary files, and only this user can connect. Without a Handshake one is
+// made up; hosts that attach do not compare it, but for the version. Logger nil
+// means the test's log. Process and Test must be nil. Serve fails the test at
+// once if the plugin cannot be served, and when it does not end well.
+func Serve(t testing.TB, config *plugin.ServeConfig) *host.Reattach {
+	t.Helper()
+	if config.Process != nil || config.Test != nil {
+		t.Fatal("plugintest: the Process and Test of a plugin that is served for a test are the test's own")
+	}
+	cfg := *config
+	if cfg.Handshake == (plugin.Handshake{}) {
+		cfg.Handshake = defaultHandshake
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = testLogger(t)
+	}
+	ready := make(chan host.Reattach, 1)
+	// With a Process of its own the plugin leaves the test's signals alone.
+	cfg.Process = new(plugin.Process)
+	cfg.Test = &plugin.TestMode{Ready: func(r host.Reattach) { ready <- r }}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- plugin.ServeContext(ctx, &cfg) }()
+	select {
+	case r := <-ready:
+		t.Cleanup(func() {
+			stop()
+			if err := <-ended; err != nil {
+				t.Errorf("plugintest: serving: %v", err)
+			}
+		})
+		return &r
+	case err := <-ended:
+		stop()
+		t.Fatalf("plugintest: serving: %v", err)
+		return nil
+	}
+}
