@@ -1,0 +1,30 @@
+module github.com/tenonrpc/tenon/plugin/interop/upstreamtests
+
+go 1.26.0
+
+require (
+	github.com/hashicorp/go-plugin v1.8.0
+	github.com/tenonrpc/tenon v0.0.0
+	github.com/tenonrpc/tenon/plugin/interop/cases v0.0.0
+	google.golang.org/protobuf v1.36.12
+)
+
+require (
+	github.com/fatih/color v1.13.0 // indirect
+	github.com/golang/protobuf v1.5.4 // indirect
+	github.com/hashicorp/go-hclog v1.6.3 // indirect
+	github.com/hashicorp/yamux v0.1.2 // indirect
+	github.com/mattn/go-colorable v0.1.12 // indirect
+	github.com/mattn/go-isatty v0.0.17 // indirect
+	github.com/oklog/run v1.1.0 // indirect
+	golang.org/x/net v0.62.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/text v0.43.0 // indirect
+	google.golang.org/genproto/googleapis/rpc v0.0.0-20231106174013-bbf56f31fb17 // indirect
+	google.golang.org/grpc v1.61.0 // indirect
+)
+
+replace (
+	github.com/tenonrpc/tenon => ../../..
+	github.com/tenonrpc/tenon/plugin/interop/cases => ../cases
+)
