@@ -1,6 +1,7 @@
 package host
 
 import (
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -59,7 +60,7 @@ func newProcess(path string) *process {
 // launch starts the process and its goroutines. The caller must see to it that
 // it is ended, with kill for example. files are what the process inherits
 // besides what the recipe says. With a verified copy, that is what is executed.
-func launch(s *settings, v *verified, env []string, files []*os.File, out *outputs) (*process, error) {
+func launch(s *settings, v *verified, socketDir string, env []string, files []*os.File, out *outputs) (*process, error) {
 	if s.recipe.err != nil {
 		return nil, s.recipe.err
 	}
@@ -106,7 +107,7 @@ func launch(s *settings, v *verified, env []string, files []*os.File, out *outpu
 		defer done()
 	}
 	p.started = time.Now()
-	if err := cmd.Start(); err != nil {
+	if err := s.start(cmd, socketDir); err != nil {
 		outRead.Close()
 		errRead.Close()
 		return nil, err
@@ -119,6 +120,20 @@ func launch(s *settings, v *verified, env []string, files []*os.File, out *outpu
 	}
 	p.run(outRead, errRead, out)
 	return p, nil
+}
+
+// start starts a command as Config.StartCmd wants it.
+func (s *settings) start(cmd *exec.Cmd, socketDir string) error {
+	if s.startCmd == nil {
+		return cmd.Start()
+	}
+	if err := s.startCmd(cmd, socketDir); err != nil {
+		return err
+	}
+	if cmd.Process == nil {
+		return errors.New("Config.StartCmd has not started the command")
+	}
+	return nil
 }
 
 // run starts the goroutines of a process that runs.

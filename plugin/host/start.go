@@ -161,7 +161,7 @@ func (c *Client) launch(ctx context.Context, env wire.Env) error {
 	if s.runner != nil {
 		c.proc, err = runProcess(ctx, s, &Launch{environment, c.dir.path, files, s.logger}, c.out)
 	} else {
-		c.proc, err = launch(s, c.verified, environment, files, c.out)
+		c.proc, err = launch(s, c.verified, c.dir.path, environment, files, c.out)
 	}
 	return err
 }

@@ -1,0 +1,121 @@
+package confine
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+)
+
+func (p *Policy) start(cmd *exec.Cmd, socketDir string) error {
+	if cmd.Process != nil {
+		return errors.New("confine: the command has been started already")
+	}
+	rules, err := p.ruleset(cmd.Path, socketDir)
+	if err != nil {
+		return fmt.Errorf("confine: %w", err)
+	}
+	defer syscall.Close(rules)
+	attr, group, err := p.attributes(cmd.SysProcAttr)
+	if err != nil {
+		return fmt.Errorf("confine: %w", err)
+	}
+	if group != nil {
+		defer group.Close()
+	}
+	cmd.SysProcAttr = attr
+	return onOwnThread(func() error {
+		if err := noNewPrivileges(); err != nil {
+			return fmt.Errorf("confine: giving up new privileges: %w", err)
+		}
+		if !p.AllowTCP {
+			if err := noOtherTCP(); err != nil {
+				return fmt.Errorf("confine: applying the seccomp filter: %w", err)
+			}
+		}
+		if err := restrictSelf(rules); err != nil {
+			return fmt.Errorf("confine: applying the Landlock ruleset: %w", err)
+		}
+		return cmd.Start()
+	})
+}
+
+// onOwnThread runs f on a thread that ends with it: what f has given up stays
+// given up for the thread, and for the processes that it starts, and nobody else
+// must ever run on it. The runtime makes new threads from another one meanwhile.
+func onOwnThread(f func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		if syscall.Gettid() == syscall.Getpid() {
+			// The first thread cannot end before the process does. While this
+			// goroutine sits on it, another gets one that can.
+			defer runtime.UnlockOSThread()
+			done <- onOwnThread(f)
+			return
+		}
+		done <- f() // never unlocked, so the thread ends here
+	}()
+	return <-done
+}
+
+// attributes returns how to start the process, and the open control group if
+// there is one. The caller's attr stays as it is.
+func (p *Policy) attributes(attr *syscall.SysProcAttr) (*syscall.SysProcAttr, *os.File, error) {
+	own := syscall.SysProcAttr{}
+	if attr != nil {
+		own = *attr
+	}
+	if p.Namespaces&^allNamespaces != 0 {
+		return nil, nil, fmt.Errorf("Policy.Namespaces %#x holds unknown bits", uint(p.Namespaces))
+	}
+	for _, n := range []struct {
+		ns   Namespaces
+		flag uintptr
+	}{{User, syscall.CLONE_NEWUSER}, {PID, syscall.CLONE_NEWPID}, {IPC, syscall.CLONE_NEWIPC}, {Network, syscall.CLONE_NEWNET}} {
+		if p.Namespaces&n.ns != 0 {
+			own.Cloneflags |= n.flag
+		}
+	}
+	if p.Namespaces&User != 0 {
+		if os.Getuid() == 0 {
+			return nil, nil, errors.New("Policy.Namespaces has User, and the host runs as root, which can have the other namespaces without it: leave it out")
+		}
+		if own.UidMappings != nil || own.GidMappings != nil || own.Credential != nil {
+			return nil, nil, errors.New("Policy.Namespaces has User: SysProcAttr must not have Credential, UidMappings or GidMappings, since the plugin keeps the host's user")
+		}
+		// The same numbers inside and outside, so that files belong to whom
+		// they belong to, and the sockets' peers are who they are.
+		own.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getuid(), HostID: os.Getuid(), Size: 1}}
+		own.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getgid(), HostID: os.Getgid(), Size: 1}}
+	}
+	if p.Cgroup == "" {
+		return &own, nil, nil
+	}
+	if own.UseCgroupFD {
+		return nil, nil, errors.New("both Policy.Cgroup and SysProcAttr.UseCgroupFD name a control group")
+	}
+	group, err := os.Open(p.Cgroup)
+	if err != nil {
+		return nil, nil, fmt.Errorf("opening Policy.Cgroup: %w", err)
+	}
+	if _, err := os.Stat(p.Cgroup + "/cgroup.procs"); err != nil {
+		group.Close()
+		return nil, nil, fmt.Errorf("Policy.Cgroup: %q is no control group of version 2: %w", p.Cgroup, err)
+	}
+	own.UseCgroupFD, own.CgroupFD = true, int(group.Fd())
+	return &own, group, nil
+}
+
+func libraries() []string {
+	var out []string
+	for _, p := range []string{"/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/etc/ld.so.preload"} {
+		if _, err := os.Stat(p); !errors.Is(err, fs.ErrNotExist) {
+			out = append(out, p)
+		}
+	}
+	return out
+}

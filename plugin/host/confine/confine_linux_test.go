@@ -1,0 +1,415 @@
+package confine_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/tenonrpc/tenon/plugin/host/confine"
+)
+
+// attemptEnv makes this test binary try things and print what came of each.
+const attemptEnv = "TN_ATTEMPT"
+
+// attempts are what a plugin may try, by the first word of a line.
+var attempts = map[string]func(arg string) error{
+	"read":   func(path string) error { _, err := os.ReadFile(path); return err },
+	"list":   func(path string) error { _, err := os.ReadDir(path); return err },
+	"write":  func(path string) error { return os.WriteFile(path, []byte("mine"), 0o600) },
+	"cut":    func(path string) error { return os.Truncate(path, 0) },
+	"remove": os.Remove,
+	"run":    func(path string) error { return exec.Command(path).Run() },
+	"child":  func(path string) error { return runAttempt("read " + path) },
+	"listen": func(address string) error { return closed(net.Listen("tcp", address)) },
+	"dial":   func(address string) error { return closed(net.Dial("tcp", address)) },
+	"mptcp": func(string) error {
+		fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 262)
+		if err == nil {
+			syscall.Close(fd)
+		}
+		return err
+	},
+	"socket": func(path string) error { return closed(net.Listen("unix", path)) },
+	"abstract": func(name string) error {
+		return closed(net.Dial("unix", "@"+name))
+	},
+	"signal": func(string) error { return syscall.Kill(syscall.Getppid(), 0) },
+	"privileges": func(string) error {
+		const prGetNoNewPrivs = 39
+		if v, _, _ := syscall.Syscall6(syscall.SYS_PRCTL, prGetNoNewPrivs, 0, 0, 0, 0, 0); v == 1 {
+			return errors.New("no new privileges")
+		}
+		return nil
+	},
+	"pid": func(string) error { return fmt.Errorf("%d", os.Getpid()) },
+	"uid": func(string) error { return fmt.Errorf("%d", os.Getuid()) },
+	"interfaces": func(string) error {
+		all, err := net.Interfaces()
+		if err != nil {
+			return err
+		}
+		return fmt.Errorf("%d", len(all))
+	},
+}
+
+// closed closes what was opened.
+func closed[C interface{ Close() error }](c C, err error) error {
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}
+
+// runAttempt has a child make one attempt.
+func runAttempt(line string) error {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = []string{attemptEnv + "=" + line}
+	out, err := cmd.CombinedOutput()
+	if err == nil && !bytes.HasPrefix(out, []byte("done")) {
+		err = errors.New(strings.TrimSpace(string(out)))
+	}
+	return err
+}
+
+func TestMain(m *testing.M) {
+	if lines := os.Getenv(attemptEnv); lines != "" {
+		for line := range strings.SplitSeq(lines, "\n") {
+			what, arg, _ := strings.Cut(line, " ")
+			if err := attempts[what](arg); err != nil {
+				fmt.Println(err)
+			} else {
+				fmt.Println("done")
+			}
+		}
+		return
+	}
+	if os.Getenv(handshake.MagicCookieKey) != "" {
+		servePlugin()
+		return
+	}
+	if lines := os.Getenv(userEnv); lines != "" {
+		os.Exit(asUser(lines))
+	}
+	os.Exit(m.Run())
+}
+
+// userEnv makes this test binary confine itself, with a user namespace, to make
+// the attempts that it names.
+const userEnv = "TN_USER"
+
+func asUser(lines string) int {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = []string{attemptEnv + "=" + lines}
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	err := own(confine.Policy{Namespaces: confine.User | confine.PID | confine.IPC | confine.Network}).Start(cmd, "")
+	if err == nil {
+		err = cmd.Wait()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// confined runs the attempts, a line each, under a policy and returns what came
+// of each.
+func confined(t *testing.T, p *confine.Policy, socketDir string, lines ...string) []string {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = []string{attemptEnv + "=" + strings.Join(lines, "\n")}
+	var out bytes.Buffer
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	cmd.Stdout, cmd.Stderr = write, write
+	err = p.Start(cmd, socketDir)
+	write.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out.ReadFrom(read)
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, out.Bytes())
+	}
+	got := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+	if len(got) != len(lines) {
+		t.Fatalf("%d attempts, and %d lines of output:\n%s", len(lines), len(got), out.Bytes())
+	}
+	return got
+}
+
+// own makes the test binary runnable under a policy: it may be linked to
+// libraries, under the race detector for example.
+func own(p confine.Policy) *confine.Policy {
+	p.Read = append(p.Read, confine.Libraries()...)
+	return &p
+}
+
+const denied = "permission denied"
+
+func want(t *testing.T, lines, got, want []string) {
+	t.Helper()
+	for i := range lines {
+		if !strings.Contains(got[i], want[i]) {
+			t.Errorf("%s: %s, want %s", lines[i], got[i], want[i])
+		}
+	}
+}
+
+func TestFiles(t *testing.T) {
+	dir := t.TempDir()
+	file := func(parts ...string) string {
+		path := filepath.Join(append([]string{dir}, parts...)...)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte("text"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	secret, shown, given := file("secret"), file("shown", "file"), file("given", "file")
+	script := filepath.Join(dir, "given", "script")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	sockets := filepath.Join(dir, "sockets")
+	if err := os.Mkdir(sockets, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p := own(confine.Policy{Read: []string{filepath.Dir(shown)}, Write: []string{filepath.Dir(given)}})
+	lines := []string{
+		"read " + secret, "write " + secret, "cut " + secret, "remove " + secret, "list " + dir, "child " + secret, "write " + filepath.Join(dir, "new"),
+		"read " + shown, "write " + shown, "list " + filepath.Dir(shown), "child " + shown,
+		"read " + given, "write " + given, "remove " + given, "write " + given + "2", "run " + script,
+		"socket " + filepath.Join(sockets, "s"), "socket " + filepath.Join(dir, "s"),
+	}
+	want(t, lines, confined(t, p, sockets, lines...), []string{
+		denied, denied, denied, denied, denied, denied, denied,
+		"done", denied, "done", "done",
+		"done", "done", "done", "done", denied,
+		"done", denied,
+	})
+	if b, err := os.ReadFile(secret); err != nil || string(b) != "text" {
+		t.Errorf("the secret is %q, %v", b, err)
+	}
+}
+
+func TestTCP(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	port := uint16(l.Addr().(*net.TCPAddr).Port)
+	lines := []string{"dial " + l.Addr().String(), "listen 127.0.0.1:0", "mptcp"}
+	want(t, lines, confined(t, own(confine.Policy{}), "", lines...), []string{denied, denied, "protocol not supported"})
+	want(t, lines, confined(t, own(confine.Policy{ConnectTCP: []uint16{port}}), "", lines...), []string{"done", denied, "protocol not supported"})
+	want(t, lines, confined(t, own(confine.Policy{ConnectTCP: []uint16{port ^ 1}, ListenTCP: []uint16{0}}), "", lines...), []string{denied, "done", "protocol not supported"})
+	want(t, lines[:2], confined(t, own(confine.Policy{AllowTCP: true}), "", lines[:2]...), []string{"done", "done"})
+}
+
+func TestOtherProcesses(t *testing.T) {
+	name := fmt.Sprintf("tn-confine-%d", os.Getpid())
+	l, err := net.Listen("unix", "@"+name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	lines := []string{"signal", "abstract " + name, "privileges"}
+	want(t, lines, confined(t, own(confine.Policy{}), "", lines...), []string{"operation not permitted", "operation not permitted", "no new privileges"})
+	want(t, lines, confined(t, own(confine.Policy{AllowSignals: true}), "", lines...), []string{"done", "done", "no new privileges"})
+}
+
+func TestNamespaces(t *testing.T) {
+	lines := []string{"pid", "uid", "interfaces"}
+	if os.Getuid() == 0 {
+		got := confined(t, own(confine.Policy{Namespaces: confine.PID | confine.IPC | confine.Network}), "", lines...)
+		want(t, lines, got, []string{"1", "0", "1"})
+	}
+
+	// As any user, in a user namespace.
+	uid := os.Getuid()
+	program := os.Args[0]
+	cmd := exec.Command(program)
+	if uid == 0 {
+		uid = 65534
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}
+		cmd.Path = readableCopy(t, program)
+		cmd.Args[0] = cmd.Path
+		cmd.Dir = "/"
+	}
+	cmd.Env = []string{userEnv + "=" + strings.Join(lines, "\n")}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	want(t, lines, strings.Split(string(out), "\n"), []string{"1", fmt.Sprint(uid), "1"})
+}
+
+// readableCopy returns a copy of a program that every user can execute.
+func readableCopy(t *testing.T, program string) string {
+	dir, err := os.MkdirTemp("", "tn")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	b, err := os.ReadFile(program)
+	if err == nil {
+		err = errors.Join(os.Chmod(dir, 0o755), os.WriteFile(dir+"/p", b, 0o755))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir + "/p"
+}
+
+// TestHostKeepsItsRights starts confined programs one after the other and at
+// once, and looks whether any goroutine of this process has lost a right.
+func TestHostKeepsItsRights(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const starts = 20
+	lost := make(chan error, 2*starts)
+	for range starts {
+		go func() {
+			cmd := exec.Command(os.Args[0])
+			cmd.Env = []string{attemptEnv + "=read " + secret}
+			if err := own(confine.Policy{}).Start(cmd, ""); err != nil {
+				lost <- err
+				return
+			}
+			lost <- cmd.Wait()
+		}()
+		go func() {
+			_, err := os.ReadFile(secret)
+			lost <- err
+		}()
+	}
+	for range 2 * starts {
+		if err := <-lost; err != nil {
+			t.Error(err)
+		}
+	}
+	// A thread is still there for a moment when its goroutine has ended.
+	var left []string
+	for range 10_000 {
+		if left = restricted(t); len(left) == 0 {
+			return
+		}
+		runtime.Gosched()
+	}
+	t.Errorf("threads that have given up privileges are still there: %v", left)
+}
+
+// restricted returns the threads of this process that have given up privileges.
+func restricted(t *testing.T) (out []string) {
+	tasks, err := filepath.Glob("/proc/self/task/*/status")
+	if err != nil || len(tasks) == 0 {
+		t.Fatalf("no threads found: %v", err)
+	}
+	for _, task := range tasks {
+		b, err := os.ReadFile(task)
+		if err == nil && bytes.Contains(b, []byte("NoNewPrivs:\t1")) {
+			out = append(out, task)
+		}
+	}
+	return out
+}
+
+func TestCgroup(t *testing.T) {
+	for _, tt := range []struct{ dir, want string }{
+		{filepath.Join(t.TempDir(), "none"), "no such file"},
+		{t.TempDir(), "no control group of version 2"},
+	} {
+		err := own(confine.Policy{Cgroup: tt.dir}).Start(exec.Command(os.Args[0]), "")
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want an error with %q", tt.dir, err, tt.want)
+		}
+	}
+	parent := ""
+	for _, dir := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
+		if _, err := os.Stat(dir + "/cgroup.procs"); err == nil && parent == "" {
+			parent = dir
+		}
+	}
+	dir := filepath.Join(parent, fmt.Sprintf("tn-confine-%d", os.Getpid()))
+	if parent == "" {
+		t.Skip("no control groups of version 2 are mounted")
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+			t.Skip("control groups cannot be made here: ", err)
+		}
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := os.Remove(dir); err != nil {
+			t.Error(err)
+		}
+	}()
+	lines := []string{"read /proc/self/cgroup"}
+	want(t, lines, confined(t, own(confine.Policy{Cgroup: dir, Read: []string{"/proc"}}), "", lines...), []string{"done"})
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	cat := exec.Command("/bin/cat", "/proc/self/cgroup")
+	cat.Stdout = write
+	err = own(confine.Policy{Cgroup: dir, Read: []string{"/proc"}}).Start(cat, "")
+	write.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	out.ReadFrom(read)
+	if err := cat.Wait(); err != nil || !strings.Contains(out.String(), "0::/"+filepath.Base(dir)+"\n") {
+		t.Errorf("the process was in\n%s (%v), want it in %s", out.String(), err, dir)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		policy confine.Policy
+		cmd    *exec.Cmd
+		want   string
+	}{
+		{"no such program", confine.Policy{}, exec.Command("/no/such/program"), "the plugin's own program: open /no/such/program: no such file"},
+		{"no such path to read", confine.Policy{Read: []string{"/no/such"}}, nil, "Policy.Read: open /no/such: no such file"},
+		{"no such path to write", confine.Policy{Write: []string{"/no/such"}}, nil, "Policy.Write: open /no/such: no such file"},
+		{"ports and AllowTCP", confine.Policy{AllowTCP: true, ListenTCP: []uint16{1}}, nil, "must be empty"},
+		{"unknown namespaces", confine.Policy{Namespaces: 1 << 10}, nil, "unknown bits"},
+		{"a user of its own", confine.Policy{Namespaces: confine.User}, &exec.Cmd{Path: os.Args[0], SysProcAttr: &syscall.SysProcAttr{Credential: &syscall.Credential{}}}, "Policy.Namespaces has User"},
+		{"two control groups", confine.Policy{Cgroup: "/"}, &exec.Cmd{Path: os.Args[0], SysProcAttr: &syscall.SysProcAttr{UseCgroupFD: true}}, "UseCgroupFD"},
+	} {
+		cmd := tt.cmd
+		if cmd == nil {
+			cmd = exec.Command(os.Args[0])
+		}
+		err := tt.policy.Start(cmd, "")
+		if err == nil || !strings.HasPrefix(err.Error(), "confine: ") || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want an error with %q", tt.name, err, tt.want)
+		}
+		if cmd.Process != nil {
+			t.Errorf("%s: a process was started", tt.name)
+			cmd.Process.Kill()
+			cmd.Wait()
+		}
+	}
+}

@@ -1,0 +1,14 @@
+//go:build !linux
+
+package confine
+
+import (
+	"errors"
+	"os/exec"
+)
+
+func (p *Policy) start(*exec.Cmd, string) error {
+	return errors.New("confine: this system has no Landlock: plugins can be confined on Linux alone")
+}
+
+func libraries() []string { return nil }
