@@ -31,6 +31,7 @@ import (
 	_ "github.com/tenonrpc/tenon/h2grpc/reflection"
 	_ "github.com/tenonrpc/tenon/h2grpc/status"
 	_ "github.com/tenonrpc/tenon/plugin/host"
+	_ "github.com/tenonrpc/tenon/plugin/host/confine"
 	_ "github.com/tenonrpc/tenon/plugin/plugintest"
 	_ "github.com/tenonrpc/tenon/wire"
 )
