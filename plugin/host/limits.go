@@ -93,9 +93,10 @@ const (
 
 	// maxSwept bounds how many directory entries the search for what dead hosts
 	// have left looks at, and dirTries how often a directory that a concurrent
-	// sweep took away is made anew.
+	// sweep took away is made anew: hosts that start at the same moment all
+	// sweep, and a try takes microseconds.
 	maxSwept = 4096
-	dirTries = 4
+	dirTries = 64
 
 	// maxVerified is the largest plugin that is copied to be verified, in bytes.
 	// The copy may be in memory; the largest plugins in use have some hundred

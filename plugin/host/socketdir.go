@@ -59,9 +59,10 @@ func newSocketDir(parent string, o owner) (*socketDir, error) {
 		}
 		closeFile(lock)
 		os.RemoveAll(path)
-		// errLocked: a sweep that ran between the two calls took the directory
-		// for a dead host's. The next one has another name.
-		if !errors.Is(err, errLocked) {
+		// A sweep that ran between the two calls took the directory for a dead
+		// host's, and has the lock or has removed the directory already. The
+		// next one has another name.
+		if !errors.Is(err, errLocked) && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
 	}
@@ -69,8 +70,15 @@ func newSocketDir(parent string, o owner) (*socketDir, error) {
 }
 
 // remove removes the directory with everything in it, and then lets go of the
-// lock.
+// lock. The lock's file goes last: without it, a sweep would not know what a
+// host has left that died meanwhile.
 func (d *socketDir) remove() {
+	entries, _ := os.ReadDir(d.path)
+	for _, entry := range entries {
+		if entry.Name() != lockName {
+			os.RemoveAll(filepath.Join(d.path, entry.Name()))
+		}
+	}
 	os.RemoveAll(d.path)
 	closeFile(d.lock)
 }
@@ -118,6 +126,13 @@ func sweepDir(path string) {
 		return
 	}
 	lock, err := lockFile(filepath.Join(path, lockName), false)
+	if errors.Is(err, fs.ErrNotExist) {
+		// Its host died before it had made the lock, or after it had removed it.
+		// The directory is empty then; what else is in it is not ours to judge.
+		// A host that is only about to make the lock makes another directory.
+		os.Remove(path)
+		return
+	}
 	if err != nil || lock == nil {
 		return // in use, or not ours to judge
 	}

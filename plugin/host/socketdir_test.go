@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -78,10 +79,15 @@ func TestSweepTakesOnlyWhatDeadHostsLeft(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dead, "plugin1"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	unlocked := make("tenon-unlocked", 0o700, false)
+	file := filepath.Join(make("tenon-other", 0o700, false), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	kept := map[string]string{
 		"another program's directory":              make("other-dead", 0o700, true),
 		"a directory that others can write to":     make("tenon-open", 0o755, true),
-		"one that was made this moment":            make("tenon-fresh", 0o700, false),
+		"one with something else in it":            filepath.Dir(file),
 		"one that is held by the host that has it": live,
 	}
 	target := make("target", 0o700, true)
@@ -93,7 +99,7 @@ func TestSweepTakesOnlyWhatDeadHostsLeft(t *testing.T) {
 	kept["the link"] = link
 
 	host.Sweep(parent)
-	for _, path := range []string{dead, shared} {
+	for _, path := range []string{dead, shared, unlocked} {
 		if exists(path) {
 			t.Errorf("the dead host's directory %s is still there", path)
 		}
@@ -102,6 +108,34 @@ func TestSweepTakesOnlyWhatDeadHostsLeft(t *testing.T) {
 		if !exists(path) {
 			t.Errorf("the sweep took %s", what)
 		}
+	}
+}
+
+// TestSweepsBesideStarts has many hosts start at once, which sweep first.
+func TestSweepsBesideStarts(t *testing.T) {
+	noLeaks(t)
+	parent := shortDir(t)
+	var hosts sync.WaitGroup
+	for range 4 {
+		hosts.Go(func() {
+			for range 50 {
+				host.Sweep(parent)
+				path, remove, err := host.NewSocketDir(parent)
+				if err != nil {
+					t.Errorf("making a directory: %v", err)
+					return
+				}
+				if !exists(path) {
+					t.Error("a directory in use was swept away")
+				}
+				remove()
+			}
+		})
+	}
+	hosts.Wait()
+	host.Sweep(parent)
+	if left, err := os.ReadDir(parent); err != nil || len(left) != 0 {
+		t.Errorf("left: %v, %v", left, err)
 	}
 }
 
