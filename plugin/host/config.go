@@ -141,6 +141,15 @@ type Config struct {
 	// application's business. Nil means a socket in the plugin's directory.
 	Listen func() (net.Listener, error)
 
+	// AllowUIDs are users whom the plugin may run as besides this process's own,
+	// and besides the one of Cmd.SysProcAttr, by number. On Linux, the kernel
+	// says whose process is at the other end of a unix socket, and others are
+	// refused before anything is sent to them or read, on brokered connections
+	// too. With InsecurePlaintext it must also be the plugin's process, or one
+	// that it has started, unless a Runner has launched it, or with Detach or
+	// Reattach. Nothing of this holds with SocketGroup, nor for Listen and Dial.
+	AllowUIDs []int
+
 	// InheritEnv gives the plugin the host's whole environment, except for
 	// variables whose names begin with PLUGIN_ or TENON_. Otherwise it gets the
 	// few that programs need to run at all: search path, home and user, locale,
@@ -163,13 +172,25 @@ type Config struct {
 	// Stdout gets the plugin's process stdout as well. What arrives on the
 	// process's stderr goes to Logger. Nil means that it is dropped (process
 	// stdout: logged at level debug). Calls of Write never overlap, also not
-	// between the two, so both may be the same writer. A writer that blocks
-	// makes the plugin wait once the buffers between are full; a writer that
-	// fails is not called again.
+	// between the two and RawStderr, so all may be the same writer. A writer that
+	// blocks makes the plugin wait once the buffers between are full; a writer
+	// that fails is not called again.
 	Stdout, Stderr io.Writer
+	// RawStderr receives a copy of everything that arrives on the process's
+	// stderr, byte for byte, besides the records that Logger gets. Nil means none.
+	RawStderr io.Writer
 	// Logger receives the lines that the plugin writes to its process's stderr,
-	// by their level, and what this package has to say, at level debug. Nil
-	// means slog.Default().
+	// and what this package has to say, at level debug. Of the plugin's lines,
+	// hclog's, in JSON and as text, have their level, module, time and
+	// attributes; others are records at level debug, or error once the plugin has
+	// crashed. The Go runtime's account of a crash is one record at level error,
+	// with all but its first line as the attribute "stack". Lines over 64 KiB are
+	// logged in pieces. hclog's trace is slog.LevelDebug-4. Nil means
+	// slog.Default().
+	//
+	// It is a *slog.Logger, where a plugin has the interface plugin.Logger:
+	// records that come with a time and attributes need slog's handlers, and a
+	// host does not mind what linking them costs.
 	Logger *slog.Logger
 
 	// Client is the configuration of the connection. Dial and TLS must be nil:
@@ -199,6 +220,8 @@ type settings struct {
 	groupName        string
 	minPort, maxPort int
 	dial             func(ctx context.Context, network, address string) (net.Conn, error)
+	ownDial          bool // dial is Config.Dial
+	allowUIDs        []int
 	listen           func() (net.Listener, error) // nil: in the plugin's directory
 
 	processGroup bool
@@ -207,7 +230,7 @@ type settings struct {
 	env          []string
 
 	startTimeout, stopTimeout time.Duration
-	stdout, stderr            io.Writer
+	stdout, stderr, rawStderr io.Writer
 	logger                    *slog.Logger
 	client                    h2grpc.ClientConfig
 }
@@ -248,10 +271,12 @@ func settle(c *Config) (*settings, error) {
 		stopTimeout:  c.StopTimeout,
 		stdout:       c.Stdout,
 		stderr:       c.Stderr,
+		rawStderr:    c.RawStderr,
 		logger:       c.Logger,
 		client:       c.Client,
 		dial:         c.Dial,
 		listen:       c.Listen,
+		allowUIDs:    slices.Clone(c.AllowUIDs),
 	}
 	for _, check := range []func(*Config, *settings) error{
 		settleCookie, settleVersions, settleTarget, settleTLS, settleTransport, settleEnv, settleTimeouts,
@@ -325,9 +350,9 @@ func settleTarget(c *Config, s *settings) error {
 	case c.StartCmd != nil && c.Cmd == nil:
 		return errors.New("StartCmd is for plugins launched with Cmd")
 	case c.Verify != nil && c.Cmd == nil:
-		return errors.New("Verify is for plugins launched with Cmd: what a Runner launches, or what runs already, is not this host's to verify")
+		return errors.New("the field Verify is for plugins launched with Cmd: what a Runner launches, or what runs already, is not this host's to verify")
 	case c.Verify != nil && chrooted(c.Cmd.SysProcAttr):
-		return errors.New("Verify and Cmd.SysProcAttr.Chroot exclude each other: the verified copy is not below the plugin's root directory")
+		return errors.New("the fields Verify and Cmd.SysProcAttr.Chroot exclude each other: the verified copy is not below the plugin's root directory")
 	case c.Detach && c.Multiplex:
 		return errors.New("the fields Detach and Multiplex exclude each other: a plugin that multiplexes ends with its one connection")
 	case c.Cmd != nil:

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"io"
+	"log/slog"
 	"time"
 )
 
@@ -26,4 +27,10 @@ func CopyPrivate(ctx context.Context, src io.ReaderAt, name string) (path string
 		return "", nil, err
 	}
 	return v.path, v.close, nil
+}
+
+// StderrLog returns what logs the lines of a plugin's stderr.
+func StderrLog(log *slog.Logger) (line func([]byte), flush func()) {
+	l := &stderrLog{log: log}
+	return l.line, l.flush
 }

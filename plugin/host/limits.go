@@ -72,6 +72,16 @@ const (
 	// in bytes. Longer ones become several records; nothing is lost.
 	maxLogLine = 64 << 10
 
+	// maxCrash is how much of a crash's account is logged as one record, in
+	// bytes: that of a program with hundreds of goroutines fits. What is longer
+	// becomes several records.
+	maxCrash = 256 << 10
+
+	// crashWait is how long a crash's account is held for its next line. The
+	// runtime writes it in one go, and the process ends with it; it matters for
+	// plugins that live on after a line that looks like a crash.
+	crashWait = time.Second
+
 	// readSize is the size of one read from the plugin's pipes, in bytes: half
 	// of what a Linux pipe holds.
 	readSize = 32 << 10

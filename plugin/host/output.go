@@ -2,7 +2,6 @@ package host
 
 import (
 	"bytes"
-	"context"
 	"io"
 	"log/slog"
 	"sync"
@@ -70,22 +69,6 @@ func (p *process) readStdout(out *outputs) {
 	}
 }
 
-// readStderr reads the process's stderr to its end and logs it by line.
-func (p *process) readStderr() {
-	defer close(p.stderrDone)
-	lines := &lineWriter{emit: (&stderrLog{log: p.log}).line}
-	buf := make([]byte, readSize)
-	for {
-		n, err := p.stderr.Read(buf)
-		p.stderrTail.Write(buf[:n])
-		lines.Write(buf[:n])
-		if err != nil {
-			lines.flush()
-			return
-		}
-	}
-}
-
 // lineWriter cuts what is written to it into lines and hands each to emit,
 // without its line end. Lines over maxLogLine are handed on in pieces. emit
 // must not keep its argument.
@@ -119,26 +102,12 @@ func (w *lineWriter) flush() {
 	}
 }
 
-// levelOf converts a level of hclog's.
-func levelOf(level wire.LogLevel) slog.Level {
-	switch level {
-	case wire.LogTrace:
-		return levelTrace
-	case wire.LogInfo:
-		return slog.LevelInfo
-	case wire.LogWarn:
-		return slog.LevelWarn
-	case wire.LogError:
-		return slog.LevelError
-	}
-	return slog.LevelDebug
-}
-
-// outputs are the application's two writers. What the plugin prints reaches
-// them from two goroutines, through one lock, because both may be the same.
+// outputs are the application's writers. What the plugin prints reaches them
+// from several goroutines, through one lock, because they may be the same.
 type outputs struct {
 	mu             sync.Mutex
 	stdout, stderr io.Writer // guarded by mu; nil: not wanted, or failed before
+	raw            io.Writer // guarded by mu, likewise: the process's stderr
 	log            *slog.Logger
 }
 
@@ -160,18 +129,26 @@ func (o processStdout) Write(data []byte) (int, error) {
 	return len(data), nil
 }
 
-// write passes data on to the application. A writer that fails is not called
-// again: its plugin must not be held up.
+// write passes data on to the application.
 func (o *outputs) write(channel wire.Channel, data []byte) {
+	to := &o.stdout
+	if channel == wire.ChannelStderr {
+		to = &o.stderr
+	}
+	o.writeTo(to, data)
+}
+
+// writeRaw passes on what the process has written to its stderr.
+func (o *outputs) writeRaw(data []byte) { o.writeTo(&o.raw, data) }
+
+// writeTo writes to one of the writers. One that fails is not called again: its
+// plugin must not be held up.
+func (o *outputs) writeTo(to *io.Writer, data []byte) {
 	if len(data) == 0 {
 		return
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	to := &o.stdout
-	if channel == wire.ChannelStderr {
-		to = &o.stderr
-	}
 	if *to == nil {
 		return
 	}
@@ -182,53 +159,4 @@ func (o *outputs) write(channel wire.Channel, data []byte) {
 		o.log.Warn("writing the plugin's output failed; the rest is dropped", "err", err)
 		*to = nil
 	}
-}
-
-// stderrLog turns the lines of a plugin's stderr into log records. It belongs
-// to one goroutine.
-type stderrLog struct {
-	log      *slog.Logger
-	crashing bool // a line that begins a crash's account was seen
-}
-
-// levelTrace is below slog's debug, as hclog's trace is.
-const levelTrace = slog.LevelDebug - 4
-
-// line logs one line.
-func (l *stderrLog) line(line []byte) {
-	record := wire.ParseLogLine(line)
-	level := levelOf(record.Level)
-	if !record.Tagged {
-		// PROTOCOL: from a crash's first line on, what has no level of its own
-		// is the runtime's account of it.
-		l.crashing = l.crashing || wire.IsPanicStart(line)
-		level = slog.LevelDebug
-		if l.crashing {
-			level = slog.LevelError
-		}
-	}
-	ctx := context.Background()
-	if !l.log.Enabled(ctx, level) {
-		return
-	}
-	r := slog.NewRecord(record.Time, level, record.Message, 0)
-	if record.Module != "" {
-		r.AddAttrs(slog.String("module", record.Module))
-	}
-	for _, attr := range record.Attrs {
-		r.AddAttrs(slog.Any(attrKey(attr.Key), attr.Value))
-	}
-	// There is nobody to report a failing log handler to.
-	_ = l.log.Handler().Handle(ctx, r)
-}
-
-// attrKey returns the key under which a plugin's attribute is logged: handlers
-// write attributes next to their own fields, and a plugin must not be able to
-// write a second "level" or "plugin".
-func attrKey(key string) string {
-	switch key {
-	case slog.TimeKey, slog.LevelKey, slog.MessageKey, slog.SourceKey, "plugin", "pid", "module", "stream", "":
-		return "plugin." + key
-	}
-	return key
 }

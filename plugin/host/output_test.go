@@ -79,7 +79,7 @@ func TestGrandchildrenDoNotHoldUpStart(t *testing.T) {
 	}
 }
 
-// recorder is a slog.Handler that keeps records as JSON lines without time.
+// recorder keeps records as JSON lines.
 type recorder struct {
 	mu  sync.Mutex
 	buf bytes.Buffer // guarded by mu
@@ -109,7 +109,7 @@ func (r *recorder) lines(t *testing.T) []string {
 		}
 		line := fmt.Sprintf("%v %v", record["level"], record["msg"])
 		for _, known := range []string{"time", "level", "msg", "plugin", "pid"} {
-			if record[known] == nil && known != "time" {
+			if record[known] == nil {
 				t.Errorf("%s is missing in %q", known, text)
 			}
 			delete(record, known)
@@ -137,15 +137,21 @@ func TestStderrIsLoggedByLevel(t *testing.T) {
 		"2025-01-01T12:00:00.000Z [ERROR] net: dial: addr=a",
 		"windows line\r",
 		"panic: boom",
+		"",
 		"goroutine 1 [running]:",
 		"[INFO] still tagged",
 		"last line without an end",
 	}, "\n")
 	var rec recorder
+	var raw bytes.Buffer
 	cfg := fakeConfig(t, "logs")
 	cfg.Logger = rec.logger()
+	cfg.RawStderr = &raw
 	cfg.Env = append(cfg.Env, "TN_LOG="+text)
 	failing(t, cfg)
+	if raw.String() != text {
+		t.Errorf("the copy is %q, want %q", raw.String(), text)
+	}
 	want := []string{
 		"DEBUG plain words",
 		"WARN tagged",
@@ -154,10 +160,8 @@ func TestStderrIsLoggedByLevel(t *testing.T) {
 		`DEBUG {"@message":"no level"}`,
 		`ERROR dial {"addr":"a","module":"net"}`,
 		"DEBUG windows line",
-		"ERROR panic: boom",
-		"ERROR goroutine 1 [running]:",
 		"INFO still tagged",
-		"ERROR last line without an end",
+		`ERROR panic: boom {"stack":"\ngoroutine 1 [running]:\nlast line without an end"}`,
 	}
 	got := rec.lines(t)
 	for i := range max(len(got), len(want)) {

@@ -140,7 +140,7 @@ func (s *settings) start(cmd *exec.Cmd, socketDir string) error {
 func (p *process) run(stdout, stderr io.ReadCloser, out *outputs) {
 	p.stdout, p.stderr = stdout, stderr
 	go p.readStdout(out)
-	go p.readStderr()
+	go p.readStderr(out)
 	go p.reap()
 }
 

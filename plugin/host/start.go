@@ -85,7 +85,7 @@ func (c *Client) prepareDir(ctx context.Context) error {
 		return problemf(StagePrepare, "gave up: %w", context.Cause(ctx))
 	}
 	s := c.settings
-	c.out = &outputs{stdout: s.stdout, stderr: s.stderr, log: s.logger}
+	c.out = &outputs{stdout: s.stdout, stderr: s.stderr, raw: s.rawStderr, log: s.logger}
 
 	temp := os.TempDir()
 	sweepOnce.Do(func() { sweep(temp) })

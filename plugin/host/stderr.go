@@ -1,0 +1,165 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tenonrpc/tenon/wire"
+)
+
+// readStderr reads the process's stderr to its end, logs it by line, and copies
+// it to the application's writer.
+func (p *process) readStderr(out *outputs) {
+	defer close(p.stderrDone)
+	log := &stderrLog{log: p.log}
+	lines := &lineWriter{emit: log.line}
+	buf := make([]byte, readSize)
+	for {
+		n, err := p.stderr.Read(buf)
+		p.stderrTail.Write(buf[:n])
+		lines.Write(buf[:n])
+		out.writeRaw(buf[:n])
+		if err != nil {
+			lines.flush()
+			log.flush()
+			return
+		}
+	}
+}
+
+// levelTrace is below slog's debug, as hclog's trace is.
+const levelTrace = slog.LevelDebug - 4
+
+// levelOf converts a level of hclog's.
+func levelOf(level wire.LogLevel) slog.Level {
+	switch level {
+	case wire.LogTrace:
+		return levelTrace
+	case wire.LogInfo:
+		return slog.LevelInfo
+	case wire.LogWarn:
+		return slog.LevelWarn
+	case wire.LogError:
+		return slog.LevelError
+	}
+	return slog.LevelDebug
+}
+
+// stderrLog turns the lines of a plugin's stderr into log records: each line is
+// one, but for the account that the Go runtime gives of a crash, which is one
+// record as a whole.
+type stderrLog struct {
+	log *slog.Logger
+
+	mu sync.Mutex
+	// guarded by mu
+	crashed bool        // a line that begins a crash's account was seen
+	account []string    // the lines of one that is being held, nil if none is
+	size    int         // of account, in bytes
+	begun   time.Time   // when its first line arrived
+	timer   *time.Timer // logs it should nothing more come
+}
+
+// line logs one line.
+func (l *stderrLog) line(line []byte) {
+	record := wire.ParseLogLine(line)
+	now := time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	level := levelOf(record.Level)
+	if !record.Tagged {
+		// PROTOCOL: from a crash's first line on, what has no level of its own
+		// is the runtime's account of it.
+		starts := wire.IsPanicStart(line)
+		if starts || l.account != nil {
+			l.crashed = true
+			l.hold(record.Message, now)
+			return
+		}
+		level = slog.LevelDebug
+		if l.crashed {
+			level = slog.LevelError
+		}
+	}
+	if record.Time.IsZero() {
+		record.Time = now
+	}
+	var attrs []slog.Attr
+	if record.Module != "" {
+		attrs = append(attrs, slog.String("module", record.Module))
+	}
+	for _, attr := range record.Attrs {
+		attrs = append(attrs, slog.Any(attrKey(attr.Key), attr.Value))
+	}
+	if record.Truncated { // nothing is lost
+		attrs = append(attrs, slog.String("plugin.line", string(bytes.ToValidUTF8(line, []byte("\uFFFD")))))
+	}
+	l.emit(record.Time, level, record.Message, attrs...)
+}
+
+// emit hands a record to the application's logger.
+func (l *stderrLog) emit(at time.Time, level slog.Level, message string, attrs ...slog.Attr) {
+	ctx := context.Background()
+	if !l.log.Enabled(ctx, level) {
+		return
+	}
+	r := slog.NewRecord(at, level, message, 0)
+	r.AddAttrs(attrs...)
+	// There is nobody to report a failing log handler to.
+	_ = l.log.Handler().Handle(ctx, r)
+}
+
+// hold adds a line to the account of a crash. It is called with mu held.
+func (l *stderrLog) hold(line string, now time.Time) {
+	switch {
+	case l.account == nil:
+		l.begun = now
+		l.timer = time.AfterFunc(crashWait, l.flush)
+	case l.size+len(line) > maxCrash:
+		first := strings.TrimSuffix(l.account[0], continued) + continued
+		l.tell()
+		l.account = []string{first}
+		l.begun = now
+		l.timer = time.AfterFunc(crashWait, l.flush)
+	default:
+		l.timer.Reset(crashWait)
+	}
+	l.account = append(l.account, line)
+	l.size += len(line) + 1
+}
+
+// continued marks the records after the first of a very long account.
+const continued = " (continued)"
+
+// flush logs an account that is being held.
+func (l *stderrLog) flush() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tell()
+}
+
+// tell is flush with mu held.
+func (l *stderrLog) tell() {
+	if l.account == nil {
+		return
+	}
+	l.timer.Stop()
+	first, stack := l.account[0], l.account[1:]
+	l.account, l.size = nil, 0
+	l.emit(l.begun, slog.LevelError, first, slog.String("stack", strings.Join(stack, "\n")))
+}
+
+// attrKey returns the key under which a plugin's attribute is logged: handlers
+// write attributes next to their own fields, and a plugin must not be able to
+// write a second "level" or "plugin".
+func attrKey(key string) string {
+	switch key {
+	case slog.TimeKey, slog.LevelKey, slog.MessageKey, slog.SourceKey, "plugin", "pid", "module", "stream", "":
+		return "plugin." + key
+	}
+	return key
+}
