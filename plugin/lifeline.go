@@ -31,8 +31,9 @@ import (
 // the thread that started the plugin and not the process, and a Go host's
 // threads come and go.
 type hostWatch struct {
-	gone   chan struct{} // closed when the host is gone
-	onGone func()        // called then
+	gone      chan struct{} // closed when the host is gone
+	onGone    func()        // called then
+	following bool          // there is a lifeline
 
 	mu sync.Mutex
 	// guarded by mu
@@ -80,6 +81,7 @@ func (p *process) lifeline(env wire.Env) (*os.File, error) {
 
 // follow waits for the lifeline's end.
 func (w *hostWatch) follow(pipe *os.File) {
+	w.following = true
 	w.stops = append(w.stops, func() { pipe.Close() })
 	go func() {
 		buf := make([]byte, 64)
@@ -204,6 +206,15 @@ func (w *hostWatch) declare() {
 		w.over = true
 		close(w.gone)
 		w.onGone()
+	}
+}
+
+// leave is stop for a process that goes on after it has served: it must not
+// outlive its host then either. Only a lifeline is followed on. The other signs
+// need connections to be weighed against.
+func (w *hostWatch) leave() {
+	if !w.following {
+		w.stop()
 	}
 }
 

@@ -103,6 +103,30 @@ func TestLifelineEndsWhatIsStuck(t *testing.T) {
 	}
 }
 
+// TestLifelineIsFollowedTillTheEnd has a main that does not return after the
+// plugin has been shut down.
+func TestLifelineIsFollowedTillTheEnd(t *testing.T) {
+	life := newLifeline(t)
+	in, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	defer out.Close()
+	c := startWith(t, "slow-main", func(cmd *exec.Cmd) {
+		cmd.ExtraFiles = []*os.File{life.plugin}
+		cmd.Stdin = in
+	}, life.env)
+	c.shutdown()
+	if line, err := bufio.NewReader(c.stderrR).ReadString('\n'); line != "served\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	gone := prompt(t)
+	life.host.Close()
+	c.wantEnd(1)
+	gone()
+}
+
 func TestOutlivingTheHost(t *testing.T) {
 	life := newLifeline(t)
 	for name, start := range map[string]func(*testing.T) *child{

@@ -62,6 +62,7 @@ func beplugin(mode string) {
 		plugin.Serve(cfg)
 	case "slow-main": // which is not done when its plugin is
 		plugin.Serve(cfg)
+		fmt.Fprintln(realStderr, "served")
 		io.Copy(io.Discard, os.Stdin)
 		os.Exit(8)
 	case "cleanup":

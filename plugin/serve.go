@@ -30,7 +30,8 @@ to it; started by hand it does nothing. Please run that program instead.
 // Serve is [ServeContext] for a plugin's main function. It returns when the
 // host has asked the plugin to stop, or SIGTERM has, so that main can clean up.
 // It also returns when the host is gone; the process then ends with status 1 if
-// main takes longer than a second, because nobody is there to kill it.
+// main takes longer than a second, because nobody is there to kill it. So it
+// does if a host built with this module goes while main cleans up.
 // If the plugin cannot serve, Serve says why on stderr and exits with status 1;
 // with ServeConfig.Process set, it returns instead.
 func Serve(cfg *ServeConfig) {
@@ -79,8 +80,9 @@ func Serve(cfg *ServeConfig) {
 func ServeContext(ctx context.Context, cfg *ServeConfig) error { return serve(ctx, cfg, nil) }
 
 // serve is ServeContext. If orphaned is not nil it is called when the host is
-// gone, possibly before there is anything to stop: registering plugins may be
-// stuck. It is handed a function that removes the sockets.
+// gone, possibly before there is anything to stop, as registering plugins may
+// be stuck, or after serve has returned. It is handed a function that removes
+// the sockets.
 func serve(ctx context.Context, cfg *ServeConfig, orphaned func(removeSockets func())) error {
 	c, err := cfg.settle()
 	if err != nil {
@@ -111,6 +113,7 @@ func serve(ctx context.Context, cfg *ServeConfig, orphaned func(removeSockets fu
 	if err != nil {
 		return err
 	}
+	lis.peers = proc.peers(c, env, sec.server == nil)
 	// From here on no signal must leave a socket behind: neither SIGTERM, nor
 	// the one that comes of printing when the host that was to read is gone.
 	terminated, stop := proc.terminated()
@@ -133,7 +136,11 @@ func serve(ctx context.Context, cfg *ServeConfig, orphaned func(removeSockets fu
 			})
 		}
 	})
-	defer watch.stop()
+	if orphaned != nil {
+		defer watch.leave()
+	} else {
+		defer watch.stop()
+	}
 	if proc.real {
 		// The application's registration may print already. On the real
 		// stdout that would spoil the handshake.
@@ -247,7 +254,7 @@ func newServing(c *ServeConfig, sec *security, lis *listener, mux *broker.Mux) *
 		broker: broker.New(&broker.Config{
 			Mux:       mux,
 			Listen:    lis.listen,
-			Dial:      c.dial(),
+			Dial:      c.dial(lis.peers),
 			ServerTLS: sec.server,
 			ClientTLS: sec.client,
 			Server:    c.Server,
