@@ -15,10 +15,10 @@ import (
 // measured, so that a change for the worse is noticed. The server's include two
 // of the test's own handler.
 const (
-	clientUnaryAllocs    = 15
-	serverUnaryAllocs    = 11
-	clientDeadlineAllocs = 18
-	serverDeadlineAllocs = 15
+	clientUnaryAllocs    = 0
+	serverUnaryAllocs    = 5
+	clientDeadlineAllocs = 0
+	serverDeadlineAllocs = 10
 	streamMessageAllocs  = 2 // both ends, both ways
 )
 

@@ -3,12 +3,14 @@ package h2grpc
 import (
 	"context"
 	"errors"
+	"maps"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/tenonrpc/tenon/h2grpc/codes"
+	"github.com/tenonrpc/tenon/h2grpc/internal/ctxkey"
 	"github.com/tenonrpc/tenon/h2grpc/internal/h2"
 	"github.com/tenonrpc/tenon/h2grpc/metadata"
 	"github.com/tenonrpc/tenon/h2grpc/status"
@@ -18,8 +20,25 @@ import (
 // headCache keeps the fixed part of request heads, one a method, so that a call
 // builds none.
 type headCache struct {
-	mu sync.RWMutex
-	m  map[string]*h2.Block
+	m  atomic.Pointer[map[string]*h2.Block] // replaced, never changed
+	mu sync.Mutex                           // held to replace it
+}
+
+func (c *headCache) get(key string) *h2.Block {
+	if m := c.m.Load(); m != nil {
+		return (*m)[key]
+	}
+	return nil
+}
+
+func (c *headCache) add(key string, b *h2.Block) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	next := map[string]*h2.Block{key: b}
+	if m := c.m.Load(); m != nil && len(*m) < headCacheCap {
+		maps.Copy(next, *m)
+	}
+	c.m.Store(&next)
 }
 
 // requestHead returns the fixed part of a method's requests. compressor is ""
@@ -29,10 +48,7 @@ func (cc *ClientConn) requestHead(method, compressor string) (*h2.Block, error) 
 	if compressor != "" {
 		key += " " + compressor
 	}
-	cc.heads.mu.RLock()
-	b := cc.heads.m[key]
-	cc.heads.mu.RUnlock()
-	if b != nil {
+	if b := cc.heads.get(key); b != nil {
 		return b, nil
 	}
 	if !strings.HasPrefix(method, "/") || strings.IndexByte(method[1:], '/') < 1 || strings.HasSuffix(method, "/") {
@@ -48,7 +64,7 @@ func (cc *ClientConn) requestHead(method, compressor string) (*h2.Block, error) 
 		scheme = "https"
 	}
 	// gRPC's PROTOCOL-HTTP2 document, "Requests": pseudo-header fields first.
-	b = &h2.Block{Key: key, Fixed: []h2.Field{
+	b := &h2.Block{Key: key, Fixed: []h2.Field{
 		{Name: ":method", Value: "POST"},
 		{Name: ":scheme", Value: scheme},
 		{Name: ":path", Value: method},
@@ -63,12 +79,7 @@ func (cc *ClientConn) requestHead(method, compressor string) (*h2.Block, error) 
 	if cc.accept != "" {
 		b.Fixed = append(b.Fixed, h2.Field{Name: "grpc-accept-encoding", Value: cc.accept})
 	}
-	cc.heads.mu.Lock()
-	if cc.heads.m == nil || len(cc.heads.m) >= headCacheCap {
-		cc.heads.m = map[string]*h2.Block{}
-	}
-	cc.heads.m[key] = b
-	cc.heads.mu.Unlock()
+	cc.heads.add(key, b)
 	return b, nil
 }
 
@@ -83,6 +94,8 @@ type call struct {
 	maxSend  int
 	maxRecv  int
 	pairs    []h2.Field // the metadata as it is sent
+	block    h2.Block   // the head, unless it is fixed alone
+	timeout  [9]byte    // room for grpc-timeout: eight digits and a unit
 
 	tr *clientTransport
 	s  atomic.Pointer[h2.Stream] // another one if the call is tried again
@@ -112,7 +125,16 @@ func (c *call) begin(cc *ClientConn, ctx context.Context, method string, opts []
 		return err
 	}
 	c.maxSend, c.maxRecv = limitOr(c.opts.maxSend, cc.maxSend), limitOr(c.opts.maxRecv, cc.engine.MaxMessage)
-	for k, v := range metadata.Outgoing(ctx) {
+	if ctx.Value(ctxkey.Outgoing{}) != nil {
+		return c.addMetadata()
+	}
+	return nil
+}
+
+// addMetadata collects the metadata to send.
+func (c *call) addMetadata() error {
+	var err error
+	for k, v := range metadata.Outgoing(c.ctx) {
 		if c.pairs, err = appendPair(c.pairs, k, v); err != nil {
 			return status.Error(codes.Internal, err.Error())
 		}
@@ -126,17 +148,15 @@ func (c *call) head() (*h2.Block, error) {
 	if !has && len(c.pairs) == 0 {
 		return c.fixed, nil
 	}
-	b := &h2.Block{Key: c.fixed.Key, Fixed: c.fixed.Fixed, Extra: c.pairs}
+	c.block = h2.Block{Key: c.fixed.Key, Fixed: c.fixed.Fixed, Extra: c.pairs}
 	if has {
 		left := time.Until(deadline)
 		if left <= 0 {
 			return nil, status.FromContextError(context.DeadlineExceeded).Err()
 		}
-		var room [16]byte
-		timeout := h2.Field{Name: "grpc-timeout", Value: string(wire.AppendTimeout(room[:0], left))}
-		b.Extra = append([]h2.Field{timeout}, c.pairs...)
+		c.block.Timeout = wire.AppendTimeout(c.timeout[:0], left)
 	}
-	return b, nil
+	return &c.block, nil
 }
 
 // open sends the request's head, and message if there is one. It looks for
@@ -175,15 +195,11 @@ func (c *call) open(message []byte, end, whole bool) error {
 // retryable says whether the server certainly did nothing with the stream:
 // gRFC A6, "transparent retries".
 func (c *call) retryable(err error) bool {
-	var reset *h2.ResetError
-	var lost *h2.ConnError
-	switch {
-	case errors.As(err, &reset):
+	if reset, ok := errors.AsType[*h2.ResetError](err); ok {
 		return !reset.Local && reset.Code == h2.ErrCodeRefusedStream && c.s.Load().Response().Head == nil
-	case errors.As(err, &lost):
-		return lost.Unprocessed
 	}
-	return false
+	lost, ok := errors.AsType[*h2.ConnError](err)
+	return ok && lost.Unprocessed
 }
 
 // end returns the call's status for the error that ended its receiving side. A
@@ -287,15 +303,23 @@ func (cc *ClientConn) invokeThrough(rest []UnaryClientInterceptor) UnaryInvoker 
 }
 
 func (cc *ClientConn) invoke(ctx context.Context, method string, args, reply any, opts ...CallOption) error {
-	var c call
+	c := calls.Get().(*call)
 	if cc.cfg.Stats != nil {
 		c.observer = observe(ctx, cc.cfg.Stats, CallInfo{Method: method, Client: true})
 		ctx = c.observer.ctx
 	}
 	err := cc.mapError(c.unary(cc, ctx, method, args, reply, opts))
 	c.observer.end(err)
+	if s := c.s.Load(); s != nil {
+		s.Recycle()
+	}
+	*c = call{}
+	calls.Put(c)
 	return err
 }
+
+// calls holds unary calls for others to use.
+var calls = sync.Pool{New: func() any { return new(call) }}
 
 // unary performs a unary call, at most twice.
 func (c *call) unary(cc *ClientConn, ctx context.Context, method string, args, reply any, opts []CallOption) error {

@@ -153,7 +153,7 @@ func (c *callContext) incoming() metadata.MD {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.md == nil {
-		h := &c.call.s.Head
+		h := c.call.s.Head
 		c.md, _ = toMD(h, "user-agent", "content-type") // readHead has seen no error
 		if h.Authority != "" {
 			c.md[":authority"] = []string{h.Authority}

@@ -29,7 +29,7 @@ type serverConn struct {
 // serverCall is one call on the server.
 type serverCall struct {
 	sc     *serverConn
-	s      *h2.Stream
+	s      h2.Stream
 	method *method
 	refuse *refusal // the request is not served
 	held   bool     // it has waited in owed
@@ -37,6 +37,7 @@ type serverCall struct {
 	// observer reports the call from the time the handler begins.
 	observer *observer
 	outcome  *status.Status // what was sent; set by the handler's goroutine
+	request  *h2.Buffer     // of a unary call, until the handler takes it
 
 	compressed Compressor // what the request is compressed with
 	respond    Compressor // what responses are compressed with
@@ -53,26 +54,44 @@ type refusal struct {
 	status *status.Status
 }
 
+// New makes a call and its stream in one.
+func (sc *serverConn) New() *h2.Stream {
+	c := &serverCall{sc: sc}
+	c.s.Data = c
+	c.ctx.init(c, sc.ctx)
+	return &c.s
+}
+
 // Open: the request's head is there. It decides everything that can be decided
 // from it.
 func (sc *serverConn) Open(s *h2.Stream) (whole bool) {
-	c := &serverCall{sc: sc, s: s}
-	s.Data = c
-	s.OnReset = func(error) { c.ctx.lost() }
-	c.ctx.init(c, sc.ctx)
-	if c.refuse = c.readHead(); c.refuse != nil {
+	c := s.Data.(*serverCall)
+	if m, ok := s.Head.Note.(*method); ok {
+		c.method = m
+	} else if c.refuse = c.readHead(); c.refuse != nil {
 		s.MaxMessage = 0 // its body is read by nobody
+		return false
+	} else if c.ctx.deadline.IsZero() && c.compressed == nil {
+		s.Head.Note = c.method // the next call with this head needs no more
 	}
+	return c.method.unary != nil
+}
+
+// Opened: the call counts from now on.
+func (sc *serverConn) Opened(s *h2.Stream) {
+	c := s.Data.(*serverCall)
 	if c.refuse == nil && !c.ctx.deadline.IsZero() {
 		c.ctx.arm()
 	}
-	return c.refuse == nil && c.method.unary != nil
 }
+
+// Reset: the client has cancelled the call, or is gone.
+func (sc *serverConn) Reset(s *h2.Stream) { s.Data.(*serverCall).ctx.lost() }
 
 // readHead checks the request's head: gRPC's PROTOCOL-HTTP2 document,
 // "Requests".
 func (c *serverCall) readHead() *refusal {
-	h := &c.s.Head
+	h := c.s.Head
 	ct, _ := h.Get("content-type")
 	hosts := 0
 	var timeout, encoding string
@@ -293,20 +312,26 @@ func (c *serverCall) callUnary() (reply any, err error) {
 		}
 		return nil, engineStatus(&c.ctx, err).Err()
 	}
-	taken := false
-	dec := func(m any) error {
-		if taken {
-			return status.Error(codes.Internal, "the request was decoded twice")
-		}
-		taken = true
-		return c.decode(buf, m)
+	c.request = buf
+	defer c.dropRequest()
+	return c.method.unary(c.method.impl, c.context(), c.decodeRequest, c.sc.srv.unaryInterceptor())
+}
+
+// decodeRequest stores a unary call's request in m.
+func (c *serverCall) decodeRequest(m any) error {
+	buf := c.request
+	if buf == nil {
+		return status.Error(codes.Internal, "the request was decoded twice")
 	}
-	defer func() {
-		if !taken {
-			buf.Release()
-		}
-	}()
-	return c.method.unary(c.method.impl, c.context(), dec, c.sc.srv.unaryInterceptor())
+	c.request = nil
+	return c.decode(buf, m)
+}
+
+func (c *serverCall) dropRequest() {
+	if c.request != nil {
+		c.request.Release()
+		c.request = nil
+	}
 }
 
 // recovered turns a panic into an error, and logs it with its stack.

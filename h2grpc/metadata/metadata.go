@@ -85,8 +85,6 @@ func Join(mds ...MD) MD {
 	return out
 }
 
-type outgoingKey struct{}
-
 // outgoing is what an outgoing context carries: whole MDs and appended pairs
 // form a chain, so that AppendToOutgoingContext costs one small value and no
 // copy.
@@ -126,7 +124,7 @@ func ValueFromIncomingContext(ctx context.Context, key string) []string {
 // NewOutgoingContext returns a context whose calls send md; metadata that ctx
 // carried before is replaced. md must not change afterwards.
 func NewOutgoingContext(ctx context.Context, md MD) context.Context {
-	return context.WithValue(ctx, outgoingKey{}, &outgoing{md: md})
+	return context.WithValue(ctx, ctxkey.Outgoing{}, &outgoing{md: md})
 }
 
 // AppendToOutgoingContext returns a context whose calls send the alternating
@@ -136,14 +134,14 @@ func AppendToOutgoingContext(ctx context.Context, kv ...string) context.Context 
 	if len(kv)%2 != 0 {
 		panic(fmt.Sprintf("metadata: AppendToOutgoingContext got %d keys and values, which is odd", len(kv)))
 	}
-	parent, _ := ctx.Value(outgoingKey{}).(*outgoing)
-	return context.WithValue(ctx, outgoingKey{}, &outgoing{parent: parent, pairs: append([]string(nil), kv...)})
+	parent, _ := ctx.Value(ctxkey.Outgoing{}).(*outgoing)
+	return context.WithValue(ctx, ctxkey.Outgoing{}, &outgoing{parent: parent, pairs: append([]string(nil), kv...)})
 }
 
 // FromOutgoingContext returns a copy of the metadata that calls made with ctx
 // send.
 func FromOutgoingContext(ctx context.Context) (MD, bool) {
-	o, ok := ctx.Value(outgoingKey{}).(*outgoing)
+	o, ok := ctx.Value(ctxkey.Outgoing{}).(*outgoing)
 	if !ok {
 		return nil, false
 	}
@@ -155,7 +153,7 @@ func FromOutgoingContext(ctx context.Context) (MD, bool) {
 // Outgoing iterates over the pairs that calls made with ctx send, without
 // building an MD. Keys are lower case; values of one key keep their order.
 func Outgoing(ctx context.Context) iter.Seq2[string, string] {
-	o, _ := ctx.Value(outgoingKey{}).(*outgoing)
+	o, _ := ctx.Value(ctxkey.Outgoing{}).(*outgoing)
 	return func(yield func(string, string) bool) { o.each(yield) }
 }
 

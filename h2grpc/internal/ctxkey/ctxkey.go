@@ -6,6 +6,9 @@ package ctxkey
 type (
 	// Incoming is the key of a received call's metadata (metadata.MD).
 	Incoming struct{}
+	// Outgoing is the key of the metadata that calls send; package metadata
+	// knows its type.
+	Outgoing struct{}
 	// Peer is the key of a received call's peer (*peer.Peer).
 	Peer struct{}
 )

@@ -46,14 +46,23 @@ type Config struct {
 // Handler receives the streams that a client opens. The reader goroutine calls
 // it, so it must not wait.
 type Handler interface {
-	// Open announces a stream, whose Head is there. If it returns true, Ready
-	// follows when the whole request has arrived (or can no longer arrive for
-	// a fault in its framing), otherwise at once. A stream that is reset
-	// before has no Ready.
+	// New returns the Stream of another call, zero but for what is the
+	// handler's.
+	New() *Stream
+	// Open looks at the Head of a stream, which nothing may be done with yet. If
+	// it returns true, Ready follows when the whole request has arrived (or can
+	// no longer arrive for a fault in its framing), otherwise at once. A stream
+	// that is refused, or reset before, has no Ready.
 	Open(*Stream) (whole bool)
+	// Opened is called when a stream is taken, before Ready. It may be reset
+	// from now on.
+	Opened(*Stream)
 	// Ready hands the stream over. The handler must call Stream.Done exactly
 	// once.
 	Ready(*Stream)
+	// Reset is called once if the stream ends before its time: reset by either
+	// side, or its connection ended. Any goroutine may call it.
+	Reset(*Stream)
 }
 
 // Conn is one end of an HTTP/2 connection. All its methods but Run may be
@@ -68,6 +77,10 @@ type Conn struct {
 	ready  chan struct{} // closed at the peer's first SETTINGS
 
 	closers sync.WaitGroup // of closeSoon; Run waits for it
+
+	// spareStreams holds streams of a client for further calls. Their channels
+	// may belong to a synctest bubble, so they stay with their connection.
+	spareStreams sync.Pool
 
 	// buffered counts received bytes that wait for consumers.
 	buffered atomic.Int64

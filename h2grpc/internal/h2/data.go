@@ -12,15 +12,14 @@ const prefixLen = wire.PrefixLen
 // assembler puts the messages of one stream together from DATA frames. The
 // reader goroutine owns it.
 type assembler struct {
-	head, trailer Head  // of a response, before they are handed over
-	asGRPC        bool  // client: the body is gRPC
-	left          int64 // what content-length still announces; -1: nothing announced
-	prefix        [prefixLen]byte
-	nprefix       int
-	cur           *Buffer
-	got, size     int
-	failed        bool  // the rest is ignored
-	ready         queue // whole messages of the frame that is being read
+	asGRPC    bool  // client: the body is gRPC
+	left      int64 // what content-length still announces; -1: nothing announced
+	prefix    [prefixLen]byte
+	nprefix   int
+	cur       *Buffer
+	got, size int
+	failed    bool  // the rest is ignored
+	ready     queue // whole messages of the frame that is being read
 }
 
 // data handles a DATA frame. Its payload is read straight from the connection;
@@ -352,6 +351,7 @@ func (c *Conn) grantLocked(s *Stream, inc, large int) {
 	case large > 0:
 		if s.wanted == 0 {
 			c.assembling = append(c.assembling, s)
+			s.assembled = true
 		}
 		s.wanted = large
 	}

@@ -23,6 +23,7 @@ type headerEncoder struct {
 type cachedBlock struct {
 	gen   uint64
 	block []byte
+	size  int // see listSize
 }
 
 func newHeaderEncoder() *headerEncoder {
@@ -37,12 +38,23 @@ func (e *headerEncoder) setTableSize(n uint32) {
 	e.gen++
 }
 
+// cached returns the block that key names if it was made with the present table.
+func (e *headerEncoder) cached(key string) (cachedBlock, bool) {
+	c, ok := e.cache[key]
+	return c, ok && c.gen == e.gen
+}
+
 // appendFixed appends the block of fields to dst. key names the block in the
 // cache.
 func (e *headerEncoder) appendFixed(dst []byte, key string, fields []Field) []byte {
-	if c, ok := e.cache[key]; ok && c.gen == e.gen {
+	if c, ok := e.cached(key); ok {
 		return append(dst, c.block...)
 	}
+	return e.appendNew(dst, key, fields)
+}
+
+// appendNew is appendFixed for what the cache does not have.
+func (e *headerEncoder) appendNew(dst []byte, key string, fields []Field) []byte {
 	e.buf.Reset()
 	for _, f := range fields {
 		e.enc.WriteField(f) // writing to a bytes.Buffer does not fail
@@ -55,7 +67,7 @@ func (e *headerEncoder) appendFixed(dst []byte, key string, fields []Field) []by
 	if len(e.cache) >= blockCacheCap {
 		clear(e.cache)
 	}
-	e.cache[key] = cachedBlock{e.gen, bytes.Clone(block)}
+	e.cache[key] = cachedBlock{e.gen, bytes.Clone(block), listSize(fields)}
 	return append(dst, block...)
 }
 
@@ -77,14 +89,14 @@ func fullyIndexed(block []byte) bool {
 
 // appendLiteral appends a field as a literal without indexing and with a new
 // name (RFC 7541 §6.2.2).
-func appendLiteral(dst []byte, name, value string) []byte {
+func appendLiteral[V string | []byte](dst []byte, name string, value V) []byte {
 	dst = append(dst, 0)
 	dst = appendHpackString(dst, name)
 	return appendHpackString(dst, value)
 }
 
 // appendHpackString: RFC 7541 §5.2, without Huffman coding.
-func appendHpackString(dst []byte, s string) []byte {
+func appendHpackString[S string | []byte](dst []byte, s S) []byte {
 	n := len(s)
 	if n < 0x7f {
 		dst = append(dst, byte(n))

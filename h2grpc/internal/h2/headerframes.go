@@ -27,64 +27,68 @@ func (c *Conn) headers(fh FrameHeader) error {
 	if id%2 == 0 {
 		return fault(ErrCodeProtocol, "client opened stream %d, which is even", id)
 	}
-	c.mu.Lock()
-	s := c.streams[id]
-	known := id <= c.lastPeer
-	ignore := c.finalGoAway && !known
-	wasReset := c.wasReset(id)
-	if !known && !ignore {
-		c.lastPeer = id
+	if id <= c.lastPeer { // which only the reader raises
+		return c.requestTrailers(fh, f, id, end)
 	}
-	c.mu.Unlock()
-	if known {
-		return c.requestTrailers(fh, f, s, id, end, wasReset)
-	}
-	s = newStream(c, id)
-	malformed, err := c.readBlock(fh, f, requestBlock, &s.Head)
-	switch {
-	case err != nil:
+	return c.request(fh, f, id, end, selfDep)
+}
+
+// request handles the header block that opens a stream on a server.
+func (c *Conn) request(fh FrameHeader, f headersStart, id uint32, end, selfDep bool) error {
+	head, malformed, err := c.readBlock(fh, f, requestBlock)
+	if err != nil {
+		c.mu.Lock()
+		if !c.finalGoAway {
+			c.lastPeer = id // for the GOAWAY
+		}
+		c.mu.Unlock()
 		return err
-	case ignore: // opened before the client knew that we take no more
-		return nil
-	case selfDep:
+	}
+	var s *Stream
+	if selfDep {
 		malformed = "stream depends on itself"
+	} else if malformed == "" {
+		s = c.cfg.Handler.New()
+		s.init(c, id)
+		s.Head = head
+		malformed = s.reader.announce(head)
 	}
 	if malformed == "" {
-		malformed = s.reader.announce(&s.Head)
-	}
-	if malformed != "" {
-		c.mu.Lock()
-		tooMany := c.churnLocked()
-		c.rememberReset(id)
-		c.appendReset(id, ErrCodeProtocol)
-		c.mu.Unlock()
-		return tooMany
+		if s.whole = c.cfg.Handler.Open(s); !s.whole {
+			s.notify = make(chan struct{}, 1)
+		}
 	}
 	cost := max(0, c.hdec.cost()-freeHeaders)
 	c.mu.Lock()
-	if c.live >= int(c.cfg.MaxStreams) || c.headerBytes+cost > headerBudget {
+	if c.finalGoAway { // opened before the client knew that we take no more
+		c.mu.Unlock()
+		return nil
+	}
+	c.lastPeer = id
+	refused := c.live >= int(c.cfg.MaxStreams) || c.headerBytes+cost > headerBudget
+	if malformed != "" || refused {
 		tooMany := c.churnLocked()
 		c.rememberReset(id)
-		c.appendReset(id, ErrCodeRefusedStream)
+		if malformed != "" {
+			c.appendReset(id, ErrCodeProtocol)
+		} else {
+			c.appendReset(id, ErrCodeRefusedStream)
+		}
 		c.mu.Unlock()
 		return tooMany
 	}
 	c.useful()
 	c.live++
+	if s.whole {
+		c.calls.Add(1)
+	}
 	s.headerCost = cost
 	c.headerBytes += cost
 	s.sendWindow = c.peerWindow
 	c.streams[id] = s
 	c.peerMaySend(s)
 	c.mu.Unlock()
-	if c.cfg.Handler.Open(s) {
-		c.mu.Lock()
-		s.whole = true
-		if !s.gone { // the handler may have reset it
-			c.calls.Add(1)
-		}
-		c.mu.Unlock()
-	}
+	c.cfg.Handler.Opened(s)
 	if end {
 		c.endReceive(s)
 	}
@@ -96,9 +100,12 @@ func (c *Conn) headers(fh FrameHeader) error {
 
 // requestTrailers handles a second header block of a stream: gRPC requests
 // have none, HTTP/2 allows it at the end.
-func (c *Conn) requestTrailers(fh FrameHeader, f headersStart, s *Stream, id uint32, end, wasReset bool) error {
-	var trailer Head
-	malformed, err := c.readBlock(fh, f, trailerBlock, &trailer)
+func (c *Conn) requestTrailers(fh FrameHeader, f headersStart, id uint32, end bool) error {
+	c.mu.Lock()
+	s := c.streams[id]
+	wasReset := c.wasReset(id)
+	c.mu.Unlock()
+	_, malformed, err := c.readBlock(fh, f, trailerBlock)
 	switch {
 	case err != nil:
 		return err
@@ -120,24 +127,18 @@ func (c *Conn) requestTrailers(fh FrameHeader, f headersStart, s *Stream, id uin
 
 // responseHeaders handles a header block on a client.
 func (c *Conn) responseHeaders(fh FrameHeader, f headersStart, id uint32, end, selfDep bool) error {
-	if c.isIdle(id) {
-		return fault(ErrCodeProtocol, "HEADERS for stream %d, which was not opened", id)
-	}
 	c.mu.Lock()
+	idle := c.isIdleLocked(id)
 	s := c.streams[id]
 	c.mu.Unlock()
-	var head Head
-	kind := responseBlock
-	dst := &head
-	if s != nil && !s.recvEnded {
-		if s.gotHead {
-			kind, dst = trailerBlock, &s.reader.trailer
-		} else {
-			dst = &s.reader.head
-		}
-		*dst = Head{Fields: dst.Fields[:0]}
+	if idle {
+		return fault(ErrCodeProtocol, "HEADERS for stream %d, which was not opened", id)
 	}
-	malformed, err := c.readBlock(fh, f, kind, dst)
+	kind := responseBlock
+	if s != nil && !s.recvEnded && s.gotHead {
+		kind = trailerBlock
+	}
+	head, malformed, err := c.readBlock(fh, f, kind)
 	if err != nil {
 		return err
 	}
@@ -145,9 +146,9 @@ func (c *Conn) responseHeaders(fh FrameHeader, f headersStart, id uint32, end, s
 		malformed = "stream depends on itself"
 	}
 	if malformed == "" && kind == responseBlock && s != nil && !s.recvEnded {
-		malformed = s.reader.announce(dst)
+		malformed = s.reader.announce(head)
 	}
-	informational := kind == responseBlock && malformed == "" && dst.Status != "" && dst.Status[0] == '1'
+	informational := kind == responseBlock && malformed == "" && head.Status != "" && head.Status[0] == '1'
 	switch {
 	case s == nil && c.closedByServer(id) != notClosed:
 		return c.afterClose(id, "HEADERS")
@@ -166,15 +167,15 @@ func (c *Conn) responseHeaders(fh FrameHeader, f headersStart, id uint32, end, s
 	case s.gotHead:
 		c.useful()
 		s.mu.Lock()
-		s.in.trailer = &s.reader.trailer
+		s.in.trailer = head
 		s.mu.Unlock()
 		c.endReceive(s)
 	default:
 		c.useful()
 		s.gotHead = true
-		s.reader.asGRPC = isGRPC(dst)
+		s.reader.asGRPC = isGRPC(head)
 		s.mu.Lock()
-		s.in.head = dst
+		s.in.head = head
 		s.in.trailersOnly = end
 		s.headKnown()
 		s.mu.Unlock()
@@ -195,16 +196,28 @@ func isGRPC(h *Head) bool {
 		(len(ct) == len(want) || ct[len(want)] == '+' || ct[len(want)] == ';')
 }
 
-// readBlock decodes a whole header block, CONTINUATION frames included.
-func (c *Conn) readBlock(first FrameHeader, f headersStart, kind blockKind, head *Head) (malformed string, err error) {
-	c.hdec.begin(kind, head)
+// readBlock decodes a whole header block, CONTINUATION frames included; see
+// headerDecoder.end.
+func (c *Conn) readBlock(first FrameHeader, f headersStart, kind blockKind) (head *Head, malformed string, err error) {
+	ended := first.Flags.Has(FlagEndHeaders)
+	if ended && f.fragment <= readBuffer {
+		p, err := c.payload(f.fragment)
+		if err != nil {
+			return nil, "", err
+		}
+		if head, malformed, err = c.hdec.block(kind, p); err != nil {
+			return nil, "", err
+		}
+		return head, malformed, c.discard(f.padding)
+	}
+	clear(c.hdec.memo)
+	c.hdec.begin(kind)
 	if err := c.readFragment(f.fragment); err != nil {
-		return "", err
+		return nil, "", err
 	}
 	if err := c.discard(f.padding); err != nil {
-		return "", err
+		return nil, "", err
 	}
-	ended := first.Flags.Has(FlagEndHeaders)
 	if !ended {
 		// A block holds up the whole connection, so it must come quickly and
 		// in a bounded number of parts, however small.
@@ -214,21 +227,21 @@ func (c *Conn) readBlock(first FrameHeader, f headersStart, kind blockKind, head
 	size := first.Length
 	for n := 0; !ended; n++ {
 		if n == maxContinuations {
-			return "", fault(ErrCodeEnhanceYourCalm, "more than %d CONTINUATION frames", maxContinuations)
+			return nil, "", fault(ErrCodeEnhanceYourCalm, "more than %d CONTINUATION frames", maxContinuations)
 		}
 		fh, err := c.readFrameHeader()
 		if err != nil {
-			return "", c.unfinished(err)
+			return nil, "", c.unfinished(err)
 		}
 		if fh.Type != FrameContinuation || fh.StreamID != first.StreamID {
 			// RFC 9113 §6.10: nothing may come in between.
-			return "", fault(ErrCodeProtocol, "%v frame of stream %d inside a header block of stream %d", fh.Type, fh.StreamID, first.StreamID)
+			return nil, "", fault(ErrCodeProtocol, "%v frame of stream %d inside a header block of stream %d", fh.Type, fh.StreamID, first.StreamID)
 		}
 		if size += fh.Length; size > headerBlockSize {
-			return "", fault(ErrCodeEnhanceYourCalm, "header block of more than %d bytes", headerBlockSize)
+			return nil, "", fault(ErrCodeEnhanceYourCalm, "header block of more than %d bytes", headerBlockSize)
 		}
 		if err := c.readFragment(fh.Length); err != nil {
-			return "", c.unfinished(err)
+			return nil, "", c.unfinished(err)
 		}
 		ended = fh.Flags.Has(FlagEndHeaders)
 	}

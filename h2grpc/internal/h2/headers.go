@@ -18,6 +18,27 @@ type Head struct {
 	// TooLarge says that the block went past the limit; what came after the
 	// limit is not in Fields.
 	TooLarge bool
+	// Note is Handler.Open's, for what it has found out about the head: many
+	// streams of a connection may have the same one.
+	Note any
+}
+
+// newHead returns a Head with room for the usual fields.
+func newHead(kind blockKind) *Head {
+	if kind == requestBlock {
+		var h struct {
+			Head
+			room [12]Field
+		}
+		h.Fields = h.room[:0]
+		return &h.Head
+	}
+	var h struct {
+		Head
+		room [4]Field
+	}
+	h.Fields = h.room[:0]
+	return &h.Head
 }
 
 // Get returns the value of the first field called name.
@@ -46,10 +67,17 @@ const (
 // or for a stream that is gone: the compression state is the connection's.
 type headerDecoder struct {
 	dec   *hpack.Decoder
-	limit int // of the sum of name, value and 32 a field (RFC 9113 §6.5.2)
+	limit int                  // of the sum of name, value and 32 a field (RFC 9113 §6.5.2)
+	memo  map[string]memoBlock // by kind and encoded block; see block
+	key   []byte               // scratch
 
-	kind      blockKind
-	head      *Head
+	kind blockKind
+	head *Head
+	blockState
+}
+
+// blockState is how far a block has been decoded.
+type blockState struct {
 	size      int
 	count     int
 	pseudo    uint8 // which pseudo-header fields were seen
@@ -66,7 +94,7 @@ const (
 )
 
 func newHeaderDecoder(limit int) *headerDecoder {
-	d := &headerDecoder{limit: limit}
+	d := &headerDecoder{limit: limit, memo: map[string]memoBlock{}}
 	d.dec = hpack.NewDecoder(defaultTableSize, d.emit)
 	// A string past the limit is the stream's fault alone, so it is decoded like
 	// all that is past the limit. What has no room in a block ends the connection.
@@ -74,10 +102,9 @@ func newHeaderDecoder(limit int) *headerDecoder {
 	return d
 }
 
-// begin starts a block. head must be zero; its Fields' capacity is used.
-func (d *headerDecoder) begin(kind blockKind, head *Head) {
-	d.kind, d.head = kind, head
-	d.size, d.count, d.pseudo, d.regular, d.malformed = 0, 0, 0, false, ""
+// begin starts a block.
+func (d *headerDecoder) begin(kind blockKind) {
+	d.kind, d.head, d.blockState = kind, newHead(kind), blockState{}
 	d.dec.SetEmitEnabled(true)
 }
 
@@ -91,30 +118,38 @@ func (d *headerDecoder) write(fragment []byte) error {
 	return nil
 }
 
-// end finishes the block. malformed is not empty if the block breaks RFC 9113
-// §8.2 or §8.3, which is an error of its stream alone.
-func (d *headerDecoder) end() (malformed string, err error) {
+// end finishes the block. The Head may be shared: nobody changes it. malformed is
+// not empty if the block breaks RFC 9113 §8.2 or §8.3, which is an error of its
+// stream alone.
+func (d *headerDecoder) end() (head *Head, malformed string, err error) {
 	if err := d.dec.Close(); err != nil {
-		return "", fault(ErrCodeCompression, "header block: %v", err)
+		return nil, "", fault(ErrCodeCompression, "header block: %v", err)
 	}
-	if d.malformed != "" || d.head.TooLarge {
-		return d.malformed, nil
+	if d.malformed == "" && !d.head.TooLarge {
+		malformed = d.incomplete()
+	} else {
+		malformed = d.malformed
 	}
+	return d.head, malformed, nil
+}
+
+// incomplete says which pseudo-header field is missing or wrong.
+func (d *headerDecoder) incomplete() string {
 	switch d.kind {
 	case requestBlock:
 		switch {
 		case d.pseudo&(sawMethod|sawScheme|sawPath) != sawMethod|sawScheme|sawPath:
-			return "request without :method, :scheme or :path", nil
+			return "request without :method, :scheme or :path"
 		case !strings.HasPrefix(d.head.Path, "/") && !(d.head.Path == "*" && d.head.Method == "OPTIONS"):
-			return ":path does not begin with a slash", nil
+			return ":path does not begin with a slash"
 		}
 	case responseBlock:
 		s := d.head.Status
 		if len(s) != 3 || s[0] < '1' || s[0] > '9' || s[1] < '0' || s[1] > '9' || s[2] < '0' || s[2] > '9' {
-			return "response without a :status of three digits", nil
+			return "response without a :status of three digits"
 		}
 	}
-	return "", nil
+	return ""
 }
 
 // cost is about how much memory the fields take that were kept.

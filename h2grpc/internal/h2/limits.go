@@ -95,6 +95,11 @@ const (
 	headerBudget = 3 << 20
 	freeHeaders  = 2 << 10
 	fieldCost    = 96
+	// memoBlockSize and memoBlocks bound what a connection keeps of decoded header
+	// blocks, to 80 KiB beside the strings of the table: those of calls without
+	// much metadata take a dozen bytes, and few programs call more methods.
+	memoBlockSize = 32
+	memoBlocks    = 64
 	// maxContinuations bounds the CONTINUATION frames of one header block.
 	// A block at the default list limit needs 64 frames of 16 KiB.
 	maxContinuations = 80

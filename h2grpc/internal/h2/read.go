@@ -208,6 +208,10 @@ func (c *Conn) streamFault(fh FrameHeader, code ErrCode) error {
 func (c *Conn) isIdle(id uint32) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.isIdleLocked(id)
+}
+
+func (c *Conn) isIdleLocked(id uint32) bool {
 	if c.client {
 		return id%2 == 0 || id >= c.nextID
 	}

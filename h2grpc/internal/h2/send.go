@@ -11,6 +11,8 @@ type Block struct {
 	// key always goes with the same fields.
 	Key   string
 	Fixed []Field
+	// Timeout is the value of grpc-timeout; nil: none.
+	Timeout []byte
 	// Extra is what differs from call to call: it leaves the compression table
 	// alone. Names are lower case, values as they go on the wire.
 	Extra []Field
@@ -89,7 +91,8 @@ func (c *Conn) Open(done <-chan struct{}, f *Frames, whole bool, maxMessage int)
 		c.mu.Unlock()
 		return nil, err
 	}
-	s := newStream(c, c.nextID)
+	s := c.spareStream()
+	s.init(c, c.nextID)
 	s.whole, s.MaxMessage = whole, maxMessage
 	s.sendWindow = c.peerWindow
 	c.nextID += 2
@@ -296,12 +299,31 @@ func (c *Conn) sentUnflushed(s *Stream) bool {
 	return len(c.pending) > 0
 }
 
+const timeoutName = "grpc-timeout"
+
 // encode makes a header block in c.block.
 func (c *Conn) encode(b *Block) ([]byte, error) {
-	if listSize(b.Fixed)+listSize(b.Extra) > c.peerList {
+	cached, ok := c.henc.cached(b.Key)
+	size := listSize(b.Extra)
+	if ok {
+		size += cached.size
+	} else {
+		size += listSize(b.Fixed)
+	}
+	if b.Timeout != nil {
+		size += len(timeoutName) + len(b.Timeout) + 32
+	}
+	if size > c.peerList {
 		return nil, ErrHeaderList
 	}
-	c.block = c.henc.appendFixed(c.block[:0], b.Key, b.Fixed)
+	if ok {
+		c.block = append(c.block[:0], cached.block...)
+	} else {
+		c.block = c.henc.appendNew(c.block[:0], b.Key, b.Fixed)
+	}
+	if b.Timeout != nil {
+		c.block = appendLiteral(c.block, timeoutName, b.Timeout)
+	}
 	for _, f := range b.Extra {
 		c.block = appendLiteral(c.block, f.Name, f.Value)
 	}

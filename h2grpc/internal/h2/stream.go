@@ -14,17 +14,13 @@ import (
 type Stream struct {
 	c  *Conn
 	ID uint32
-	// Head is a request's header block on the server. It does not change once
-	// Handler.Open has been called.
-	Head Head
+	// Head is a request's header block on the server. It does not change, and
+	// other streams may have the same.
+	Head *Head
 	// MaxMessage limits received messages; Handler.Open and Open may lower or
 	// raise the connection's limit.
 	MaxMessage int
-	// OnReset is called once if the stream ends before its time: reset by
-	// either side, or its connection ended. Handler.Open may set it. It must
-	// not wait.
-	OnReset func(error)
-	// Data is the handler's, for finding its own state again in Ready.
+	// Data is the handler's, for finding its own state again.
 	Data any
 
 	whole   bool // the consumer is woken only when everything has arrived
@@ -42,15 +38,14 @@ type Stream struct {
 	sent       bool // something was sent and nothing received since
 	reserved   int  // of Conn.assembly
 	wanted     int  // of Conn.assembly, while in Conn.assembling
+	assembled  bool // has been in Conn.assembling
 	maySend    bool // counted in Conn.receiving
 	headerCost int  // server: counted in Conn.headerBytes
 	sendReady  chan struct{}
 
 	mu     sync.Mutex
 	in     inbound
-	notify chan struct{}
-
-	fields [12]Field // room for Head.Fields or reader.head.Fields
+	notify chan struct{} // nil if nobody will wait
 }
 
 // inbound is what has been received for a stream's consumer. Guarded by
@@ -71,15 +66,43 @@ type inbound struct {
 	headWait      chan struct{}
 }
 
-func newStream(c *Conn, id uint32) *Stream {
-	s := &Stream{c: c, ID: id, MaxMessage: c.cfg.MaxMessage, notify: make(chan struct{}, 1)}
-	s.reader.left = -1
-	if c.client {
-		s.reader.head.Fields = s.fields[:0]
-	} else {
-		s.Head.Fields = s.fields[:0]
+// spareStream returns a stream for a client's next call.
+func (c *Conn) spareStream() *Stream {
+	if s, ok := c.spareStreams.Get().(*Stream); ok {
+		return s
 	}
-	return s
+	return &Stream{notify: make(chan struct{}, 1)}
+}
+
+func (s *Stream) init(c *Conn, id uint32) {
+	s.c, s.ID, s.MaxMessage = c, id, c.cfg.MaxMessage
+	s.reader.left = -1
+}
+
+// Recycle lets another call use the stream of a client whose consumer wanted the
+// whole response. The caller has no other use for it; what Response returned
+// stays valid. It does nothing unless the call ended as it should, and nobody
+// else can still have a use for the stream.
+func (s *Stream) Recycle() {
+	s.mu.Lock()
+	in := &s.in
+	over := in.ended && in.err == nil && in.failed == nil && in.queue.first == nil
+	s.mu.Unlock()
+	// The reader was done with the stream when it set in.ended.
+	if !over || !s.whole || s.sendReady != nil || s.assembled {
+		return
+	}
+	select {
+	case <-s.notify:
+	default:
+	}
+	c := s.c
+	s.c, s.ID, s.MaxMessage = nil, 0, 0
+	s.whole, s.gotHead = false, false
+	s.reader = assembler{}
+	s.sendWindow, s.sendEnded, s.recvEnded, s.gone, s.sent = 0, false, false, false, false
+	s.in = inbound{}
+	c.spareStreams.Put(s)
 }
 
 // Conn returns the stream's connection.
@@ -110,8 +133,8 @@ func (s *Stream) terminate(err error, drop bool) {
 	s.mu.Unlock()
 	s.c.consumed(freed)
 	s.wake()
-	if first && s.OnReset != nil {
-		s.OnReset(err)
+	if first && !s.c.client {
+		s.c.cfg.Handler.Reset(s)
 	}
 }
 
@@ -369,20 +392,23 @@ func (c *Conn) endReceive(s *Stream) {
 	if s.sendEnded {
 		c.removeLocked(s, true)
 	}
+	start := !c.client && s.whole && !s.gone && !s.started
+	if start {
+		s.started = true
+	}
 	c.mu.Unlock()
 	truncated := s.reader.cur != nil || s.reader.nprefix > 0
 	s.mu.Lock()
-	s.in.ended = true
 	s.headKnown()
 	if truncated && s.in.failed == nil {
 		s.in.failed = &MessageError{Reason: "the stream ended inside a message"}
 	}
+	s.in.ended = true
+	s.wake() // before the consumer can see the end, and recycle the stream
 	s.mu.Unlock()
-	if !c.client && s.whole {
-		c.start(s)
-		return
+	if start {
+		c.cfg.Handler.Ready(s)
 	}
-	s.wake()
 }
 
 // start hands a whole request to the handler, once.
