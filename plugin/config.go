@@ -60,6 +60,16 @@ type ServeConfig struct {
 	// is "unix" or "tcp". Nil dials the address as it is.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
+	// AllowUIDs are users who may connect besides the plugin's own and the
+	// host's, by number. On Linux, the kernel says whose process is at the other
+	// end of a unix socket, and connections of others are closed unread, brokered
+	// ones too. The host's user is that of the parent process and of the one that
+	// made the pipe of stdout. Without TLS, a host must also be a process that
+	// the plugin descends from, unless OutliveHost or Test is set, or the host
+	// has said that the plugin is to live on. Nothing of this holds where the
+	// host opens the sockets to a group, nor for Listen and Dial.
+	AllowUIDs []int
+
 	// NoReflection leaves out gRPC reflection, which lets a host list the
 	// plugin's services and read their descriptors.
 	NoReflection bool

@@ -29,3 +29,5 @@ func (w *hostWatch) watchParent(parent int) {
 		}
 	}()
 }
+
+func pipeOwner(*os.File) (uid int, ok bool) { return 0, false }

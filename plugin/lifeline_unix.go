@@ -34,6 +34,20 @@ func openLifeline(l wire.Lifeline) (*os.File, error) {
 	return os.NewFile(uintptr(l.FD), "lifeline"), nil
 }
 
+// pipeOwner returns the user who made a pipe: that of its inode. It is false if
+// f is no pipe.
+func pipeOwner(f *os.File) (uid int, ok bool) {
+	info, err := f.Stat()
+	if err != nil || info.Mode()&os.ModeNamedPipe == 0 {
+		return 0, false
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, false
+	}
+	return int(st.Uid), true
+}
+
 // watchParent looks for the end of the parent process from time to time.
 func (w *hostWatch) watchParent(parent int) {
 	if parent <= 1 {

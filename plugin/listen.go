@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/tenonrpc/tenon/plugin/internal/group"
+	"github.com/tenonrpc/tenon/plugin/internal/peercred"
 	"github.com/tenonrpc/tenon/wire"
 )
 
@@ -23,6 +24,8 @@ type listener struct {
 	network string // "unix" or "tcp"
 	env     wire.Env
 	custom  func() (net.Listener, error) // ServeConfig.Listen
+	peers   *peercred.Policy
+	log     Logger
 }
 
 func newListener(c *ServeConfig, env wire.Env) (*listener, error) {
@@ -39,7 +42,7 @@ func newListener(c *ServeConfig, env wire.Env) (*listener, error) {
 	default:
 		network = wire.NetworkUnix
 	}
-	return &listener{network, env, c.Listen}, nil
+	return &listener{network: network, env: env, custom: c.Listen, log: c.Logger}, nil
 }
 
 func (l *listener) listen() (net.Listener, error) {
@@ -75,9 +78,9 @@ func (l *listener) listenCustom() (net.Listener, error) {
 }
 
 // dial connects to where the host listens for the plugin.
-func (c *ServeConfig) dial() func(ctx context.Context, network, address string) (net.Conn, error) {
+func (c *ServeConfig) dial(peers *peercred.Policy) func(ctx context.Context, network, address string) (net.Conn, error) {
 	if c.Dial == nil {
-		return new(net.Dialer).DialContext
+		return peers.Dialer(new(net.Dialer).DialContext)
 	}
 	return c.Dial
 }
@@ -116,7 +119,9 @@ func (l *listener) listenUnix() (net.Listener, error) {
 		unix.Close()
 		return nil, err
 	}
-	return unix, nil
+	return l.peers.Listener(unix, func(err error) {
+		l.log.Warn("a connection was refused", "err", err)
+	}), nil
 }
 
 func bindUnix(dir string) (net.Listener, error) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/plugin/internal/automtls"
+	"github.com/tenonrpc/tenon/plugin/internal/peercred"
 	"github.com/tenonrpc/tenon/plugin/internal/yamux"
 )
 
@@ -62,7 +63,7 @@ func (c *Client) dialRaw(ctx context.Context) (net.Conn, error) {
 	if c.proc.hasEnded() {
 		return nil, errEnded
 	}
-	conn, err := c.settings.dial(ctx, c.terms.network, c.terms.address)
+	conn, err := c.dial(ctx, c.terms.network, c.terms.address)
 	if err != nil {
 		c.dialErr.Store(&err)
 	}
@@ -151,6 +152,8 @@ func dialHint(err error) string {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist):
 		return "nobody listens there; the plugin must listen before it prints its handshake"
+	case errors.Is(err, peercred.ErrStranger):
+		return "nothing was sent to it; a plugin that is to run as another user needs its number in AllowUIDs, and one whose process is none that this host has started needs AutoMTLS"
 	case errors.Is(err, fs.ErrPermission):
 		return "the plugin's socket is not this user's; host and plugin must run as the same user, or share a group (SocketGroup)"
 	}

@@ -24,6 +24,7 @@ func settleTransport(c *Config, s *settings) error {
 	if s.minPort < 1 || s.minPort > s.maxPort || s.maxPort > wire.MaxPort {
 		return fmt.Errorf("MinPort %d and MaxPort %d are not a range of ports within 1 to %d", c.MinPort, c.MaxPort, wire.MaxPort)
 	}
+	s.ownDial = s.dial != nil
 	if s.dial == nil {
 		s.dial = new(net.Dialer).DialContext
 	}
@@ -93,7 +94,9 @@ func (c *Client) listenBroker() (net.Listener, error) {
 		l.Close()
 		return nil, fmt.Errorf("protecting a socket: %w", err)
 	}
-	return l, nil
+	return c.peers().Listener(l, func(err error) {
+		c.proc.log.Warn("a connection was refused", "err", err)
+	}), nil
 }
 
 // dialBroker connects to an address that the plugin announced.
@@ -102,5 +105,5 @@ func (c *Client) dialBroker(ctx context.Context, network, address string) (net.C
 	if err != nil {
 		return nil, err
 	}
-	return c.settings.dial(ctx, network, address)
+	return c.dial(ctx, network, address)
 }

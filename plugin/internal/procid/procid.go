@@ -24,3 +24,29 @@ func Of(pid int) (ID, bool) { return of(pid) }
 // ended, and is only waited for by its parent. It is false if the system does
 // not tell.
 func Ended(pid int) bool { return ended(pid) }
+
+// Ancestors returns the process that has started pid, the one that has started
+// that, and so on, as they are at the moment: where one in between has ended,
+// the first process of all comes next. The list is empty if the system does not
+// tell.
+func Ancestors(pid int) []int {
+	var list []int
+	for len(list) < maxGenerations {
+		up, ok := parent(pid)
+		if !ok || up == 0 { // 0 is outside of this PID namespace
+			break
+		}
+		list = append(list, up)
+		pid = up
+	}
+	return list
+}
+
+// maxGenerations bounds how many processes are looked at in a line. Between a
+// plugin and its host there are shells and wrappers, of which nobody has more
+// than a few.
+const maxGenerations = 64
+
+// User returns the effective user id of the process. It is false if the system
+// does not tell.
+func User(pid int) (uid int, ok bool) { return user(pid) }

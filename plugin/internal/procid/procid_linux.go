@@ -35,6 +35,33 @@ func ended(pid int) bool {
 	return ok && strings.ContainsAny(string(fields[0]), "ZX")
 }
 
+// parent looks at field 4.
+func parent(pid int) (int, bool) {
+	fields, ok := stat(pid)
+	if !ok {
+		return 0, false
+	}
+	up, err := strconv.Atoi(string(fields[1]))
+	return up, err == nil
+}
+
+// user looks at /proc/PID/status: proc_pid_status(5). The owner of the directory
+// is another for processes that must not be debugged.
+func user(pid int) (int, bool) {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
+		return 0, false
+	}
+	for line := range bytes.Lines(text) {
+		// Real, effective, saved and file system's.
+		if ids := bytes.Fields(line); len(ids) == 5 && string(ids[0]) == "Uid:" {
+			uid, err := strconv.Atoi(string(ids[2]))
+			return uid, err == nil
+		}
+	}
+	return 0, false
+}
+
 // stat returns the fields of /proc/PID/stat after the program's name, at least
 // up to startField. The name, in parentheses, can hold anything, more
 // parentheses and spaces included.

@@ -91,3 +91,20 @@ func TestEnded(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestAncestorsAndUser(t *testing.T) {
+	pid, end := start(t)
+	if up := procid.Ancestors(pid); len(up) < 2 || up[0] != os.Getpid() || up[1] != os.Getppid() {
+		t.Errorf("the child of %d, child of %d, has the ancestors %d", os.Getpid(), os.Getppid(), up)
+	}
+	if uid, ok := procid.User(pid); !ok || uid != os.Geteuid() {
+		t.Errorf("the child of user %d is of user %d, %v", os.Geteuid(), uid, ok)
+	}
+	end()
+	if up := procid.Ancestors(pid); up != nil {
+		t.Errorf("a process that has ended has the ancestors %d", up)
+	}
+	if uid, ok := procid.User(pid); ok {
+		t.Errorf("a process that has ended is of user %d", uid)
+	}
+}

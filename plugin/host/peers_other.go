@@ -1,0 +1,7 @@
+//go:build !linux
+
+package host
+
+import "syscall"
+
+func outsideUser(uid int, _ *syscall.SysProcAttr) int { return uid }

@@ -1,0 +1,106 @@
+// Package peercred checks who is at the other end of a unix socket, by what the
+// kernel says about it. Linux alone tells; elsewhere nothing is refused here.
+package peercred
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync/atomic"
+)
+
+// ErrStranger says that who is at the other end is not allowed to be.
+var ErrStranger = errors.New("a stranger is at the other end of the socket")
+
+// Cred is who is at the other end: who has connected, or who listens.
+type Cred struct {
+	UID int
+	PID int // 0 if the process cannot be seen from this one's PID namespace
+}
+
+// Policy says who may be at the other end. Nil allows everyone. It must not
+// be changed once it is used.
+type Policy struct {
+	UIDs []int
+	// PID reports whether it may be that process. Nil allows all, and a process
+	// that cannot be seen is always allowed: other things than its number keep
+	// it apart.
+	PID func(pid int) bool
+}
+
+// Check returns an error that wraps ErrStranger if conn is a unix socket whose
+// other end is not allowed.
+func (p *Policy) Check(conn net.Conn) error {
+	unix, ok := conn.(*net.UnixConn)
+	if !ok || p == nil {
+		return nil
+	}
+	c, known, err := of(unix)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: the system does not say who: %w", ErrStranger, err)
+	case !known:
+		return nil
+	case !slices.Contains(p.UIDs, c.UID):
+		return fmt.Errorf("%w: a process of user %d (pid %d); allowed is %d", ErrStranger, c.UID, c.PID, p.UIDs)
+	case p.PID != nil && c.PID != 0 && !p.PID(c.PID):
+		return fmt.Errorf("%w: process %d", ErrStranger, c.PID)
+	}
+	return nil
+}
+
+// Dialer returns dial with a check of what it connects to, before anyone
+// writes to it.
+func (p *Policy) Dialer(dial func(ctx context.Context, network, address string) (net.Conn, error)) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		if err := p.Check(conn); err != nil {
+			conn.Close()
+			return nil, err
+		}
+		return conn, nil
+	}
+}
+
+// Listener returns l without the connections that are not allowed. They are
+// closed before a byte is read from them, and refused is called with the reason,
+// for the first maxReports of them.
+func (p *Policy) Listener(l net.Listener, refused func(error)) net.Listener {
+	if p == nil {
+		return l
+	}
+	return &listener{Listener: l, policy: p, refused: refused}
+}
+
+// maxReports bounds what a listener says about refused connections: they cost
+// strangers nothing, and logs are read by people.
+const maxReports = 16
+
+type listener struct {
+	net.Listener
+	policy  *Policy
+	refused func(error)
+	count   atomic.Uint32
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if err := l.policy.Check(conn); err != nil {
+			conn.Close()
+			if l.count.Add(1) <= maxReports {
+				l.refused(err)
+			}
+			continue
+		}
+		return conn, nil
+	}
+}
