@@ -10,13 +10,15 @@ import (
 )
 
 // Logger is what the library logs to. *slog.Logger is one, and so is
-// hclog.Logger.
+// hclog.Logger. It is an interface so that a plugin does not link log/slog for the
+// few things that the library has to say.
 type Logger = h2grpc.Logger
 
 // NewLogger returns a Logger that writes hclog's JSON lines to w, one write
 // each: on a plugin's stderr, hosts log them with level, module and attributes.
 // All levels are written; the host decides what it shows. It may be used
-// concurrently and links neither log/slog nor encoding/json.
+// concurrently and links neither log/slog nor encoding/json; for programs that use
+// log/slog, package plugin/sloghclog has a handler that does the same.
 func NewLogger(w io.Writer, module string) Logger { return &lineLogger{w: w, module: module} }
 
 type lineLogger struct {

@@ -7,15 +7,19 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/h2grpc/peer"
 	"github.com/tenonrpc/tenon/plugin"
 	"github.com/tenonrpc/tenon/plugin/host"
 	"github.com/tenonrpc/tenon/plugin/internal/automtls"
+	"github.com/tenonrpc/tenon/plugin/sloghclog"
 )
 
 // echo is the application of these tests, shared by host and plugin.
@@ -146,6 +150,12 @@ var reals = map[string]func() *plugin.ServeConfig{
 		pool := x509.NewCertPool()
 		pool.AppendCertsFromPEM([]byte(os.Getenv("TN_CERT")))
 		return &plugin.ServeConfig{Handshake: shake, Plugins: plugin.Set{"echo": echo{"1 "}}, TLS: mutual(pool, givenCert())}
+	},
+	"real-slog": func() *plugin.ServeConfig {
+		log := slog.New(sloghclog.NewHandler(os.Stderr, &sloghclog.Options{Module: "kv"}))
+		log.With("id", 7).WithGroup("req").Warn("slow", "took", time.Second, "err", io.EOF)
+		log.Log(context.Background(), sloghclog.LevelTrace, "small")
+		return &plugin.ServeConfig{Handshake: shake, Plugins: plugin.Set{"echo": echo{"1 "}}, Logger: log}
 	},
 	"real-own-tls": func() *plugin.ServeConfig {
 		return &plugin.ServeConfig{

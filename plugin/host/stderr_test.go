@@ -114,3 +114,17 @@ func TestOverlongAttributes(t *testing.T) {
 		t.Errorf("a short line is logged twice: %v", got)
 	}
 }
+
+// TestPluginsSlogArrives has a plugin that logs with package sloghclog.
+func TestPluginsSlogArrives(t *testing.T) {
+	noLeaks(t)
+	var rec recorder
+	cfg := fakeConfig(t, "real-slog")
+	cfg.Logger = rec.logger()
+	closes(t, start(t, cfg))
+	got := strings.Join(rec.lines(t), "|")
+	want := `WARN slow {"id":7,"module":"kv","req":{"err":"EOF","took":"1s"}}|DEBUG-4 small {"module":"kv"}`
+	if got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}

@@ -17,7 +17,7 @@ var layers = [][]string{
 	{"h2grpc"},
 	{"h2grpc/gzip", "h2grpc/health", "h2grpc/reflection"},
 	{"plugin/internal/*"},
-	{"plugin"},
+	{"plugin", "plugin/sloghclog"},
 	{"plugin/host"},
 	{"plugin/supervise", "plugin/plugintest", "plugin/host/confine"},
 	{"cmd/internal/*"},

@@ -33,6 +33,7 @@ import (
 	_ "github.com/tenonrpc/tenon/plugin/host"
 	_ "github.com/tenonrpc/tenon/plugin/host/confine"
 	_ "github.com/tenonrpc/tenon/plugin/plugintest"
+	_ "github.com/tenonrpc/tenon/plugin/sloghclog"
 	_ "github.com/tenonrpc/tenon/wire"
 )
 
