@@ -27,6 +27,6 @@ func TestNoMultiplexing(t *testing.T) {
 		if err := before.Since(true, true); err != nil {
 			t.Error(err)
 		}
-		passedIn("tenon", "go-plugin", mode, "refused with a reason")
+		passed("tenon", "go-plugin", mode, "refused with a reason")
 	}
 }

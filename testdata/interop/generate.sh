@@ -48,9 +48,17 @@ put ../interop-old/upstream/richgrpc "$bin"/old/richpb/*.go
 put cases/tenonside/richh2grpc "$bin"/ours/richpb/*.go
 put cases/richpb "$bin"/messages/richpb/*.go
 
+# The examples' messages and stubs share a package each.
+for pb in kvpb counterpb streamerpb; do
+	PATH="$bin:$PATH" protoc -I "cases/examples/$pb" --go_out="$bin/messages" --go_opt=paths=source_relative \
+		--go-h2grpc_out="$bin/messages" --go-h2grpc_opt=paths=source_relative "${pb%pb}.proto"
+	put "cases/examples/$pb" "$bin/messages/${pb%pb}".pb.go "$bin/messages/${pb%pb}"_*.pb.go
+done
+
 # Both versions of upstream are driven by the same source: the older one's
 # module gets a copy with its own import paths.
-for f in upstream/upstream.go upstream/host.go upstream/plugin.go cmd/upstream-plugin/main.go interop_test.go; do
+for f in upstream/upstream.go upstream/host.go upstream/plugin.go cmd/upstream-plugin/main.go \
+	interop_test.go control_test.go features_test.go examples_test.go; do
 	mkdir -p "../interop-old/$(dirname "$f")"
 	{
 		echo "// Code generated from testdata/interop/$f by generate.sh. DO NOT EDIT."

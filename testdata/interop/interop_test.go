@@ -1,16 +1,19 @@
 // Package interop runs the rich plugin between this library and
-// hashicorp/go-plugin, each way, plain and with AutoMTLS.
+// hashicorp/go-plugin, each way, in every mode that go-plugin has.
 package interop_test
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/tenonrpc/tenon/plugin/interop/cases"
@@ -19,16 +22,18 @@ import (
 	"github.com/tenonrpc/tenon/plugin/interop/upstream"
 )
 
-var table = flag.Bool("table", false, "print a line for each case that passes")
+var (
+	table   = flag.Bool("table", false, "print a line for each case that passes")
+	results = flag.String("results", "", "append a line of JSON for each case that passes to this file")
+)
 
 // The programs that the tests run, by import path.
 const (
-	upstreamPlugin  = "github.com/tenonrpc/tenon/plugin/interop/cmd/upstream-plugin"
-	upstreamExample = "github.com/hashicorp/go-plugin/examples/grpc/plugin-go-grpc"
-	tenonPlugin     = "github.com/tenonrpc/tenon/plugin/interop/cases/cmd/tenon-plugin"
+	upstreamPlugin = "github.com/tenonrpc/tenon/plugin/interop/cmd/upstream-plugin"
+	tenonPlugin    = "github.com/tenonrpc/tenon/plugin/interop/cases/cmd/tenon-plugin"
 )
 
-// programs is the directory with the programs, built by TestMain.
+// programs is the directory with the programs, made by TestMain.
 var programs string
 
 func TestMain(m *testing.M) {
@@ -37,6 +42,9 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
+	if code, ok := runControl(flag.Args()); ok {
+		return code
+	}
 	if code, ok := runAsProgram(); ok {
 		return code
 	}
@@ -49,15 +57,9 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	programs = filepath.Join(dir, "bin")
-	for _, pkg := range []string{upstreamPlugin, upstreamExample, tenonPlugin} {
-		build := exec.Command("go", "build", "-o", program(pkg), pkg)
-		if pkg != tenonPlugin {
-			// The race detector is for this library: it ends go-plugin's programs
-			// for a race of their own, between Serve and its yamux.
-			build.Args = slices.Insert(build.Args, 2, "-race=false")
-		}
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "building %s: %v\n%s", pkg, err, out)
+	for _, pkg := range []string{upstreamPlugin, tenonPlugin} {
+		if err := build(program(pkg), pkg); err != nil {
+			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 	}
@@ -72,6 +74,21 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
+// build builds a program. The race detector, if it is on, is for this library:
+// it ends go-plugin's programs for a race of their own, between Serve and its
+// yamux.
+func build(name, pkg string) error {
+	cmd := exec.Command("go", "build", "-ldflags=-s -w", "-o", name, pkg)
+	if !strings.Contains(pkg, "/interop/cases/") {
+		cmd.Args = slices.Insert(cmd.Args, 2, "-race=false")
+	}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building %s: %w\n%s", pkg, err, out)
+	}
+	return nil
+}
+
+// program returns where a program is, by its name or import path.
 func program(pkg string) string {
 	name := filepath.Join(programs, filepath.Base(pkg))
 	if runtime.GOOS == "windows" {
@@ -83,7 +100,6 @@ func program(pkg string) string {
 // pair is a host's library and a plugin's.
 type pair struct {
 	host, plugin string
-	start        func(mode cases.Mode, log *cases.Output) (cases.Host, error)
 	// What may not be left behind. Goroutines in this process are the host
 	// library's, and upstream's leaves some. Temporary files are the plugin
 	// library's sockets, and upstream's leaves those of its broker unless a
@@ -91,108 +107,128 @@ type pair struct {
 	goroutines, temps bool
 }
 
+// pairs are the pairs with this library on one side at least.
 var pairs = []pair{
-	{"go-plugin", "go-plugin", startUpstream(upstreamPlugin), false, false},
-	{"go-plugin", "tenon", startUpstream(tenonPlugin), false, true},
-	{"tenon", "go-plugin", startTenon(upstreamPlugin), true, upstream.HonoursSocketDir},
-	{"tenon", "tenon", startTenon(tenonPlugin), true, true},
+	{"tenon", "go-plugin", true, upstream.HonoursSocketDir},
+	{"go-plugin", "tenon", false, true},
+	{"tenon", "tenon", true, true},
 }
 
-func startUpstream(pkg string) func(cases.Mode, *cases.Output) (cases.Host, error) {
-	return func(mode cases.Mode, log *cases.Output) (cases.Host, error) {
-		h, err := upstream.StartIn(mode, log, program(pkg))
+// start starts the pair's plugin. launch, if there is any, is a command that
+// runs the command which follows it.
+func (p pair) start(setup cases.Setup, mode cases.Mode, log *cases.Output, launch ...string) (cases.Host, error) {
+	pkg := map[string]string{"go-plugin": upstreamPlugin, "tenon": tenonPlugin}[p.plugin]
+	command := append(launch, program(pkg))
+	if p.host == "tenon" {
+		h, err := tenonside.StartSetup(setup, mode, log, command[0], command[1:]...)
 		if err != nil {
 			return nil, err
 		}
 		return h, nil
 	}
-}
-
-func startTenon(pkg string) func(cases.Mode, *cases.Output) (cases.Host, error) {
-	return func(mode cases.Mode, log *cases.Output) (cases.Host, error) {
-		h, err := tenonside.StartIn(mode, log, program(pkg))
-		if err != nil {
-			return nil, err
-		}
-		return h, nil
+	h, err := upstream.StartSetup(setup, mode, log, command[0], command[1:]...)
+	if err != nil {
+		return nil, err
 	}
+	return h, nil
 }
 
-// passed prints the table's line for a case.
-func passed(host, plugin string, autoMTLS bool, name string) {
-	passedIn(host, plugin, cases.Mode{AutoMTLS: autoMTLS}, name)
+// result is a line of the results.
+type result struct {
+	Library      string // the version of go-plugin
+	Host, Plugin string
+	Mode         string
+	Case         string
+	No           string `json:",omitempty"` // a sentence: why not, and whose limit that is; empty if it works
 }
 
-func passedIn(host, plugin string, mode cases.Mode, name string) {
+// passed notes that a case has passed.
+func passed(host, plugin string, mode cases.Mode, name string) {
+	note(result{Host: host, Plugin: plugin, Mode: mode.String(), Case: name})
+}
+
+// refused notes that something was refused, as it should be.
+func refused(host, plugin string, mode cases.Mode, name, why string) {
+	note(result{Host: host, Plugin: plugin, Mode: mode.String(), Case: name, No: why})
+}
+
+func note(r result) {
 	if *table {
-		fmt.Printf("%-40s %-11v  %-28s ok\n", host+" host → "+plugin+" plugin", mode, name)
+		ok := "ok"
+		if r.No != "" {
+			ok = "refused: " + r.No
+		}
+		fmt.Printf("%-40s %-11s  %-30s %s\n", r.Host+" host → "+r.Plugin+" plugin", r.Mode, r.Case, ok)
+	}
+	if *results == "" {
+		return
+	}
+	r.Library = upstreamVersion()
+	line, err := json.Marshal(r)
+	if err != nil {
+		panic(err)
+	}
+	f, err := os.OpenFile(*results, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o666)
+	if err != nil {
+		panic(err)
+	}
+	defer f.Close()
+	if _, err := f.Write(append(line, '\n')); err != nil {
+		panic(err)
 	}
 }
 
-func TestRich(t *testing.T) {
+// upstreamVersion is the version of go-plugin that is linked here.
+func upstreamVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range info.Deps {
+			if m.Path == "github.com/hashicorp/go-plugin" {
+				return m.Version
+			}
+		}
+	}
+	return ""
+}
+
+// each runs f for each pair in each mode, and checks that it leaves nothing
+// behind.
+func each(t *testing.T, f func(t *testing.T, p pair, mode cases.Mode, log *cases.Output)) {
 	for _, p := range pairs {
 		for _, mode := range upstream.Modes {
 			t.Run(fmt.Sprintf("%s host to %s plugin/%v", p.host, p.plugin, mode), func(t *testing.T) {
-				testRich(t, p, mode)
+				before := leak.Now()
+				log := new(cases.Output)
+				t.Cleanup(func() {
+					if err := before.Since(p.goroutines, p.temps); err != nil {
+						t.Error(err)
+					}
+					if t.Failed() {
+						t.Logf("the host's and the plugin's log:\n%s", log)
+					}
+				})
+				f(t, p, mode, log)
 			})
 		}
 	}
 }
 
-// TestExample drives the plugin that comes with go-plugin.
-func TestExample(t *testing.T) {
-	for _, autoMTLS := range []bool{false, true} {
-		t.Run(cases.Mode{AutoMTLS: autoMTLS}.String(), func(t *testing.T) {
-			dir := t.TempDir()
-			before := leak.Now()
-			log := new(cases.Output)
-			ctx, cancel := context.WithTimeout(t.Context(), cases.Timeout)
-			defer cancel()
-			if err := tenonside.Example(ctx, program(upstreamExample), dir, autoMTLS, log); err != nil {
-				t.Fatalf("%v\nthe log:\n%s", err, log)
+func TestRich(t *testing.T) {
+	each(t, func(t *testing.T, p pair, mode cases.Mode, log *cases.Output) {
+		h, err := p.start(cases.Setup{}, mode, log)
+		if err != nil {
+			t.Fatalf("starting the plugin: %v", err)
+		}
+		defer h.Stop(context.Background())
+		for _, c := range cases.All() {
+			if c.Multiplexed && !mode.Multiplex {
+				continue
 			}
-			// The one file that the example wrote is in dir.
-			if err := os.Remove(filepath.Join(dir, "kv_tenon")); err != nil {
-				t.Error(err)
-			}
-			if err := before.Since(true, true); err != nil {
-				t.Error(err)
-			}
-			passed("tenon", "go-plugin example", autoMTLS, "put, get, shutdown")
-		})
-	}
-}
-
-func testRich(t *testing.T, p pair, mode cases.Mode) {
-	before := leak.Now()
-	log := new(cases.Output)
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the host's and the plugin's log:\n%s", log)
+			t.Run(c.Name, func(t *testing.T) {
+				if err := c.Try(t.Context(), h); err != nil {
+					t.Fatal(err)
+				}
+				passed(p.host, p.plugin, mode, c.Name)
+			})
 		}
 	})
-	h, err := p.start(mode, log)
-	if err != nil {
-		t.Fatalf("starting the plugin: %v", err)
-	}
-	defer h.Stop(context.Background())
-	for _, c := range cases.All() {
-		if c.Multiplexed && !mode.Multiplex {
-			continue
-		}
-		// With go-plugin at both ends, brokered connections that are multiplexed
-		// reach each other's servers at times, or end the plugin.
-		if mode.Multiplex && c.Brokered() && p.host == "go-plugin" && p.plugin == "go-plugin" {
-			continue
-		}
-		t.Run(c.Name, func(t *testing.T) {
-			if err := c.Try(t.Context(), h); err != nil {
-				t.Fatal(err)
-			}
-			passedIn(p.host, p.plugin, mode, c.Name)
-		})
-	}
-	if err := before.Since(p.goroutines, p.temps); err != nil {
-		t.Error(err)
-	}
 }

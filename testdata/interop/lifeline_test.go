@@ -135,7 +135,7 @@ func TestPluginsDoNotOutliveTheirHost(t *testing.T) {
 					}
 				})
 				killHost(t, stage, shell)
-				passed("go-plugin, killed", "tenon", !shell, name)
+				passed("go-plugin, killed", "tenon", cases.Mode{AutoMTLS: !shell}, name)
 			})
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/hashicorp/go-hclog"
@@ -23,6 +24,7 @@ import (
 	"github.com/tenonrpc/tenon/plugin/interop/cases/tenonside/richh2grpc"
 	"github.com/tenonrpc/tenon/plugin/interop/upstream"
 	"github.com/tenonrpc/tenon/plugin/interop/upstream/richgrpc"
+	"github.com/tenonrpc/tenon/wire"
 )
 
 // leave starts a plugin with this library and lets it go.
@@ -50,16 +52,21 @@ func leave(t *testing.T, program string, autoMTLS bool) *host.Reattach {
 	return r
 }
 
-// attach attaches to a plugin with this library.
-func attach(t *testing.T, r *host.Reattach) *host.Client {
-	t.Helper()
-	c, err := host.Start(t.Context(), &host.Config{
+// attachConfig is for attaching to a plugin with this library.
+func attachConfig(r *host.Reattach) *host.Config {
+	return &host.Config{
 		Handshake:         tenonside.Handshake,
 		Plugins:           tenonside.Plugins,
 		Reattach:          r,
 		InsecurePlaintext: len(r.Certificate) == 0,
 		Logger:            slog.New(slog.DiscardHandler),
-	})
+	}
+}
+
+// attach attaches to a plugin with this library.
+func attach(t *testing.T, r *host.Reattach) *host.Client {
+	t.Helper()
+	c, err := host.Start(t.Context(), attachConfig(r))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,23 +74,30 @@ func attach(t *testing.T, r *host.Reattach) *host.Client {
 	return c
 }
 
+// echo pings a plugin and calls it.
+func echo(t *testing.T, c *host.Client) {
+	t.Helper()
+	if err := c.Ping(t.Context()); err != nil {
+		t.Error(err)
+	}
+	out, err := richh2grpc.NewRichClient(c.Conn()).Echo(t.Context(), &richpb.EchoRequest{Payload: []byte("hello")})
+	if err != nil || string(out.GetPayload()) != "hello" {
+		t.Errorf("got %v, %v", out, err)
+	}
+}
+
 // TestReattach attaches to plugins of both libraries with this one. Under
 // AutoMTLS, the other library's hosts cannot do that with either.
 func TestReattach(t *testing.T) {
 	for name, pkg := range map[string]string{"go-plugin": upstreamPlugin, "tenon": tenonPlugin} {
 		for _, autoMTLS := range []bool{false, true} {
-			t.Run(name+"/"+cases.Mode{AutoMTLS: autoMTLS}.String(), func(t *testing.T) {
+			mode := cases.Mode{AutoMTLS: autoMTLS}
+			t.Run(name+"/"+mode.String(), func(t *testing.T) {
 				before := leak.Now()
 				r := leave(t, program(pkg), autoMTLS)
 				for range 2 {
 					c := attach(t, r)
-					if err := c.Ping(t.Context()); err != nil {
-						t.Error(err)
-					}
-					out, err := richh2grpc.NewRichClient(c.Conn()).Echo(t.Context(), &richpb.EchoRequest{Payload: []byte("hello")})
-					if err != nil || string(out.GetPayload()) != "hello" {
-						t.Errorf("got %v, %v", out, err)
-					}
+					echo(t, c)
 					if err := c.Detach(); err != nil {
 						t.Error(err)
 					}
@@ -95,11 +109,54 @@ func TestReattach(t *testing.T) {
 				if err := before.Since(true, true); err != nil {
 					t.Error(err)
 				}
-				passed("tenon, attached", name, autoMTLS, "ping, unary, shutdown")
+				passed("tenon", name, mode, reattaching)
 			})
 		}
 	}
 }
+
+// TestReattachMultiplexed has this library refuse what cannot be.
+func TestReattachMultiplexed(t *testing.T) {
+	for plugin, pkg := range map[string]string{"go-plugin": upstreamPlugin, "tenon": tenonPlugin} {
+		for _, autoMTLS := range []bool{false, true} {
+			mode := cases.Mode{AutoMTLS: autoMTLS, Multiplex: true}
+			attaching := &host.Config{
+				Reattach: &host.Reattach{
+					Reattach: wire.Reattach{
+						Protocol: wire.ProtocolGRPC, ProtocolVersion: cases.ProtocolVersion,
+						PID: os.Getpid(), Network: wire.NetworkUnix, Address: "/nowhere/at/all",
+					},
+					Multiplexed: true,
+				},
+			}
+			leaving := &host.Config{Cmd: exec.Command(program(pkg)), Detach: true}
+			for _, config := range []*host.Config{attaching, leaving} {
+				config.Handshake = tenonside.Handshake
+				config.Plugins = tenonside.Plugins
+				config.InsecurePlaintext = !autoMTLS
+				config.Multiplex = true
+				config.Logger = slog.New(slog.DiscardHandler)
+				c, err := host.Start(t.Context(), config)
+				if err == nil {
+					c.Kill()
+				}
+				if err == nil || !strings.Contains(err.Error(), "multiplex") {
+					t.Errorf("%v: got %v", mode, err)
+				}
+			}
+			if !t.Failed() {
+				refused("tenon", plugin, mode, reattaching, onceOnly)
+			}
+		}
+	}
+}
+
+// The names of the cases, and why some cannot be.
+const (
+	reattaching = "reattach"
+	testMode    = "test mode"
+	onceOnly    = "A plugin that multiplexes serves one connection and ends with it, by the protocol."
+)
 
 // TestUpstreamAttaches attaches to a plugin of this library with the other.
 func TestUpstreamAttaches(t *testing.T) {
@@ -114,15 +171,40 @@ func TestUpstreamAttaches(t *testing.T) {
 	if err := before.Since(false, true); err != nil {
 		t.Error(err)
 	}
-	passed("go-plugin, attached", "tenon", false, "unary, shutdown")
+	passed("go-plugin", "tenon", cases.Mode{}, reattaching)
 }
 
-// TestUpstreamAttachesToATest attaches to a plugin that serves in this process.
-func TestUpstreamAttachesToATest(t *testing.T) {
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
+// TestUpstreamDoesNotAttach has the other library fail at what it cannot do.
+func TestUpstreamDoesNotAttach(t *testing.T) {
+	for _, mode := range upstream.Modes[1:] {
+		t.Run(mode.String(), func(t *testing.T) {
+			r := leave(t, program(tenonPlugin), mode.AutoMTLS)
+			out, err := upstreamEcho(t, r, false, mode)
+			why := "A limit of go-plugin's hosts: they keep no key to attach with."
+			if mode.Multiplex {
+				why = onceOnly
+			}
+			if err == nil {
+				t.Errorf("it attached, and got %v", out)
+			} else {
+				t.Log(err)
+				refused("go-plugin", "tenon", mode, reattaching, why)
+			}
+			// Its Kill may have ended the plugin. If not, this does.
+			if c, err := host.Start(t.Context(), attachConfig(r)); err == nil {
+				c.Close()
+			}
+			os.RemoveAll(filepath.Dir(r.Address))
+		})
+	}
+}
+
+// serveTest serves a plugin of this library in this process until the test ends.
+func serveTest(t *testing.T) *host.Reattach {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
 	records := make(chan host.Reattach, 1)
-	ended := make(chan error)
+	ended := make(chan error, 1)
 	go func() {
 		ended <- tenon.ServeContext(ctx, &tenon.ServeConfig{
 			Handshake: tenonside.Handshake,
@@ -130,24 +212,84 @@ func TestUpstreamAttachesToATest(t *testing.T) {
 			Test:      &tenon.TestMode{Ready: func(r host.Reattach) { records <- r }},
 		})
 	}()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
 	r := <-records
+	return &r
+}
+
+// TestUpstreamAttachesToATest attaches to a plugin that serves in this process.
+func TestUpstreamAttachesToATest(t *testing.T) {
+	r := serveTest(t)
 	for range 2 {
-		upstreamAttaches(t, &r, true) // Kill leaves it alone
+		upstreamAttaches(t, r, true) // Kill leaves it alone
 	}
-	stop()
-	if err := <-ended; err != nil {
-		t.Error(err)
+	passed("go-plugin", "tenon", cases.Mode{}, testMode)
+}
+
+// TestAttachesToATest does so with this library, twice to each library's plugin.
+func TestAttachesToATest(t *testing.T) {
+	for name, serve := range map[string]func(*testing.T) *host.Reattach{"tenon": serveTest, "go-plugin": serveUpstreamTest} {
+		t.Run(name, func(t *testing.T) {
+			r := serve(t)
+			for range 2 {
+				c := attach(t, r)
+				echo(t, c)
+				if err := c.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+			passed("tenon", name, cases.Mode{}, testMode)
+		})
 	}
-	passed("go-plugin, attached", "tenon in test mode", false, "unary")
+}
+
+// serveUpstreamTest serves a plugin of the other library in this process.
+func serveUpstreamTest(t *testing.T) *host.Reattach {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	records := make(chan *plugin.ReattachConfig, 1)
+	ended := make(chan struct{})
+	go plugin.Serve(&plugin.ServeConfig{
+		HandshakeConfig: upstream.Handshake,
+		Plugins:         plugin.PluginSet{cases.PluginName: upstream.Plugin{Version: cases.ProtocolVersion}},
+		GRPCServer:      upstream.NewServer,
+		Logger:          hclog.NewNullLogger(),
+		Test:            &plugin.ServeTestConfig{Context: ctx, ReattachConfigCh: records, CloseCh: ended},
+	})
+	t.Cleanup(func() { stop(); <-ended })
+	r := <-records
+	return &host.Reattach{Reattach: wire.Reattach{
+		Protocol:        wire.ProtocolGRPC,
+		ProtocolVersion: r.ProtocolVersion,
+		PID:             r.Pid,
+		Test:            r.Test,
+		Network:         r.Addr.Network(),
+		Address:         r.Addr.String(),
+	}}
 }
 
 func upstreamAttaches(t *testing.T, r *host.Reattach, test bool) {
 	t.Helper()
+	out, err := upstreamEcho(t, r, test, cases.Mode{})
+	if err != nil || string(out.GetPayload()) != "hello" {
+		t.Errorf("got %v, %v", out, err)
+	}
+}
+
+func upstreamEcho(t *testing.T, r *host.Reattach, test bool, mode cases.Mode) (*richpb.EchoReply, error) {
+	t.Helper()
 	client := plugin.NewClient(&plugin.ClientConfig{
-		HandshakeConfig:  upstream.Handshake,
-		Plugins:          plugin.PluginSet{cases.PluginName: richPlugin{}},
-		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
-		Logger:           hclog.NewNullLogger(),
+		HandshakeConfig:     upstream.Handshake,
+		Plugins:             plugin.PluginSet{cases.PluginName: richPlugin{}},
+		AllowedProtocols:    []plugin.Protocol{plugin.ProtocolGRPC},
+		Logger:              hclog.NewNullLogger(),
+		AutoMTLS:            mode.AutoMTLS,
+		GRPCBrokerMultiplex: mode.Multiplex,
 		Reattach: &plugin.ReattachConfig{
 			Protocol:        plugin.ProtocolGRPC,
 			ProtocolVersion: r.ProtocolVersion,
@@ -159,14 +301,13 @@ func upstreamAttaches(t *testing.T, r *host.Reattach, test bool) {
 	defer client.Kill()
 	proto, err := client.Client()
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	raw, err := proto.Dispense(cases.PluginName)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	out, err := raw.(richgrpc.RichClient).Echo(t.Context(), &richpb.EchoRequest{Payload: []byte("hello")})
-	if err != nil || string(out.GetPayload()) != "hello" {
-		t.Errorf("got %v, %v", out, err)
-	}
+	ctx, cancel := context.WithTimeout(t.Context(), cases.Timeout)
+	defer cancel()
+	return raw.(richgrpc.RichClient).Echo(ctx, &richpb.EchoRequest{Payload: []byte("hello")})
 }

@@ -80,7 +80,7 @@ func TestRelay(t *testing.T) {
 					if err := c.Try(t.Context(), h); err != nil {
 						t.Fatal(err)
 					}
-					passed(r.host, r.name, true, c.Name)
+					passed(r.host, r.name, cases.Mode{AutoMTLS: true}, c.Name)
 				})
 			}
 			if err := before.Since(r.host == "tenon", true); err != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"slices"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin"
@@ -26,6 +27,7 @@ type Host struct {
 	proto  plugin.ClientProtocol
 	*dispensed
 	stdout, stderr *cases.Output
+	log            *cases.Output
 }
 
 var _ cases.Host = (*Host)(nil)
@@ -38,22 +40,44 @@ func Start(autoMTLS bool, log io.Writer, program string, args ...string) (*Host,
 
 // StartIn is Start with a choice of modes; see Modes.
 func StartIn(mode cases.Mode, log io.Writer, program string, args ...string) (*Host, error) {
-	h := &Host{cmd: exec.Command(program, args...), stdout: new(cases.Output), stderr: new(cases.Output)}
+	return StartSetup(cases.Setup{}, mode, log, program, args...)
+}
+
+// StartSetup is StartIn with a setup, whose arguments come after args.
+func StartSetup(setup cases.Setup, mode cases.Mode, log io.Writer, program string, args ...string) (*Host, error) {
+	h := &Host{
+		cmd:    exec.Command(program, append(slices.Clip(args), setup.Args()...)...),
+		stdout: new(cases.Output), stderr: new(cases.Output), log: new(cases.Output),
+	}
 	config := &plugin.ClientConfig{
 		HandshakeConfig:  Handshake,
-		Plugins:          plugin.PluginSet{cases.PluginName: Plugin{}},
 		Cmd:              h.cmd,
 		AutoMTLS:         mode.AutoMTLS,
 		StartTimeout:     cases.Timeout,
 		SyncStdout:       h.stdout,
 		SyncStderr:       h.stderr,
 		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
-		Logger:           hclog.New(&hclog.LoggerOptions{Level: hclog.Debug, Output: log}),
+		Logger:           hclog.New(&hclog.LoggerOptions{Level: hclog.Debug, Output: io.MultiWriter(log, h.log)}),
+	}
+	if setup.HostVersions == nil {
+		config.Plugins = sets([]int{cases.ProtocolVersion}, nil)[cases.ProtocolVersion]
+	} else {
+		config.VersionedPlugins = sets(setup.HostVersions, nil)
+	}
+	var err error
+	if config.TLSConfig, err = setup.TLSConfig(); err != nil {
+		return nil, err
 	}
 	setMultiplex(config, mode.Multiplex)
+	setGroup(config, setup.Group)
 	h.client = plugin.NewClient(config)
-	var err error
-	if h.proto, err = h.client.Client(); err == nil {
+	if _, err = h.client.Start(); err == nil {
+		if setup.BeforeConnect != nil {
+			setup.BeforeConnect()
+		}
+		h.proto, err = h.client.Client()
+	}
+	if err == nil {
 		var raw any
 		if raw, err = h.proto.Dispense(cases.PluginName); err == nil {
 			h.dispensed = raw.(*dispensed)
@@ -88,6 +112,12 @@ func (h *Host) Fail(ctx context.Context, in *richpb.FailRequest) error {
 // Print calls the method of that name.
 func (h *Host) Print(ctx context.Context, in *richpb.PrintRequest) error {
 	_, err := h.rich.Print(ctx, in)
+	return err
+}
+
+// Log calls the method of that name.
+func (h *Host) Log(ctx context.Context, in *richpb.LogRequest) error {
+	_, err := h.rich.Log(ctx, in)
 	return err
 }
 
@@ -160,6 +190,23 @@ func (h *Host) Stdout() *cases.Output { return h.stdout }
 
 // Stderr is what came over the stdio service.
 func (h *Host) Stderr() *cases.Output { return h.stderr }
+
+// Logged waits for a line of hclog's.
+func (h *Host) Logged(ctx context.Context, in *richpb.LogRequest) error {
+	return h.log.WaitLine(ctx, "["+in.GetLevel()+"]", ": "+in.GetMessage()+": ", " "+in.GetKey()+"="+in.GetValue())
+}
+
+// Version returns the version agreed on, and that of the set.
+func (h *Host) Version() (agreed, dispensed int) { return h.client.NegotiatedVersion(), h.version }
+
+// Socket returns what the plugin has printed.
+func (h *Host) Socket() (network, address string) {
+	addr := h.client.ReattachConfig().Addr
+	return addr.Network(), addr.String()
+}
+
+// Abandon kills the plugin, for when the library does not come back.
+func (h *Host) Abandon() { h.cmd.Process.Kill() }
 
 // Stop ends the plugin. Upstream's Kill says nothing about how that went; the
 // exit status of the process does.

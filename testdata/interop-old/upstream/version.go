@@ -13,4 +13,10 @@ const HonoursSocketDir = false
 // Modes are the modes that this version has. Multiplexing came with v1.6.0.
 var Modes = []cases.Mode{{}, {AutoMTLS: true}}
 
+// Examples are go-plugin's examples over gRPC that this version has.
+var Examples = []string{"grpc", "bidirectional", "negotiated"}
+
 func setMultiplex(*plugin.ClientConfig, bool) {}
+
+// setGroup does nothing: groups came with v1.5.0.
+func setGroup(*plugin.ClientConfig, string) {}

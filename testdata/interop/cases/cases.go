@@ -9,6 +9,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -46,6 +48,7 @@ type Host interface {
 	Echo(ctx context.Context, in *richpb.EchoRequest) (out *richpb.EchoReply, header, trailer MD, err error)
 	Fail(ctx context.Context, in *richpb.FailRequest) error
 	Print(ctx context.Context, in *richpb.PrintRequest) error
+	Log(ctx context.Context, in *richpb.LogRequest) error
 	Count(ctx context.Context, in *richpb.CountRequest) (NumberReceiver, error)
 	Sum(ctx context.Context) (SumStream, error)
 	Chat(ctx context.Context) (ChatStream, error)
@@ -65,6 +68,14 @@ type Host interface {
 	// Stdout and Stderr are what has come over the stdio service.
 	Stdout() *Output
 	Stderr() *Output
+	// Logged waits until the host has logged what the plugin did: the level and
+	// the attribute apart from the message.
+	Logged(ctx context.Context, in *richpb.LogRequest) error
+	// Version is the version that was agreed on, and that of the set that the
+	// host has taken: they must be one.
+	Version() (agreed, dispensed int)
+	// Socket is where the plugin listens.
+	Socket() (network, address string)
 	// Stop ends the plugin as a host does. It fails if that was not clean.
 	Stop(ctx context.Context) error
 }
@@ -154,6 +165,7 @@ func All() []Case {
 		{Name: "two-way stream", Run: chat},
 		{Name: "many calls at once", Run: manyCalls},
 		{Name: "stdio", Run: stdio},
+		{Name: "log levels", Run: logLevels},
 		{Name: "broker: host serves", Run: brokerHostServes},
 		{Name: "broker: plugin serves", Run: brokerPluginServes},
 		{Name: "broker: host serves many", Run: brokerHostServesMany},
@@ -163,6 +175,26 @@ func All() []Case {
 		{Name: "broker: plugin serves one many", Run: brokerPluginServesOneMany, Multiplexed: true},
 		{Name: "shutdown", Run: func(ctx context.Context, h Host) error { return h.Stop(ctx) }},
 	}
+}
+
+// Named returns the cases of these names, in their order.
+func Named(names ...string) []Case {
+	return slices.DeleteFunc(All(), func(c Case) bool { return !slices.Contains(names, c.Name) })
+}
+
+// Served checks that both sides use a version of the plugin.
+func Served(ctx context.Context, h Host, version int) error {
+	_, header, _, err := h.Echo(ctx, &richpb.EchoRequest{})
+	if err != nil {
+		return err
+	}
+	if got, want := header[keyVersion], strconv.Itoa(version); !slices.Equal(got, []string{want}) {
+		return fmt.Errorf("the plugin serves version %q, want %s", got, want)
+	}
+	if agreed, dispensed := h.Version(); agreed != version || dispensed != version {
+		return fmt.Errorf("the host has agreed on version %d and uses the set of %d, want %d", agreed, dispensed, version)
+	}
+	return nil
 }
 
 // Try runs the case within [Timeout]. A panic of the library is a failure.

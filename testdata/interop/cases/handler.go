@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -18,6 +19,8 @@ type Library interface {
 	Incoming(ctx context.Context) MD
 	SetHeader(ctx context.Context, md MD) error
 	SetTrailer(ctx context.Context, md MD) error
+	// Log writes a line with an attribute to the plugin's log.
+	Log(level, message, key, value string) error
 	// Error returns an error that carries a status.
 	Error(code uint32, message string, details ...*richpb.Reason) error
 	// ServeMirror serves a Mirror on the plugin's end of the broker.
@@ -29,7 +32,8 @@ type Library interface {
 // Handler is the rich plugin's behaviour. Adapters put it behind each
 // library's generated code.
 type Handler struct {
-	lib Library
+	lib     Library
+	version int
 
 	mu    sync.Mutex
 	holds map[string]*hold
@@ -41,9 +45,9 @@ type hold struct {
 	reason string
 }
 
-// NewHandler returns a Handler on lib.
-func NewHandler(lib Library) *Handler {
-	return &Handler{lib: lib, holds: make(map[string]*hold)}
+// NewHandler returns a Handler on lib that serves a version of the plugin.
+func NewHandler(lib Library, version int) *Handler {
+	return &Handler{lib: lib, version: version, holds: make(map[string]*hold)}
 }
 
 // answer sets the headers and trailers that the request asks for.
@@ -72,6 +76,9 @@ func (h *Handler) Echo(ctx context.Context, in *richpb.EchoRequest) (*richpb.Ech
 	if err := h.answer(ctx); err != nil {
 		return nil, err
 	}
+	if err := h.lib.SetHeader(ctx, MD{keyVersion: {strconv.Itoa(h.version)}}); err != nil {
+		return nil, err
+	}
 	out := &richpb.EchoReply{Payload: in.GetPayload()}
 	if deadline, ok := ctx.Deadline(); ok {
 		out.NanosecondsLeft = int64(time.Until(deadline))
@@ -92,6 +99,11 @@ func (h *Handler) Print(_ context.Context, in *richpb.PrintRequest) (*richpb.Not
 	_, errOut := io.WriteString(os.Stdout, in.GetStdout())
 	_, errErr := io.WriteString(os.Stderr, in.GetStderr())
 	return &richpb.Note{}, errors.Join(errOut, errErr)
+}
+
+// Log implements the method of that name.
+func (h *Handler) Log(_ context.Context, in *richpb.LogRequest) (*richpb.Note, error) {
+	return &richpb.Note{}, h.lib.Log(in.GetLevel(), in.GetMessage(), in.GetKey(), in.GetValue())
 }
 
 // Count implements the method of that name.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 )
 
@@ -30,9 +31,27 @@ func (o *Output) Write(p []byte) (int, error) {
 // Wait returns once text has been written, or ctx's error with the end of
 // what has been.
 func (o *Output) Wait(ctx context.Context, text string) error {
+	return o.wait(ctx, func(all []byte) bool { return bytes.Contains(all, []byte(text)) })
+}
+
+// WaitLine returns once a line has been written that has all of the texts in
+// it, or ctx's error.
+func (o *Output) WaitLine(ctx context.Context, texts ...string) error {
+	return o.wait(ctx, func(all []byte) bool {
+		for line := range bytes.Lines(all) {
+			lacks := func(text string) bool { return !bytes.Contains(line, []byte(text)) }
+			if bytes.HasSuffix(line, []byte("\n")) && !slices.ContainsFunc(texts, lacks) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+func (o *Output) wait(ctx context.Context, there func([]byte) bool) error {
 	for {
 		o.mu.Lock()
-		if bytes.Contains(o.text, []byte(text)) {
+		if there(o.text) {
 			o.mu.Unlock()
 			return nil
 		}

@@ -163,3 +163,18 @@ func stdio(ctx context.Context, h Host) error {
 	}
 	return nil
 }
+
+// logLevels has the plugin log a line at each level. Only the host's logger
+// shows whether the level was understood.
+func logLevels(ctx context.Context, h Host) error {
+	for _, level := range []string{"DEBUG", "INFO", "WARN", "ERROR"} {
+		in := &richpb.LogRequest{Level: level, Message: "a line of the plugin at " + level, Key: "wood", Value: "ash"}
+		if err := h.Log(ctx, in); err != nil {
+			return err
+		}
+		if err := h.Logged(ctx, in); err != nil {
+			return fmt.Errorf("what the plugin logged at %s: %w", level, err)
+		}
+	}
+	return nil
+}

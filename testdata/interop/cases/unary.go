@@ -68,6 +68,9 @@ const (
 	keyTrailerBin = "x-trailer-bin"
 )
 
+// keyVersion is the header with the version that the plugin serves.
+const keyVersion = "x-version"
+
 func metadata(ctx context.Context, h Host) error {
 	values := []string{"one", "two, with a comma", "printable !\"#$%&'()*+-./:;<=>?@[]^_`{|}~"}
 	return metadataEchoed(ctx, h, keyAsked, keyHeader, keyTrailer, values)

@@ -2,6 +2,8 @@ package upstream
 
 import (
 	"context"
+	"fmt"
+	"os"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin"
@@ -13,19 +15,41 @@ import (
 	"github.com/tenonrpc/tenon/plugin/interop/upstream/richgrpc"
 )
 
-// Serve is the main function of the rich plugin on upstream.
+// Serve is the main function of the rich plugin on upstream, whose plugins
+// cannot be told to listen on TCP.
 func Serve() {
-	plugin.Serve(&plugin.ServeConfig{
+	setup, err := cases.ParseSetup(os.Args[1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	config := &plugin.ServeConfig{
 		HandshakeConfig: Handshake,
-		Plugins:         plugin.PluginSet{cases.PluginName: Plugin{}},
 		GRPCServer:      NewServer,
 		Logger:          hclog.New(&hclog.LoggerOptions{Level: hclog.Warn, JSONFormat: true}),
-	})
+	}
+	// It keeps the real stderr, which Serve is about to replace.
+	log := hclog.New(&hclog.LoggerOptions{Name: "rich", Level: hclog.Debug, Output: os.Stderr, JSONFormat: true})
+	if setup.PluginVersions == nil {
+		config.Plugins = sets([]int{cases.ProtocolVersion}, log)[cases.ProtocolVersion]
+	} else {
+		config.VersionedPlugins = sets(setup.PluginVersions, log)
+	}
+	if setup.TLS != "" {
+		config.TLSProvider = setup.TLSConfig
+	}
+	plugin.Serve(config)
 }
 
 // library is cases.Library on go-plugin and grpc-go.
 type library struct {
 	broker *plugin.GRPCBroker
+	log    hclog.Logger
+}
+
+func (l library) Log(level, message, key, value string) error {
+	l.log.Log(hclog.LevelFromString(level), message, key, value)
+	return nil
 }
 
 func (library) Incoming(ctx context.Context) cases.MD {
@@ -61,8 +85,8 @@ type server struct {
 	h *cases.Handler
 }
 
-func newServer(broker *plugin.GRPCBroker) *server {
-	return &server{h: cases.NewHandler(library{broker})}
+func newServer(lib library, version int) *server {
+	return &server{h: cases.NewHandler(lib, version)}
 }
 
 func (s *server) Echo(ctx context.Context, in *richpb.EchoRequest) (*richpb.EchoReply, error) {
@@ -75,6 +99,10 @@ func (s *server) Fail(ctx context.Context, in *richpb.FailRequest) (*richpb.Note
 
 func (s *server) Print(ctx context.Context, in *richpb.PrintRequest) (*richpb.Note, error) {
 	return s.h.Print(ctx, in)
+}
+
+func (s *server) Log(ctx context.Context, in *richpb.LogRequest) (*richpb.Note, error) {
+	return s.h.Log(ctx, in)
 }
 
 func (s *server) Count(in *richpb.CountRequest, stream richgrpc.Rich_CountServer) error {

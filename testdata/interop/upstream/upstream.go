@@ -6,6 +6,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -23,27 +24,39 @@ var Handshake = plugin.HandshakeConfig{
 	MagicCookieValue: cases.MagicCookieValue,
 }
 
-// Plugin is the rich plugin for both of upstream's sides.
+// Plugin is a version of the rich plugin for both of upstream's sides.
 type Plugin struct {
 	plugin.NetRPCUnsupportedPlugin
+	Version int
+	Log     hclog.Logger // the plugin's
+}
+
+// sets returns the sets of several versions. They log to log.
+func sets(versions []int, log hclog.Logger) map[int]plugin.PluginSet {
+	all := make(map[int]plugin.PluginSet)
+	for _, v := range versions {
+		all[v] = plugin.PluginSet{cases.PluginName: Plugin{Version: v, Log: log}}
+	}
+	return all
 }
 
 // GRPCServer registers the rich service.
-func (Plugin) GRPCServer(broker *plugin.GRPCBroker, s *grpc.Server) error {
-	richgrpc.RegisterRichServer(s, newServer(broker))
+func (p Plugin) GRPCServer(broker *plugin.GRPCBroker, s *grpc.Server) error {
+	richgrpc.RegisterRichServer(s, newServer(library{broker, p.Log}, p.Version))
 	return nil
 }
 
 // GRPCClient returns a *dispensed.
-func (Plugin) GRPCClient(_ context.Context, broker *plugin.GRPCBroker, conn *grpc.ClientConn) (any, error) {
-	return &dispensed{richgrpc.NewRichClient(conn), broker, conn}, nil
+func (p Plugin) GRPCClient(_ context.Context, broker *plugin.GRPCBroker, conn *grpc.ClientConn) (any, error) {
+	return &dispensed{richgrpc.NewRichClient(conn), broker, conn, p.Version}, nil
 }
 
 // dispensed is what the host's side needs of a running plugin.
 type dispensed struct {
-	rich   richgrpc.RichClient
-	broker *plugin.GRPCBroker
-	conn   *grpc.ClientConn
+	rich    richgrpc.RichClient
+	broker  *plugin.GRPCBroker
+	conn    *grpc.ClientConn
+	version int
 }
 
 // NewServer returns grpc-go's server with the limit that the cases need.

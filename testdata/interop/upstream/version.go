@@ -13,4 +13,13 @@ const HonoursSocketDir = true
 // Modes are the modes that this version has.
 var Modes = []cases.Mode{{}, {AutoMTLS: true}, {Multiplex: true}, {AutoMTLS: true, Multiplex: true}}
 
+// Examples are go-plugin's examples over gRPC that this version has.
+var Examples = []string{"grpc", "bidirectional", "negotiated", "streaming"}
+
 func setMultiplex(c *plugin.ClientConfig, on bool) { c.GRPCBrokerMultiplex = on }
+
+func setGroup(c *plugin.ClientConfig, group string) {
+	if group != "" {
+		c.UnixSocketConfig = &plugin.UnixSocketConfig{Group: group}
+	}
+}

@@ -294,6 +294,75 @@ func (x *PrintRequest) GetStderr() string {
 	return ""
 }
 
+type LogRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// level is DEBUG, INFO, WARN or ERROR.
+	Level         string `protobuf:"bytes,1,opt,name=level,proto3" json:"level,omitempty"`
+	Message       string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	Key           string `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	Value         string `protobuf:"bytes,4,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogRequest) Reset() {
+	*x = LogRequest{}
+	mi := &file_richpb_messages_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogRequest) ProtoMessage() {}
+
+func (x *LogRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_richpb_messages_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogRequest.ProtoReflect.Descriptor instead.
+func (*LogRequest) Descriptor() ([]byte, []int) {
+	return file_richpb_messages_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *LogRequest) GetLevel() string {
+	if x != nil {
+		return x.Level
+	}
+	return ""
+}
+
+func (x *LogRequest) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *LogRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *LogRequest) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
 type CountRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Numbers int64                  `protobuf:"varint,1,opt,name=numbers,proto3" json:"numbers,omitempty"`
@@ -307,7 +376,7 @@ type CountRequest struct {
 
 func (x *CountRequest) Reset() {
 	*x = CountRequest{}
-	mi := &file_richpb_messages_proto_msgTypes[5]
+	mi := &file_richpb_messages_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -319,7 +388,7 @@ func (x *CountRequest) String() string {
 func (*CountRequest) ProtoMessage() {}
 
 func (x *CountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_richpb_messages_proto_msgTypes[5]
+	mi := &file_richpb_messages_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -332,7 +401,7 @@ func (x *CountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountRequest.ProtoReflect.Descriptor instead.
 func (*CountRequest) Descriptor() ([]byte, []int) {
-	return file_richpb_messages_proto_rawDescGZIP(), []int{5}
+	return file_richpb_messages_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *CountRequest) GetNumbers() int64 {
@@ -366,7 +435,7 @@ type Number struct {
 
 func (x *Number) Reset() {
 	*x = Number{}
-	mi := &file_richpb_messages_proto_msgTypes[6]
+	mi := &file_richpb_messages_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -378,7 +447,7 @@ func (x *Number) String() string {
 func (*Number) ProtoMessage() {}
 
 func (x *Number) ProtoReflect() protoreflect.Message {
-	mi := &file_richpb_messages_proto_msgTypes[6]
+	mi := &file_richpb_messages_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -391,7 +460,7 @@ func (x *Number) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Number.ProtoReflect.Descriptor instead.
 func (*Number) Descriptor() ([]byte, []int) {
-	return file_richpb_messages_proto_rawDescGZIP(), []int{6}
+	return file_richpb_messages_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Number) GetValue() int64 {
@@ -418,7 +487,7 @@ type Total struct {
 
 func (x *Total) Reset() {
 	*x = Total{}
-	mi := &file_richpb_messages_proto_msgTypes[7]
+	mi := &file_richpb_messages_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -430,7 +499,7 @@ func (x *Total) String() string {
 func (*Total) ProtoMessage() {}
 
 func (x *Total) ProtoReflect() protoreflect.Message {
-	mi := &file_richpb_messages_proto_msgTypes[7]
+	mi := &file_richpb_messages_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -443,7 +512,7 @@ func (x *Total) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Total.ProtoReflect.Descriptor instead.
 func (*Total) Descriptor() ([]byte, []int) {
-	return file_richpb_messages_proto_rawDescGZIP(), []int{7}
+	return file_richpb_messages_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Total) GetSum() int64 {
@@ -469,7 +538,7 @@ type Note struct {
 
 func (x *Note) Reset() {
 	*x = Note{}
-	mi := &file_richpb_messages_proto_msgTypes[8]
+	mi := &file_richpb_messages_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -481,7 +550,7 @@ func (x *Note) String() string {
 func (*Note) ProtoMessage() {}
 
 func (x *Note) ProtoReflect() protoreflect.Message {
-	mi := &file_richpb_messages_proto_msgTypes[8]
+	mi := &file_richpb_messages_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -494,7 +563,7 @@ func (x *Note) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Note.ProtoReflect.Descriptor instead.
 func (*Note) Descriptor() ([]byte, []int) {
-	return file_richpb_messages_proto_rawDescGZIP(), []int{8}
+	return file_richpb_messages_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Note) GetText() string {
@@ -513,7 +582,7 @@ type HoldRequest struct {
 
 func (x *HoldRequest) Reset() {
 	*x = HoldRequest{}
-	mi := &file_richpb_messages_proto_msgTypes[9]
+	mi := &file_richpb_messages_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -525,7 +594,7 @@ func (x *HoldRequest) String() string {
 func (*HoldRequest) ProtoMessage() {}
 
 func (x *HoldRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_richpb_messages_proto_msgTypes[9]
+	mi := &file_richpb_messages_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -538,7 +607,7 @@ func (x *HoldRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldRequest.ProtoReflect.Descriptor instead.
 func (*HoldRequest) Descriptor() ([]byte, []int) {
-	return file_richpb_messages_proto_rawDescGZIP(), []int{9}
+	return file_richpb_messages_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *HoldRequest) GetKey() string {
@@ -558,7 +627,7 @@ type CallBackRequest struct {
 
 func (x *CallBackRequest) Reset() {
 	*x = CallBackRequest{}
-	mi := &file_richpb_messages_proto_msgTypes[10]
+	mi := &file_richpb_messages_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -570,7 +639,7 @@ func (x *CallBackRequest) String() string {
 func (*CallBackRequest) ProtoMessage() {}
 
 func (x *CallBackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_richpb_messages_proto_msgTypes[10]
+	mi := &file_richpb_messages_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -583,7 +652,7 @@ func (x *CallBackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallBackRequest.ProtoReflect.Descriptor instead.
 func (*CallBackRequest) Descriptor() ([]byte, []int) {
-	return file_richpb_messages_proto_rawDescGZIP(), []int{10}
+	return file_richpb_messages_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CallBackRequest) GetBrokerId() uint32 {
@@ -609,7 +678,7 @@ type Offered struct {
 
 func (x *Offered) Reset() {
 	*x = Offered{}
-	mi := &file_richpb_messages_proto_msgTypes[11]
+	mi := &file_richpb_messages_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -621,7 +690,7 @@ func (x *Offered) String() string {
 func (*Offered) ProtoMessage() {}
 
 func (x *Offered) ProtoReflect() protoreflect.Message {
-	mi := &file_richpb_messages_proto_msgTypes[11]
+	mi := &file_richpb_messages_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -634,7 +703,7 @@ func (x *Offered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Offered.ProtoReflect.Descriptor instead.
 func (*Offered) Descriptor() ([]byte, []int) {
-	return file_richpb_messages_proto_rawDescGZIP(), []int{11}
+	return file_richpb_messages_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Offered) GetBrokerId() uint32 {
@@ -664,7 +733,13 @@ const file_richpb_messages_proto_rawDesc = "" +
 	"\x04blob\x18\x02 \x01(\fR\x04blob\">\n" +
 	"\fPrintRequest\x12\x16\n" +
 	"\x06stdout\x18\x01 \x01(\tR\x06stdout\x12\x16\n" +
-	"\x06stderr\x18\x02 \x01(\tR\x06stderr\"V\n" +
+	"\x06stderr\x18\x02 \x01(\tR\x06stderr\"d\n" +
+	"\n" +
+	"LogRequest\x12\x14\n" +
+	"\x05level\x18\x01 \x01(\tR\x05level\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x04 \x01(\tR\x05value\"V\n" +
 	"\fCountRequest\x12\x18\n" +
 	"\anumbers\x18\x01 \x01(\x03R\anumbers\x12\x18\n" +
 	"\apadding\x18\x02 \x01(\x03R\apadding\x12\x12\n" +
@@ -697,20 +772,21 @@ func file_richpb_messages_proto_rawDescGZIP() []byte {
 	return file_richpb_messages_proto_rawDescData
 }
 
-var file_richpb_messages_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_richpb_messages_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_richpb_messages_proto_goTypes = []any{
 	(*EchoRequest)(nil),     // 0: tenon.interop.v1.EchoRequest
 	(*EchoReply)(nil),       // 1: tenon.interop.v1.EchoReply
 	(*FailRequest)(nil),     // 2: tenon.interop.v1.FailRequest
 	(*Reason)(nil),          // 3: tenon.interop.v1.Reason
 	(*PrintRequest)(nil),    // 4: tenon.interop.v1.PrintRequest
-	(*CountRequest)(nil),    // 5: tenon.interop.v1.CountRequest
-	(*Number)(nil),          // 6: tenon.interop.v1.Number
-	(*Total)(nil),           // 7: tenon.interop.v1.Total
-	(*Note)(nil),            // 8: tenon.interop.v1.Note
-	(*HoldRequest)(nil),     // 9: tenon.interop.v1.HoldRequest
-	(*CallBackRequest)(nil), // 10: tenon.interop.v1.CallBackRequest
-	(*Offered)(nil),         // 11: tenon.interop.v1.Offered
+	(*LogRequest)(nil),      // 5: tenon.interop.v1.LogRequest
+	(*CountRequest)(nil),    // 6: tenon.interop.v1.CountRequest
+	(*Number)(nil),          // 7: tenon.interop.v1.Number
+	(*Total)(nil),           // 8: tenon.interop.v1.Total
+	(*Note)(nil),            // 9: tenon.interop.v1.Note
+	(*HoldRequest)(nil),     // 10: tenon.interop.v1.HoldRequest
+	(*CallBackRequest)(nil), // 11: tenon.interop.v1.CallBackRequest
+	(*Offered)(nil),         // 12: tenon.interop.v1.Offered
 }
 var file_richpb_messages_proto_depIdxs = []int32{
 	3, // 0: tenon.interop.v1.FailRequest.reasons:type_name -> tenon.interop.v1.Reason
@@ -732,7 +808,7 @@ func file_richpb_messages_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_richpb_messages_proto_rawDesc), len(file_richpb_messages_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -26,11 +26,12 @@ var File_richpb_rich_proto protoreflect.FileDescriptor
 
 const file_richpb_rich_proto_rawDesc = "" +
 	"\n" +
-	"\x11richpb/rich.proto\x12\x10tenon.interop.v1\x1a\x15richpb/messages.proto2\x8e\x05\n" +
+	"\x11richpb/rich.proto\x12\x10tenon.interop.v1\x1a\x15richpb/messages.proto2\xcb\x05\n" +
 	"\x04Rich\x12B\n" +
 	"\x04Echo\x12\x1d.tenon.interop.v1.EchoRequest\x1a\x1b.tenon.interop.v1.EchoReply\x12=\n" +
 	"\x04Fail\x12\x1d.tenon.interop.v1.FailRequest\x1a\x16.tenon.interop.v1.Note\x12?\n" +
-	"\x05Print\x12\x1e.tenon.interop.v1.PrintRequest\x1a\x16.tenon.interop.v1.Note\x12C\n" +
+	"\x05Print\x12\x1e.tenon.interop.v1.PrintRequest\x1a\x16.tenon.interop.v1.Note\x12;\n" +
+	"\x03Log\x12\x1c.tenon.interop.v1.LogRequest\x1a\x16.tenon.interop.v1.Note\x12C\n" +
 	"\x05Count\x12\x1e.tenon.interop.v1.CountRequest\x1a\x18.tenon.interop.v1.Number0\x01\x12:\n" +
 	"\x03Sum\x12\x18.tenon.interop.v1.Number\x1a\x17.tenon.interop.v1.Total(\x01\x12:\n" +
 	"\x04Chat\x12\x16.tenon.interop.v1.Note\x1a\x16.tenon.interop.v1.Note(\x010\x01\x12?\n" +
@@ -45,40 +46,43 @@ var file_richpb_rich_proto_goTypes = []any{
 	(*EchoRequest)(nil),     // 0: tenon.interop.v1.EchoRequest
 	(*FailRequest)(nil),     // 1: tenon.interop.v1.FailRequest
 	(*PrintRequest)(nil),    // 2: tenon.interop.v1.PrintRequest
-	(*CountRequest)(nil),    // 3: tenon.interop.v1.CountRequest
-	(*Number)(nil),          // 4: tenon.interop.v1.Number
-	(*Note)(nil),            // 5: tenon.interop.v1.Note
-	(*HoldRequest)(nil),     // 6: tenon.interop.v1.HoldRequest
-	(*CallBackRequest)(nil), // 7: tenon.interop.v1.CallBackRequest
-	(*EchoReply)(nil),       // 8: tenon.interop.v1.EchoReply
-	(*Total)(nil),           // 9: tenon.interop.v1.Total
-	(*Offered)(nil),         // 10: tenon.interop.v1.Offered
+	(*LogRequest)(nil),      // 3: tenon.interop.v1.LogRequest
+	(*CountRequest)(nil),    // 4: tenon.interop.v1.CountRequest
+	(*Number)(nil),          // 5: tenon.interop.v1.Number
+	(*Note)(nil),            // 6: tenon.interop.v1.Note
+	(*HoldRequest)(nil),     // 7: tenon.interop.v1.HoldRequest
+	(*CallBackRequest)(nil), // 8: tenon.interop.v1.CallBackRequest
+	(*EchoReply)(nil),       // 9: tenon.interop.v1.EchoReply
+	(*Total)(nil),           // 10: tenon.interop.v1.Total
+	(*Offered)(nil),         // 11: tenon.interop.v1.Offered
 }
 var file_richpb_rich_proto_depIdxs = []int32{
 	0,  // 0: tenon.interop.v1.Rich.Echo:input_type -> tenon.interop.v1.EchoRequest
 	1,  // 1: tenon.interop.v1.Rich.Fail:input_type -> tenon.interop.v1.FailRequest
 	2,  // 2: tenon.interop.v1.Rich.Print:input_type -> tenon.interop.v1.PrintRequest
-	3,  // 3: tenon.interop.v1.Rich.Count:input_type -> tenon.interop.v1.CountRequest
-	4,  // 4: tenon.interop.v1.Rich.Sum:input_type -> tenon.interop.v1.Number
-	5,  // 5: tenon.interop.v1.Rich.Chat:input_type -> tenon.interop.v1.Note
-	6,  // 6: tenon.interop.v1.Rich.Hold:input_type -> tenon.interop.v1.HoldRequest
-	6,  // 7: tenon.interop.v1.Rich.Released:input_type -> tenon.interop.v1.HoldRequest
-	7,  // 8: tenon.interop.v1.Rich.CallBack:input_type -> tenon.interop.v1.CallBackRequest
-	5,  // 9: tenon.interop.v1.Rich.Offer:input_type -> tenon.interop.v1.Note
-	5,  // 10: tenon.interop.v1.Mirror.Reflect:input_type -> tenon.interop.v1.Note
-	8,  // 11: tenon.interop.v1.Rich.Echo:output_type -> tenon.interop.v1.EchoReply
-	5,  // 12: tenon.interop.v1.Rich.Fail:output_type -> tenon.interop.v1.Note
-	5,  // 13: tenon.interop.v1.Rich.Print:output_type -> tenon.interop.v1.Note
-	4,  // 14: tenon.interop.v1.Rich.Count:output_type -> tenon.interop.v1.Number
-	9,  // 15: tenon.interop.v1.Rich.Sum:output_type -> tenon.interop.v1.Total
-	5,  // 16: tenon.interop.v1.Rich.Chat:output_type -> tenon.interop.v1.Note
-	5,  // 17: tenon.interop.v1.Rich.Hold:output_type -> tenon.interop.v1.Note
-	5,  // 18: tenon.interop.v1.Rich.Released:output_type -> tenon.interop.v1.Note
-	5,  // 19: tenon.interop.v1.Rich.CallBack:output_type -> tenon.interop.v1.Note
-	10, // 20: tenon.interop.v1.Rich.Offer:output_type -> tenon.interop.v1.Offered
-	5,  // 21: tenon.interop.v1.Mirror.Reflect:output_type -> tenon.interop.v1.Note
-	11, // [11:22] is the sub-list for method output_type
-	0,  // [0:11] is the sub-list for method input_type
+	3,  // 3: tenon.interop.v1.Rich.Log:input_type -> tenon.interop.v1.LogRequest
+	4,  // 4: tenon.interop.v1.Rich.Count:input_type -> tenon.interop.v1.CountRequest
+	5,  // 5: tenon.interop.v1.Rich.Sum:input_type -> tenon.interop.v1.Number
+	6,  // 6: tenon.interop.v1.Rich.Chat:input_type -> tenon.interop.v1.Note
+	7,  // 7: tenon.interop.v1.Rich.Hold:input_type -> tenon.interop.v1.HoldRequest
+	7,  // 8: tenon.interop.v1.Rich.Released:input_type -> tenon.interop.v1.HoldRequest
+	8,  // 9: tenon.interop.v1.Rich.CallBack:input_type -> tenon.interop.v1.CallBackRequest
+	6,  // 10: tenon.interop.v1.Rich.Offer:input_type -> tenon.interop.v1.Note
+	6,  // 11: tenon.interop.v1.Mirror.Reflect:input_type -> tenon.interop.v1.Note
+	9,  // 12: tenon.interop.v1.Rich.Echo:output_type -> tenon.interop.v1.EchoReply
+	6,  // 13: tenon.interop.v1.Rich.Fail:output_type -> tenon.interop.v1.Note
+	6,  // 14: tenon.interop.v1.Rich.Print:output_type -> tenon.interop.v1.Note
+	6,  // 15: tenon.interop.v1.Rich.Log:output_type -> tenon.interop.v1.Note
+	5,  // 16: tenon.interop.v1.Rich.Count:output_type -> tenon.interop.v1.Number
+	10, // 17: tenon.interop.v1.Rich.Sum:output_type -> tenon.interop.v1.Total
+	6,  // 18: tenon.interop.v1.Rich.Chat:output_type -> tenon.interop.v1.Note
+	6,  // 19: tenon.interop.v1.Rich.Hold:output_type -> tenon.interop.v1.Note
+	6,  // 20: tenon.interop.v1.Rich.Released:output_type -> tenon.interop.v1.Note
+	6,  // 21: tenon.interop.v1.Rich.CallBack:output_type -> tenon.interop.v1.Note
+	11, // 22: tenon.interop.v1.Rich.Offer:output_type -> tenon.interop.v1.Offered
+	6,  // 23: tenon.interop.v1.Mirror.Reflect:output_type -> tenon.interop.v1.Note
+	12, // [12:24] is the sub-list for method output_type
+	0,  // [0:12] is the sub-list for method input_type
 	0,  // [0:0] is the sub-list for extension type_name
 	0,  // [0:0] is the sub-list for extension extendee
 	0,  // [0:0] is the sub-list for field type_name

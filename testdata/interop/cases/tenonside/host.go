@@ -4,11 +4,16 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
+	"slices"
+	"strconv"
+	"sync"
 
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/h2grpc/metadata"
+	"github.com/tenonrpc/tenon/h2grpc/peer"
 	"github.com/tenonrpc/tenon/plugin/host"
 	"github.com/tenonrpc/tenon/plugin/interop/cases"
 	"github.com/tenonrpc/tenon/plugin/interop/cases/richpb"
@@ -20,6 +25,7 @@ type Host struct {
 	client *host.Client
 	*dispensed
 	stdout, stderr *cases.Output
+	log            *cases.Output
 }
 
 var _ cases.Host = (*Host)(nil)
@@ -32,22 +38,42 @@ func Start(autoMTLS bool, log io.Writer, program string, args ...string) (*Host,
 
 // StartIn is Start with a choice of modes.
 func StartIn(mode cases.Mode, log io.Writer, program string, args ...string) (*Host, error) {
+	return StartSetup(cases.Setup{}, mode, log, program, args...)
+}
+
+// StartSetup is StartIn with a setup, whose arguments come after args.
+func StartSetup(setup cases.Setup, mode cases.Mode, log io.Writer, program string, args ...string) (*Host, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), cases.Timeout)
 	defer cancel()
-	h := &Host{stdout: new(cases.Output), stderr: new(cases.Output)}
-	var err error
-	h.client, err = host.Start(ctx, &host.Config{
+	h := &Host{stdout: new(cases.Output), stderr: new(cases.Output), log: new(cases.Output)}
+	config := &host.Config{
 		Handshake:         Handshake,
-		Plugins:           Plugins,
-		Cmd:               exec.Command(program, args...),
-		InsecurePlaintext: !mode.AutoMTLS,
+		Cmd:               exec.Command(program, append(slices.Clip(args), setup.Args()...)...),
+		InsecurePlaintext: !mode.AutoMTLS && setup.TLS == "",
 		Multiplex:         mode.Multiplex,
+		SocketGroup:       setup.Group,
 		Env:               raceEnv(),
 		Stdout:            h.stdout,
 		Stderr:            h.stderr,
-		Logger:            slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-	})
-	if err != nil {
+		Logger:            slog.New(slog.NewTextHandler(io.MultiWriter(log, h.log), &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
+	if setup.HostVersions == nil {
+		config.Plugins = Plugins
+	} else {
+		config.Versions = sets(setup.HostVersions, nil)
+	}
+	if setup.BeforeConnect != nil {
+		var once sync.Once
+		config.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			once.Do(setup.BeforeConnect)
+			return new(net.Dialer).DialContext(ctx, network, address)
+		}
+	}
+	var err error
+	if config.TLS, err = setup.TLSConfig(); err != nil {
+		return nil, err
+	}
+	if h.client, err = host.Start(ctx, config); err != nil {
 		return nil, err
 	}
 	if h.dispensed, err = host.Dispense[*dispensed](ctx, h.client, cases.PluginName); err != nil {
@@ -91,6 +117,12 @@ func (h *Host) Fail(ctx context.Context, in *richpb.FailRequest) error {
 // Print calls the method of that name.
 func (h *Host) Print(ctx context.Context, in *richpb.PrintRequest) error {
 	_, err := h.rich.Print(ctx, in)
+	return err
+}
+
+// Log calls the method of that name.
+func (h *Host) Log(ctx context.Context, in *richpb.LogRequest) error {
+	_, err := h.rich.Log(ctx, in)
 	return err
 }
 
@@ -164,6 +196,26 @@ func (h *Host) Stdout() *cases.Output { return h.stdout }
 
 // Stderr is what came over the stdio service.
 func (h *Host) Stderr() *cases.Output { return h.stderr }
+
+// Logged waits for a line of slog's.
+func (h *Host) Logged(ctx context.Context, in *richpb.LogRequest) error {
+	return h.log.WaitLine(ctx, "level="+in.GetLevel()+" ", "msg="+strconv.Quote(in.GetMessage())+" ",
+		" "+in.GetKey()+"="+in.GetValue())
+}
+
+// Version returns the version agreed on, and that of the set.
+func (h *Host) Version() (agreed, dispensed int) { return h.client.Version(), h.version }
+
+// Socket asks a connection. An address that cannot be learned is empty.
+func (h *Host) Socket() (network, address string) {
+	ctx, cancel := context.WithTimeout(context.Background(), cases.Timeout)
+	defer cancel()
+	var p peer.Peer
+	if _, err := h.rich.Echo(ctx, &richpb.EchoRequest{}, h2grpc.Peer(&p)); err != nil || p.Addr == nil {
+		return "", ""
+	}
+	return p.Addr.Network(), p.Addr.String()
+}
 
 // Stop ends the plugin. It fails unless the plugin ended by itself.
 func (h *Host) Stop(ctx context.Context) error { return h.client.Shutdown(ctx) }

@@ -2,6 +2,8 @@ package tenonside
 
 import (
 	"context"
+	"fmt"
+	"os"
 
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/h2grpc/metadata"
@@ -13,12 +15,43 @@ import (
 
 // Serve is the main function of the rich plugin on this library.
 func Serve() {
-	plugin.Serve(&plugin.ServeConfig{Handshake: Handshake, Plugins: Plugins})
+	setup, err := cases.ParseSetup(os.Args[1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	config := &plugin.ServeConfig{Handshake: Handshake}
+	if config.TLS, err = setup.TLSConfig(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	log := plugin.NewLogger(os.Stderr, "rich")
+	if setup.PluginVersions == nil {
+		config.Plugins = sets([]int{cases.ProtocolVersion}, log)[cases.ProtocolVersion]
+	} else {
+		config.Versions = sets(setup.PluginVersions, log)
+	}
+	if setup.TCP {
+		config.Network = "tcp"
+	}
+	plugin.Serve(config)
 }
 
 // library is cases.Library on this library.
 type library struct {
 	broker *plugin.Broker
+	log    plugin.Logger
+}
+
+func (l library) Log(level, message, key, value string) error {
+	write := map[string]func(string, ...any){
+		"DEBUG": l.log.Debug, "INFO": l.log.Info, "WARN": l.log.Warn, "ERROR": l.log.Error,
+	}[level]
+	if write == nil {
+		return fmt.Errorf("there is no level %q", level)
+	}
+	write(message, key, value)
+	return nil
 }
 
 func (library) Incoming(ctx context.Context) cases.MD {
@@ -53,8 +86,8 @@ type server struct {
 	h *cases.Handler
 }
 
-func newServer(broker *plugin.Broker) *server {
-	return &server{h: cases.NewHandler(library{broker})}
+func newServer(lib library, version int) *server {
+	return &server{h: cases.NewHandler(lib, version)}
 }
 
 func (s *server) Echo(ctx context.Context, in *richpb.EchoRequest) (*richpb.EchoReply, error) {
@@ -67,6 +100,10 @@ func (s *server) Fail(ctx context.Context, in *richpb.FailRequest) (*richpb.Note
 
 func (s *server) Print(ctx context.Context, in *richpb.PrintRequest) (*richpb.Note, error) {
 	return s.h.Print(ctx, in)
+}
+
+func (s *server) Log(ctx context.Context, in *richpb.LogRequest) (*richpb.Note, error) {
+	return s.h.Log(ctx, in)
 }
 
 func (s *server) Count(in *richpb.CountRequest, stream richh2grpc.Rich_CountServer) error {

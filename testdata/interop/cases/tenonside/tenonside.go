@@ -22,25 +22,38 @@ var Handshake = plugin.Handshake{
 }
 
 // Plugins is the set of both sides.
-var Plugins = plugin.Set{cases.PluginName: rich{}}
+var Plugins = plugin.Set{cases.PluginName: rich{version: cases.ProtocolVersion}}
 
-// rich is the rich plugin for both sides.
-type rich struct{}
+// sets returns the sets of several versions. They log to log.
+func sets(versions []int, log plugin.Logger) map[int]plugin.Set {
+	all := make(map[int]plugin.Set)
+	for _, v := range versions {
+		all[v] = plugin.Set{cases.PluginName: rich{v, log}}
+	}
+	return all
+}
 
-func (rich) GRPCServer(broker *plugin.Broker, s *h2grpc.Server) error {
-	richh2grpc.RegisterRichServer(s, newServer(broker))
+// rich is a version of the rich plugin for both sides.
+type rich struct {
+	version int
+	log     plugin.Logger // the plugin's
+}
+
+func (r rich) GRPCServer(broker *plugin.Broker, s *h2grpc.Server) error {
+	richh2grpc.RegisterRichServer(s, newServer(library{broker, r.log}, r.version))
 	return nil
 }
 
-func (rich) GRPCClient(_ context.Context, broker *plugin.Broker, conn *h2grpc.ClientConn) (any, error) {
-	return &dispensed{richh2grpc.NewRichClient(conn), broker, conn}, nil
+func (r rich) GRPCClient(_ context.Context, broker *plugin.Broker, conn *h2grpc.ClientConn) (any, error) {
+	return &dispensed{richh2grpc.NewRichClient(conn), broker, conn, r.version}, nil
 }
 
 // dispensed is what the host's side needs of a running plugin.
 type dispensed struct {
-	rich   richh2grpc.RichClient
-	broker *plugin.Broker
-	conn   *h2grpc.ClientConn
+	rich    richh2grpc.RichClient
+	broker  *plugin.Broker
+	conn    *h2grpc.ClientConn
+	version int
 }
 
 // StatusOf takes an error of h2grpc apart.

@@ -25,6 +25,7 @@ const (
 	Rich_Echo_FullMethodName     = "/tenon.interop.v1.Rich/Echo"
 	Rich_Fail_FullMethodName     = "/tenon.interop.v1.Rich/Fail"
 	Rich_Print_FullMethodName    = "/tenon.interop.v1.Rich/Print"
+	Rich_Log_FullMethodName      = "/tenon.interop.v1.Rich/Log"
 	Rich_Count_FullMethodName    = "/tenon.interop.v1.Rich/Count"
 	Rich_Sum_FullMethodName      = "/tenon.interop.v1.Rich/Sum"
 	Rich_Chat_FullMethodName     = "/tenon.interop.v1.Rich/Chat"
@@ -44,6 +45,8 @@ type RichClient interface {
 	Fail(ctx context.Context, in *richpb.FailRequest, opts ...grpc.CallOption) (*richpb.Note, error)
 	// Print writes to the plugin's os.Stdout and os.Stderr.
 	Print(ctx context.Context, in *richpb.PrintRequest, opts ...grpc.CallOption) (*richpb.Note, error)
+	// Log writes a line with an attribute to the plugin's log.
+	Log(ctx context.Context, in *richpb.LogRequest, opts ...grpc.CallOption) (*richpb.Note, error)
 	// Count sends the numbers from 1 on.
 	Count(ctx context.Context, in *richpb.CountRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[richpb.Number], error)
 	// Sum adds numbers up. A negative one ends the call with OUT_OF_RANGE at
@@ -93,6 +96,16 @@ func (c *richClient) Print(ctx context.Context, in *richpb.PrintRequest, opts ..
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(richpb.Note)
 	err := c.cc.Invoke(ctx, Rich_Print_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *richClient) Log(ctx context.Context, in *richpb.LogRequest, opts ...grpc.CallOption) (*richpb.Note, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(richpb.Note)
+	err := c.cc.Invoke(ctx, Rich_Log_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -203,6 +216,8 @@ type RichServer interface {
 	Fail(context.Context, *richpb.FailRequest) (*richpb.Note, error)
 	// Print writes to the plugin's os.Stdout and os.Stderr.
 	Print(context.Context, *richpb.PrintRequest) (*richpb.Note, error)
+	// Log writes a line with an attribute to the plugin's log.
+	Log(context.Context, *richpb.LogRequest) (*richpb.Note, error)
 	// Count sends the numbers from 1 on.
 	Count(*richpb.CountRequest, grpc.ServerStreamingServer[richpb.Number]) error
 	// Sum adds numbers up. A negative one ends the call with OUT_OF_RANGE at
@@ -236,6 +251,9 @@ func (UnimplementedRichServer) Fail(context.Context, *richpb.FailRequest) (*rich
 }
 func (UnimplementedRichServer) Print(context.Context, *richpb.PrintRequest) (*richpb.Note, error) {
 	return nil, status.Error(codes.Unimplemented, "method Print not implemented")
+}
+func (UnimplementedRichServer) Log(context.Context, *richpb.LogRequest) (*richpb.Note, error) {
+	return nil, status.Error(codes.Unimplemented, "method Log not implemented")
 }
 func (UnimplementedRichServer) Count(*richpb.CountRequest, grpc.ServerStreamingServer[richpb.Number]) error {
 	return status.Error(codes.Unimplemented, "method Count not implemented")
@@ -329,6 +347,24 @@ func _Rich_Print_Handler(srv interface{}, ctx context.Context, dec func(interfac
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(RichServer).Print(ctx, req.(*richpb.PrintRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Rich_Log_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(richpb.LogRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RichServer).Log(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Rich_Log_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RichServer).Log(ctx, req.(*richpb.LogRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -441,6 +477,10 @@ var Rich_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Print",
 			Handler:    _Rich_Print_Handler,
+		},
+		{
+			MethodName: "Log",
+			Handler:    _Rich_Log_Handler,
 		},
 		{
 			MethodName: "Released",

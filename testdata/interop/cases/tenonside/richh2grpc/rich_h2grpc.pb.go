@@ -19,6 +19,7 @@ const (
 	Rich_Echo_FullMethodName     = "/tenon.interop.v1.Rich/Echo"
 	Rich_Fail_FullMethodName     = "/tenon.interop.v1.Rich/Fail"
 	Rich_Print_FullMethodName    = "/tenon.interop.v1.Rich/Print"
+	Rich_Log_FullMethodName      = "/tenon.interop.v1.Rich/Log"
 	Rich_Count_FullMethodName    = "/tenon.interop.v1.Rich/Count"
 	Rich_Sum_FullMethodName      = "/tenon.interop.v1.Rich/Sum"
 	Rich_Chat_FullMethodName     = "/tenon.interop.v1.Rich/Chat"
@@ -36,6 +37,8 @@ type RichClient interface {
 	Fail(ctx context.Context, in *richpb.FailRequest, opts ...h2grpc.CallOption) (*richpb.Note, error)
 	// Print writes to the plugin's os.Stdout and os.Stderr.
 	Print(ctx context.Context, in *richpb.PrintRequest, opts ...h2grpc.CallOption) (*richpb.Note, error)
+	// Log writes a line with an attribute to the plugin's log.
+	Log(ctx context.Context, in *richpb.LogRequest, opts ...h2grpc.CallOption) (*richpb.Note, error)
 	// Count sends the numbers from 1 on.
 	Count(ctx context.Context, in *richpb.CountRequest, opts ...h2grpc.CallOption) (h2grpc.ServerStreamingClient[richpb.Number], error)
 	// Sum adds numbers up. A negative one ends the call with OUT_OF_RANGE at
@@ -81,6 +84,14 @@ func (c *richClient) Fail(ctx context.Context, in *richpb.FailRequest, opts ...h
 func (c *richClient) Print(ctx context.Context, in *richpb.PrintRequest, opts ...h2grpc.CallOption) (*richpb.Note, error) {
 	out := new(richpb.Note)
 	if err := c.cc.Invoke(ctx, Rich_Print_FullMethodName, in, out, opts...); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *richClient) Log(ctx context.Context, in *richpb.LogRequest, opts ...h2grpc.CallOption) (*richpb.Note, error) {
+	out := new(richpb.Note)
+	if err := c.cc.Invoke(ctx, Rich_Log_FullMethodName, in, out, opts...); err != nil {
 		return nil, err
 	}
 	return out, nil
@@ -164,6 +175,8 @@ type RichServer interface {
 	Fail(context.Context, *richpb.FailRequest) (*richpb.Note, error)
 	// Print writes to the plugin's os.Stdout and os.Stderr.
 	Print(context.Context, *richpb.PrintRequest) (*richpb.Note, error)
+	// Log writes a line with an attribute to the plugin's log.
+	Log(context.Context, *richpb.LogRequest) (*richpb.Note, error)
 	// Count sends the numbers from 1 on.
 	Count(*richpb.CountRequest, h2grpc.ServerStreamingServer[richpb.Number]) error
 	// Sum adds numbers up. A negative one ends the call with OUT_OF_RANGE at
@@ -196,6 +209,10 @@ func (UnimplementedRichServer) Fail(context.Context, *richpb.FailRequest) (*rich
 
 func (UnimplementedRichServer) Print(context.Context, *richpb.PrintRequest) (*richpb.Note, error) {
 	return nil, status.Error(codes.Unimplemented, "method /tenon.interop.v1.Rich/Print is not implemented")
+}
+
+func (UnimplementedRichServer) Log(context.Context, *richpb.LogRequest) (*richpb.Note, error) {
+	return nil, status.Error(codes.Unimplemented, "method /tenon.interop.v1.Rich/Log is not implemented")
 }
 
 func (UnimplementedRichServer) Count(*richpb.CountRequest, h2grpc.ServerStreamingServer[richpb.Number]) error {
@@ -285,6 +302,20 @@ func _Rich_Print_Handler(srv any, ctx context.Context, dec func(any) error, inte
 	info := &h2grpc.UnaryServerInfo{Server: srv, FullMethod: Rich_Print_FullMethodName}
 	return interceptor(ctx, in, info, func(ctx context.Context, req any) (any, error) {
 		return srv.(RichServer).Print(ctx, req.(*richpb.PrintRequest))
+	})
+}
+
+func _Rich_Log_Handler(srv any, ctx context.Context, dec func(any) error, interceptor h2grpc.UnaryServerInterceptor) (any, error) {
+	in := new(richpb.LogRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RichServer).Log(ctx, in)
+	}
+	info := &h2grpc.UnaryServerInfo{Server: srv, FullMethod: Rich_Log_FullMethodName}
+	return interceptor(ctx, in, info, func(ctx context.Context, req any) (any, error) {
+		return srv.(RichServer).Log(ctx, req.(*richpb.LogRequest))
 	})
 }
 
@@ -387,6 +418,7 @@ var Rich_ServiceDesc = h2grpc.ServiceDesc{
 		{MethodName: "Echo", Handler: _Rich_Echo_Handler},
 		{MethodName: "Fail", Handler: _Rich_Fail_Handler},
 		{MethodName: "Print", Handler: _Rich_Print_Handler},
+		{MethodName: "Log", Handler: _Rich_Log_Handler},
 		{MethodName: "Released", Handler: _Rich_Released_Handler},
 		{MethodName: "CallBack", Handler: _Rich_CallBack_Handler},
 		{MethodName: "Offer", Handler: _Rich_Offer_Handler},
