@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"sync"
 
 	"google.golang.org/protobuf/proto"
 
@@ -110,15 +111,15 @@ func decode(buf *h2.Buffer, m any, limit int, c Compressor, turns turns) (plain 
 		if c == nil {
 			return 0, status.Error(codes.Internal, "received a compressed message on a stream that announced no compression")
 		}
-		room := h2.GetBuffer(0)
-		defer room.Release()
-		room.B, err = turns.decompress(c, room.B, b, limit)
+		var plain *room
+		plain, err = turns.decompress(c, b, limit)
+		defer plain.release()
 		if errors.Is(err, ErrTooLarge) {
 			return 0, status.Errorf(codes.ResourceExhausted, "received message is larger than the limit of %d bytes once decompressed", limit)
 		} else if err != nil {
 			return 0, status.Errorf(codes.Internal, "decompressing a message with %s: %v", c.Name(), err)
 		}
-		b = room.B
+		b = *plain
 	}
 	switch m := m.(type) {
 	case Message:
@@ -134,6 +135,27 @@ func decode(buf *h2.Buffer, m any, limit int, c Compressor, turns turns) (plain 
 	return len(b), nil
 }
 
+// room is what a message is decompressed into. Rooms are used again whatever their
+// size: a peer's messages of the same few bytes should not leave behind as much
+// memory as they grow to.
+type room []byte
+
+var rooms sync.Pool // of *room
+
+func getRoom() *room {
+	if r, ok := rooms.Get().(*room); ok {
+		return r
+	}
+	return new(room)
+}
+
+func (r *room) release() {
+	if cap(*r) <= maxRoom {
+		*r = (*r)[:0]
+		rooms.Put(r)
+	}
+}
+
 // turns is how many messages of a connection may be decompressed at once. A small
 // one may keep a processor busy for as long as its limit allows, and the other
 // connections need some, too.
@@ -147,12 +169,16 @@ func newTurns(compressors []Compressor) turns {
 	return make(turns, max(1, runtime.GOMAXPROCS(0)/2))
 }
 
-func (t turns) decompress(c Compressor, dst, src []byte, limit int) ([]byte, error) {
+// decompress returns a room with the decompressed src, which the caller releases,
+// also after an error.
+func (t turns) decompress(c Compressor, src []byte, limit int) (r *room, err error) {
 	if len(src) >= turnsLeast {
 		t <- struct{}{}
 		defer func() { <-t }()
 	}
-	return c.Decompress(dst, src, limit)
+	r = getRoom()
+	*r, err = c.Decompress(*r, src, limit)
+	return r, err
 }
 
 // findCompressor returns the compressor called name. "" and "identity" are no

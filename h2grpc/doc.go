@@ -45,7 +45,8 @@
 //	err := s.Serve(listener)
 //
 // [Server.Shutdown] lets the calls in progress finish; [Server.Close] cancels
-// them. Both wait for all handlers to return.
+// them. Both wait for all handlers to return, Shutdown as long as its context
+// lasts, Close for [CloseTimeout].
 //
 // # Statuses
 //

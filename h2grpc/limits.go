@@ -64,8 +64,10 @@ const (
 	owedLeast  = 1 << 10
 
 	// turnsLeast is from how many bytes on a compressed message has to wait for
-	// its turn. Below, it cannot decompress to more than about a MiB.
-	turnsLeast = 1 << 10
+	// its turn. Below, it cannot decompress to more than about 256 KiB.
+	turnsLeast = 256
+	// maxRoom is the largest room for a decompressed message that is kept.
+	maxRoom = 4<<20 + 1<<10
 
 	// maxWorkers is how many goroutines handle unary calls while they are
 	// quick: more only pass the processor around.

@@ -141,7 +141,7 @@ func (c *compressor) Decompress(dst, src []byte, limit int) ([]byte, error) {
 	r.src.Reset(nil) // so that the pool does not hold the message
 	c.readers.Put(r)
 	if err != nil {
-		return dst, err
+		return out[:len(dst)], err // dst may have grown
 	}
 	return out, nil
 }
@@ -157,7 +157,7 @@ func room(b []byte, n int) []byte {
 
 func (r *reader) decompress(dst, src []byte, limit int) ([]byte, error) {
 	if err := r.reset(src); err != nil {
-		return nil, err
+		return dst, err
 	}
 	have := len(dst)
 	most := have + min(limit, countAbove) // before all has been counted
@@ -171,25 +171,25 @@ func (r *reader) decompress(dst, src []byte, limit int) ([]byte, error) {
 		if err == io.EOF {
 			return out, nil
 		} else if err != nil {
-			return nil, corrupt(err)
+			return out, corrupt(err)
 		}
 	}
 	// There may be more. It is counted before room for it is made.
 	n := len(out) - have
 	if more, err := io.Copy(io.Discard, io.LimitReader(&r.gzip, int64(limit-n)+1)); err != nil {
-		return nil, corrupt(err)
+		return out, corrupt(err)
 	} else if n += int(more); n > limit {
-		return nil, h2grpc.ErrTooLarge
+		return out, h2grpc.ErrTooLarge
 	}
 	if n == len(out)-have {
 		return out, nil
 	}
 	if err := r.reset(src); err != nil {
-		return nil, err
+		return out, err
 	}
 	out = room(out[:have], have+n)[:have+n]
 	if _, err := io.ReadFull(&r.gzip, out[have:]); err != nil {
-		return nil, corrupt(err)
+		return out, corrupt(err)
 	}
 	return out, nil
 }

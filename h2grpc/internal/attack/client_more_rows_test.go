@@ -34,6 +34,35 @@ func gather(n int, f func(p *peer, ids []uint32)) func(*attack) {
 	}
 }
 
+// compressedCalls is a client with n calls that takes gzip and messages of limit.
+func compressedCalls(n, limit int) options {
+	return options{Calls: downloadMethod, Workers: n, Timeout: 5 * time.Second, Gzip: true, MaxMessage: limit}
+}
+
+// compressedReplies answers n calls at a time with a compressed message each.
+func compressedReplies(n int, text string) func(*attack) {
+	text = compressedMessage(text)
+	return func(a *attack) {
+		a.serve(func(p *peer) {
+			for {
+				var ids []uint32
+				for range n {
+					id, ok := p.nextCall()
+					if !ok {
+						return
+					}
+					ids = append(ids, id)
+					p.write(headers(nil, id, endHeaders, response()+literal("grpc-encoding", "gzip")))
+				}
+				feed(p, n, func(i int) uint32 { return ids[i] }, text)
+				for _, id := range ids {
+					p.write(headers(nil, id, endHeaders|endStream, trailer()))
+				}
+			}
+		})
+	}
+}
+
 var clientMemoryRows = []row{
 	{name: "a message of 4 GiB is announced", want: "calls ResourceExhausted", quick: true, limits: callEcho, attack: respond(func(id uint32) []byte {
 		return data(headers(nil, id, endHeaders, response()), id, 0, "\x00\xff\xff\xff\xff")
@@ -57,22 +86,9 @@ var clientMemoryRows = []row{
 		attack: gather(100, func(p *peer, ids []uint32) {
 			feed(p, len(ids), func(i int) uint32 { return ids[i] }, strings.Repeat(message(""), 100_000))
 		})},
-	{name: "gzip bombs of 256 MiB", want: "calls ResourceExhausted", limits: options{Calls: downloadMethod, Workers: 4, Timeout: 5 * time.Second, Gzip: true},
-		attack: func(a *attack) {
-			text := compressedMessage(bomb(256 << 20))
-			a.serve(func(p *peer) {
-				var ids []uint32
-				for range 4 {
-					id, ok := p.nextCall()
-					if !ok {
-						return
-					}
-					ids = append(ids, id)
-					p.write(headers(nil, id, endHeaders, response()+literal("grpc-encoding", "gzip")))
-				}
-				feed(p, len(ids), func(i int) uint32 { return ids[i] }, text)
-			})
-		}},
+	{name: "gzip bombs of 256 MiB", want: "calls ResourceExhausted", limits: compressedCalls(4, 0), attack: compressedReplies(4, bomb(256<<20))},
+	{name: "gzip bombs of 16 MiB for 100 calls at once", want: "calls ResourceExhausted", limits: compressedCalls(100, 4<<20), attack: compressedReplies(100, bomb(16<<20))},
+	{name: "100 messages of the limit of 4 MiB, compressed to 4 KiB", want: "calls OK", limits: compressedCalls(100, 4<<20), attack: compressedReplies(100, bomb(4<<20))},
 	{name: "an error page without end", want: "calls Unimplemented", limits: options{Calls: downloadMethod, Workers: 4, Timeout: 5 * time.Second}, attack: func(a *attack) {
 		a.serve(func(p *peer) {
 			id, ok := p.nextCall()

@@ -14,7 +14,7 @@ import (
 func bomb(size int) string {
 	var b bytes.Buffer
 	w, _ := gzip.NewWriterLevel(&b, gzip.BestCompression)
-	zero := make([]byte, 1<<20)
+	zero := make([]byte, 64<<10)
 	for range size / len(zero) {
 		w.Write(zero)
 	}
@@ -77,6 +77,34 @@ func anyRoom(p *peer, sent []int, first func(int) uint32, size int) bool {
 	return false
 }
 
+// compressed sends a compressed message on each of n streams, and ends them all
+// when they are there.
+func compressed(n int, method, text string) func(*attack) {
+	return func(a *attack) {
+		p := a.hello()
+		p.flood(n, func(b []byte, i int) []byte {
+			return headers(b, stream(i), endHeaders, request(method)+literal("grpc-encoding", "gzip"))
+		})
+		feed(p, n, stream, compressedMessage(text))
+		p.flood(n, func(b []byte, i int) []byte { return data(b, stream(i), endStream, "") })
+		if !until(defaultBear, func() bool {
+			return p.is(func() bool { return sum(p.statuses) == n })
+		}) {
+			p.is(func() bool {
+				a.problem("the answers are %v, %v, %v", p.statuses, p.resets, p.goAways)
+				return true
+			})
+		}
+	}
+}
+
+func sum(counts map[string]int) (n int) {
+	for _, c := range counts {
+		n += c
+	}
+	return n
+}
+
 // memoryRows make the victim hold as much as possible.
 var memoryRows = []row{
 	{name: "a message of 4 GiB is announced", want: "grpc-status 8", quick: true, attack: repeated(100, func(b []byte, id uint32) []byte {
@@ -109,16 +137,10 @@ var memoryRows = []row{
 		p.flood(100, func(b []byte, i int) []byte { return headers(b, stream(i), endHeaders, request(deafMethod)) })
 		feed(p, 100, stream, strings.Repeat(message(""), 100_000))
 	}},
-	{name: "gzip bombs of 256 MiB", want: "grpc-status 8", quick: true, limits: options{Gzip: true}, attack: func(a *attack) {
-		p := a.hello()
-		for i := range 4 {
-			p.write(headers(nil, stream(i), endHeaders, request(echoMethod)+literal("grpc-encoding", "gzip")))
-		}
-		feed(p, 4, stream, compressedMessage(bomb(256<<20)))
-		for i := range 4 {
-			p.write(data(nil, stream(i), endStream, ""))
-		}
-	}},
+	{name: "gzip bombs of 256 MiB", want: "grpc-status 8", quick: true, limits: options{Gzip: true}, attack: compressed(4, echoMethod, bomb(256<<20))},
+	{name: "gzip bombs of 16 MiB on 100 streams at once", want: "grpc-status 8", limits: options{Gzip: true, MaxMessage: 4 << 20}, attack: compressed(100, echoMethod, bomb(16<<20))},
+	{name: "100 messages of the limit of 4 MiB, compressed to 4 KiB", want: "grpc-status 0", limits: options{Gzip: true, MaxMessage: 4 << 20}, attack: compressed(100, uploadMethod, bomb(4<<20))},
+	{name: "1000 messages of 512 KiB, compressed to half a KiB", want: "grpc-status 0", limits: options{Gzip: true, MaxMessage: 4 << 20}, attack: compressed(1000, uploadMethod, bomb(512<<10))},
 	{name: "500 messages of 100 KiB at once, by a peer that means well", want: "grpc-status 0", limits: options{MaxMessage: 1 << 20}, attack: func(a *attack) {
 		p := a.hello()
 		p.flood(500, func(b []byte, i int) []byte { return headers(b, stream(i), endHeaders, request(uploadMethod)) })

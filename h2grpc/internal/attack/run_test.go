@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -35,6 +36,17 @@ const (
 	watchTime   = 100 * time.Millisecond
 	holdTime    = 300 * time.Millisecond
 )
+
+// calmTime is how long a machine is watched, before an attack and after it, for
+// what calls take while nobody attacks, and patience how long all rows together
+// may wait for a calm moment.
+const (
+	calmTime = 100 * time.Millisecond
+	patience = 2 * time.Minute
+)
+
+// awaited is how much of patience is spent.
+var awaited atomic.Int64
 
 // attack is a row that is being run.
 type attack struct {
@@ -62,6 +74,7 @@ type result struct {
 	growth      int
 	longest     time.Duration
 	high        time.Duration
+	calm        time.Duration // the longest call while nobody attacked
 	probes      int
 	freed       time.Duration
 	notFreed    string
@@ -90,7 +103,11 @@ func (r *result) wrong() string {
 	return ""
 }
 
-// noisy is wrong for the bars that a busy machine may spoil.
+// busy says that the machine itself, with nobody attacking, takes so much of the
+// bar that the run says nothing of the victim.
+func (r *result) busy() bool { return r.calm > maxCalm }
+
+// noisy is wrong for the bars that other work on the machine may spoil.
 func (r *result) noisy() string {
 	switch {
 	case r.growth > maxGrowth:
@@ -292,6 +309,9 @@ func (a *attack) measure(res *result) (err error) {
 	if _, err := prober.tell("settle"); err != nil {
 		return err
 	}
+	if err := a.awaitCalm(res, prober); err != nil {
+		return err
+	}
 	before, err := victim.tell("settle")
 	if err != nil {
 		return err
@@ -325,11 +345,9 @@ func (a *attack) measure(res *result) (err error) {
 	if err != nil {
 		return err
 	}
-	waits := seen
-	if !a.client {
-		if waits, err = prober.tell("report"); err != nil {
-			return err
-		}
+	waits, err := a.prober(prober).tell("report")
+	if err != nil {
+		return err
 	}
 	res.longest, res.high, res.probes = waits.Longest, waits.High, waits.Probes
 	if waits.Failed != "" {
@@ -347,7 +365,41 @@ func (a *attack) measure(res *result) (err error) {
 		res.unsaid = res.unsaid || p.closedUnsaid()
 	}
 	res.connections = len(a.peers)
-	return a.free(res, before)
+	if err := a.free(res, before); err != nil {
+		return err
+	}
+	after, err := a.calm(prober)
+	res.calm = max(res.calm, after)
+	return err
+}
+
+// prober is the process that makes the well-behaved calls: the one beside a
+// server, or the client under attack itself.
+func (a *attack) prober(beside *child) *child {
+	if a.client {
+		return a.victim
+	}
+	return beside
+}
+
+// calm returns the longest well-behaved call of calmTime in which nobody attacks.
+func (a *attack) calm(beside *child) (time.Duration, error) {
+	if _, err := a.prober(beside).tell("forget"); err != nil {
+		return 0, err
+	}
+	until(calmTime, func() bool { return false })
+	r, err := a.prober(beside).tell("report")
+	return r.Longest, err
+}
+
+// awaitCalm waits for a moment in which the machine is not too busy, as long as
+// there is patience left, and notes how busy it was when it gave up.
+func (a *attack) awaitCalm(res *result, beside *child) (err error) {
+	for {
+		if res.calm, err = a.calm(beside); err != nil || !res.busy() || awaited.Add(int64(calmTime)) > int64(patience) {
+			return err
+		}
+	}
 }
 
 // free leaves, and waits until the victim has freed everything.

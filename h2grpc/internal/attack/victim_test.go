@@ -133,6 +133,10 @@ func (t *tally) obey(in *bufio.Reader, begin func()) error {
 			t.ended, t.statuses = nil, map[string]int{}
 			t.mu.Unlock()
 			runtime.ReadMemStats(&heap)
+		case "forget\n": // the well-behaved calls so far
+			t.mu.Lock()
+			t.probes = nil
+			t.mu.Unlock()
 		case "collect\n":
 			runtime.GC()
 			runtime.GC()
