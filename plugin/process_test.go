@@ -3,6 +3,7 @@
 package plugin_test
 
 import (
+	"bufio"
 	"errors"
 	"io"
 	"strconv"
@@ -57,6 +58,26 @@ func TestProcessSignals(t *testing.T) {
 	// The interrupt is delivered first: it has the lower number.
 	c.signal(syscall.SIGINT)
 	c.signal(syscall.SIGTERM)
+	c.wantEnd(0)
+}
+
+// TestProcessHurried sends what a host sends that missed the answer to Shutdown.
+// It ends the calls in progress, and the plugin as properly as ever.
+func TestProcessHurried(t *testing.T) {
+	c := start(t, "plugin")
+	hung := make(chan error, 1)
+	go func() {
+		_, err := echo(deadline(t), c.cc, "hang")
+		hung <- err
+	}()
+	if line, err := bufio.NewReader(c.stderrR).ReadString('\n'); line != "hanging\n" {
+		t.Fatalf("the call has not begun: %q, %v", line, err)
+	}
+	c.shutdown()
+	c.signal(syscall.SIGTERM)
+	if err := <-hung; err == nil {
+		t.Error("the call in progress was answered")
+	}
 	c.wantEnd(0)
 }
 

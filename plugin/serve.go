@@ -175,14 +175,20 @@ func serve(ctx context.Context, cfg *ServeConfig, orphaned func(removeSockets fu
 		err = fmt.Errorf("plugin: writing the handshake to stdout: %w", err)
 	}
 	if err != nil {
-		s.stop()
+		s.stop(nil)
 		return err
 	}
 	s.announced = true
 
-	var end error
+	var (
+		end   error
+		hurry <-chan os.Signal
+	)
 	select {
 	case <-s.asked:
+		// A host that missed the answer may send SIGTERM now. It must not leave
+		// the socket behind.
+		hurry = terminated
 	case <-terminated:
 	case <-ctx.Done():
 	case <-watch.gone:
@@ -193,8 +199,10 @@ func serve(ctx context.Context, cfg *ServeConfig, orphaned func(removeSockets fu
 	case err := <-served:
 		end = fmt.Errorf("plugin: serving: %w", err)
 	}
-	stop()
-	s.stop()
+	if hurry == nil {
+		stop()
+	}
+	s.stop(hurry)
 	return end
 }
 
@@ -298,10 +306,12 @@ func (s *serving) StartStream(stream h2grpc.BidiStreamingServer[wire.ConnInfo, w
 	return s.broker.Run(stream)
 }
 
-// Shutdown implements control.ControllerServer. The answer is sent before the
-// connection ends, because it ends gracefully.
-func (s *serving) Shutdown(context.Context, *wire.Empty) (*wire.Empty, error) {
-	s.ask.Do(func() { close(s.asked) })
+// Shutdown implements control.ControllerServer. The plugin begins to end when
+// the answer is on its way: the context ends after that. Some hosts' HTTP/2
+// libraries (Python's h2) take whatever follows a GOAWAY for an error, the answer
+// included.
+func (s *serving) Shutdown(ctx context.Context, _ *wire.Empty) (*wire.Empty, error) {
+	context.AfterFunc(ctx, func() { s.ask.Do(func() { close(s.asked) }) })
 	return &wire.Empty{}, nil
 }
 
@@ -330,8 +340,9 @@ type streamContext struct {
 func (s streamContext) Context() context.Context { return s.ctx }
 
 // stop ends everything. The streams that the host keeps open end first, after
-// the output has been sent; then the calls in progress may finish.
-func (s *serving) stop() {
+// the output has been sent; then the calls in progress may finish, unless hurry
+// receives something.
+func (s *serving) stop(hurry <-chan os.Signal) {
 	s.endWatch()
 	if s.capture != nil {
 		s.capture.flush()
@@ -349,7 +360,11 @@ func (s *serving) stop() {
 	}()
 	select {
 	case <-ended:
+	case <-hurry:
+		cancel()
 	case <-ctx.Done():
+	}
+	if ctx.Err() != nil {
 		timer := time.NewTimer(abandonTimeout)
 		defer timer.Stop()
 		select {
