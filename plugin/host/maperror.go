@@ -5,7 +5,9 @@ import (
 	"fmt"
 
 	"github.com/tenonrpc/tenon/h2grpc/codes"
+	"github.com/tenonrpc/tenon/h2grpc/health"
 	"github.com/tenonrpc/tenon/h2grpc/status"
+	"github.com/tenonrpc/tenon/plugin/internal/control"
 )
 
 // mapError adds to the error of a call how the plugin ended, if that is why it
@@ -32,6 +34,29 @@ func (c *Client) mapError(err error) error {
 		}
 	}
 	return err
+}
+
+// mapBrokered is mapError for calls over brokered connections. That one has
+// broken says nothing of the plugin, and the main connection may seem to stand
+// for a moment after the plugin's death. So the plugin is asked: if it is alive
+// it answers at once.
+func (c *Client) mapBrokered(err error) error {
+	if status.Code(err) != codes.Unavailable || c.asked.Load() {
+		return c.mapError(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), exitStatusWait)
+	defer cancel()
+	// Its error, if there is one, has been mapped, which has waited for the exit
+	// status.
+	if _, unanswered := health.Check(ctx, c.conn, control.HealthService); unanswered == nil || c.asked.Load() {
+		return err
+	}
+	select {
+	case <-c.proc.drained:
+		return &callError{err, c.proc.exitError()}
+	default:
+		return err
+	}
 }
 
 // died reports whether the plugin has ended, after a call has failed with

@@ -119,9 +119,7 @@ var reals = map[string]func() *plugin.ServeConfig{
 		go cfg.Plugins["echo"].(chatty).print()
 		return cfg
 	},
-	"real-stages": func() *plugin.ServeConfig {
-		return &plugin.ServeConfig{Handshake: shake, Plugins: plugin.Set{"stages": stagesPlugin{os.Stderr}}}
-	},
+	"real-stages": stagesConfig,
 	"real-mute": func() *plugin.ServeConfig {
 		stderr := os.Stderr
 		return &plugin.ServeConfig{Handshake: shake, Plugins: plugin.Set{"echo": echo{}}, TLS: &tls.Config{

@@ -163,7 +163,7 @@ func copyStdio(out *outputs, stream h2grpc.ServerStreamingClient[wire.StdioData]
 // directory, and what secures the main connection secures all of them.
 func (c *Client) brokerConfig(client, server *tls.Config) *broker.Config {
 	clientConfig := c.settings.client
-	clientConfig.MapError = chain(c.mapError, clientConfig.MapError)
+	clientConfig.MapError = chain(c.mapBrokered, clientConfig.MapError)
 	return &broker.Config{
 		Mux:    c.mux,
 		Listen: c.listenBroker,
