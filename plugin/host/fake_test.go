@@ -242,9 +242,11 @@ var fakes = map[string]func(){
 
 // playPlugin is what the test binary does as a plugin.
 func playPlugin(name string) {
-	if fake, ok := fakes[name]; ok {
-		fake()
-		return
+	for _, known := range []map[string]func(){fakes, hostiles} {
+		if fake, ok := known[name]; ok {
+			fake()
+			return
+		}
 	}
 	if config, ok := reals[name]; ok {
 		plugin.Serve(config())
