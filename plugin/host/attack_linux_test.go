@@ -1,0 +1,358 @@
+package host_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/tenonrpc/tenon/h2grpc"
+	"github.com/tenonrpc/tenon/plugin"
+	"github.com/tenonrpc/tenon/plugin/host"
+	"github.com/tenonrpc/tenon/plugin/internal/automtls"
+	"github.com/tenonrpc/tenon/plugin/internal/yamux"
+	"github.com/tenonrpc/tenon/wire"
+)
+
+// What the attacker is told.
+const (
+	targetsEnv  = "TN_TARGETS"   // sockets, divided by colons
+	attacksEnv  = "TN_ATTACKS"   // what to try on each, divided by colons
+	hostCertEnv = "TN_HOST_CERT" // the host's certificate, which is public
+	overMuxEnv  = "TN_OVER_MUX"  // not empty: in a stream of a multiplexed session
+)
+
+// attacked is what an attack got.
+type attacked struct {
+	Attack, Socket string
+	Got            []byte // from the plugin's application or the host's: anything is too much
+	Err            string
+}
+
+// attackTime bounds one attack: a side that neither answers nor hangs up has
+// refused, too.
+const attackTime = 2 * time.Second
+
+// preface is how a client of gRPC begins: RFC 9113, section 3.4, and empty
+// SETTINGS.
+const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+
+// yamuxOpen opens a stream of yamux with a window update that has SYN set.
+const yamuxOpen = "\x00\x01\x00\x01\x00\x00\x00\x01\x00\x00\x00\x00"
+
+// attacks are what strangers try on a socket.
+var attacks = map[string]func(net.Conn) io.ReadWriter{
+	"plaintext":             func(c net.Conn) io.ReadWriter { return c },
+	"multiplexed plaintext": func(c net.Conn) io.ReadWriter { c.Write([]byte(yamuxOpen)); return c },
+	"TLS without a certificate": func(c net.Conn) io.ReadWriter {
+		return tls.Client(c, attackTLS())
+	},
+	"TLS with a certificate of its own": func(c net.Conn) io.ReadWriter {
+		own, err := automtls.New(automtls.P521)
+		must(err)
+		return tls.Client(c, attackTLS(own.Certificate()))
+	},
+	"TLS with the host's certificate and another key": func(c net.Conn) io.ReadWriter {
+		pem := os.Getenv(hostCertEnv)
+		if pem == "" { // without TLS there is none
+			other, err := automtls.New(automtls.P256)
+			must(err)
+			pem = other.PEM()
+		}
+		cert, err := automtls.ParsePEM(pem)
+		must(err)
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		must(err)
+		return tls.Client(c, attackTLS(tls.Certificate{Certificate: [][]byte{cert}, PrivateKey: key}))
+	},
+}
+
+// attackTLS accepts every server, and presents its certificate whatever is asked
+// for.
+func attackTLS(certs ...tls.Certificate) *tls.Config {
+	return &tls.Config{
+		InsecureSkipVerify: true,
+		NextProtos:         []string{"h2"},
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			if len(certs) == 0 {
+				return new(tls.Certificate), nil
+			}
+			return &certs[0], nil
+		},
+	}
+}
+
+// playAttacker is what the test binary does as an attacker.
+func playAttacker() {
+	out := json.NewEncoder(os.Stdout)
+	for _, socket := range strings.Split(os.Getenv(targetsEnv), ":") {
+		for _, name := range strings.Split(os.Getenv(attacksEnv), ":") {
+			got, err := attack(socket, attacks[name])
+			must(out.Encode(attacked{name, socket, got, fmt.Sprint(err)}))
+		}
+	}
+}
+
+// attack connects, speaks gRPC, and returns what it is answered.
+func attack(socket string, begin func(net.Conn) io.ReadWriter) (got []byte, err error) {
+	conn, err := net.Dial("unix", socket)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(attackTime))
+	over := conn
+	if os.Getenv(overMuxEnv) != "" {
+		session := yamux.Client(conn)
+		defer session.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), attackTime)
+		defer cancel()
+		if over, err = session.Open(ctx); err != nil {
+			return nil, err
+		}
+		over.SetDeadline(time.Now().Add(attackTime))
+	}
+	c := begin(over)
+	if _, err := io.WriteString(c, preface); err != nil {
+		return nil, err
+	}
+	got, err = io.ReadAll(c)
+	if err == nil {
+		err = errors.New("hung up")
+	}
+	return got, err
+}
+
+// leaks reports whether an attack got more than the word that it failed: an
+// alert of TLS (RFC 8446, section 6), which is not encrypted at that point.
+func (a attacked) leaks() bool {
+	const alert, alertSize = 0x15, 7
+	return len(a.Got) > 0 && (a.Got[0] != alert || len(a.Got) > alertSize)
+}
+
+// attackAll has another process attack the sockets.
+func attackAll(t *testing.T, program string, attr *syscall.SysProcAttr, hostCert string, which []string, sockets ...string) []attacked {
+	t.Helper()
+	cmd := exec.Command(program)
+	cmd.Env = []string{fakeEnv + "=attacker", targetsEnv + "=" + strings.Join(sockets, ":"), hostCertEnv + "=" + hostCert,
+		attacksEnv + "=" + strings.Join(which, ":"), overMuxEnv + "=" + os.Getenv(overMuxEnv)}
+	cmd.SysProcAttr = attr
+	cmd.Stderr = t.Output()
+	text, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []attacked
+	for in := json.NewDecoder(bytes.NewReader(text)); ; {
+		var a attacked
+		if err := in.Decode(&a); err == io.EOF {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, a)
+	}
+	if want := len(sockets) * len(which); len(all) != want {
+		t.Fatalf("%d attacks were made, not %d", len(all), want)
+	}
+	return all
+}
+
+// lender is an echo that lends itself: a brokered socket of the plugin's.
+type lender struct{ echo }
+
+const lenderMethod = "/test.Lender/Lend"
+
+func (l lender) GRPCServer(b *plugin.Broker, s *h2grpc.Server) error {
+	s.RegisterService(&h2grpc.ServiceDesc{ServiceName: "test.Lender", Methods: []h2grpc.MethodDesc{
+		method("Lend", func(context.Context, string) (string, error) {
+			id, err := b.Serve(context.Background(), func(s *h2grpc.Server) { l.echo.GRPCServer(b, s) })
+			return fmt.Sprint(id), err
+		}),
+	}}, l)
+	return l.echo.GRPCServer(b, s)
+}
+
+func playLender() {
+	plugin.Serve(&plugin.ServeConfig{Handshake: shake, Plugins: plugin.Set{"echo": lender{echo{"1 "}}}})
+}
+
+// environOf returns a variable of another process.
+func environOf(t *testing.T, pid int, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for entry := range strings.SplitSeq(string(text), "\x00") {
+		if value, ok := strings.CutPrefix(entry, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// Strangers attack the sockets of a plugin and of its host while these work.
+func TestStrangersAreRefused(t *testing.T) {
+	const nobody = 65534
+	for name, tc := range map[string]struct {
+		change  func(*host.Config)
+		another bool // the attacker is another user, and the sockets are wide open
+	}{
+		"AutoMTLS":                              {func(*host.Config) {}, false},
+		"plaintext":                             {func(c *host.Config) { c.InsecurePlaintext = true }, false},
+		"AutoMTLS, another user":                {func(*host.Config) {}, true},
+		"plaintext, another user":               {func(c *host.Config) { c.InsecurePlaintext = true }, true},
+		"plaintext with Detach, another user":   {func(c *host.Config) { c.InsecurePlaintext, c.Detach = true, true }, true},
+		"AutoMTLS, another user of an AllowUID": {func(c *host.Config) { c.AllowUIDs = []int{nobody} }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if tc.another && os.Getuid() != 0 {
+				t.Skip("only root can start a program as somebody else")
+			}
+			noLeaks(t)
+			cfg := withEcho(t, "lender")
+			tc.change(cfg)
+			c := start(t, cfg)
+			socket := connectedTo(t, c).String()
+			dir := filepath.Dir(socket)
+			// A brokered socket of each side.
+			l, err := c.Broker().Accept(t.Context(), c.Broker().NextID())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			// Something must accept, or the host's end is silent for another reason.
+			served := h2grpc.NewServer(&h2grpc.ServerConfig{})
+			done := make(chan error, 1)
+			go func() { done <- served.Serve(l) }()
+			defer func() { served.Close(); <-done }()
+			var lent words
+			if err := c.Conn().Invoke(t.Context(), lenderMethod, new(words), &lent); err != nil {
+				t.Fatal(err)
+			}
+			sockets, err := filepath.Glob(filepath.Join(dir, "[hp]*"))
+			if err != nil || len(sockets) != 3 {
+				t.Fatalf("the sockets are %q, %v", sockets, err)
+			}
+			program, attr := cfg.Cmd.Path, (*syscall.SysProcAttr)(nil)
+			if tc.another {
+				for _, path := range append([]string{os.TempDir(), dir}, sockets...) {
+					if err := os.Chmod(path, 0o777); err != nil {
+						t.Fatal(err)
+					}
+				}
+				defer os.Chmod(os.TempDir(), 0o700)
+				program = filepath.Join(os.TempDir(), "attacker")
+				copyFile(t, program, 0o755)
+				attr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+			}
+			for _, a := range attackAll(t, program, attr, environOf(t, c.PID(), wire.EnvClientCert), slices.Sorted(maps.Keys(attacks)), sockets...) {
+				if a.leaks() {
+					t.Errorf("%s on %s got %q", a.Attack, filepath.Base(a.Socket), a.Got)
+				}
+				// Who is refused by what the kernel says gets nothing at all.
+				atOnce := cfg.InsecurePlaintext || tc.another && cfg.AllowUIDs == nil
+				if atOnce && len(a.Got) > 0 {
+					t.Errorf("%s on %s was answered %q (%s)", a.Attack, filepath.Base(a.Socket), a.Got, a.Err)
+				}
+			}
+			// The honest are not affected.
+			usesBroker(t, c)
+			cc, err := c.Broker().Dial(t.Context(), idIn(t, lent.Service))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cc.Invoke(t.Context(), echoMethod, new(words), new(words)); err != nil {
+				t.Error(err)
+			}
+			cc.Close()
+			closes(t, c)
+		})
+	}
+}
+
+func idIn(t *testing.T, text string) (n uint32) {
+	t.Helper()
+	if _, err := fmt.Sscan(text, &n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// With multiplexing there is nothing to attack any more once the host has
+// connected.
+func TestMultiplexedPluginsHaveNoSocketLeft(t *testing.T) {
+	noLeaks(t)
+	cfg := withEcho(t, "lender")
+	cfg.Multiplex = true
+	c := start(t, cfg)
+	usesBroker(t, c)
+	if left, err := filepath.Glob(filepath.Join(environOf(t, c.PID(), wire.EnvUnixSocketDir), "[hp]*")); err != nil || len(left) > 0 {
+		t.Errorf("there are the sockets %q, %v", left, err)
+	}
+	closes(t, c)
+}
+
+// A multiplexing plugin whose first connection is a stranger's, before its host
+// has connected, tells the stranger nothing. The plugin may end: whoever has the
+// first connection has all of them.
+func TestStrangersBeforeTheHost(t *testing.T) {
+	hostID, err := automtls.New(automtls.P256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range attacks {
+		t.Run(name, func(t *testing.T) {
+			noLeaks(t)
+			dir, err := os.MkdirTemp("", "mux") // short enough for sockets
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer os.RemoveAll(dir)
+			cfg := fakeConfig(t, "lender")
+			cmd := cfg.Cmd
+			cmd.Env = slices.Concat(cfg.Env, []string{shake.MagicCookieKey + "=" + shake.MagicCookieValue},
+				wire.Env{Multiplex: "true", ClientCert: hostID.PEM(), UnixSocketDir: dir}.Append(nil))
+			stdout, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer func() { cmd.Process.Kill(); cmd.Wait() }()
+			line, err := bufio.NewReader(stdout).ReadBytes('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			h, err := wire.ParseHandshake(bytes.TrimSpace(line))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Setenv(overMuxEnv, "1")
+			for _, a := range attackAll(t, cmd.Path, nil, hostID.PEM(), []string{name}, h.Address) {
+				if a.leaks() {
+					t.Errorf("got %q, %s", a.Got, a.Err)
+				}
+			}
+		})
+	}
+}
