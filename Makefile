@@ -24,7 +24,7 @@ each = @failed=; for dir in $(MODULES); do echo "$$dir: $(1)"; (cd $$dir && $(1)
 	[ -z "$$failed" ] || { echo "failed in:$$failed"; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test race fips audit vulnerabilities check check-format check-vet check-static check-rules fuzz fuzz-list interop conformance attack generate size cross bench bench-scale
+.PHONY: help demo test race fips audit vulnerabilities check check-format check-vet check-static check-rules fuzz fuzz-list interop interop-languages conformance attack generate size cross bench bench-scale
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name text; do printf '  %-14s %s\n' "$$name" "$$text"; done
@@ -93,6 +93,9 @@ interop: ## run this library against hashicorp/go-plugin, each way, and list wha
 	@set -e; for dir in testdata/interop testdata/interop-old; do \
 		(cd $$dir && $(GO) list -m github.com/hashicorp/go-plugin google.golang.org/grpc && $(GO) test -count=1 -args -table); \
 	done
+
+interop-languages: ## run this library against plugins and hosts in other languages, which it installs
+	cd testdata/interop/languages && $(GO) run ./cmd/languages -dir "$(CURDIR)/$(BUILD)/languages" -readme "$(CURDIR)/README.md"
 
 conformance: ## have h2grpc judged by connectconformance, h2spec and grpc-go's interoperability tests
 	cd testdata/interop/conformance && $(GO) run ./cmd/judge -dir "$(CURDIR)/$(BUILD)/conformance" -readme "$(CURDIR)/README.md"
