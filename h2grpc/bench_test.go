@@ -5,8 +5,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/tenonrpc/tenon/h2grpc"
 )
@@ -76,4 +78,42 @@ func BenchmarkStream(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkBesideBlocked: calls while another one's handler blocks, each time
+// anew, so that it may catch the reader. What counts is the slowest call.
+func BenchmarkBesideBlocked(b *testing.B) {
+	block, release := make(chan struct{}), make(chan struct{})
+	cc, _ := start(b, setup{listen: listenUnix, service: &testService{unary: func(_ context.Context, in *raw) (*raw, error) {
+		if string(*in) == "block" {
+			block <- struct{}{}
+			<-release
+		}
+		return in, nil
+	}}})
+	took := make([]time.Duration, b.N)
+	for i := range took {
+		blocked := make(chan error)
+		go func() { blocked <- cc.Invoke(context.Background(), unaryMethod, msg("block"), new(raw)) }()
+		<-block
+		begun := time.Now()
+		if err := cc.Invoke(context.Background(), unaryMethod, msg("x"), new(raw)); err != nil {
+			b.Fatal(err)
+		}
+		took[i] = time.Since(begun)
+		release <- struct{}{}
+		if err := <-blocked; err != nil {
+			b.Fatal(err)
+		}
+		// Quick calls make the method quick again.
+		for range 32 {
+			if err := cc.Invoke(context.Background(), unaryMethod, msg("x"), new(raw)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
+	b.ReportMetric(float64(took[len(took)-1].Microseconds()), "slowest-µs")
 }

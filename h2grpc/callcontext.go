@@ -99,6 +99,7 @@ func (c *callContext) cancel(err error) {
 func (c *callContext) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
 
 func (c *callContext) Done() <-chan struct{} {
+	c.call.s.MayWait() // what else would they ask for
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.done == nil {
@@ -116,6 +117,7 @@ func (c *callContext) Err() error {
 // AfterFunc lets package context watch this context without a goroutine: see
 // context.AfterFunc.
 func (c *callContext) AfterFunc(f func()) (stop func() bool) {
+	c.call.s.MayWait()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {

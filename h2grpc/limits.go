@@ -72,6 +72,14 @@ const (
 	// maxWorkers is how many goroutines handle unary calls while they are
 	// quick: more only pass the processor around.
 	maxWorkers = 4
+	// quickCall is how long a method's handler may typically take to count as
+	// quick: handing a call to another goroutine takes several microseconds.
+	// One slow call counts for slowCall at most, so that it is soon forgotten.
+	// Of the calls of a quick method that share a connection with others only
+	// one of timedEach is timed.
+	quickCall = 50 * time.Microsecond
+	slowCall  = 8 * quickCall
+	timedEach = 8
 	// stallAfter is how long a queued call waits while no worker comes free
 	// before handlers are taken to be slow and it gets a goroutine of its own.
 	stallAfter = time.Millisecond

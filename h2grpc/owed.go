@@ -50,6 +50,7 @@ func (o *owed) reserve(c *serverCall) (n int, ok bool) {
 		o.mu.Unlock()
 		return n, true
 	}
+	c.s.MayWait()
 	turn := make(chan int, 1)
 	o.encoding = append(o.encoding, turn)
 	o.add(0)

@@ -38,6 +38,7 @@ type serverCall struct {
 	observer *observer
 	outcome  *status.Status // what was sent; set by the handler's goroutine
 	request  *h2.Buffer     // of a unary call, until the handler takes it
+	timed    bool           // the time it takes counts for method.typical
 
 	compressed Compressor // what the request is compressed with
 	respond    Compressor // what responses are compressed with
@@ -181,6 +182,27 @@ func (sc *serverConn) Ready(s *h2.Stream) {
 	}
 }
 
+// Quick says whether a unary method's calls have been quick of late.
+func (sc *serverConn) Quick(s *h2.Stream) bool {
+	c := s.Data.(*serverCall)
+	c.timed = true
+	return c.method.quick() && c.compressed == nil
+}
+
+// Run handles a unary call on the reader's goroutine.
+func (sc *serverConn) Run(s *h2.Stream) {
+	sc.srv.running.Add(1)
+	sc.srv.handleUnary(s.Data.(*serverCall))
+}
+
+func (m *method) quick() bool { return time.Duration(m.typical.Load()) < quickCall }
+
+// took counts the time since begun as what a call has taken.
+func (m *method) took(begun time.Time) {
+	was := m.typical.Load()
+	m.typical.Store(was + (int64(min(time.Since(begun), slowCall))-was)/8) // an update that is lost does not matter
+}
+
 // done ends the call, whatever happened.
 func (c *serverCall) done() {
 	c.s.Done()
@@ -314,6 +336,9 @@ func (c *serverCall) callUnary() (reply any, err error) {
 	}
 	c.request = buf
 	defer c.dropRequest()
+	if c.timed || c.s.ID/2%timedEach == 0 || !c.method.quick() {
+		defer c.method.took(time.Now())
+	}
 	return c.method.unary(c.method.impl, c.context(), c.decodeRequest, c.sc.srv.unaryInterceptor())
 }
 

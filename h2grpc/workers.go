@@ -9,9 +9,10 @@ import (
 //
 // A few goroutines take the calls from a queue, the one that rested last
 // first: for quick handlers that is half the price of a goroutine a call. A
-// handler may also block, and must not hold up others: when nothing was taken
-// from the queue for stallAfter, the workers are written off, and every queued
-// call gets a goroutine of its own.
+// handler may also block, and must not hold up others: methods that are known
+// to be slow get a goroutine a call, and when nothing was taken from the queue
+// for stallAfter, the workers are written off, and every queued call gets a
+// goroutine of its own.
 type workers struct {
 	run func(*serverCall)
 
@@ -36,6 +37,10 @@ type job struct {
 
 // submit runs c soon. It does not wait.
 func (w *workers) submit(c *serverCall) {
+	if !c.method.quick() {
+		go w.run(c)
+		return
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.resting = false

@@ -44,7 +44,7 @@ type Config struct {
 }
 
 // Handler receives the streams that a client opens. The reader goroutine calls
-// it, so it must not wait.
+// it, so it must not wait, except in Run.
 type Handler interface {
 	// New returns the Stream of another call, zero but for what is the
 	// handler's.
@@ -60,6 +60,11 @@ type Handler interface {
 	// Ready hands the stream over. The handler must call Stream.Done exactly
 	// once.
 	Ready(*Stream)
+	// Quick says whether a whole request, which is there, should be handed over
+	// by Run instead of Ready.
+	Quick(*Stream) bool
+	// Run is Ready for a quick handler, and may wait for it.
+	Run(*Stream)
 	// Reset is called once if the stream ends before its time: reset by either
 	// side, or its connection ended. Any goroutine may call it.
 	Reset(*Stream)
@@ -90,9 +95,15 @@ type Conn struct {
 	// share is window, for those who do not hold mu.
 	share atomic.Int32
 
+	// turn and watched: see inline.go.
+	turn    atomic.Uint64
+	watched atomic.Bool
+
 	// Owned by the reader goroutine.
 	br          *bufio.Reader
-	maxFrame    int // SETTINGS_MAX_FRAME_SIZE of ours
+	begun       bool    // the preface has been read
+	lone        *Stream // to be handed over before the next frame
+	maxFrame    int     // SETTINGS_MAX_FRAME_SIZE of ours
 	hdec        *headerDecoder
 	sawPeer     bool // the first SETTINGS is here
 	largeFrames bool // readFrameSize has been advertised
@@ -282,8 +293,26 @@ func (c *Conn) Usable() bool {
 // Run reads the connection until it ends, and then ends all its streams. It
 // returns the reason, which is nil after an orderly end.
 func (c *Conn) Run() error {
+	if c.client {
+		c.run()
+	} else {
+		go c.run() // which may come to run a handler that does not return
+		<-c.done
+	}
+	if err := c.Err(); err != ErrClosed {
+		return err
+	}
+	return nil
+}
+
+// run is Run, or the rest of it, for whoever is the reader. It returns early if
+// another goroutine has become the reader.
+func (c *Conn) run() {
+	err, reader := c.read()
+	if !reader {
+		return
+	}
 	defer close(c.done)
-	err := c.read()
 	if c.finish(err) {
 		c.linger()
 	} else if hungUp(err) {
@@ -292,14 +321,9 @@ func (c *Conn) Run() error {
 	c.closeSocket()
 	c.mu.Lock()
 	c.ended = true
-	err = c.err
 	c.mu.Unlock()
 	c.closers.Wait()
 	c.waitIdle(lingerTime)
-	if err == ErrClosed {
-		return nil
-	}
-	return err
 }
 
 // finish ends all streams with the reader's error and says whether the peer is

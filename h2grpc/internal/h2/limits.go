@@ -112,6 +112,10 @@ const (
 	// controlBytes bounds them in bytes. What handlers send waits for room.
 	controlBudget = 10_000
 	controlBytes  = 1 << 20
+	// watchPeriod is how often a watch looks whether a handler keeps a server's
+	// reader busy. Such a handler delays other calls of its connection by no more
+	// than twice that.
+	watchPeriod = time.Millisecond
 	// churnBudget is how many streams a peer may open and lose to a reset (by
 	// either side) beyond those that ended well: rapid reset, CVE-2023-44487,
 	// and MadeYouReset, CVE-2025-8671. Each well-ended stream pays one back, and

@@ -8,8 +8,40 @@ import (
 	"time"
 )
 
-// read is the reader goroutine's loop: one inbound switch for all frames.
-func (c *Conn) read() error {
+// read is the reader goroutine's loop: one inbound switch for all frames. It ends
+// with an error, or when another goroutine has become the reader.
+func (c *Conn) read() (err error, reader bool) {
+	if !c.begun {
+		c.begun = true
+		if err := c.begin(); err != nil {
+			return err, true
+		}
+	}
+	for {
+		if s := c.lone; s != nil {
+			c.lone = nil
+			switch {
+			case !c.alone() || !c.cfg.Handler.Quick(s):
+				c.cfg.Handler.Ready(s)
+			case !c.runHere(s):
+				return nil, false
+			}
+		}
+		if c.br.Buffered() < frameHeaderLen {
+			c.Flush() // answers gathered while frames were at hand
+		}
+		fh, err := c.readFrameHeader()
+		if err != nil {
+			return c.readError(err), true
+		}
+		if err := c.frame(fh); err != nil {
+			return c.readError(err), true
+		}
+	}
+}
+
+// begin reads what a connection begins with.
+func (c *Conn) begin() error {
 	if c.cfg.HandshakeTimeout > 0 {
 		c.setReadDeadline(time.Now().Add(c.cfg.HandshakeTimeout))
 	}
@@ -18,21 +50,7 @@ func (c *Conn) read() error {
 			return c.readError(err)
 		}
 	}
-	if err := c.speaksHTTP2(); err != nil {
-		return err
-	}
-	for {
-		if c.br.Buffered() < frameHeaderLen {
-			c.Flush() // answers gathered while frames were at hand
-		}
-		fh, err := c.readFrameHeader()
-		if err != nil {
-			return c.readError(err)
-		}
-		if err := c.frame(fh); err != nil {
-			return c.readError(err)
-		}
-	}
+	return c.speaksHTTP2()
 }
 
 // readFrameHeader reads what a frame begins with.

@@ -195,6 +195,7 @@ func (s *Stream) headerRoom(done <-chan struct{}, f *Frames) error {
 	if len(s.c.pending) < pendingCap || f.Reader {
 		return nil
 	}
+	s.MayWait()
 	if err := s.c.waitForRoom(done); err != nil {
 		return err
 	}
@@ -241,6 +242,7 @@ func (s *Stream) sendData(done <-chan struct{}, b []byte, end bool) error {
 // waitToSend waits until the stream may be able to send. c.mu is held, and
 // released meanwhile.
 func (s *Stream) waitToSend(done <-chan struct{}) error {
+	s.MayWait()
 	c := s.c
 	if s.sendWindow > 0 && !s.blocked {
 		s.blocked = true

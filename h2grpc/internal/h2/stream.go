@@ -27,6 +27,7 @@ type Stream struct {
 	gotHead bool // reader: response headers are there
 
 	reader assembler
+	turn   uint64 // the turn in which the reader ran the handler; 0: it did not
 
 	// guarded by Conn.mu
 	sendWindow int
@@ -407,7 +408,7 @@ func (c *Conn) endReceive(s *Stream) {
 	s.wake() // before the consumer can see the end, and recycle the stream
 	s.mu.Unlock()
 	if start {
-		c.cfg.Handler.Ready(s)
+		c.lone = s
 	}
 }
 
