@@ -28,10 +28,10 @@ func TestCancelledStarts(t *testing.T) {
 			took := time.Since(begun)
 			c.Kill()
 
-			const steps = 20
+			steps := repetitions(t, 70)
 			var failed, started int
 			for i := range steps {
-				ctx, cancel := context.WithTimeout(t.Context(), took*time.Duration(i)/steps*3/2)
+				ctx, cancel := context.WithTimeout(t.Context(), took*time.Duration(i)/time.Duration(steps)*3/2)
 				c, err := host.Start(ctx, cfg)
 				cancel()
 				var start *host.StartError

@@ -35,7 +35,9 @@ type server struct {
 	noShutdown bool                // no controller
 	shutdown   func(*server) error // nil: ends without an answer, as go-plugin does
 	deaf       bool                // SIGTERM changes nothing
-	line       func(string) string // changes the handshake line; nil: as it is
+	// talk sends what nobody wants on the broker's stream; nil: nothing.
+	talk func(send func(*wire.ConnInfo) error) error
+	line func(string) string // changes the handshake line; nil: as it is
 
 	grpc  *h2grpc.Server
 	stdio chan wire.StdioData
@@ -109,6 +111,11 @@ func must(err error) {
 }
 
 func (s *server) StartStream(stream h2grpc.BidiStreamingServer[wire.ConnInfo, wire.ConnInfo]) error {
+	if s.talk != nil {
+		if err := s.talk(stream.Send); err != nil {
+			return err
+		}
+	}
 	for {
 		if _, err := stream.Recv(); err != nil {
 			return nil

@@ -168,10 +168,3 @@ func TestGrandchildrenDoNotHoldUpClose(t *testing.T) {
 	}
 	within(t, ample/2, "Close", func() { closes(t, c) })
 }
-
-func TestStartAndCloseOverAndOver(t *testing.T) {
-	noLeaks(t)
-	for range 10 {
-		closes(t, start(t, fakeConfig(t, "good")))
-	}
-}
