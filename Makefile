@@ -89,10 +89,13 @@ fuzz-list: ## list the fuzz targets with their packages
 		echo "$$names" | sed -n "s,^Fuzz,$$pkg &,p"; \
 	done
 
-interop: ## run this library against hashicorp/go-plugin, each way, and list what works
+interop: ## run this library against hashicorp/go-plugin, each way, and write what works into the README
+	@mkdir -p $(BUILD)/interop && rm -f $(BUILD)/interop/results
 	@set -e; for dir in testdata/interop testdata/interop-old; do \
-		(cd $$dir && $(GO) list -m github.com/hashicorp/go-plugin google.golang.org/grpc && $(GO) test -count=1 -args -table); \
+		(cd $$dir && $(GO) list -m github.com/hashicorp/go-plugin google.golang.org/grpc && \
+			$(GO) test -count=1 -args -table -results "$(CURDIR)/$(BUILD)/interop/results"); \
 	done
+	cd testdata/interop && $(GO) run ./cmd/table -results "$(CURDIR)/$(BUILD)/interop/results" -readme "$(CURDIR)/README.md"
 
 interop-languages: ## run this library against plugins and hosts in other languages, which it installs
 	cd testdata/interop/languages && $(GO) run ./cmd/languages -dir "$(CURDIR)/$(BUILD)/languages" -readme "$(CURDIR)/README.md"

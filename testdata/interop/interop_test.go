@@ -4,6 +4,7 @@ package interop_test
 
 import (
 	"context"
+	"debug/buildinfo"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -11,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -178,16 +178,18 @@ func note(r result) {
 	}
 }
 
-// upstreamVersion is the version of go-plugin that is linked here.
+// upstreamVersion is the version of go-plugin that its plugin was built with.
 func upstreamVersion() string {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, m := range info.Deps {
-			if m.Path == "github.com/hashicorp/go-plugin" {
-				return m.Version
-			}
+	info, err := buildinfo.ReadFile(program(upstreamPlugin))
+	if err != nil {
+		panic(err)
+	}
+	for _, m := range info.Deps {
+		if m.Path == "github.com/hashicorp/go-plugin" {
+			return m.Version
 		}
 	}
-	return ""
+	panic("the plugin does not link go-plugin")
 }
 
 // each runs f for each pair in each mode, and checks that it leaves nothing

@@ -38,6 +38,19 @@ type section struct {
 	folded  bool // shown when it is asked for
 }
 
+// shows says whether a row has something to say of the version.
+func (s section) shows(r row) bool {
+	if !s.has(r) || r.void == nil {
+		return s.has(r)
+	}
+	for _, p := range pairs {
+		if slices.ContainsFunc(s.modes, func(mode string) bool { return r.void(p, mode) == "" }) {
+			return true
+		}
+	}
+	return false
+}
+
 var sections = []section{
 	{"v1.8.0", []string{plain, autoMTLS, multiplexed, both}, func(row) bool { return true }, false},
 	{"v1.4.10", []string{plain, autoMTLS}, func(r row) bool { return !r.newer }, true},
@@ -146,7 +159,7 @@ func (s section) write(b *bytes.Buffer, all map[key]*outcome) error {
 	fmt.Fprintf(b, "%s\n%s\n", head, rule)
 	var below notes
 	for _, r := range rows {
-		if !s.has(r) {
+		if !s.shows(r) {
 			continue
 		}
 		line := "| " + r.what + " |"
