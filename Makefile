@@ -95,6 +95,7 @@ interop: ## run this library against hashicorp/go-plugin, each way, and write wh
 		(cd $$dir && $(GO) list -m github.com/hashicorp/go-plugin google.golang.org/grpc && \
 			$(GO) test -count=1 -args -table -results "$(CURDIR)/$(BUILD)/interop/results"); \
 	done
+	cd testdata/interop/upstreamtests && $(GO) test -count=1 -args -table
 	cd testdata/interop && $(GO) run ./cmd/table -results "$(CURDIR)/$(BUILD)/interop/results" -readme "$(CURDIR)/README.md"
 
 interop-languages: ## run this library against plugins and hosts in other languages, which it installs

@@ -183,8 +183,11 @@ func TestDriven(t *testing.T) {
 		if !slices.ContainsFunc(all, func(d driven) bool { return d.mode == m.Name }) {
 			t.Errorf("mode %s is not driven", m.Name)
 		}
+		if works := slices.ContainsFunc(all, func(d driven) bool { return d.mode == m.Name && d.stage == 0 }); works != (m.Kind == modes.Served) {
+			t.Errorf("mode %s is of the kind %q; it is to work: %v", m.Name, m.Kind, works)
+		}
 	}
-	works := make(map[string]bool)
+	works, refusals := make(map[string]bool), 0
 	for _, d := range all {
 		name := strings.TrimSpace(d.mode + " " + d.how)
 		if d.crash {
@@ -200,12 +203,14 @@ func TestDriven(t *testing.T) {
 			}
 			if d.stage == 0 {
 				works[d.mode] = true
+			} else {
+				refusals++
 			}
 			printf("tenon host → go-plugin's test plugin  %-33s %-34s %s  ok\n", d.mode, d.how, d.told())
 		})
 	}
-	printf("%d of %d modes are plugins that work under a host of this library, %d are refused\n\n",
-		len(works), len(modes.All), len(modes.All)-len(works))
+	printf("%d of %d modes are plugins that work under a host of this library, %d are refused for what they are; %d refusals in all\n\n",
+		len(works), len(modes.All), len(modes.All)-len(works), refusals)
 }
 
 func (d *driven) told() string {

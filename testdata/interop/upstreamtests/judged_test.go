@@ -7,7 +7,9 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -139,6 +141,9 @@ func TestModes(t *testing.T) {
 	}
 	printf("%d modes: %d through plugin.Serve over gRPC, %d print a line, %d are net/rpc and not served\n\n",
 		len(modes.All), count[modes.Served], count[modes.Line], count[modes.NetRPC])
+	inReadme(t, "That binary can be %d plugins, which the other way round a host of this library starts: "+
+		"%d serve gRPC and work, %d are refused, each for its reason (%d only print a line, %d serve net/rpc).",
+		len(modes.All), count[modes.Served], count[modes.Line]+count[modes.NetRPC], count[modes.Line], count[modes.NetRPC])
 }
 
 // TestLeftOut checks that each of go-plugin's tests is run or left out, and the
@@ -200,6 +205,23 @@ func TestJudged(t *testing.T) {
 	}
 	printf("%d of go-plugin's tests pass on a plugin of this library: %d through plugin.Serve over gRPC, %d on a printed line\n\n",
 		served+line, served, line)
+	if served+line == len(passing) { // all were asked for, and passed
+		inReadme(t, "%d of the tests of go-plugin 1.8.0 pass so: %d through `plugin.Serve` over gRPC, %d on a line that is only printed.",
+			served+line, served, line)
+	}
+}
+
+// inReadme checks that the README says so.
+func inReadme(t *testing.T, format string, args ...any) {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("..", "..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Join(strings.Fields(string(b)), " ")
+	if want := fmt.Sprintf(format, args...); !strings.Contains(text, want) {
+		t.Errorf("the README does not say: %s", want)
+	}
 }
 
 // name is the test's, with the part that is run.
@@ -222,6 +244,10 @@ func (j *judged) run(t *testing.T) (heard bool) {
 	runs := 1
 	if j.hasty {
 		runs = hastyRuns
+	}
+	// What is left of a test that failed is not this one's.
+	if _, err := modes.TakeRecord(oursDir); err != nil {
+		t.Fatal(err)
 	}
 	for range runs {
 		out := j.once(t)
