@@ -141,6 +141,11 @@ type Config struct {
 	// application's business. Nil means a socket in the plugin's directory.
 	Listen func() (net.Listener, error)
 
+	// RemoteTCP allows TCP addresses other than the loopback interface's: of
+	// plugins that a Runner launches in a container or on another machine.
+	// Otherwise a plugin could make its host connect to wherever it says. Dial
+	// is not restricted.
+	RemoteTCP bool
 	// AllowUIDs are users whom the plugin may run as besides this process's own,
 	// and besides the one of Cmd.SysProcAttr, by number. On Linux, the kernel
 	// says whose process is at the other end of a unix socket, and others are
