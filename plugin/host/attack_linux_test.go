@@ -24,7 +24,6 @@ import (
 	"time"
 
 	"github.com/tenonrpc/tenon/h2grpc"
-	"github.com/tenonrpc/tenon/plugin"
 	"github.com/tenonrpc/tenon/plugin/host"
 	"github.com/tenonrpc/tenon/plugin/internal/automtls"
 	"github.com/tenonrpc/tenon/plugin/internal/yamux"
@@ -175,25 +174,6 @@ func attackAll(t *testing.T, program string, attr *syscall.SysProcAttr, hostCert
 	return all
 }
 
-// lender is an echo that lends itself: a brokered socket of the plugin's.
-type lender struct{ echo }
-
-const lenderMethod = "/test.Lender/Lend"
-
-func (l lender) GRPCServer(b *plugin.Broker, s *h2grpc.Server) error {
-	s.RegisterService(&h2grpc.ServiceDesc{ServiceName: "test.Lender", Methods: []h2grpc.MethodDesc{
-		method("Lend", func(context.Context, string) (string, error) {
-			id, err := b.Serve(context.Background(), func(s *h2grpc.Server) { l.echo.GRPCServer(b, s) })
-			return fmt.Sprint(id), err
-		}),
-	}}, l)
-	return l.echo.GRPCServer(b, s)
-}
-
-func playLender() {
-	plugin.Serve(&plugin.ServeConfig{Handshake: shake, Plugins: plugin.Set{"echo": lender{echo{"1 "}}}})
-}
-
 // environOf returns a variable of another process.
 func environOf(t *testing.T, pid int, name string) string {
 	t.Helper()
@@ -287,14 +267,6 @@ func TestStrangersAreRefused(t *testing.T) {
 			closes(t, c)
 		})
 	}
-}
-
-func idIn(t *testing.T, text string) (n uint32) {
-	t.Helper()
-	if _, err := fmt.Sscan(text, &n); err != nil {
-		t.Fatal(err)
-	}
-	return n
 }
 
 // With multiplexing there is nothing to attack any more once the host has

@@ -154,6 +154,8 @@ func dialHint(err error) string {
 		return "nobody listens there; the plugin must listen before it prints its handshake"
 	case errors.Is(err, peercred.ErrStranger):
 		return "nothing was sent to it; a plugin that is to run as another user needs its number in AllowUIDs, and one whose process is none that this host has started needs AutoMTLS"
+	case errors.Is(err, errRemote):
+		return "nothing was sent to it; a plugin that is to be on another machine needs RemoteTCP"
 	case errors.Is(err, fs.ErrPermission):
 		return "the plugin's socket is not this user's; host and plugin must run as the same user, or share a group (SocketGroup)"
 	}

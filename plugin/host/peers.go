@@ -2,9 +2,14 @@ package host
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
+	"strings"
+	"syscall"
 
 	"github.com/tenonrpc/tenon/plugin/internal/peercred"
 	"github.com/tenonrpc/tenon/plugin/internal/procid"
@@ -30,6 +35,27 @@ func (c *Client) peers() *peercred.Policy {
 	}
 	return policy
 }
+
+// localDialer returns a dialer that connects to this machine only, or to any
+// with remote. The plugin says where: it must not make its host speak to others
+// on the network. What is looked at is what a name has turned out to mean.
+func localDialer(remote bool) *net.Dialer {
+	if remote {
+		return new(net.Dialer)
+	}
+	return &net.Dialer{Control: func(network, address string, _ syscall.RawConn) error {
+		if !strings.HasPrefix(network, "tcp") {
+			return nil
+		}
+		if to, err := netip.ParseAddrPort(address); err != nil || !to.Addr().Unmap().IsLoopback() {
+			return fmt.Errorf("%w: %s", errRemote, address)
+		}
+		return nil
+	}}
+}
+
+// errRemote says that a plugin's TCP address is none of the loopback interface.
+var errRemote = errors.New("the address is not one of this machine's loopback interface")
 
 // dial connects to an address that the plugin named, as this host sees it.
 func (c *Client) dial(ctx context.Context, network, address string) (net.Conn, error) {

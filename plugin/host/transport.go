@@ -26,7 +26,7 @@ func settleTransport(c *Config, s *settings) error {
 	}
 	s.ownDial = s.dial != nil
 	if s.dial == nil {
-		s.dial = new(net.Dialer).DialContext
+		s.dial = localDialer(c.RemoteTCP).DialContext
 	}
 	if c.SocketGroup == "" {
 		return nil
