@@ -172,7 +172,10 @@ func TestRunnerKills(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			noLeaks(t)
 			cfg := runnerConfig(t, tc.plugin, &runner{signals: tc.signals})
-			cfg.StopTimeout = short
+			cfg.StopTimeout = ample
+			if name == "deaf" {
+				cfg.StopTimeout = short
+			}
 			c := start(t, cfg)
 			err := c.Close()
 			if killed := tc.want.Signal == "killed"; errors.Is(err, host.ErrKilled) != killed {
