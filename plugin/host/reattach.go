@@ -115,17 +115,21 @@ func WriteReattach(path string, r *Reattach) (err error) {
 // its owner could write, because whoever does so chooses what this host talks
 // to, and one with a key that others could read. Windows has no such modes.
 func ReadReattach(path string) (*Reattach, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("host: reading a reattach record: %w", err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
+	// Opening a pipe would wait for someone who writes to it.
+	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("host: reading a reattach record: %w", err)
 	}
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("host: reading a reattach record: %q is not a file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("host: reading a reattach record: %w", err)
+	}
+	defer f.Close()
+	if info, err = f.Stat(); err != nil {
+		return nil, fmt.Errorf("host: reading a reattach record: %w", err)
 	}
 	data := make([]byte, wire.MaxReattach+1)
 	n, err := io.ReadFull(f, data)
