@@ -35,18 +35,36 @@ func classSize(class int) int { return 1<<(minClassBits+class) + classSlack }
 
 // GetBuffer returns a buffer of length n with undefined contents.
 func GetBuffer(n int) *Buffer {
-	class := 0
-	if n > classSize(0) {
-		class = bits.Len(uint(n-classSlack-1)) - minClassBits
+	if b := spareBuffer(n); b != nil {
+		return b
 	}
+	class := classOf(n)
 	if class >= len(pools) {
 		return &Buffer{B: make([]byte, n), class: -1}
 	}
-	if b, ok := pools[class].Get().(*Buffer); ok {
-		b.B, b.Compressed, b.next, b.packed, b.off = b.B[:n], false, nil, 0, 0
-		return b
-	}
 	return &Buffer{B: make([]byte, n, classSize(class)), class: int8(class)}
+}
+
+// spareBuffer is GetBuffer if that takes no more memory than there is, and
+// otherwise returns nil.
+func spareBuffer(n int) *Buffer {
+	class := classOf(n)
+	if class >= len(pools) {
+		return nil
+	}
+	b, _ := pools[class].Get().(*Buffer)
+	if b != nil {
+		b.B, b.Compressed, b.next, b.packed, b.off = b.B[:n], false, nil, 0, 0
+	}
+	return b
+}
+
+// classOf returns the class of buffers of length n, which may be beyond pools.
+func classOf(n int) int {
+	if n <= classSize(0) {
+		return 0
+	}
+	return bits.Len(uint(n-classSlack-1)) - minClassBits
 }
 
 // Release gives the buffer back. Nobody may use it or its bytes afterwards.

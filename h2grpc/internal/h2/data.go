@@ -198,7 +198,9 @@ func (a *assembler) begin(s *Stream, n int) {
 		return
 	}
 	a.size, a.got = int(size), 0
-	a.cur = GetBuffer(min(a.size, max(n, eagerAlloc)))
+	if a.cur = spareBuffer(a.size); a.cur == nil {
+		a.cur = GetBuffer(min(a.size, max(n, eagerAlloc)))
+	}
 	a.cur.Compressed = flag == 1
 	if a.size == 0 {
 		a.finish()
