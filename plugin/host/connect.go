@@ -125,6 +125,8 @@ func (c *Client) connectProblem(ctx context.Context, err error) error {
 		p.hint = "the plugin announced multiplexing and speaks something else; leave Config.Multiplex unset to do without"
 	case errors.Is(err, automtls.ErrPin):
 		p.hint = "someone else may have taken over the plugin's address; nothing was sent to it"
+	case errors.Is(err, automtls.ErrCurve):
+		p.hint = "set Config.Curve to P256, which every TLS library has"
 	case errors.As(err, &record):
 		p.hint = c.hangupHint()
 	}

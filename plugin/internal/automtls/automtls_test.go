@@ -338,6 +338,7 @@ func TestWrongPeer(t *testing.T) {
 
 		wrong = automtls.ClientConfig(host, plug.DER())
 		wrong.MaxVersion = version
+		wrong.GetClientCertificate = nil
 		wrong.Certificates = nil
 		c, s = connect(t, wrong, server)
 		if s.err == nil || c.err == nil {
@@ -347,6 +348,7 @@ func TestWrongPeer(t *testing.T) {
 		// The pinned certificate with something behind it.
 		wrong = automtls.ClientConfig(host, plug.DER())
 		wrong.MaxVersion = version
+		wrong.GetClientCertificate = nil
 		wrong.Certificates[0].Certificate = append(wrong.Certificates[0].Certificate, other.DER())
 		_, s = connect(t, wrong, server)
 		if !errors.Is(s.err, automtls.ErrPin) || !strings.Contains(s.err.Error(), "2 certificates") {
@@ -356,6 +358,7 @@ func TestWrongPeer(t *testing.T) {
 		// The pinned certificate without its key.
 		wrong = automtls.ClientConfig(other, plug.DER())
 		wrong.MaxVersion = version
+		wrong.GetClientCertificate = nil
 		wrong.Certificates[0].Certificate = [][]byte{host.DER()}
 		wrong.Certificates[0].Leaf = nil
 		c, s = connect(t, wrong, server)
@@ -417,6 +420,29 @@ func TestResumption(t *testing.T) {
 				t.Errorf("a server resumed a session with a peer that is not its pin: %v", s.err)
 			}
 		})
+	}
+}
+
+// TestCurveUnknownToPeer asks a client for its certificate as a server does whose
+// TLS library lacks P-521. Sending none would only show as a hang-up.
+func TestCurveUnknownToPeer(t *testing.T) {
+	peer := identity(t, automtls.P256).DER()
+	for _, tt := range []struct {
+		curve automtls.Curve
+		want  error
+	}{{automtls.P256, nil}, {automtls.P384, nil}, {automtls.P521, automtls.ErrCurve}} {
+		own := identity(t, tt.curve)
+		got, err := automtls.ClientConfig(own, peer).GetClientCertificate(&tls.CertificateRequestInfo{
+			Version:          tls.VersionTLS13,
+			SignatureSchemes: []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256, tls.ECDSAWithP384AndSHA384, tls.PSSWithSHA256},
+			AcceptableCAs:    [][]byte{[]byte("somebody else")},
+		})
+		if !errors.Is(err, tt.want) || (err == nil) != (got != nil) {
+			t.Errorf("%v: %v, want %v", tt.curve, err, tt.want)
+		}
+		if err == nil && !bytes.Equal(got.Certificate[0], own.DER()) {
+			t.Errorf("%v: it is another certificate", tt.curve)
+		}
 	}
 }
 

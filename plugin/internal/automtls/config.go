@@ -16,6 +16,11 @@ const serverName = "localhost"
 // ErrPin reports a peer whose certificate is not the pinned one.
 var ErrPin = errors.New("automtls: the peer's certificate is not the pinned one: something else answers on the plugin's address")
 
+// ErrCurve reports a server whose TLS library cannot verify what our key signs.
+// BoringSSL, which gRPC's own packages for Python and others carry, is one: it
+// leaves P-521 out.
+var ErrCurve = errors.New("automtls: the peer's TLS library does not accept keys on the curve of ours")
+
 // # Why these configurations are safe
 //
 // Both switch off the checks that crypto/tls makes of a peer's certificate by
@@ -72,6 +77,18 @@ func ClientConfig(own *Identity, peerDER []byte) *tls.Config {
 	cfg.ServerName = serverName
 	cfg.InsecureSkipVerify = true // but VerifyConnection: see above
 	cfg.ClientSessionCache = tls.NewLRUClientSessionCache(sessionCacheSize)
+	certificate := cfg.Certificates[0]
+	cfg.GetClientCertificate = func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		// By itself crypto/tls would go on without a certificate, and all that
+		// would be seen is that the peer hangs up. Whom else the peer trusts
+		// does not matter: it was given this certificate.
+		request := *r
+		request.AcceptableCAs = nil
+		if err := request.SupportsCertificate(&certificate); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrCurve, err)
+		}
+		return &certificate, nil
+	}
 	return cfg
 }
 
