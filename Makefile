@@ -104,9 +104,9 @@ interop-languages: ## run this library against plugins and hosts in other langua
 conformance: ## have h2grpc judged by connectconformance, h2spec and grpc-go's interoperability tests
 	cd testdata/interop/conformance && $(GO) run ./cmd/judge -dir "$(CURDIR)/$(BUILD)/conformance" -readme "$(CURDIR)/README.md"
 
-attack: ## attack a server and a client of h2grpc as hostile peers do (Linux, two minutes)
+attack: ## attack a server and a client of h2grpc as hostile peers do (Linux, two minutes on a quiet machine)
 	@mkdir -p $(BUILD)/attack
-	$(GO) test -count=1 ./h2grpc/internal/attack -args -attack -figures "$(CURDIR)/$(BUILD)/attack/figures.txt" -readme "$(CURDIR)/README.md"
+	$(GO) test -count=1 -timeout=30m ./h2grpc/internal/attack -args -attack -figures "$(CURDIR)/$(BUILD)/attack/figures.txt" -readme "$(CURDIR)/README.md"
 	@cat $(BUILD)/attack/figures.txt
 
 generate: ## write the generated code anew (needs protoc)

@@ -111,15 +111,15 @@ func decode(buf *h2.Buffer, m any, limit int, c Compressor, turns turns) (plain 
 		if c == nil {
 			return 0, status.Error(codes.Internal, "received a compressed message on a stream that announced no compression")
 		}
-		var plain *room
-		plain, err = turns.decompress(c, b, limit)
-		defer plain.release()
+		var out *room
+		out, err = turns.decompress(c, b, limit)
+		defer out.release()
 		if errors.Is(err, ErrTooLarge) {
 			return 0, status.Errorf(codes.ResourceExhausted, "received message is larger than the limit of %d bytes once decompressed", limit)
 		} else if err != nil {
 			return 0, status.Errorf(codes.Internal, "decompressing a message with %s: %v", c.Name(), err)
 		}
-		b = *plain
+		b = *out
 	}
 	switch m := m.(type) {
 	case Message:

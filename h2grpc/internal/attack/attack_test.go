@@ -87,18 +87,23 @@ var sides = []struct {
 // few times if the machine was calm before and after, and more often if it was
 // not. The row holds if one run as a whole meets every bar.
 func judge(r *row, client bool) result {
+	return verdict(*all, &busyRuns, func() result { return run(r, client) })
+}
+
+// verdict is judge with any run. Without timed, time and memory do not count.
+func verdict(timed bool, busyRuns *atomic.Int64, run func() result) result {
 	var missed []string
 	for try, calm := 1, 0; ; try++ {
-		res := run(r, client)
+		res := run()
 		res.tries = try
 		fault, final := res.wrong(), true
-		if fault == "" && *all {
+		if fault == "" && timed {
 			fault, final = res.noisy(), false
 		}
 		if fault == "" {
 			return res
 		}
-		busy := *all && res.busy()
+		busy := timed && res.busy()
 		if busy {
 			fault += fmt.Sprintf(" (the machine was too busy to tell: while nobody attacked a call waited %v)", res.calm.Round(time.Millisecond))
 		} else {

@@ -30,10 +30,12 @@ var suites = map[string]string{
 	"grpc-client":        "google.golang.org/grpc/interop/client@v1.85.0",
 	"grpc-server":        "google.golang.org/grpc/interop/server@v1.85.0",
 	"grpc-negative":      "google.golang.org/grpc/interop/http2@v1.85.0",
+	"grpcurl":            "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4",
 }
 
-// own are the programs of this module that the suites test.
-const own = "./cmd/..."
+// own are the programs that the suites test: this module's, and the example
+// plugin.
+var own = []string{"./cmd/...", "github.com/tenonrpc/tenon/cmd/kvplugin"}
 
 const (
 	// startTime is how long a server may take until it listens.
@@ -68,7 +70,7 @@ func newBench(ctx context.Context, dir string) (*bench, error) {
 		}
 	}
 	fmt.Println("building the programs under test")
-	if err := command(ctx, "", "go", "build", "-o", b.bin+string(filepath.Separator), own); err != nil {
+	if err := command(ctx, "", append([]string{"go", "build", "-o", b.bin + string(filepath.Separator)}, own...)...); err != nil {
 		return nil, err
 	}
 	for name, pkg := range suites {

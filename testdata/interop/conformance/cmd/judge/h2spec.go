@@ -16,7 +16,7 @@ import (
 // strict.
 func h2specdJudges() []judge {
 	return []judge{
-		{name: "h2specd", what: "h2specd v2.2.1 strict, client, plaintext", want: clientCases, run: h2specd(false), slow: true},
+		{name: "h2specd", what: "h2specd v2.2.1 strict, client, plaintext", want: clientCases, others: "best known 48", run: h2specd(false), slow: true},
 		{name: "h2specd-tls", what: "h2specd v2.2.1 strict, client, TLS", want: clientCases, run: h2specd(true), slow: true},
 	}
 }
@@ -24,7 +24,7 @@ func h2specdJudges() []judge {
 // h2specJudges run h2spec against our server, strict likewise.
 func h2specJudges() []judge {
 	return []judge{
-		{name: "h2spec", what: "h2spec v2.2.1 strict, server, plaintext", want: serverCases, run: h2spec(false)},
+		{name: "h2spec", what: "h2spec v2.2.1 strict, server, plaintext", want: serverCases, others: "net/http 141, grpc-go 114", run: h2spec(false)},
 		{name: "h2spec-tls", what: "h2spec v2.2.1 strict, server, TLS", want: serverCases, run: h2spec(true)},
 	}
 }

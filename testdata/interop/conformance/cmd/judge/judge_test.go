@@ -41,6 +41,18 @@ func TestCounts(t *testing.T) {
 	}
 }
 
+// TestMissingLines: grpcurl's lines are found whatever stands before them, and no
+// others.
+func TestMissingLines(t *testing.T) {
+	const text = "service S {\n  rpc Get ( .R ) returns ( .R );\n}\n{\n  \"value\": \"x\",\n  \"more\": 1\n}\n"
+	if missing := missingLines(text, []string{"service S {", "rpc Get ( .R ) returns ( .R );", `"value": "x"`}); missing != nil {
+		t.Errorf("%q are there", missing)
+	}
+	if missing := missingLines(text, []string{"service", `"value": "y"`}); len(missing) != 2 {
+		t.Errorf("only %q are missed", missing)
+	}
+}
+
 func TestReadme(t *testing.T) {
 	const table = "| judge |\n"
 	for _, c := range []struct{ before, after string }{

@@ -1,7 +1,7 @@
-// Judge has h2grpc judged by test suites that others wrote: connectconformance,
-// h2spec, h2specd and grpc-go's interoperability tests. It installs the suites at
+// Judge has h2grpc judged by what others wrote: connectconformance, h2spec,
+// h2specd, grpc-go's interoperability tests and grpcurl. It installs these at
 // fixed versions, builds the programs that they test, runs everything, and
-// prints what each suite counted and what it left out. A count that is not the
+// prints what each counted and what it left out. A count that is not the
 // expected one is a failure, more cases included: nobody would notice otherwise
 // that a suite has changed or has been skipped.
 package main
@@ -48,8 +48,11 @@ type judge struct {
 	what string // what is judged, for the table
 	want int    // how many cases there are; all must pass
 	run  func(context.Context, *bench, *log) (verdict, error)
-	but  string // what the table has to add, a sentence
-	slow bool   // it takes longest and is begun first
+	// others is what other implementations are known to pass of these cases, for
+	// the table; "" if nothing is.
+	others string
+	but    string // what the table has to add, a sentence
+	slow   bool   // it takes longest and is begun first
 }
 
 // verdict is what a judge found.
@@ -60,7 +63,7 @@ type verdict struct {
 
 // judges are all judges, in the table's order.
 func judges() []judge {
-	return slices.Concat(connectJudges(), h2specJudges(), h2specdJudges(), interopJudges(), negativeJudges())
+	return slices.Concat(connectJudges(), h2specJudges(), h2specdJudges(), interopJudges(), negativeJudges(), reflectionJudges())
 }
 
 // result is a judge with its verdict.

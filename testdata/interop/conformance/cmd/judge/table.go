@@ -19,9 +19,9 @@ const (
 // is the same after every good run.
 func table(results []result) string {
 	var b strings.Builder
-	b.WriteString("| judge | passed | of |\n| --- | ---: | ---: |\n")
+	b.WriteString("| judge | passed | of | others pass |\n| --- | ---: | ---: | --- |\n")
 	for _, r := range results {
-		fmt.Fprintf(&b, "| %s | %d | %d |\n", r.what, r.passed, r.want)
+		fmt.Fprintf(&b, "| %s | %d | %d | %s |\n", r.what, r.passed, r.want, r.others)
 	}
 	for _, r := range results {
 		if r.but != "" {
