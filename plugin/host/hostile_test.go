@@ -19,8 +19,14 @@ import (
 
 // hostiles are plugins and other programs that mean harm, and their victims.
 var hostiles = map[string]func(){
-	"attacker": playAttacker,
-	"lender":   playLender,
+	"attacker":             playAttacker,
+	"lender":               playLender,
+	"floods-handshake":     func() { pour(os.Stdout); linger() },
+	"floods-stderr":        floodStderr,
+	"floods-stdout":        floodStdout,
+	"floods-stdio":         floodStdio,
+	"floods-announcements": floodAnnouncements,
+	"log-bombs":            logBombs,
 	// A plugin that sends its host to somebody else.
 	"points-elsewhere": printing(func() string {
 		cert := ""
