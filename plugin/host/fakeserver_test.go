@@ -19,6 +19,7 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/health"
 	"github.com/tenonrpc/tenon/h2grpc/status"
 	"github.com/tenonrpc/tenon/plugin/internal/automtls"
+	"github.com/tenonrpc/tenon/plugin/internal/broker"
 	"github.com/tenonrpc/tenon/plugin/internal/control"
 	"github.com/tenonrpc/tenon/wire"
 )
@@ -90,6 +91,10 @@ func (s *server) run() {
 		s.version = 1
 	}
 	text := line(1, s.version, "unix", path, "grpc", cert)
+	if os.Getenv(wire.EnvMultiplex) != "" {
+		l = broker.NewPluginMux(nil).Listen(l)
+		text += "|true"
+	}
 	if s.line != nil {
 		text = s.line(text)
 	}

@@ -145,11 +145,13 @@ func init() {
 		long := strings.Repeat("x", wire.MaxAddress)
 		for i := range uint32(manyMessages) {
 			info := &wire.ConnInfo{ServiceID: 1000 + i, Network: wire.NetworkUnix, Address: long}
-			switch i % 4 {
+			switch i % 6 {
 			case 1:
 				info = &wire.ConnInfo{ServiceID: i, Knock: &wire.Knock{Knock: true}}
 			case 2:
-				info = &wire.ConnInfo{ServiceID: i, Knock: &wire.Knock{Knock: true, Ack: true, Error: "no"}}
+				info = &wire.ConnInfo{ServiceID: i, Knock: &wire.Knock{Knock: true, Ack: true, Error: long[:wire.MaxKnockError]}}
+			case 3: // whoever knocks is owed a connection
+				info = &wire.ConnInfo{ServiceID: i, Network: wire.NetworkReady, Knock: &wire.Knock{Knock: true, Ack: true}}
 			}
 			if err := send(info); err != nil {
 				return err
@@ -162,24 +164,51 @@ func init() {
 // TestPluginsThatAnnounceWithoutEnd has one that sends 10 000 messages to the
 // broker, of which nobody ever dials one.
 func TestPluginsThatAnnounceWithoutEnd(t *testing.T) {
-	noLeaks(t)
-	before := heap()
-	cfg := fakeConfig(t, "talkative")
-	cfg.Logger = slog.New(slog.DiscardHandler)
-	c := start(t, cfg)
-	// Once the last one is there, all others have been dealt with.
-	cc, err := c.Broker().Dial(t.Context(), unannounced)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cc.Close()
-	if more := heap() - before; more > aLittle {
-		t.Errorf("%d messages cost %d bytes of memory", manyMessages, more)
-	}
-	if got, err := do(t.Context(), c, "echo hello"); err != nil || got != "hello" {
-		t.Errorf("got %q, %v", got, err)
-	}
-	closes(t, c)
+	eachDeath(t, func(t *testing.T, multiplex bool) {
+		noLeaks(t)
+		before := heap()
+		cfg := fakeConfig(t, "talkative")
+		cfg.Multiplex = multiplex
+		last := make(chan struct{})
+		cfg.Logger = slog.New(onID{unannounced, last})
+		c := start(t, cfg)
+		// Once the last one is there, all others have been dealt with.
+		if multiplex {
+			<-last // it is ignored, in words
+		} else {
+			cc, err := c.Broker().Dial(t.Context(), unannounced)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cc.Close()
+		}
+		if more := heap() - before; more > aLittle {
+			t.Errorf("%d messages cost %d bytes of memory", manyMessages, more)
+		}
+		if got, err := do(t.Context(), c, "echo hello"); err != nil || got != "hello" {
+			t.Errorf("got %q, %v", got, err)
+		}
+		c.Kill()
+	})
+}
+
+// onID is a log handler that waits for a record about an id.
+type onID struct {
+	id    uint64
+	there chan struct{}
+}
+
+func (h onID) Enabled(context.Context, slog.Level) bool { return true }
+func (h onID) WithAttrs([]slog.Attr) slog.Handler       { return h }
+func (h onID) WithGroup(string) slog.Handler            { return h }
+func (h onID) Handle(_ context.Context, r slog.Record) error {
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == "id" && a.Value.Kind() == slog.KindUint64 && a.Value.Uint64() == h.id {
+			close(h.there)
+		}
+		return true
+	})
+	return nil
 }
 
 // TestKilledPluginsThatLeaveAChild has a child that keeps the pipes of a plugin
