@@ -43,7 +43,9 @@ func launch(t *testing.T, mode string, env ...string) *child {
 func launchWith(t *testing.T, mode string, change func(*exec.Cmd), env ...string) *child {
 	t.Helper()
 	c := &child{t: t, dir: socketDir(t), cmd: exec.Command(os.Args[0]), reaped: make(chan struct{})}
-	c.cmd.Env = append(os.Environ(), modeVariable+"="+mode, wire.EnvUnixSocketDir+"="+c.dir, wire.EnvProtocolVersions+"=1")
+	// The race detector would keep each plugin for a second at its end, which is
+	// as long as one without a host has.
+	c.cmd.Env = append(os.Environ(), modeVariable+"="+mode, wire.EnvUnixSocketDir+"="+c.dir, wire.EnvProtocolVersions+"=1", "GORACE=atexit_sleep_ms=0")
 	c.cmd.Env = append(c.cmd.Env, env...)
 	stdoutR, stdoutW := c.pipe()
 	stderrR, stderrW := c.pipe()
