@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/tenonrpc/tenon/h2grpc/codes"
 	"github.com/tenonrpc/tenon/h2grpc/status"
@@ -28,9 +29,15 @@ func TestPluginsThatAreStopped(t *testing.T) {
 		if err := syscall.Kill(c.PID(), syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), short)
-		defer cancel()
-		err := c.Ping(ctx)
+		// A signal needs a moment to arrive.
+		var ctx context.Context
+		var err error
+		for begun := time.Now(); err == nil && time.Since(begun) < ample; {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(t.Context(), short)
+			defer cancel()
+			err = c.Ping(ctx)
+		}
 		if status.Code(err) != codes.DeadlineExceeded || !strings.Contains(err.Error(), "pinging the plugin") {
 			t.Errorf("Ping: %v", err)
 		}
