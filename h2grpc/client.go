@@ -9,6 +9,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tenonrpc/tenon/h2grpc/codes"
@@ -73,14 +74,14 @@ type ClientConn struct {
 	userAgent  string
 	accept     string // grpc-accept-encoding, if there are compressors
 	heads      headCache
-	ctx        context.Context // ends with Close
+	cur        atomic.Pointer[clientTransport] // for further calls; mu is held to change it
+	ctx        context.Context                 // ends with Close
 	cancel     context.CancelFunc
 	background sync.WaitGroup // dials and connections
 
 	mu sync.Mutex
 	// guarded by mu
 	closed  bool
-	cur     *clientTransport
 	all     map[*clientTransport]struct{}
 	dialing *dialing // nil: nobody dials
 }
@@ -183,7 +184,7 @@ func (cc *ClientConn) Connect(ctx context.Context) error {
 func (cc *ClientConn) Close() error {
 	cc.mu.Lock()
 	cc.closed = true
-	cc.cur = nil
+	cc.cur.Store(nil)
 	for tr := range cc.all {
 		tr.Close()
 	}
@@ -195,13 +196,15 @@ func (cc *ClientConn) Close() error {
 
 // transport returns a connection that takes calls, dialling if there is none.
 func (cc *ClientConn) transport(ctx context.Context) (*clientTransport, error) {
+	if tr := cc.cur.Load(); tr != nil && tr.Usable() {
+		return tr, nil
+	}
 	cc.mu.Lock()
 	if cc.closed {
 		cc.mu.Unlock()
 		return nil, errClientClosed
 	}
-	if cc.cur != nil && cc.cur.Usable() {
-		tr := cc.cur
+	if tr := cc.cur.Load(); tr != nil && tr.Usable() {
 		cc.mu.Unlock()
 		return tr, nil
 	}
@@ -259,7 +262,7 @@ func (cc *ClientConn) dial(d *dialing) {
 		tr, err = nil, errClientClosed
 	}
 	if err == nil {
-		cc.cur = tr
+		cc.cur.Store(tr)
 	} else if cc.closed {
 		err = errClientClosed
 	}
@@ -304,9 +307,7 @@ func (cc *ClientConn) connect(ctx context.Context) (*clientTransport, error) {
 		tr.Run()
 		cc.mu.Lock()
 		delete(cc.all, tr)
-		if cc.cur == tr {
-			cc.cur = nil
-		}
+		cc.cur.CompareAndSwap(tr, nil)
 		cc.mu.Unlock()
 	}()
 	select {

@@ -455,7 +455,7 @@ func (c *serverCall) finish(st *status.Status) { c.send(nil, st) }
 // send sends the only or last message, if there is one, and the status.
 func (c *serverCall) send(msg *h2.Buffer, st *status.Status) {
 	c.outcome = st
-	f := h2.Frames{End: true, Reader: c.refuse != nil && c.refuse.http == ""}
+	f := h2.Frames{End: true, Last: true, Reader: c.refuse != nil && c.refuse.http == ""}
 	if msg != nil {
 		f.Message = msg.B
 	}

@@ -95,6 +95,8 @@ type Conn struct {
 	// share is window, for those who do not hold mu.
 	share atomic.Int32
 
+	// unusable is set once no more streams can be opened, for Usable.
+	unusable atomic.Bool
 	// turn and watched: see inline.go.
 	turn    atomic.Uint64
 	watched atomic.Bool
@@ -284,11 +286,7 @@ func (c *Conn) Err() error {
 }
 
 // Usable says whether a client may open streams on the connection.
-func (c *Conn) Usable() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.err == nil && c.aborted == nil && !c.goAway && c.nextID <= maxStreamID
-}
+func (c *Conn) Usable() bool { return !c.unusable.Load() }
 
 // Run reads the connection until it ends, and then ends all its streams. It
 // returns the reason, which is nil after an orderly end.
@@ -361,6 +359,7 @@ func (c *Conn) finish(err error) (fatal bool) {
 	}
 	if c.err == nil {
 		c.err = reason
+		c.unusable.Store(true)
 	}
 	streams := c.streams
 	c.streams = map[uint32]*Stream{}
@@ -475,6 +474,7 @@ func (c *Conn) abortLocked(err error) {
 		return
 	}
 	c.aborted = err
+	c.unusable.Store(true)
 	if err == ErrClosed && !c.saidGoAway {
 		c.sendGoAway(c.lastPeer, ErrCodeNo, "")
 		c.flushLocked()
@@ -490,6 +490,7 @@ func (c *Conn) abortLocked(err error) {
 // sendGoAway queues a GOAWAY and takes no new streams.
 func (c *Conn) sendGoAway(last uint32, code ErrCode, reason string) {
 	c.goAway, c.saidGoAway = true, true
+	c.unusable.Store(true)
 	c.pending = appendGoAway(c.pending, last, code, quote([]byte(reason)))
 }
 

@@ -450,6 +450,7 @@ func (c *Conn) onGoAway(last uint32, code ErrCode, debug []byte) error {
 	c.mu.Lock()
 	if c.client {
 		c.goAway = true
+		c.unusable.Store(true)
 		for id, s := range c.streams {
 			if id > last {
 				lost = append(lost, s)

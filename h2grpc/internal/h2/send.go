@@ -25,6 +25,9 @@ type Frames struct {
 	Message []byte // gRPC prefix and payload; nil: none
 	Trailer *Block // nil: none; ends the stream
 	End     bool   // end the stream after Message
+	// Last says that the handler does nothing after Trailer but call Done, which
+	// costs less then.
+	Last bool
 	// Reader says that the caller is the connection's reader: it does not wait,
 	// and what it sends counts against a budget instead. Message is nil.
 	Reader bool
@@ -95,7 +98,9 @@ func (c *Conn) Open(done <-chan struct{}, f *Frames, whole bool, maxMessage int)
 	s.init(c, c.nextID)
 	s.whole, s.MaxMessage = whole, maxMessage
 	s.sendWindow = c.peerWindow
-	c.nextID += 2
+	if c.nextID += 2; c.nextID > maxStreamID {
+		c.unusable.Store(true)
+	}
 	c.streams[s.ID] = s
 	c.peerMaySend(s)
 	c.live++
@@ -186,6 +191,11 @@ func (s *Stream) writeLocked(done <-chan struct{}, f *Frames, flush Flush) error
 		c.flushSoon()
 	}
 	s.sent = true
+	if f.Last && f.Trailer != nil {
+		s.handled = true
+		c.endHandling(s)
+		c.endIfDrained()
+	}
 	return nil
 }
 

@@ -29,6 +29,8 @@ type Stream struct {
 	reader assembler
 	turn   uint64 // the turn in which the reader ran the handler; 0: it did not
 
+	handled bool // the handler's: Done is needed for the connection no more
+
 	// guarded by Conn.mu
 	sendWindow int
 	sendEnded  bool // we sent END_STREAM, or can send no more
@@ -297,16 +299,18 @@ func (s *Stream) Reset(code ErrCode, reason string) {
 // If the response was not ended, the stream is reset.
 func (s *Stream) Done() {
 	c := s.c
-	c.mu.Lock()
-	if !s.gone && !s.sendEnded {
-		c.rememberReset(s.ID)
-		c.appendReset(s.ID, ErrCodeInternal)
-		c.removeLocked(s, true)
-		c.flushLocked()
+	if !s.handled {
+		c.mu.Lock()
+		if !s.gone && !s.sendEnded {
+			c.rememberReset(s.ID)
+			c.appendReset(s.ID, ErrCodeInternal)
+			c.removeLocked(s, true)
+			c.flushLocked()
+		}
+		c.endHandling(s)
+		c.endIfDrained()
+		c.mu.Unlock()
 	}
-	c.endHandling(s)
-	c.endIfDrained()
-	c.mu.Unlock()
 	s.mu.Lock()
 	freed := s.in.queue.drop()
 	s.mu.Unlock()

@@ -170,6 +170,7 @@ func (c *Conn) writeFailed(err error) {
 	c.roomAgain()
 	if c.aborted == nil && c.err == nil {
 		c.aborted = &ConnError{Err: err}
+		c.unusable.Store(true)
 		c.nc.SetReadDeadline(time.Now().Add(lingerTime))
 	}
 }
