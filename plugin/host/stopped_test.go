@@ -30,17 +30,17 @@ func TestPluginsThatAreStopped(t *testing.T) {
 			t.Fatal(err)
 		}
 		// A signal needs a moment to arrive.
-		var ctx context.Context
 		var err error
 		for begun := time.Now(); err == nil && time.Since(begun) < ample; {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(t.Context(), short)
-			defer cancel()
+			ctx, cancel := context.WithTimeout(t.Context(), short)
 			err = c.Ping(ctx)
+			cancel()
 		}
 		if status.Code(err) != codes.DeadlineExceeded || !strings.Contains(err.Error(), "pinging the plugin") {
 			t.Errorf("Ping: %v", err)
 		}
+		ctx, cancel := context.WithTimeout(t.Context(), short)
+		defer cancel()
 		if _, err := c.Broker().Dial(ctx, unannounced); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Dial: %v", err)
 		}
