@@ -4,3 +4,5 @@ package host_test
 
 // playAttacker is for systems that say who is at the other end of a socket.
 func playAttacker() {}
+
+func listensAsAnother() {}

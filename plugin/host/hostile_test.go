@@ -27,6 +27,7 @@ var hostiles = map[string]func(){
 	"floods-stdio":         floodStdio,
 	"floods-announcements": floodAnnouncements,
 	"log-bombs":            logBombs,
+	"listens-as-another":   listensAsAnother,
 	// A plugin that sends its host to somebody else.
 	"points-elsewhere": printing(func() string {
 		cert := ""
@@ -36,12 +37,12 @@ var hostiles = map[string]func(){
 		return line(1, 1, os.Getenv(networkEnv), os.Getenv(addressEnv), "grpc", cert) + "\n"
 	}),
 	"lends-elsewhere": func() {
-		main := true
+		main, socket := true, socketPath() // plugin.Serve takes the directory out of the environment
 		plugin.Serve(&plugin.ServeConfig{
 			Handshake: shake,
 			Plugins:   plugin.Set{"echo": lender{echo{"1 "}}},
 			Listen: func() (net.Listener, error) {
-				path := socketPath()
+				path := socket
 				if !main {
 					path += "b"
 				}
@@ -50,7 +51,7 @@ var hostiles = map[string]func(){
 					main = false
 					return l, err
 				}
-				return elsewhere{l}, nil
+				return elsewhere{l, filepath.Dir(socket)}, nil
 			},
 		})
 	},
@@ -64,10 +65,16 @@ const (
 )
 
 // elsewhere is a listener that lies about its address.
-type elsewhere struct{ net.Listener }
+type elsewhere struct {
+	net.Listener
+	dir string
+}
 
-func (elsewhere) Addr() net.Addr {
-	if os.Getenv(networkEnv) == "unix" {
+func (e elsewhere) Addr() net.Addr {
+	switch {
+	case os.Getenv(addressEnv) == "host": // where the host listens first
+		return &net.UnixAddr{Net: "unix", Name: filepath.Join(e.dir, "host1")}
+	case os.Getenv(networkEnv) == "unix":
 		return &net.UnixAddr{Net: "unix", Name: os.Getenv(addressEnv)}
 	}
 	addr, err := net.ResolveTCPAddr("tcp", os.Getenv(addressEnv))
