@@ -80,7 +80,9 @@
 // stops its own stream first, and others only once many megabytes wait.
 //
 // Streaming handlers have a goroutine each. Unary handlers share a few goroutines
-// as long as they are quick, and may block: others then get their own.
+// as long as they are quick, one of which is the reader of their connection while
+// a call is alone on it. Any of them may block: others then get their own, and
+// are delayed by two milliseconds at most.
 //
 // # What is deliberately absent
 //

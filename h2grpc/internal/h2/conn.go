@@ -5,9 +5,10 @@
 // It knows frames, flow control, header blocks and gRPC's five-byte message
 // prefix, and nothing of methods, statuses or codecs.
 //
-// One goroutine reads a connection (Conn.Run). There is no writing goroutine:
-// whoever has something to send appends it to a shared buffer, and whoever
-// finds nobody writing writes what has gathered.
+// One goroutine at a time reads a connection (Conn.Run); on a server it also runs
+// quick handlers, and another takes over if one turns out not to be (inline.go).
+// There is no writing goroutine: whoever has something to send appends it to a
+// shared buffer, and whoever finds nobody writing writes what has gathered.
 package h2
 
 import (
