@@ -51,7 +51,8 @@ type ClientConfig struct {
 	MapError func(error) error
 	// Stats, if set, learns what happens to every call.
 	Stats Stats
-	// Logger receives what nobody else is told. Nil means none.
+	// Logger receives what nobody else is told: that calls wait for long because
+	// the server allows no more at once. Nil means none.
 	Logger Logger
 	// KeepaliveInterval is the time between PINGs on an idle connection. Zero
 	// sends none: a grpc-go server closes a connection that pings more often
@@ -118,6 +119,9 @@ func NewClient(cfg *ClientConfig) *ClientConn {
 	if cc.cfg.KeepaliveTimeout <= 0 {
 		cc.cfg.KeepaliveTimeout = DefaultKeepaliveTimeout
 	}
+	if cc.cfg.Logger == nil {
+		cc.cfg.Logger = Discard{}
+	}
 	if cfg.TLS != nil {
 		cc.tls = h2TLS(cfg.TLS)
 		if cc.tls.ServerName == "" && !cc.tls.InsecureSkipVerify {
@@ -130,6 +134,9 @@ func NewClient(cfg *ClientConfig) *ClientConn {
 		MaxMessage:       limitOr(cfg.MaxRecvMessageSize, DefaultMaxMessageSize),
 		MaxHeaderList:    cfg.MaxHeaderListSize,
 		HandshakeTimeout: cc.cfg.ConnectTimeout,
+		Crowded: func(limit, waiting int) {
+			cc.cfg.Logger.Warn("calls wait for others to end: the server allows no more at once", "allowed", limit, "waiting", waiting)
+		},
 	}
 	if cc.engine.MaxHeaderList <= 0 {
 		cc.engine.MaxHeaderList = DefaultMaxHeaderListSize

@@ -52,7 +52,7 @@ const (
 	maxTries  = 5
 	// maxBusyRuns is how many runs of all rows together may be spoiled by a busy
 	// machine.
-	maxBusyRuns = 100
+	maxBusyRuns = 40
 )
 
 var (

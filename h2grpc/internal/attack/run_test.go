@@ -42,7 +42,7 @@ const (
 // may wait for a calm moment.
 const (
 	calmTime = 100 * time.Millisecond
-	patience = 2 * time.Minute
+	patience = time.Minute
 )
 
 // awaited is how much of patience is spent.

@@ -42,6 +42,9 @@ type Config struct {
 	// Stall is how long a response that a client wants as a whole may wait for
 	// it to grant any window, or to read anything; zero means for ever.
 	Stall time.Duration
+	// Crowded, if set, is told now and then that streams of a client have been
+	// waiting for long, since the server allows no more than limit at once.
+	Crowded func(limit, waiting int)
 }
 
 // Handler receives the streams that a client opens. The reader goroutine calls
@@ -124,9 +127,11 @@ type Conn struct {
 	closing  bool   // closeSoon was called
 	ended    bool   // Run has closed the socket
 	opening  []chan struct{}
-	resets   [recentResets]uint32
-	resetPos int
-	closes   [recentResets]struct { // client: the streams that the server closed last
+	// crowdedSaid is when Crowded was called last.
+	crowdedSaid time.Time
+	resets      [recentResets]uint32
+	resetPos    int
+	closes      [recentResets]struct { // client: the streams that the server closed last
 		id  uint32
 		how closing
 	}

@@ -67,6 +67,12 @@ const (
 	// assumedMaxStreams is how many streams a client opens before the server's
 	// SETTINGS say how many it takes (RFC 9113 §6.5.2 recommends no less).
 	assumedMaxStreams = 100
+	// crowdedAfter is how long a call waits for another to end, because the
+	// server allows no more at once, before the log says so, and crowdedEvery how
+	// often it does. A quick queue is nothing to be told of; streams that nobody
+	// ends look like a hang.
+	crowdedAfter = 10 * time.Second
+	crowdedEvery = time.Minute
 
 	// pendingCap is how many bytes may wait for the socket before senders of
 	// messages wait too. Control frames are not held up by it.

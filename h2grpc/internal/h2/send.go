@@ -78,9 +78,7 @@ func (c *Conn) Open(done <-chan struct{}, f *Frames, whole bool, maxMessage int)
 		wait := make(chan struct{})
 		c.opening = append(c.opening, wait)
 		c.mu.Unlock()
-		select {
-		case <-wait:
-		case <-done:
+		if !c.awaitSlot(wait, done) {
 			c.mu.Lock()
 			c.opening = slices.DeleteFunc(c.opening, func(ch chan struct{}) bool { return ch == wait })
 			c.admit() // the token may have been ours already
@@ -123,6 +121,32 @@ func (c *Conn) Open(done <-chan struct{}, f *Frames, whole bool, maxMessage int)
 		return nil, err
 	}
 	return s, nil // if it has ended, Recv says why
+}
+
+// awaitSlot waits until wait is closed, or done is, which it reports. If it takes
+// long it says so.
+func (c *Conn) awaitSlot(wait, done <-chan struct{}) bool {
+	t := time.NewTimer(crowdedAfter)
+	defer t.Stop()
+	for {
+		select {
+		case <-wait:
+			return true
+		case <-done:
+			return false
+		case now := <-t.C:
+			c.mu.Lock()
+			say := c.cfg.Crowded != nil && now.Sub(c.crowdedSaid) >= crowdedEvery
+			if say {
+				c.crowdedSaid = now
+			}
+			limit, waiting := c.peerStreams, len(c.opening)
+			c.mu.Unlock()
+			if say {
+				c.cfg.Crowded(limit, waiting)
+			}
+		}
+	}
 }
 
 // admit lets one waiting caller open a stream if there is room; opening one and
