@@ -13,7 +13,8 @@ const readmeFile = "README.md"
 
 // readme checks that what the README says of the repository is so: its links
 // lead somewhere, its Go and proto code is that of files which are compiled and
-// run, its make targets exist, and its table of lines is right.
+// run, its make targets and the tests that it names exist, and its table of
+// lines is right.
 func readme(t *Tree) []Finding {
 	text, ok := t.Texts[readmeFile]
 	if !ok {
@@ -34,6 +35,7 @@ func readme(t *Tree) []Finding {
 		r.links(i)
 		r.targets(i, line)
 		r.row(i)
+		r.tests(i)
 	}
 	r.missing()
 	return r.out
@@ -50,6 +52,22 @@ type readmeChecker struct {
 // found notes what is wrong with a line, counted from 0.
 func (r *readmeChecker) found(line int, format string, args ...any) {
 	r.out = append(r.out, Finding{readmeFile, line + 1, fmt.Sprintf(format, args...)})
+}
+
+var testName = regexp.MustCompile(`(?:^|[ (])(Test[A-Z]\w*)`)
+
+// tests checks that the tests that a line names exist. What stands in backquotes
+// may be another library's.
+func (r *readmeChecker) tests(i int) {
+	for _, match := range testName.FindAllStringSubmatch(r.lines[i], -1) {
+		name := match[1]
+		there := slices.ContainsFunc(r.tree.Files, func(f *File) bool {
+			return f.Test && bytes.Contains(r.tree.Texts[f.Path], []byte("\nfunc "+name+"(t *testing.T) {\n"))
+		})
+		if !there {
+			r.found(i, "there is no test %s", name)
+		}
+	}
 }
 
 // block checks a block of code, whose fences are the lines begin and end.
