@@ -298,6 +298,11 @@ func isTemporary(err error) bool {
 // ServeConn serves one connection until it has ended. ctx is the parent of all
 // calls' contexts; its end closes the connection. The error is nil if the
 // connection ended in order.
+//
+// A socket is written by whoever has something to send, any other connection by a
+// goroutine of its own. A type that wraps a socket and leaves its Write as it is
+// may have a method Socket() net.Conn that returns it, and is then as quick; Dial
+// of a client may return such a connection, too.
 func (s *Server) ServeConn(ctx context.Context, nc net.Conn) error {
 	if err := s.begin(); err != nil {
 		nc.Close()
