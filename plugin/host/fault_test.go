@@ -211,6 +211,49 @@ func (h onID) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
+// lastWords is how many pieces of output a plugin has left when it is to end.
+const lastWords = 20
+
+func init() {
+	// It prints one when the host has taken the one before.
+	servers["long-winded"] = &server{shutdown: func(s *server) error {
+		cue := os.NewFile(heldFD, "cue")
+		for range lastWords {
+			s.stdio <- wire.StdioData{Channel: wire.ChannelStdout, Data: []byte("x")}
+			cue.Read(make([]byte, 1))
+		}
+		os.Exit(0)
+		return nil
+	}}
+}
+
+// TestLastWordsMayTakeTime has a plugin that goes on printing for longer than
+// its output is waited for when it is silent.
+func TestLastWordsMayTakeTime(t *testing.T) {
+	noLeaks(t)
+	var arrived int
+	// On a busy machine a single piece may take too long, but not every time.
+	for try := 0; try < 10 && arrived != lastWords; try++ {
+		cueR, cueW := pipe(t)
+		arrived = 0
+		cfg := fakeConfig(t, "long-winded")
+		cfg.Cmd.ExtraFiles = []*os.File{cueR}
+		cfg.StopTimeout = ample
+		cfg.Stdout = writerFunc(func(data []byte) (int, error) {
+			arrived += len(data)
+			<-time.NewTimer(20 * time.Millisecond).C
+			return cueW.Write(data)
+		})
+		c := start(t, cfg)
+		closes(t, c)
+		cueR.Close()
+		cueW.Close()
+	}
+	if arrived != lastWords {
+		t.Errorf("of %d pieces %d arrived", lastWords, arrived)
+	}
+}
+
 // TestKilledPluginsThatLeaveAChild has a child that keeps the pipes of a plugin
 // that is killed from outside.
 func TestKilledPluginsThatLeaveAChild(t *testing.T) {

@@ -111,9 +111,11 @@ func (c *Client) descend(ctx context.Context) {
 	defer cancel()
 
 	c.streams.endBroker()
-	// The plugin's last words may still come; a plugin that waits for this
-	// stream to end before it answers must not wait for long.
+	// The plugin's last words may still come, and each gives it time for more; a
+	// plugin that waits for this stream to end before it answers must not wait
+	// for long.
 	linger := time.AfterFunc(stdioLinger, c.streams.cancelStdio)
+	c.streams.linger.Store(linger)
 	defer linger.Stop()
 	if c.askToEnd(grace) && await(grace, c.proc.exited) {
 		return

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/tenonrpc/tenon/h2grpc"
@@ -28,6 +29,9 @@ type streams struct {
 	brokerDone  chan struct{} // closed when it has ended
 	cancelStdio context.CancelFunc
 	stdioDone   chan struct{} // closed when the plugin's output has ended and is delivered
+
+	heard  atomic.Uint64              // pieces of the plugin's output
+	linger atomic.Pointer[time.Timer] // calls cancelStdio; nil before Shutdown
 }
 
 // openStreams sends both calls, in this order, and serves them from then on.
@@ -48,7 +52,7 @@ func openStreams(c *Client, client, server *tls.Config) *streams {
 	})
 	output := c.openKept("output", func() (func() error, error) {
 		stream, err := control.StreamStdio(stdioCtx, c.conn)
-		return func() error { return copyStdio(c.out, stream) }, err
+		return func() error { return copyStdio(c.out, stream, s.hear) }, err
 	})
 	go func() {
 		defer close(s.brokerDone)
@@ -137,16 +141,36 @@ func (c *Client) redialled(ctx context.Context, dials uint64) bool {
 func (s *streams) close(ended bool) {
 	s.endBroker()
 	if ended {
-		waitFor(s.stdioDone, drainGrace)
+		s.awaitStdio()
 	}
 	s.cancelStdio()
 	waitFor(s.stdioDone, drainGrace)
 	waitFor(s.brokerDone, drainGrace)
 }
 
-// copyStdio passes on what the plugin prints. It never waits for anything but
-// the plugin and the application's writers.
-func copyStdio(out *outputs, stream h2grpc.ServerStreamingClient[wire.StdioData]) error {
+// hear notes that a piece of output has been delivered: more may come.
+func (s *streams) hear() {
+	s.heard.Add(1)
+	if timer := s.linger.Load(); timer != nil {
+		timer.Reset(stdioLinger)
+	}
+}
+
+// awaitStdio waits for the end of the output of a plugin that has ended, for as
+// long as it keeps coming. What is on the way is not much, but the machine may be
+// busy.
+func (s *streams) awaitStdio() {
+	for begun := time.Now(); time.Since(begun) < killWait/2; {
+		heard := s.heard.Load()
+		if waitFor(s.stdioDone, drainGrace) || s.heard.Load() == heard {
+			return
+		}
+	}
+}
+
+// copyStdio passes on what the plugin prints, and calls heard for each piece. It
+// never waits for anything but the plugin and the application's writers.
+func copyStdio(out *outputs, stream h2grpc.ServerStreamingClient[wire.StdioData], heard func()) error {
 	for {
 		data, err := stream.Recv()
 		if err != nil {
@@ -156,6 +180,7 @@ func copyStdio(out *outputs, stream h2grpc.ServerStreamingClient[wire.StdioData]
 		case wire.ChannelStdout, wire.ChannelStderr:
 			out.write(data.Channel, data.Data)
 		}
+		heard()
 	}
 }
 
