@@ -6,3 +6,7 @@ package host_test
 func playAttacker() {}
 
 func listensAsAnother() {}
+
+func hostWithoutMemfd() {}
+
+func namesItsProgram() {}

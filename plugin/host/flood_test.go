@@ -20,7 +20,15 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-var flood = flag.Int("flood", 256, "how much hostile plugins print in tests, in MiB, and how many messages they send, in thousands")
+var flood = flag.Int("flood", floodDefault(), "how much hostile plugins print in tests, in MiB, and how many messages they send, in thousands")
+
+// floodDefault is more than floodGrowth in any case.
+func floodDefault() int {
+	if raceEnabled {
+		return 64
+	}
+	return 256
+}
 
 const (
 	// floodEnv is -flood, for the plugin.

@@ -28,6 +28,8 @@ var hostiles = map[string]func(){
 	"floods-announcements": floodAnnouncements,
 	"log-bombs":            logBombs,
 	"listens-as-another":   listensAsAnother,
+	"host-without-memfd":   hostWithoutMemfd,
+	"names-its-program":    namesItsProgram,
 	// A plugin that sends its host to somebody else.
 	"points-elsewhere": printing(func() string {
 		cert := ""

@@ -26,12 +26,17 @@ var launches = flag.Int("launches", 300, "how often the test of verification lau
 // sumOf returns the SHA-256 of a file.
 func sumOf(t *testing.T, path string) []byte {
 	t.Helper()
-	text, err := os.ReadFile(path)
+	sum, err := fileSum(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return sum
+}
+
+func fileSum(path string) ([]byte, error) {
+	text, err := os.ReadFile(path)
 	sum := sha256.Sum256(text)
-	return sum[:]
+	return sum[:], err
 }
 
 func TestVerifiedPlugin(t *testing.T) {
