@@ -322,14 +322,15 @@ func (s *Stream) credit() (inc, large int) {
 	}
 	share := int(s.c.share.Load())
 	want := share - in.queue.bytes - in.partial
-	next := in.queue.bytes == 0 && in.need > in.window // the message that is coming is stuck
+	// The message that is coming is stuck, or its end would be.
+	next := in.queue.bytes == 0 && in.need > 0 && in.need+endRoom > in.window
 	if inc = want - in.window; inc < share/2 && !next {
 		inc = 0
 	}
 	inc = max(inc, 0)
 	in.window += inc
-	if next && in.need > in.window {
-		large = in.need - in.window
+	if next && in.need+endRoom > in.window {
+		large = in.need + endRoom - in.window
 	}
 	return inc, large
 }
@@ -384,7 +385,7 @@ func (c *Conn) reserve(s *Stream) {
 		return
 	}
 	s.mu.Lock()
-	n := s.in.need - s.in.window
+	n := s.in.need + endRoom - s.in.window
 	if n > 0 {
 		s.in.window += n
 		s.in.large = true

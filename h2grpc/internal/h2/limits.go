@@ -10,6 +10,11 @@ const (
 	// messages can make us hold, so it is small; a message that needs more gets
 	// exactly that once its length is known (assemblySlack).
 	streamWindow = 128 << 10
+
+	// endRoom is the window that is left when a large message is here. Peers on
+	// nghttp2, Node among them, do not look for the end of a body, and do not
+	// send the trailers after it, while the stream's window is zero.
+	endRoom = 1
 	// Whenever four times as many streams may send, windows shrink to a quarter:
 	// 8 streams hold 1 MiB, 100 together 2.3 MiB, 2000 together 4 MiB.
 	fewStreams = 8
