@@ -15,7 +15,9 @@ import (
 )
 
 // capture is what stands behind os.Stdout and os.Stderr while a plugin serves:
-// two pipes, and goroutines that move what comes out of them to the output.
+// two pipes, and goroutines that move what comes out of them to the output. If
+// the host has handed down pipes for the purpose it is those: the host reads
+// them, and what is in them is not lost with the process.
 //
 // The variables are not changed back in the end. Other goroutines may be
 // printing, and changing the variables under them would be a data race. What
@@ -38,8 +40,12 @@ type pipe struct {
 
 // captureOutput swaps os.Stdout and os.Stderr for pipes to out. It must not be
 // called twice in a process.
-func captureOutput(out *output) (*capture, error) {
+func captureOutput(out *output, env wire.Env, outlive bool) (*capture, error) {
 	c := &capture{out: out, stderr: os.Stderr}
+	if stdout, stderr := hostPipes(env, outlive, out.log); stdout != nil {
+		os.Stdout, os.Stderr = stdout, stderr
+		return c, nil
+	}
 	for _, channel := range []wire.Channel{wire.ChannelStdout, wire.ChannelStderr} {
 		r, w, err := os.Pipe()
 		if err != nil {
@@ -59,6 +65,35 @@ func captureOutput(out *output) (*capture, error) {
 	return c, nil
 }
 
+// hostPipes returns the pipes that the host has handed down for what the plugin
+// prints, or nil if it has not. A plugin that outlives its host does without
+// them: what it prints then waits for the next host.
+func hostPipes(env wire.Env, outlive bool, log Logger) (stdout, stderr *os.File) {
+	if env.Stdout == "" || env.Stderr == "" {
+		return nil, nil
+	}
+	var files []*os.File
+	for _, value := range []string{env.Stdout, env.Stderr} {
+		l, err := wire.ParseLifeline(value)
+		var f *os.File
+		if err == nil {
+			f, err = openOutput(l)
+		}
+		if err != nil {
+			log.Debug("the host's pipe for the plugin's output is of no use", "err", err)
+			continue
+		}
+		files = append(files, f)
+	}
+	if len(files) < 2 || outlive {
+		for _, f := range files {
+			f.Close() // nor for the plugin's children to inherit
+		}
+		return nil, nil
+	}
+	return files[0], files[1]
+}
+
 func (c *capture) abandon() {
 	for _, p := range c.pipes {
 		p.r.Close()
@@ -67,9 +102,8 @@ func (c *capture) abandon() {
 }
 
 // flush returns when everything that was printed before the call is in the
-// output, and ends the output. It waits for no one but its own goroutines,
-// which never wait while the output has not ended, and at most for
-// flushTimeout.
+// output, and ends the output. It waits for its own goroutines, which may be
+// waiting for a slow host, and at most for flushTimeout.
 //
 // The end of what was printed so far cannot be seen by closing the pipes: a
 // child process may have inherited them. So flush writes a mark into each pipe

@@ -89,6 +89,12 @@ type ServeConfig struct {
 	// 1.5 s, because go-plugin's hosts kill a plugin after 2 s.
 	DrainTimeout time.Duration
 
+	// OutputBuffer is how many bytes of what the plugin prints wait for a host that
+	// does not read them, both streams together, before more is counted and
+	// dropped. Zero or less means 1 MiB. Hosts of this module read it from pipes
+	// of theirs, and have a field of the same name.
+	OutputBuffer int
+
 	// Test serves a plugin that no host has started, for hosts to attach to. Nil
 	// means the usual.
 	Test *TestMode
@@ -145,6 +151,9 @@ func (cfg *ServeConfig) settle() (*ServeConfig, error) {
 	}
 	if c.TLS != nil {
 		c.TLS = c.TLS.Clone()
+	}
+	if c.OutputBuffer <= 0 {
+		c.OutputBuffer = defaultStdioBuffer
 	}
 	if c.DrainTimeout <= 0 {
 		c.DrainTimeout = defaultDrainTimeout

@@ -33,10 +33,13 @@
 // its output, the [Broker], and, unless ServeConfig.NoReflection is set, gRPC
 // reflection.
 //
-// What the program prints to os.Stdout and os.Stderr is sent to the host over
-// the connection. The runtime's panics, and loggers that took os.Stderr before
-// Serve was called, such as the log package's standard one, write to the real
-// stderr, which hosts log line by line.
+// What the program prints to os.Stdout and os.Stderr reaches the host. A host built
+// with this module hands down pipes for it, so that nothing is lost by os.Exit or
+// a crash. To other hosts it is sent over the connection, where everything printed
+// before Serve returns arrives and what is printed just before os.Exit may not. The
+// runtime's panics, and loggers that took os.Stderr before Serve was called, such
+// as the log package's standard one, write to the process's own stderr, which hosts
+// log line by line.
 //
 // # How a plugin ends
 //

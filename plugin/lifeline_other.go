@@ -13,6 +13,8 @@ import (
 // send no lifeline.
 func openLifeline(wire.Lifeline) (*os.File, error) { return nil, errors.ErrUnsupported }
 
+func openOutput(wire.Lifeline) (*os.File, error) { return nil, errors.ErrUnsupported }
+
 // watchParent waits for the end of the parent process. Windows lets any process
 // be waited for, and never tells of another parent than the first.
 func (w *hostWatch) watchParent(parent int) {

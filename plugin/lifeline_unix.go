@@ -15,7 +15,14 @@ import (
 // openLifeline takes over the descriptor of a lifeline. It must be the very
 // pipe that the host has made: a wrapper that closes descriptors may have left
 // the number to something else, which is not ours to read or to close.
-func openLifeline(l wire.Lifeline) (*os.File, error) {
+func openLifeline(l wire.Lifeline) (*os.File, error) { return openPipe(l, true) }
+
+// openOutput takes over the descriptor of a pipe for what the plugin prints, on
+// the same condition. It waits in the kernel, as the standard streams do:
+// programs that inherit it expect that.
+func openOutput(l wire.Lifeline) (*os.File, error) { return openPipe(l, false) }
+
+func openPipe(l wire.Lifeline, nonblock bool) (*os.File, error) {
 	var st syscall.Stat_t
 	err := syscall.Fstat(l.FD, &st)
 	switch {
@@ -27,11 +34,11 @@ func openLifeline(l wire.Lifeline) (*os.File, error) {
 		return nil, fmt.Errorf("descriptor %d is not the host's pipe", l.FD)
 	}
 	syscall.CloseOnExec(l.FD)
-	if err := syscall.SetNonblock(l.FD, true); err != nil {
+	if err := syscall.SetNonblock(l.FD, nonblock); err != nil {
 		syscall.Close(l.FD)
 		return nil, os.NewSyscallError("fcntl", err)
 	}
-	return os.NewFile(uintptr(l.FD), "lifeline"), nil
+	return os.NewFile(uintptr(l.FD), "host"), nil
 }
 
 // pipeOwner returns the user who made a pipe: that of its inode. It is false if

@@ -14,10 +14,15 @@ const (
 	// cancelled, for handlers that do not notice. They end with the process.
 	abandonTimeout = 200 * time.Millisecond
 
+	// stdioPatience is how long printing waits for a host that reads the output
+	// and has stopped to take any of it. A host that reads takes microseconds; one
+	// that is stuck holds the plugin up once, and for less than its user notices.
+	stdioPatience = 500 * time.Millisecond
+
 	// flushTimeout bounds how long a stop waits for what was printed last to
 	// come out of its own pipes. That takes microseconds unless the machine
-	// is stuck.
-	flushTimeout = 100 * time.Millisecond
+	// is stuck, or a host that has stopped to read.
+	flushTimeout = stdioPatience + 100*time.Millisecond
 
 	// hostGrace is how long a plugin without a lifeline waits for a host to
 	// connect, after it has seen a sign that its host is gone: enough for a
@@ -33,10 +38,10 @@ const (
 	// return. With hostGrace it is under two seconds.
 	orphanTimeout = time.Second
 
-	// maxStdioBuffer bounds the output that waits for the host, in bytes, both
-	// streams together. It is enough for what a chatty plugin prints before
+	// defaultStdioBuffer bounds the output that waits for the host, in bytes, both
+	// streams together, unless ServeConfig.OutputBuffer says otherwise. It is enough for what a chatty plugin prints before
 	// its host listens; a host that never listens costs this much memory.
-	maxStdioBuffer = 1 << 20
+	defaultStdioBuffer = 1 << 20
 
 	// maxStdioChunk bounds one message of output. With its few bytes of
 	// framing it fits into one HTTP/2 frame of the size that every peer takes.

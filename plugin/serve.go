@@ -74,9 +74,12 @@ func Serve(cfg *ServeConfig) {
 // the handshake on, since an interrupt from the terminal is meant for the host,
 // and neither has SIGPIPE, since printing when the host is gone must not be
 // what ends the plugin.
-// What was printed before ServeContext returns reaches a host that reads it.
-// os.Exit does not wait for that. What is printed when no host reads waits in a
-// buffer of 1 MiB, and is counted and dropped when that is full.
+// What was printed before ServeContext returns reaches a host that reads it. Hosts
+// of this module hand down pipes for it, and read them to the end: nothing is
+// lost by os.Exit or a crash either. Under other hosts, and on Windows, os.Exit
+// does not wait for what has not been sent. What is printed while no host reads
+// waits in a buffer of ServeConfig.OutputBuffer, and is counted and dropped when
+// that is full; a host that does not read never blocks the plugin.
 func ServeContext(ctx context.Context, cfg *ServeConfig) error { return serve(ctx, cfg, nil) }
 
 // serve is ServeContext. If orphaned is not nil it is called when the host is
@@ -144,7 +147,7 @@ func serve(ctx context.Context, cfg *ServeConfig, orphaned func(removeSockets fu
 	if proc.real {
 		// The application's registration may print already. On the real
 		// stdout that would spoil the handshake.
-		if s.capture, err = captureOutput(s.output); err != nil {
+		if s.capture, err = captureOutput(s.output, env, c.OutliveHost); err != nil {
 			return err
 		}
 		defer s.printUnsent(proc.stderr)
@@ -256,7 +259,7 @@ func newServing(c *ServeConfig, sec *security, lis *listener, mux *broker.Mux) *
 	s := &serving{
 		cfg:    c,
 		health: health.NewServer(),
-		output: newOutput(c.Logger),
+		output: newOutput(c.Logger, c.OutputBuffer),
 		asked:  make(chan struct{}),
 		mux:    mux,
 		broker: broker.New(&broker.Config{

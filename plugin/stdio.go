@@ -4,29 +4,36 @@ import (
 	"context"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// output holds what the plugin printed until the host has taken it. Writers
-// never wait for the host: past maxStdioBuffer, what is printed is counted and
-// dropped. All methods may be called concurrently.
+// output holds what the plugin printed until the host has taken it, up to a
+// limit. When that is reached, writers wait for a host that takes something from
+// time to time, so that nothing is lost, however slow it is. They wait for no
+// other: what is printed for a host that does not read, or for none, is counted
+// and dropped. All methods may be called concurrently.
 type output struct {
-	log  Logger
-	turn chan struct{} // one token: whoever has it sends to the host
+	log   Logger
+	limit int           // of size
+	turn  chan struct{} // one token: whoever has it sends to the host
 
 	mu sync.Mutex
 	// guarded by mu
 	chunks  []wire.StdioData // oldest first, each at most maxStdioChunk bytes
 	size    int              // of chunks, overhead included
 	dropped int64            // bytes, since it was last logged
+	hosts   int              // that read the output, or wait for their turn
+	stalled bool             // nobody has taken anything for stdioPatience
+	taken   chan struct{}    // closed by the next progress; nil if nobody waits for it
 	ended   bool             // nothing is added any more
 	changed chan struct{}    // closed, and made anew, when there is more or the end
 }
 
-func newOutput(log Logger) *output {
-	o := &output{log: log, turn: make(chan struct{}, 1), changed: make(chan struct{})}
+func newOutput(log Logger, limit int) *output {
+	o := &output{log: log, limit: limit, turn: make(chan struct{}, 1), changed: make(chan struct{})}
 	o.turn <- struct{}{}
 	return o
 }
@@ -48,8 +55,11 @@ func (o *output) write(channel wire.Channel, data []byte) bool {
 		if last == nil {
 			overhead = stdioChunkOverhead
 		}
-		room := maxStdioBuffer - o.size - overhead
+		room := o.limit - o.size - overhead
 		if room <= 0 {
+			if o.await() {
+				continue
+			}
 			o.dropped += int64(len(data))
 			break
 		}
@@ -66,6 +76,43 @@ func (o *output) write(channel wire.Channel, data []byte) bool {
 	return true
 }
 
+// await waits until the host has taken something, at most for stdioPatience, and
+// reports whether it has. It is called with mu held, and lets go of it while it
+// waits.
+func (o *output) await() bool {
+	if o.hosts == 0 || o.stalled || o.ended {
+		return false
+	}
+	if o.taken == nil {
+		o.taken = make(chan struct{})
+	}
+	taken := o.taken
+	o.mu.Unlock()
+	timer := time.NewTimer(stdioPatience)
+	defer timer.Stop()
+	select {
+	case <-taken:
+	case <-timer.C:
+	}
+	o.mu.Lock()
+	select {
+	case <-taken:
+	default:
+		o.stalled = true
+	}
+	return !o.stalled && !o.ended
+}
+
+// progress says that there may be room, or nothing to wait for any more. It is
+// called with mu held.
+func (o *output) progress() {
+	o.stalled = false
+	if o.taken != nil {
+		close(o.taken)
+		o.taken = nil
+	}
+}
+
 // end says that nothing will be added any more. What is there can still be
 // taken.
 func (o *output) end() {
@@ -73,6 +120,7 @@ func (o *output) end() {
 	defer o.mu.Unlock()
 	if !o.ended {
 		o.ended = true
+		o.progress()
 		o.announce()
 	}
 }
@@ -93,6 +141,7 @@ func (o *output) take(ctx context.Context) (wire.StdioData, error) {
 			o.chunks[0] = wire.StdioData{} // let go of its bytes
 			o.chunks = o.chunks[1:]
 			o.size -= len(chunk.Data) + stdioChunkOverhead
+			o.progress()
 			o.mu.Unlock()
 			return chunk, nil
 		}
@@ -125,8 +174,16 @@ func (o *output) logDropped() {
 	o.dropped = 0
 	o.mu.Unlock()
 	if dropped > 0 {
-		o.log.Warn("the plugin printed more than its host took; some output is lost", "bytes", dropped, "buffer", maxStdioBuffer)
+		o.log.Warn("the plugin printed more than its host took; some output is lost", "bytes", dropped, "buffer", o.limit)
 	}
+}
+
+// host notes that a host has come, or gone.
+func (o *output) host(n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.hosts += n
+	o.progress()
 }
 
 // StreamStdio implements control.StdioServer. The output goes to one host at a
@@ -134,6 +191,8 @@ func (o *output) logDropped() {
 // stops and everything printed before has been sent.
 func (o *output) StreamStdio(_ *wire.Empty, stream h2grpc.ServerStreamingServer[wire.StdioData]) error {
 	ctx := stream.Context()
+	o.host(1)
+	defer o.host(-1)
 	select {
 	case <-o.turn:
 		defer func() { o.turn <- struct{}{} }()

@@ -7,9 +7,12 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/wire"
@@ -44,10 +47,13 @@ func (s *hostStream) text() string {
 	return b.String()
 }
 
+// maxStdioBuffer is the limit of these tests' outputs.
+const maxStdioBuffer = defaultStdioBuffer
+
 func testOutput(t *testing.T) (*output, *bytes.Buffer) {
 	t.Helper()
 	log := new(bytes.Buffer)
-	return newOutput(slog.New(slog.NewTextHandler(log, nil))), log
+	return newOutput(slog.New(slog.NewTextHandler(log, nil)), maxStdioBuffer), log
 }
 
 func TestOutputOrder(t *testing.T) {
@@ -119,6 +125,107 @@ func TestOutputBound(t *testing.T) {
 	if n := strings.Count(log.String(), "some output is lost"); n != 1 {
 		t.Errorf("the loss is logged %d times: %s", n, log)
 	}
+}
+
+// gatedStream is a host that takes a message when it is let.
+type gatedStream struct {
+	hostStream
+	gate chan struct{}
+}
+
+func (s *gatedStream) Send(m *wire.StdioData) error {
+	select {
+	case <-s.gate:
+		return s.hostStream.Send(m)
+	case <-s.ctx.Done():
+		return s.ctx.Err()
+	}
+}
+
+// TestOutputWaitsForSlowHosts has a host that takes a chunk just before patience
+// would end, which is all that it takes to lose nothing.
+func TestOutputWaitsForSlowHosts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, log := testOutput(t)
+		s := &gatedStream{hostStream{ctx: t.Context()}, make(chan struct{})}
+		streamed := make(chan error, 1)
+		go func() { streamed <- o.StreamStdio(nil, s) }()
+		ended := make(chan struct{})
+		var opener sync.WaitGroup
+		opener.Go(func() {
+			for {
+				time.Sleep(stdioPatience - time.Millisecond)
+				select {
+				case s.gate <- struct{}{}:
+				case <-ended:
+					return
+				}
+			}
+		})
+		synctest.Wait()
+		data := bytes.Repeat([]byte("0123456789"), 3*maxStdioBuffer/10)
+		for part := range slices.Chunk(data, stdioReadSize) {
+			o.write(wire.ChannelStdout, part)
+		}
+		o.end()
+		if err := <-streamed; err != nil {
+			t.Error(err)
+		}
+		close(ended)
+		opener.Wait()
+		var all []byte
+		for _, chunk := range s.got {
+			all = append(all, chunk.Data...)
+		}
+		if !bytes.Equal(all, data) {
+			t.Errorf("%d bytes arrive, want %d: %s", len(all), len(data), log)
+		}
+	})
+}
+
+// TestOutputDoesNotWaitForStuckHosts has a host that asks for the output and then
+// takes none of it for a while.
+func TestOutputDoesNotWaitForStuckHosts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, log := testOutput(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		s := &gatedStream{hostStream{ctx: ctx}, make(chan struct{})}
+		streamed := make(chan error, 1)
+		go func() { streamed <- o.StreamStdio(nil, s) }()
+		synctest.Wait()
+		begun := time.Now()
+		data := make([]byte, stdioReadSize)
+		for range 4 * maxStdioBuffer / stdioReadSize {
+			o.write(wire.ChannelStdout, data)
+		}
+		if took := time.Since(begun); took != stdioPatience {
+			t.Errorf("printing took %v, want %v in all", took, stdioPatience)
+		}
+		// Once it takes something again, it is waited for again.
+		for range 2 {
+			s.gate <- struct{}{}
+		}
+		synctest.Wait()
+		begun = time.Now()
+		for range 4 {
+			o.write(wire.ChannelStdout, data)
+		}
+		if took := time.Since(begun); took != stdioPatience || o.stalled != true {
+			t.Errorf("printing took %v, want %v again", took, stdioPatience)
+		}
+		// It goes, and nobody is left to wait for.
+		cancel()
+		<-streamed
+		begun = time.Now()
+		o.write(wire.ChannelStdout, make([]byte, 2*maxStdioBuffer))
+		if took := time.Since(begun); took != 0 {
+			t.Errorf("printing for nobody took %v", took)
+		}
+		o.logDropped()
+		if !strings.Contains(log.String(), "some output is lost") {
+			t.Error("the loss is not logged")
+		}
+	})
 }
 
 // TestOutputStreamBreaks loses the host in the middle of a Send.

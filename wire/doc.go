@@ -27,6 +27,9 @@
 //   - TENON_LIFELINE, from tenon hosts only: an inherited pipe that ends with
 //     the host, as fd:device:inode, or "none" if the plugin is meant to outlive
 //     its host.
+//   - TENON_STDOUT and TENON_STDERR, from tenon hosts only: inherited pipes for
+//     what the plugin prints, in the same form, in place of GRPCStdio. What is in
+//     a pipe outlives the plugin.
 //
 // A variable that is empty counts as not set. A host that is a plugin itself
 // strips all of these from what it passes on. See [Env], [StripEnv], [Lifeline].

@@ -27,6 +27,10 @@ const (
 	// EnvLifeline is tenon's own: the pipe by which a plugin learns that its
 	// host is gone.
 	EnvLifeline = "TENON_LIFELINE"
+	// EnvStdout and EnvStderr are tenon's own, too: the pipes for what a plugin
+	// prints, which keep it also when the plugin crashes.
+	EnvStdout = "TENON_STDOUT"
+	EnvStderr = "TENON_STDERR"
 	// EnvReattach is Terraform's and OpenTofu's: plugins that run already.
 	// A host reads it; it is no part of what a plugin is started with.
 	EnvReattach = "TF_REATTACH_PROVIDERS"
@@ -96,8 +100,9 @@ type Env struct {
 	UnixSocketDir string
 	// UnixSocketGroup is the group name or number for the plugin's sockets.
 	UnixSocketGroup string
-	// Lifeline is the raw value of EnvLifeline. See ParseLifeline.
-	Lifeline string
+	// Lifeline is the raw value of EnvLifeline, and Stdout and Stderr are those of
+	// EnvStdout and EnvStderr. See ParseLifeline, which reads all three.
+	Lifeline, Stdout, Stderr string
 }
 
 // ParseEnv reads the protocol's variables through lookup, which has the shape
@@ -155,6 +160,8 @@ func parseEnv(lookup func(string) (string, bool)) (e Env, err error) {
 		{EnvUnixSocketDir, &e.UnixSocketDir, MaxAddress},
 		{EnvUnixSocketGroup, &e.UnixSocketGroup, MaxGroup},
 		{EnvLifeline, &e.Lifeline, MaxLifeline},
+		{EnvStdout, &e.Stdout, MaxLifeline},
+		{EnvStderr, &e.Stderr, MaxLifeline},
 	} {
 		*text.to = get(text.name)
 		if len(*text.to) > text.max {
@@ -250,6 +257,8 @@ func (e Env) Append(env []string) []string {
 		{EnvUnixSocketDir, e.UnixSocketDir},
 		{EnvUnixSocketGroup, e.UnixSocketGroup},
 		{EnvLifeline, e.Lifeline},
+		{EnvStdout, e.Stdout},
+		{EnvStderr, e.Stderr},
 	} {
 		if text.value != "" {
 			env = append(env, text.name+"="+text.value)
@@ -276,6 +285,6 @@ func StripEnv(env []string) []string {
 func EnvNames() []string {
 	return []string{
 		EnvMinPort, EnvMaxPort, EnvProtocolVersions, EnvClientCert,
-		EnvMultiplex, EnvUnixSocketDir, EnvUnixSocketGroup, EnvLifeline,
+		EnvMultiplex, EnvUnixSocketDir, EnvUnixSocketGroup, EnvLifeline, EnvStdout, EnvStderr,
 	}
 }

@@ -95,7 +95,7 @@ func TestStripEnv(t *testing.T) {
 func TestEnvNamesAreWhatAppendWrites(t *testing.T) {
 	e := wire.Env{
 		MinPort: 1, MaxPort: 2, Versions: []int{3}, ClientCert: "c", Multiplex: "true",
-		UnixSocketDir: "/d", UnixSocketGroup: "g", Lifeline: "3:1:1",
+		UnixSocketDir: "/d", UnixSocketGroup: "g", Lifeline: "3:1:1", Stdout: "4:1:2", Stderr: "5:1:3",
 	}
 	var names []string
 	for _, entry := range e.Append(nil) {
@@ -119,11 +119,11 @@ func FuzzEnv(f *testing.F) {
 			return value
 		}
 		f.Add(get(wire.EnvMinPort), get(wire.EnvMaxPort), get(wire.EnvProtocolVersions), get(wire.EnvClientCert),
-			get(wire.EnvMultiplex), get(wire.EnvUnixSocketDir), get(wire.EnvUnixSocketGroup), get(wire.EnvLifeline))
+			get(wire.EnvMultiplex), get(wire.EnvUnixSocketDir), get(wire.EnvUnixSocketGroup), get(wire.EnvLifeline), get(wire.EnvStdout), get(wire.EnvStderr))
 	}
-	f.Fuzz(func(t *testing.T, minPort, maxPort, versions, cert, mux, dir, group, lifeline string) {
+	f.Fuzz(func(t *testing.T, minPort, maxPort, versions, cert, mux, dir, group, lifeline, stdout, stderr string) {
 		var env []string
-		for i, value := range []string{minPort, maxPort, versions, cert, mux, dir, group, lifeline} {
+		for i, value := range []string{minPort, maxPort, versions, cert, mux, dir, group, lifeline, stdout, stderr} {
 			env = append(env, names[i]+"="+value)
 		}
 		e, err := wire.ParseEnv(lookupIn(env))

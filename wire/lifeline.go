@@ -16,8 +16,9 @@ var ErrLifeline = errors.New("wire: a lifeline is fd:device:inode in decimal num
 const LifelineNone = "none"
 
 // Lifeline is any other value of EnvLifeline: which inherited descriptor is the pipe
-// from the host, and what fstat must say of it before it may be trusted. Only
-// tenon hosts send it.
+// from the host, and what fstat must say of it before it may be trusted. The
+// values of EnvStdout and EnvStderr have the same form. Only tenon hosts send
+// these.
 type Lifeline struct {
 	FD            int
 	Device, Inode uint64

@@ -177,13 +177,18 @@ type Config struct {
 	// Stdout gets the plugin's process stdout as well. What arrives on the
 	// process's stderr goes to Logger. Nil means that it is dropped (process
 	// stdout: logged at level debug). Calls of Write never overlap, also not
-	// between the two and RawStderr, so all may be the same writer. A writer that
-	// blocks makes the plugin wait once the buffers between are full; a writer
-	// that fails is not called again.
+	// between the two and RawStderr, so all may be the same writer. A slow writer
+	// makes the plugin wait once the buffers between are full; a writer that takes
+	// nothing for two seconds does not: see OutputBuffer. A writer that fails is
+	// not called again.
 	Stdout, Stderr io.Writer
 	// RawStderr receives a copy of everything that arrives on the process's
 	// stderr, byte for byte, besides the records that Logger gets. Nil means none.
 	RawStderr io.Writer
+	// OutputBuffer is how many bytes wait for these writers, before more is counted,
+	// logged and dropped should a writer be stuck. Zero means 1 MiB; negative is
+	// an error.
+	OutputBuffer int
 	// Logger receives the lines that the plugin writes to its process's stderr,
 	// and what this package has to say, at level debug. Of the plugin's lines,
 	// hclog's, in JSON and as text, have their level, module, time and
@@ -236,6 +241,7 @@ type settings struct {
 
 	startTimeout, stopTimeout time.Duration
 	stdout, stderr, rawStderr io.Writer
+	outputBuffer              int
 	logger                    *slog.Logger
 	client                    h2grpc.ClientConfig
 }
@@ -277,6 +283,7 @@ func settle(c *Config) (*settings, error) {
 		stdout:       c.Stdout,
 		stderr:       c.Stderr,
 		rawStderr:    c.RawStderr,
+		outputBuffer: c.OutputBuffer,
 		logger:       c.Logger,
 		client:       c.Client,
 		dial:         c.Dial,
@@ -292,6 +299,12 @@ func settle(c *Config) (*settings, error) {
 	}
 	if s.logger == nil {
 		s.logger = slog.Default()
+	}
+	if s.outputBuffer < 0 {
+		return nil, errors.New("OutputBuffer must not be negative")
+	}
+	if s.outputBuffer == 0 {
+		s.outputBuffer = defaultOutputBuffer
 	}
 	return s, nil
 }

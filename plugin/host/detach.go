@@ -47,7 +47,6 @@ func (c *Client) isLetGo() bool {
 // the end of one that was launched here.
 func (p *process) abandon() {
 	p.handle.letGo()
-	p.stdout.Close()
-	p.stderr.Close()
+	p.closeStreams()
 	p.awaitOutput()
 }

@@ -38,9 +38,11 @@
 // # What the plugin prints
 //
 // Lines on the process's stderr are log lines: they go to Config.Logger, hclog's
-// with level and attributes. What the plugin's program prints to its standard
-// streams otherwise arrives over the connection, and goes to Config.Stdout and
-// Config.Stderr.
+// with level and attributes, a crash as one record. What the plugin's program
+// prints to its standard streams goes to Config.Stdout and Config.Stderr: of
+// plugins made with package plugin to the last byte, however they end, through
+// pipes of the host's; of others, and on Windows, over the connection, as far as
+// they have sent it.
 //
 // # The end
 //
@@ -92,5 +94,6 @@
 // and checks the plugin's answer, connect.go and mux.go connect, and streams.go
 // opens the calls that stay open. attach.go takes the place of launching and of
 // the handshake for a plugin that runs. shutdown.go is the way back, detach.go
-// the other. output.go reads what the plugin prints. Every limit is in limits.go.
+// the other. output.go, stderr.go and outputs.go deal with what the plugin prints.
+// Every limit is in limits.go.
 package host

@@ -242,7 +242,7 @@ var fakes = map[string]func(){
 
 // playPlugin is what the test binary does as a plugin.
 func playPlugin(name string) {
-	for _, known := range []map[string]func(){fakes, hostiles} {
+	for _, known := range []map[string]func(){fakes, hostiles, printers} {
 		if fake, ok := known[name]; ok {
 			fake()
 			return

@@ -44,6 +44,27 @@ const (
 	// a grandchild that holds a pipe must not hold the host.
 	drainGrace = 250 * time.Millisecond
 
+	// drainLimit bounds how long the plugin's last output may take, from its pipes
+	// to the application's writers, however steadily it goes on: the megabyte that
+	// may wait takes milliseconds, unless a writer talks to a network. Twice this
+	// and the pauses of drainGrace are less than killWait.
+	drainLimit = 750 * time.Millisecond
+
+	// defaultOutputBuffer is how much of the plugin's output waits for the
+	// application's writers, in bytes, when Config.OutputBuffer is zero: what a
+	// chatty plugin prints while a terminal scrolls.
+	defaultOutputBuffer = 1 << 20
+
+	// pieceOverhead is what a piece of output costs in memory besides its bytes,
+	// so that single bytes, printed to the streams in turn, are bounded too.
+	pieceOverhead = 64
+
+	// outputPatience is how long the plugin's output is not read because a
+	// writer has stopped to take any. A writer that works takes microseconds, and
+	// a second on a machine that swaps; one that is stuck holds the plugin up
+	// once.
+	outputPatience = 2 * time.Second
+
 	// exitStatusWait is how long a call that failed because the connection
 	// broke waits for the plugin's exit status, so that its error can say it.
 	exitStatusWait = 100 * time.Millisecond

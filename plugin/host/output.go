@@ -3,8 +3,6 @@ package host
 import (
 	"bytes"
 	"io"
-	"log/slog"
-	"sync"
 
 	"github.com/tenonrpc/tenon/wire"
 )
@@ -99,64 +97,5 @@ func (w *lineWriter) flush() {
 	if len(w.part) > 0 {
 		w.emit(w.part)
 		w.part = nil
-	}
-}
-
-// outputs are the application's writers. What the plugin prints reaches them
-// from several goroutines, through one lock, because they may be the same.
-type outputs struct {
-	mu             sync.Mutex
-	stdout, stderr io.Writer // guarded by mu; nil: not wanted, or failed before
-	raw            io.Writer // guarded by mu, likewise: the process's stderr
-	log            *slog.Logger
-}
-
-// process returns the writer for the process's stdout, nil if there is none.
-func (o *outputs) process() io.Writer {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.stdout == nil {
-		return nil
-	}
-	return processStdout{o}
-}
-
-// processStdout makes Write of write.
-type processStdout struct{ *outputs }
-
-func (o processStdout) Write(data []byte) (int, error) {
-	o.write(wire.ChannelStdout, data)
-	return len(data), nil
-}
-
-// write passes data on to the application.
-func (o *outputs) write(channel wire.Channel, data []byte) {
-	to := &o.stdout
-	if channel == wire.ChannelStderr {
-		to = &o.stderr
-	}
-	o.writeTo(to, data)
-}
-
-// writeRaw passes on what the process has written to its stderr.
-func (o *outputs) writeRaw(data []byte) { o.writeTo(&o.raw, data) }
-
-// writeTo writes to one of the writers. One that fails is not called again: its
-// plugin must not be held up.
-func (o *outputs) writeTo(to *io.Writer, data []byte) {
-	if len(data) == 0 {
-		return
-	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if *to == nil {
-		return
-	}
-	if n, err := (*to).Write(data); err != nil || n != len(data) {
-		if err == nil {
-			err = io.ErrShortWrite
-		}
-		o.log.Warn("writing the plugin's output failed; the rest is dropped", "err", err)
-		*to = nil
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -25,6 +26,8 @@ type process struct {
 	handle         handle
 	runner         Process       // nil unless a Runner has launched it
 	stdout, stderr io.ReadCloser // our ends of the pipes; reap closes them
+	pipes          []*pluginPipe // those for what the plugin prints; likewise
+	printed        atomic.Int64  // bytes read from them and handed over
 
 	line       chan firstLine // the first line of stdout, once, if there is one
 	stdoutTail tail
@@ -141,6 +144,10 @@ func (p *process) run(stdout, stderr io.ReadCloser, out *outputs) {
 	p.stdout, p.stderr = stdout, stderr
 	go p.readStdout(out)
 	go p.readStderr(out)
+	p.pipes = out.pipes
+	for _, pipe := range p.pipes {
+		go p.readPipe(pipe, out)
+	}
 	go p.reap()
 }
 
@@ -169,20 +176,41 @@ func (p *process) reap() {
 		close(p.exited)
 	}
 	p.awaitOutput()
-	p.stdout.Close()
-	p.stderr.Close()
+	p.closeStreams()
 	p.awaitOutput()
 }
 
-// awaitOutput waits until both pipes have been read to their ends, or
-// drainGrace has passed.
+func (p *process) closeStreams() {
+	p.stdout.Close()
+	p.stderr.Close()
+	for _, pipe := range p.pipes {
+		pipe.r.Close()
+	}
+}
+
+// awaitOutput waits until all pipes have been read to their ends, or nothing has
+// come of the plugin's output for drainGrace, or drainLimit has passed.
 func (p *process) awaitOutput() {
-	timer := time.NewTimer(drainGrace)
-	defer timer.Stop()
-	for _, done := range []chan struct{}{p.stdoutDone, p.stderrDone} {
+	limit := time.NewTimer(drainLimit)
+	defer limit.Stop()
+	grace := time.NewTicker(drainGrace)
+	defer grace.Stop()
+	all := []chan struct{}{p.stdoutDone, p.stderrDone}
+	for _, pipe := range p.pipes {
+		all = append(all, pipe.done)
+	}
+	before := p.printed.Load()
+	for len(all) > 0 {
 		select {
-		case <-done:
-		case <-timer.C:
+		case <-all[0]:
+			all = all[1:]
+		case <-grace.C:
+			if now := p.printed.Load(); now == before {
+				return
+			} else {
+				before = now
+			}
+		case <-limit.C:
 			return
 		}
 	}

@@ -39,7 +39,8 @@ type Launch struct {
 	SocketDir string
 	// Files are to be inherited by the plugin, from descriptor 3 on. They stay
 	// the host's to close. A Runner that cannot do that leaves them out;
-	// the plugin then recognises the end of its host by other signs.
+	// the plugin then recognises the end of its host by other signs, and sends what
+	// it prints over the connection.
 	Files []*os.File
 	// Logger is Config.Logger.
 	Logger *slog.Logger

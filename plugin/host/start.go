@@ -85,7 +85,7 @@ func (c *Client) prepareDir(ctx context.Context) error {
 		return problemf(StagePrepare, "gave up: %w", context.Cause(ctx))
 	}
 	s := c.settings
-	c.out = &outputs{stdout: s.stdout, stderr: s.stderr, raw: s.rawStderr, log: s.logger}
+	c.out = newOutputs(s)
 
 	temp := os.TempDir()
 	sweepOnce.Do(func() { sweep(temp) })
@@ -154,6 +154,12 @@ func (c *Client) launch(ctx context.Context, env wire.Env) error {
 			files = append(files, life.plugin)
 			env.Lifeline = string(life.id.Append(nil))
 		}
+		pipes, err := c.out.newPipes(firstExtraFile+len(s.recipe.cmd.ExtraFiles)+len(files), &env)
+		if err != nil {
+			return err
+		}
+		defer closeAll(pipes)
+		files = append(files, pipes...)
 	}
 	environment := environ(s, os.Environ(), env)
 	c.tempDir = pluginTempDir(environment)
@@ -162,6 +168,9 @@ func (c *Client) launch(ctx context.Context, env wire.Env) error {
 		c.proc, err = runProcess(ctx, s, &Launch{environment, c.dir.path, files, s.logger}, c.out)
 	} else {
 		c.proc, err = launch(s, c.verified, c.dir.path, environment, files, c.out)
+	}
+	if err != nil {
+		c.out.closePipes()
 	}
 	return err
 }
@@ -218,6 +227,9 @@ func (c *Client) release() {
 	}
 	if c.mux != nil {
 		c.mux.Close()
+	}
+	if c.out != nil {
+		c.out.close()
 	}
 	switch {
 	case c.proc == nil || !c.proc.hasEnded():
