@@ -249,7 +249,7 @@ func (c *call) headEnded() {
 // decode stores a received message, which it releases, in m.
 func (c *call) decode(buf *h2.Buffer, m any) error {
 	size := wireSize(buf)
-	plain, err := decode(buf, m, c.maxRecv, c.decompress, c.tr.turns)
+	plain, err := decode(c.ctx, buf, m, c.maxRecv, c.decompress, c.tr.turns)
 	if err == nil {
 		c.observer.message(Received, plain, size)
 	}

@@ -1,6 +1,7 @@
 package h2grpc
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -103,20 +104,23 @@ func marshal(m any, limit int) (*h2.Buffer, error) {
 
 // decode stores the message in buf, which it releases, in m, and returns its
 // size after decompression. c is the stream's compressor, nil for none, and turns
-// those of its connection.
-func decode(buf *h2.Buffer, m any, limit int, c Compressor, turns turns) (plain int, err error) {
+// those of its connection, which ctx may end the wait for.
+func decode(ctx context.Context, buf *h2.Buffer, m any, limit int, c Compressor, turns turns) (plain int, err error) {
 	defer buf.Release()
 	b := buf.B
 	if buf.Compressed {
 		if c == nil {
 			return 0, status.Error(codes.Internal, "received a compressed message on a stream that announced no compression")
 		}
-		var out *room
-		out, err = turns.decompress(c, b, limit)
+		out, err := turns.decompress(ctx, c, b, limit)
 		defer out.release()
-		if errors.Is(err, ErrTooLarge) {
+		switch {
+		case err == nil:
+		case err == ctx.Err():
+			return 0, status.FromContextError(err).Err()
+		case errors.Is(err, ErrTooLarge):
 			return 0, status.Errorf(codes.ResourceExhausted, "received message is larger than the limit of %d bytes once decompressed", limit)
-		} else if err != nil {
+		default:
 			return 0, status.Errorf(codes.Internal, "decompressing a message with %s: %v", c.Name(), err)
 		}
 		b = *out
@@ -170,10 +174,19 @@ func newTurns(compressors []Compressor) turns {
 }
 
 // decompress returns a room with the decompressed src, which the caller releases,
-// also after an error.
-func (t turns) decompress(c Compressor, src []byte, limit int) (r *room, err error) {
+// also after an error. If ctx ends before it is the message's turn, the error is
+// ctx's.
+func (t turns) decompress(ctx context.Context, c Compressor, src []byte, limit int) (r *room, err error) {
 	if len(src) >= turnsLeast {
-		t <- struct{}{}
+		select {
+		case t <- struct{}{}:
+		default:
+			select {
+			case t <- struct{}{}:
+			case <-ctx.Done():
+				return new(room), ctx.Err()
+			}
+		}
 		defer func() { <-t }()
 	}
 	r = getRoom()

@@ -270,7 +270,7 @@ func (c *serverCall) context() context.Context {
 // decode stores a received message, which it releases, in m.
 func (c *serverCall) decode(buf *h2.Buffer, m any) error {
 	size := wireSize(buf)
-	plain, err := decode(buf, m, c.s.MaxMessage, c.compressed, c.sc.turns)
+	plain, err := decode(&c.ctx, buf, m, c.s.MaxMessage, c.compressed, c.sc.turns)
 	if err == nil {
 		c.observer.message(Received, plain, size)
 	}
