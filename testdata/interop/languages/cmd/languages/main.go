@@ -28,7 +28,7 @@ const (
 	// installPatience bounds a guide's commands, which download.
 	installPatience = 3 * time.Minute
 	// casePatience bounds one case, on a busy machine.
-	casePatience = time.Minute
+	casePatience = 30 * time.Second
 )
 
 func main() {
