@@ -3,6 +3,7 @@
 package attack_test
 
 import (
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -64,5 +65,31 @@ func TestVerdict(t *testing.T) {
 	}
 	if late.noisy() == "" || time.Duration(maxCalm) >= maxWait {
 		t.Error("the bars are not what they should be")
+	}
+}
+
+// TestReadmeRows: the README has every row, with the answer that is wanted. What
+// it says of bars is what the last full run found.
+func TestReadmeRows(t *testing.T) {
+	var held results
+	for _, side := range sides {
+		for i := range side.rows {
+			held.add(result{row: &side.rows[i]})
+		}
+	}
+	text, err := os.ReadFile("../../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), beginMark)
+	got, _, ok := strings.Cut(rest, endMark)
+	if !ok {
+		t.Fatal("the README has no markers")
+	}
+	want := strings.Split(held.verdicts(), "\n")
+	for i, line := range strings.Split(got, "\n") {
+		if i >= len(want) || line != want[i] {
+			t.Fatalf("the README has another table; run make attack. Its line %d is %q", i+1, line)
+		}
 	}
 }
