@@ -2,6 +2,7 @@ package h2grpc_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -35,6 +36,28 @@ func TestDrainUnderLoad(t *testing.T) {
 		}
 		b := &switchboard{srv: server()}
 		cc := h2grpc.NewClient(&h2grpc.ClientConfig{Dial: b.dial})
+		// exchange is a stream with two messages each way, one after the other and
+		// with pauses.
+		exchange := func() error {
+			s, err := cc.NewStream(t.Context(), &bidiDesc, bidiMethod)
+			if err != nil {
+				return err
+			}
+			for range 2 {
+				if err := s.SendMsg(msg("x")); err != nil && err != io.EOF {
+					return err
+				}
+				if err := s.RecvMsg(new(raw)); err != nil {
+					return err
+				}
+				time.Sleep(400 * time.Microsecond)
+			}
+			s.CloseSend()
+			if err := s.RecvMsg(new(raw)); err != io.EOF {
+				return fmt.Errorf("the end: %v", err)
+			}
+			return nil
+		}
 		ctx, stop := context.WithCancel(t.Context())
 		var callers sync.WaitGroup
 		for range 20 {
@@ -50,7 +73,7 @@ func TestDrainUnderLoad(t *testing.T) {
 			})
 			callers.Go(func() {
 				for ctx.Err() == nil {
-					if err := exchange(t.Context(), cc); err != nil {
+					if err := exchange(); err != nil {
 						t.Errorf("a stream: %v", err)
 						return
 					}
@@ -77,27 +100,4 @@ func TestDrainUnderLoad(t *testing.T) {
 			t.Errorf("%d calls were handled and %d answered", handled.Load(), answered.Load())
 		}
 	})
-}
-
-// exchange makes a streaming call with two messages each way, one after the other
-// and with pauses.
-func exchange(ctx context.Context, cc *h2grpc.ClientConn) error {
-	s, err := cc.NewStream(ctx, &bidiDesc, bidiMethod)
-	if err != nil {
-		return err
-	}
-	for range 2 {
-		if err := s.SendMsg(msg("x")); err != nil && err != io.EOF {
-			return err
-		}
-		if err := s.RecvMsg(new(raw)); err != nil {
-			return err
-		}
-		time.Sleep(400 * time.Microsecond)
-	}
-	s.CloseSend()
-	if err := s.RecvMsg(new(raw)); err != io.EOF {
-		return err
-	}
-	return nil
 }
