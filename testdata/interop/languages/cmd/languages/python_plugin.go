@@ -156,7 +156,7 @@ func stubborn(launch launcher) func(context.Context) error {
 			return err
 		}
 		if err := c.Close(); !errors.Is(err, host.ErrKilled) {
-			return fmt.Errorf("Close returned %w; the plugin is to be killed", err)
+			return fmt.Errorf("the call Close returned %w; the plugin is to be killed", err)
 		}
 		return nil
 	}
