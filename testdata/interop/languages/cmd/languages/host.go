@@ -123,7 +123,7 @@ func useStore(ctx context.Context, s *session) error {
 		}
 		got, err := s.store.Get(ctx, &kv.GetRequest{Key: "name"})
 		if err != nil || !bytes.Equal(got.Value, value) {
-			return fmt.Errorf("Get returned %d bytes of %d: %w", len(got.GetValue()), len(value), err)
+			return fmt.Errorf("the call Get returned %d bytes of %d: %w", len(got.GetValue()), len(value), err)
 		}
 	}
 	_, err := s.store.Get(ctx, &kv.GetRequest{Key: "keys für nichts"})
