@@ -62,7 +62,7 @@ func encode(m any, limit int, c Compressor) (buf *h2.Buffer, plain int, err erro
 	small := h2.GetBuffer(wire.PrefixLen)
 	small.B, err = c.Compress(small.B, buf.B[wire.PrefixLen:])
 	buf.Release()
-	if err == nil && len(small.B)-wire.PrefixLen > math.MaxUint32 {
+	if err == nil && uint64(len(small.B)-wire.PrefixLen) > math.MaxUint32 {
 		err = errors.New("the compressed message is too large")
 	}
 	if err != nil {
