@@ -12,7 +12,8 @@ NESTED  := $(patsubst %/go.mod,%,$(sort $(wildcard testdata/*/go.mod testdata/*/
 MODULES := . $(NESTED)
 
 # The platforms that programs and tests must compile on.
-PLATFORMS := $(foreach os,linux darwin windows freebsd,$(os)/amd64 $(os)/arm64)
+# linux/386 is there for its 32-bit int.
+PLATFORMS := $(foreach os,linux darwin windows freebsd,$(os)/amd64 $(os)/arm64) linux/386
 
 # Tools run by version and stay out of go.mod.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
