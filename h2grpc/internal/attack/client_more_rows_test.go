@@ -39,10 +39,11 @@ func compressedCalls(n, limit int) options {
 	return options{Calls: downloadMethod, Workers: n, Timeout: 5 * time.Second, Gzip: true, MaxMessage: limit}
 }
 
-// compressedReplies answers n calls at a time with a compressed message each.
-func compressedReplies(n int, text string) func(*attack) {
-	text = compressedMessage(text)
+// compressedReplies answers n calls at a time with a message of size bytes each,
+// compressed.
+func compressedReplies(n, size int) func(*attack) {
 	return func(a *attack) {
+		text := compressedMessage(bomb(size))
 		a.serve(func(p *peer) {
 			for {
 				var ids []uint32
@@ -86,9 +87,9 @@ var clientMemoryRows = []row{
 		attack: gather(100, func(p *peer, ids []uint32) {
 			feed(p, len(ids), func(i int) uint32 { return ids[i] }, strings.Repeat(message(""), 100_000))
 		})},
-	{name: "gzip bombs of 256 MiB", want: "calls ResourceExhausted", limits: compressedCalls(4, 0), attack: compressedReplies(4, bomb(256<<20))},
-	{name: "gzip bombs of 16 MiB for 100 calls at once", want: "calls ResourceExhausted", limits: compressedCalls(100, 4<<20), attack: compressedReplies(100, bomb(16<<20))},
-	{name: "100 messages of the limit of 4 MiB, compressed to 4 KiB", want: "calls OK", limits: compressedCalls(100, 4<<20), attack: compressedReplies(100, bomb(4<<20))},
+	{name: "gzip bombs of 256 MiB", want: "calls ResourceExhausted", limits: compressedCalls(4, 0), attack: compressedReplies(4, 256<<20)},
+	{name: "gzip bombs of 16 MiB for 100 calls at once", want: "calls ResourceExhausted", limits: compressedCalls(100, 4<<20), attack: compressedReplies(100, 16<<20)},
+	{name: "100 messages of the limit of 4 MiB, compressed to 4 KiB", want: "calls OK", limits: compressedCalls(100, 4<<20), attack: compressedReplies(100, 4<<20)},
 	{name: "an error page without end", want: "calls Unimplemented", limits: options{Calls: downloadMethod, Workers: 4, Timeout: 5 * time.Second}, attack: func(a *attack) {
 		a.serve(func(p *peer) {
 			id, ok := p.nextCall()
