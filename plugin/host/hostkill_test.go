@@ -240,6 +240,7 @@ func killHost(t *testing.T, stage, wrapper string, multiplex bool) time.Duration
 		t.Error(err)
 		return 0
 	}
+	reportR.SetReadDeadline(time.Now().Add(ample))
 	if line, err := bufio.NewReader(reportR).ReadString('\n'); line != "there\n" {
 		t.Errorf("the host reports %q, %v", line, err)
 	}

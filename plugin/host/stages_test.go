@@ -120,6 +120,8 @@ func (p stagesPlugin) register(b *plugin.Broker, s *h2grpc.Server) {
 				_, err := b.Dial(context.Background(), unannounced)
 				if errors.Is(err, plugin.ErrBrokerClosed) {
 					say("draining")
+				} else {
+					say("the dial failed: " + err.Error())
 				}
 				linger()
 				return "", err

@@ -344,6 +344,9 @@ func (b *Broker) announce(ctx context.Context, id uint32, addr net.Addr) error {
 
 // send sends a message to the peer. It waits for a control stream.
 func (b *Broker) send(ctx context.Context, info *wire.ConnInfo) error {
+	if _, err := info.AppendTo(nil); err != nil {
+		return err // not the stream's fault
+	}
 	snd := &sending{info: info, result: make(chan error, 1)}
 	for {
 		b.mu.Lock()
@@ -358,11 +361,11 @@ func (b *Broker) send(ctx context.Context, info *wire.ConnInfo) error {
 		case out <- snd:
 			select {
 			case err := <-snd.result:
-				if err != io.EOF {
-					return err
+				if err == nil {
+					return nil
 				}
-				// A client's stream has ended. If the connection broke there
-				// will be another; otherwise the broker is closed.
+				// The stream has ended. If the connection broke there will be
+				// another; otherwise the broker is closed.
 				select {
 				case <-done:
 				case <-ctx.Done():
