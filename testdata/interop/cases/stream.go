@@ -1,11 +1,11 @@
 package cases
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/tenonrpc/tenon/plugin/interop/cases/richpb"
 )
@@ -150,7 +150,8 @@ func chat(ctx context.Context, h Host) error {
 }
 
 func stdio(ctx context.Context, h Host) error {
-	out := "out: " + string(bytes.Repeat([]byte("long "), 2000)) + "\n"
+	// A line of 10 MB, with what is no text in it.
+	out := "out:\x00\x1b " + strings.Repeat("long ", 2<<20) + "\x00\n"
 	const errText = "err: café without an end"
 	if err := h.Print(ctx, &richpb.PrintRequest{Stdout: out, Stderr: errText}); err != nil {
 		return err
