@@ -78,7 +78,14 @@ var examples = map[string]example{
 		"cmd/kvplugin/main.go": "package main\nimport \"time\"\nvar a = 5 * time.Second",
 	},
 	"words": {
-		"README.md":   "All is well.\nTO" + "DO: say more // want\nsee /wo" + "rk/main // want\nas iss" + "ue 7 says // want\nhttps://example.org/work/x is an address\nhttps://proxy.go" + "lang.org // want",
+		"README.md": strings.Join([]string{
+			"All is well.",
+			"TO" + "DO: say more // want",
+			"see /" + "wo" + "rk/main // want",
+			"as iss" + "ue" + " 7 says // want",
+			"https://example.org/" + "wo" + "rk/x is an address",
+			"https://pro" + "xy.go" + "lang" + ".org // want",
+		}, "\n"),
 		"wire/a.go":   "package wire\n\n// FIX" + "ME // want",
 		"wire/go.sum": "FIX" + "ME",
 	},
