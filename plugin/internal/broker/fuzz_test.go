@@ -33,21 +33,6 @@ func (h *hostile) Recv() (*wire.ConnInfo, error) {
 	return m, nil
 }
 
-// silent is a listener that nobody connects to.
-type silent struct {
-	closed chan struct{}
-	close  func()
-}
-
-func newSilent() (net.Listener, error) {
-	closed := make(chan struct{})
-	return &silent{closed, sync.OnceFunc(func() { close(closed) })}, nil
-}
-
-func (l *silent) Addr() net.Addr            { return &net.UnixAddr{Name: "/silent", Net: "unix"} }
-func (l *silent) Close() error              { l.close(); return nil }
-func (l *silent) Accept() (net.Conn, error) { <-l.closed; return nil, net.ErrClosed }
-
 // messageFrom takes a message from the beginning of a script of pairs of bytes.
 func messageFrom(b []byte) (*wire.ConnInfo, []byte) {
 	m := &wire.ConnInfo{ServiceID: uint32(b[1] % 8)}
@@ -78,7 +63,7 @@ func FuzzBroker(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, script []byte, plugin, mux bool) {
 		synctest.Test(t, func(t *testing.T) {
-			cfg := broker.Config{Listen: newSilent, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) { return nil, errors.New("nobody is there") }}
+			cfg := broker.Config{Listen: memListen, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) { return nil, errors.New("nobody is there") }}
 			if mux {
 				ours, theirs := net.Pipe()
 				defer theirs.Close()

@@ -235,20 +235,19 @@ func wantName(t *testing.T, b *broker.Broker, id uint32, want string) {
 }
 
 // memListener is a listener that nobody can dial.
-type memListener struct{ done chan struct{} }
+type memListener struct {
+	done  chan struct{}
+	close func() // closes done, once
+}
 
-func memListen() (net.Listener, error) { return &memListener{make(chan struct{})}, nil }
+func memListen() (net.Listener, error) {
+	done := make(chan struct{})
+	return &memListener{done, sync.OnceFunc(func() { close(done) })}, nil
+}
 
 func (l *memListener) Accept() (net.Conn, error) { <-l.done; return nil, net.ErrClosed }
-func (l *memListener) Close() error {
-	select {
-	case <-l.done:
-	default:
-		close(l.done)
-	}
-	return nil
-}
-func (l *memListener) Addr() net.Addr { return memAddr{} }
+func (l *memListener) Close() error              { l.close(); return nil }
+func (l *memListener) Addr() net.Addr            { return memAddr{} }
 
 type memAddr struct{}
 

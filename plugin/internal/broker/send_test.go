@@ -21,7 +21,7 @@ func (c cancelled) Recv() (*wire.ConnInfo, error) { <-c.ended; return nil, io.EO
 // when it hung up learns that the broker is closed, once that is so.
 func TestSendOnACancelledStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := broker.New(&broker.Config{Listen: newSilent})
+		b := broker.New(&broker.Config{Listen: memListen})
 		s := cancelled{make(chan struct{})}
 		run, accepted := make(chan error, 1), make(chan error, 1)
 		go func() { run <- b.Run(s) }()
