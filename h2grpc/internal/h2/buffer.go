@@ -2,6 +2,8 @@ package h2
 
 import (
 	"math/bits"
+	"runtime"
+	"slices"
 	"sync"
 )
 
@@ -25,10 +27,87 @@ type Buffer struct {
 const (
 	minClassBits = 8
 	maxClassBits = 22
-	classSlack   = 128
+	// largeClassBits is the class from which on buffers are kept in large.
+	largeClassBits = 15
+	classSlack     = 128
 )
 
 var pools [maxClassBits - minClassBits + 1]sync.Pool
+
+// Large buffers are not in pools, of which each processor has its own: there a
+// call that wanders from one to the other finds none, and allocating as much as
+// a large message costs more than anything else done for it. What two garbage
+// collections in succession have found unused goes, and largeKept bounds the
+// rest.
+var large struct {
+	mu sync.Mutex
+	// guarded by mu
+	free    [maxClassBits - largeClassBits + 1]freeList
+	bytes   int
+	watched bool // the next collection calls sweepLarge
+}
+
+// A freeList holds buffers of one class, those used last at its end.
+type freeList struct {
+	free []*Buffer
+	// So many at the beginning have not been used since the last collection, and
+	// since the one before.
+	unused, unusedBefore int
+}
+
+// getLarge returns nil if there is none.
+func getLarge(class int) *Buffer {
+	large.mu.Lock()
+	defer large.mu.Unlock()
+	l := &large.free[class-(largeClassBits-minClassBits)]
+	n := len(l.free) - 1
+	if n < 0 {
+		return nil
+	}
+	b := l.free[n]
+	l.free[n] = nil
+	l.free = l.free[:n]
+	l.unused = min(l.unused, n)
+	large.bytes -= classSize(class)
+	return b
+}
+
+func putLarge(b *Buffer) {
+	large.mu.Lock()
+	defer large.mu.Unlock()
+	size := classSize(int(b.class))
+	if large.bytes+size > largeKept {
+		return
+	}
+	large.bytes += size
+	l := &large.free[int(b.class)-(largeClassBits-minClassBits)]
+	l.free = append(l.free, b)
+	if !large.watched {
+		large.watched = true
+		watchCollection()
+	}
+}
+
+// watchCollection has sweepLarge called after the next garbage collection.
+func watchCollection() {
+	runtime.AddCleanup(new([4]*Buffer), func(struct{}) { sweepLarge() }, struct{}{})
+}
+
+// sweepLarge lets those buffers go that are not used.
+func sweepLarge() {
+	large.mu.Lock()
+	defer large.mu.Unlock()
+	for i := range large.free {
+		l := &large.free[i]
+		n := min(l.unused, l.unusedBefore)
+		l.free = slices.Delete(l.free, 0, n)
+		large.bytes -= n * classSize(i+largeClassBits-minClassBits)
+		l.unusedBefore, l.unused = l.unused-n, len(l.free)
+	}
+	if large.watched = large.bytes > 0; large.watched {
+		watchCollection()
+	}
+}
 
 // classSize is the capacity of a class's buffers.
 func classSize(class int) int { return 1<<(minClassBits+class) + classSlack }
@@ -52,7 +131,12 @@ func spareBuffer(n int) *Buffer {
 	if class >= len(pools) {
 		return nil
 	}
-	b, _ := pools[class].Get().(*Buffer)
+	var b *Buffer
+	if class >= largeClassBits-minClassBits {
+		b = getLarge(class)
+	} else {
+		b, _ = pools[class].Get().(*Buffer)
+	}
 	if b != nil {
 		b.B, b.Compressed, b.next, b.packed, b.off = b.B[:n], false, nil, 0, 0
 	}
@@ -71,6 +155,10 @@ func classOf(n int) int {
 func (b *Buffer) Release() {
 	if b == nil || b.class < 0 || cap(b.B) != classSize(int(b.class)) {
 		return // grown by append, or too large to keep
+	}
+	if b.class >= largeClassBits-minClassBits {
+		putLarge(b)
+		return
 	}
 	pools[b.class].Put(b)
 }

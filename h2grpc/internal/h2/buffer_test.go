@@ -1,7 +1,10 @@
 package h2_test
 
 import (
+	"runtime"
 	"testing"
+	"time"
+	"weak"
 
 	"github.com/tenonrpc/tenon/h2grpc/internal/h2"
 )
@@ -36,4 +39,50 @@ func checkBuffer(t *testing.T, n int) {
 	b.Compressed = true
 	b.B = b.B[:n/2]
 	b.Release()
+}
+
+// TestLargeBuffers: a large buffer that was released is the next one of its
+// size, whoever asks, as long as it is used now and then; not more than a few
+// are kept, and none for long.
+func TestLargeBuffers(t *testing.T) {
+	const size = 1 << 20
+	b := h2.GetBuffer(size)
+	array := weak.Make(&b.B[0])
+	for range 5 {
+		b.Release()
+		runtime.GC()
+		done := make(chan *h2.Buffer)
+		go func() { done <- h2.GetBuffer(size) }()
+		if b = <-done; &b.B[0] != array.Value() {
+			t.Fatal("a buffer that was in use between two collections is gone")
+		}
+	}
+	b.Release()
+	b = nil
+	for end := time.Now().Add(10 * time.Second); array.Value() != nil; runtime.GC() {
+		if time.Now().After(end) {
+			t.Fatal("a buffer that nobody uses is still there")
+		}
+	}
+
+	var all []*h2.Buffer
+	var arrays []weak.Pointer[byte]
+	for range 32 {
+		b := h2.GetBuffer(size)
+		all, arrays = append(all, b), append(arrays, weak.Make(&b.B[0]))
+	}
+	for _, b := range all {
+		b.Release()
+	}
+	clear(all)
+	runtime.GC()
+	kept := 0
+	for _, a := range arrays {
+		if a.Value() != nil {
+			kept++
+		}
+	}
+	if kept < 1 || kept > 8 {
+		t.Errorf("%d of %d buffers of 1 MiB are kept, want 8 or a few less", kept, len(arrays))
+	}
 }

@@ -41,6 +41,9 @@ const (
 	// eagerAlloc is the most that is allocated for a message by its declared
 	// length alone; beyond it the buffer grows with the bytes that arrive.
 	eagerAlloc = 4 << 10
+	// largeKept bounds the large buffers that a process keeps for later messages:
+	// a few of 1 MiB, or the two largest.
+	largeKept = 8<<20 + 1<<10
 	// packAfter is how many messages that wait for a stream's consumer have a
 	// buffer each. Small ones after them share buffers of packSize bytes: an
 	// empty message takes 5 bytes of window and a buffer of its own 400 bytes

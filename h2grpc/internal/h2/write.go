@@ -55,7 +55,7 @@ func (c *Conn) flushLocked() {
 	}
 	c.writing = true
 	if c.try == nil {
-		go c.writeOn(nil)
+		go c.writeOn(nil, nil)
 		return
 	}
 	if len(c.pending) < yieldBelow && c.calls.Load() > 1 {
@@ -74,7 +74,7 @@ func (c *Conn) flushLocked() {
 			break
 		}
 		if len(rest) > 0 || c.try.behind() {
-			go c.writeOn(rest)
+			go c.writeOn(buf, rest)
 			return // it is the writer now
 		}
 		c.keepSpare(buf)
@@ -108,9 +108,9 @@ func (c *Conn) flushSoon() {
 	}()
 }
 
-// writeOn is the writer on a goroutine that may wait: it writes rest, what
-// tryConn has kept, and then whatever is pending.
-func (c *Conn) writeOn(rest []byte) {
+// writeOn is the writer on a goroutine that may wait: it writes rest, which is the
+// end of buf, what tryConn has kept, and then whatever is pending.
+func (c *Conn) writeOn(buf, rest []byte) {
 	var err error
 	if c.try != nil {
 		if err = c.try.drain(); err == nil {
@@ -122,8 +122,9 @@ func (c *Conn) writeOn(rest []byte) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.keepSpare(buf)
 	for err == nil && len(c.pending) > 0 {
-		buf := c.takePending()
+		buf = c.takePending()
 		c.mu.Unlock()
 		_, err = c.nc.Write(buf)
 		c.mu.Lock()
@@ -150,7 +151,7 @@ func (c *Conn) takePending() []byte {
 }
 
 func (c *Conn) keepSpare(buf []byte) {
-	if cap(buf) <= spareCap {
+	if cap(buf) <= spareCap && cap(buf) > cap(c.spare) {
 		c.spare = buf[:0]
 	}
 }
