@@ -107,7 +107,9 @@ type Config struct {
 	// their own. Nil means AutoMTLS: host and plugin make a key pair each, hand
 	// each other the certificate and accept nothing else. With TLS set, a
 	// certificate that the plugin announces is ignored. An empty ServerName
-	// means "localhost".
+	// means "localhost". A plugin that does not ask for the host's certificate
+	// under AutoMTLS, as some libraries' do not, is used all the same, with a
+	// warning: it lets everyone in who reaches its socket.
 	TLS *tls.Config
 	// Curve is the curve of the host's key under AutoMTLS.
 	Curve Curve

@@ -50,6 +50,11 @@ func (c *Client) connect(ctx context.Context) error {
 	if err := c.conn.Connect(ctx); err != nil {
 		return c.connectProblem(ctx, err)
 	}
+	if c.settings.autoMTLS() && !c.known.Load() {
+		// Whom it serves is the plugin's to decide: this host is as sure of the
+		// plugin as ever.
+		c.proc.log.Warn("the plugin does not ask for this host's certificate: whoever reaches its socket can use it")
+	}
 	c.streams = openStreams(c, client, server)
 	return nil
 }
@@ -84,7 +89,13 @@ func (c *Client) tlsConfigs() (client, server *tls.Config) {
 		}
 		return client, s.tls.Clone()
 	}
-	return automtls.ClientConfig(c.identity, c.terms.certificate), automtls.ServerConfig(c.identity, c.terms.certificate)
+	client = automtls.ClientConfig(c.identity, c.terms.certificate)
+	certificate := client.GetClientCertificate
+	client.GetClientCertificate = func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		c.known.Store(true)
+		return certificate(r)
+	}
+	return client, automtls.ServerConfig(c.identity, c.terms.certificate)
 }
 
 // connectProblem says why the plugin could not be connected to.

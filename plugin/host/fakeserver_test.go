@@ -31,6 +31,8 @@ type server struct {
 	version    int
 	socket     func() string // nil: where it should be
 	ownTLS     bool          // uses and announces the certificate that the test has given it
+	plain      bool          // knows nothing of certificates
+	anyHost    bool          // asks for no host's certificate
 	noStdio    bool
 	noBroker   bool
 	noShutdown bool                // no controller
@@ -57,12 +59,15 @@ func (s *server) run() {
 		given := givenCert()
 		config.TLS = &tls.Config{Certificates: []tls.Certificate{given}}
 		cert = certField(given.Certificate[0])
-	} else if pem := os.Getenv(wire.EnvClientCert); pem != "" {
+	} else if pem := os.Getenv(wire.EnvClientCert); pem != "" && !s.plain {
 		peer, err := automtls.ParsePEM(pem)
 		must(err)
 		own, err := automtls.New(automtls.CurveOf(peer))
 		must(err)
 		config.TLS = automtls.ServerConfig(own, peer)
+		if s.anyHost {
+			config.TLS.ClientAuth, config.TLS.VerifyConnection = tls.NoClientCert, nil
+		}
 		cert = certField(own.DER())
 	}
 	g := h2grpc.NewServer(&config)
@@ -248,6 +253,10 @@ var servers = map[string]*server{
 	}},
 	// Without TLS there may be no field for a certificate.
 	"five-fields": {line: func(line string) string { return strings.TrimSuffix(line, "|") }},
+	// What ports without TLS, broker and output do, pygo-plugin for one.
+	"five-fields-ever": {plain: true, noBroker: true, noStdio: true, line: func(line string) string { return strings.TrimSuffix(line, "|") }},
+	// What pyvider-rpcplugin does unless it is told otherwise.
+	"any-host": {anyHost: true},
 	// Certificates come with padding, and lines with spaces around them.
 	"padded": {line: func(line string) string {
 		last := len(line) - strings.LastIndexByte(line, '|') - 1
