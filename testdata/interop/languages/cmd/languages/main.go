@@ -104,7 +104,7 @@ func newBench(ctx context.Context, dir string) (*bench, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
 	}
-	for _, p := range []struct{ in, pkg string }{{"../../..", "./cmd/kvplugin"}, {".", "./cmd/tenon-plugin"}} {
+	for _, p := range []struct{ in, pkg string }{{"../../..", "./cmd/kvplugin"}, {"../../..", "./cmd/kvhost"}, {".", "./cmd/tenon-plugin"}} {
 		build := exec.CommandContext(ctx, "go", "build", "-o", dir+"/", p.pkg)
 		build.Dir = p.in
 		if out, err := build.CombinedOutput(); err != nil {
