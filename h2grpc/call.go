@@ -96,6 +96,7 @@ type call struct {
 	pairs    []h2.Field // the metadata as it is sent
 	block    h2.Block   // the head, unless it is fixed alone
 	timeout  [9]byte    // room for grpc-timeout: eight digits and a unit
+	urgent   bool       // the deadline is near
 
 	tr *clientTransport
 	s  atomic.Pointer[h2.Stream] // another one if the call is tried again
@@ -154,6 +155,7 @@ func (c *call) head() (*h2.Block, error) {
 		if left <= 0 {
 			return nil, status.FromContextError(context.DeadlineExceeded).Err()
 		}
+		c.urgent = left < urgentCall
 		c.block.Timeout = wire.AppendTimeout(c.timeout[:0], left)
 	}
 	return &c.block, nil
@@ -347,7 +349,7 @@ func (c *call) unary(cc *ClientConn, ctx context.Context, method string, args, r
 // unaryReply waits for a unary call's end. again says that the server did
 // nothing with the call.
 func (c *call) unaryReply(reply any) (again bool, err error) {
-	if c.s.Load().Wait(c.ctx.Done()) != nil {
+	if c.s.Load().Wait(c.ctx.Done(), !c.urgent) != nil {
 		c.s.Load().Reset(h2.ErrCodeCancel, "the call's context ended")
 		return false, status.FromContextError(c.ctx.Err()).Err()
 	}

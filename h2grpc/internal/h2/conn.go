@@ -5,8 +5,9 @@
 // It knows frames, flow control, header blocks and gRPC's five-byte message
 // prefix, and nothing of methods, statuses or codecs.
 //
-// One goroutine at a time reads a connection (Conn.Run); on a server it also runs
-// quick handlers, and another takes over if one turns out not to be (inline.go).
+// One goroutine at a time reads a connection: Conn.Run, or on a client a call that
+// is alone (ownread.go). On a server it also runs quick handlers, and another takes
+// over if one turns out not to be (inline.go).
 // There is no writing goroutine: whoever has something to send appends it to a
 // shared buffer, and whoever finds nobody writing writes what has gathered.
 package h2
@@ -104,6 +105,10 @@ type Conn struct {
 	// turn and watched: see inline.go.
 	turn    atomic.Uint64
 	watched atomic.Bool
+	// role, runAgain and stoppable: see ownread.go.
+	role      atomic.Uint64
+	runAgain  chan struct{}
+	stoppable bool // nc has deadlines
 
 	// Owned by the reader goroutine.
 	br          *bufio.Reader
@@ -111,9 +116,11 @@ type Conn struct {
 	lone        *Stream // to be handed over before the next frame
 	maxFrame    int     // SETTINGS_MAX_FRAME_SIZE of ours
 	hdec        *headerDecoder
-	sawPeer     bool // the first SETTINGS is here
-	largeFrames bool // readFrameSize has been advertised
-	idleLeft    int  // of idleFrameBudget
+	sawPeer     bool  // the first SETTINGS is here
+	largeFrames bool  // readFrameSize has been advertised
+	streak      int   // client: of unary calls, with nothing but them in between
+	readFailed  error // what a call that was the reader has met
+	idleLeft    int   // of idleFrameBudget
 	idleSince   time.Time
 
 	mu sync.Mutex
@@ -183,6 +190,10 @@ type Conn struct {
 	assembling  []*Stream
 	settings    *time.Timer // runs until our SETTINGS are acknowledged
 	unacked     int         // of our SETTINGS
+
+	// The watch over role.
+	watchTimer *time.Timer
+	watchSeen  uint64
 }
 
 // NewConn starts one end of a connection on nc, on which nothing has been sent
@@ -196,6 +207,7 @@ func NewConn(nc net.Conn, raw net.Conn, cfg Config) *Conn {
 		client:      cfg.Handler == nil,
 		done:        make(chan struct{}),
 		ready:       make(chan struct{}),
+		runAgain:    make(chan struct{}, 1),
 		br:          bufio.NewReaderSize(nc, readBuffer),
 		maxFrame:    defaultMaxFrame,
 		hdec:        newHeaderDecoder(cfg.MaxHeaderList),
@@ -216,6 +228,7 @@ func NewConn(nc net.Conn, raw net.Conn, cfg Config) *Conn {
 		granted:     streamWindow,
 	}
 	c.share.Store(streamWindow)
+	c.stoppable = nc.SetReadDeadline(time.Time{}) == nil
 	if t, ok := raw.(*tryConn); ok {
 		c.try = t
 	} else if t := newTryConn(raw); t != nil && raw == nc {
@@ -335,6 +348,9 @@ func (c *Conn) run() {
 func (c *Conn) finish(err error) (fatal bool) {
 	c.mu.Lock()
 	c.settings.Stop()
+	if c.watchTimer != nil {
+		c.watchTimer.Stop()
+	}
 	if c.aborted != nil && !isAlert(err) {
 		err = c.aborted
 	}
@@ -488,9 +504,11 @@ func (c *Conn) abortLocked(err error) {
 	if err == ErrClosed {
 		// Not the reader's business: it may be waiting for a frame's rest.
 		c.closeSoon()
+		c.wantReader()
 		return
 	}
 	c.nc.SetReadDeadline(time.Now())
+	c.wantReader()
 }
 
 // sendGoAway queues a GOAWAY and takes no new streams.
@@ -565,6 +583,7 @@ func (c *Conn) Ping(onAck func()) {
 	if c.err == nil && c.aborted == nil {
 		c.ping(onAck)
 		c.flushLocked()
+		c.wantReader()
 	}
 }
 

@@ -88,6 +88,9 @@ func (c *Conn) data(fh FrameHeader) error {
 		return err
 	}
 	c.deliver(s)
+	if !s.whole {
+		c.streak = 0
+	}
 	if end {
 		c.endReceive(s)
 	}

@@ -129,7 +129,15 @@ const (
 	// watchPeriod is how often a watch looks whether a handler keeps a server's
 	// reader busy. Such a handler delays other calls of its connection by no more
 	// than twice that.
+	//
+	// On a client it looks whether a call has been reading for that long, or
+	// nobody has. A call sees the end of its context later by no more than twice
+	// that, and data for streams waits no longer while nobody reads.
 	watchPeriod = time.Millisecond
+	// stepBackAfter is how many unary calls must have ended, and nothing else been
+	// received, before calls read their own responses. Taking the role back costs
+	// about as much as that saves in a few calls.
+	stepBackAfter = 16
 	// churnBudget is how many streams a peer may open and lose to a reset (by
 	// either side) beyond those that ended well: rapid reset, CVE-2023-44487,
 	// and MadeYouReset, CVE-2025-8671. Each well-ended stream pays one back, and

@@ -29,6 +29,10 @@ func (c *Conn) read() (err error, reader bool) {
 		}
 		if c.br.Buffered() < frameHeaderLen {
 			c.Flush() // answers gathered while frames were at hand
+			c.stepBack()
+			if c.readFailed != nil {
+				return c.readFailed, true
+			}
 		}
 		fh, err := c.readFrameHeader()
 		if err != nil {
@@ -55,6 +59,15 @@ func (c *Conn) begin() error {
 
 // readFrameHeader reads what a frame begins with.
 func (c *Conn) readFrameHeader() (FrameHeader, error) {
+	fh, err := c.peekFrameHeader()
+	if err == nil {
+		c.br.Discard(frameHeaderLen)
+	}
+	return fh, err
+}
+
+// peekFrameHeader is readFrameHeader for a frame that somebody else may read.
+func (c *Conn) peekFrameHeader() (FrameHeader, error) {
 	b, err := c.br.Peek(frameHeaderLen)
 	if err != nil {
 		if err == io.EOF && len(b) > 0 {
@@ -63,7 +76,6 @@ func (c *Conn) readFrameHeader() (FrameHeader, error) {
 		return FrameHeader{}, err
 	}
 	fh := parseFrameHeader(b)
-	c.br.Discard(frameHeaderLen)
 	if fh.Length > c.maxFrame {
 		return FrameHeader{}, fault(ErrCodeFrameSize, "%v frame of %d bytes is larger than this side's SETTINGS_MAX_FRAME_SIZE of %d", fh.Type, fh.Length, c.maxFrame)
 	}

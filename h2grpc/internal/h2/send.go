@@ -126,6 +126,7 @@ func (c *Conn) Open(done <-chan struct{}, f *Frames, whole bool, maxMessage int)
 // awaitSlot waits until wait is closed, or done is, which it reports. If it takes
 // long it says so.
 func (c *Conn) awaitSlot(wait, done <-chan struct{}) bool {
+	c.wantReader()
 	t := time.NewTimer(crowdedAfter)
 	defer t.Stop()
 	for {
@@ -286,6 +287,7 @@ func (s *Stream) waitToSend(done <-chan struct{}) error {
 		s.sendReady = make(chan struct{}, 1)
 	}
 	c.flushLocked() // what fills the buffer, or the window, has to go first
+	c.wantReader()
 	c.wakeBlocked()
 	c.mu.Unlock()
 	var stalled <-chan time.Time

@@ -152,6 +152,7 @@ func (s *Stream) Recv(done <-chan struct{}) (*Buffer, error) {
 		if s.c.sentUnflushed(s) {
 			s.c.Flush() // the peer may be waiting for what we hold back
 		}
+		s.c.wantReader()
 		select {
 		case <-s.notify:
 		case <-done:
@@ -199,6 +200,7 @@ func (s *Stream) WaitHead(done <-chan struct{}) *Head {
 	wait := s.in.headWait
 	s.mu.Unlock()
 	s.c.Flush()
+	s.c.wantReader()
 	select {
 	case <-wait:
 	case <-done:
@@ -220,14 +222,17 @@ func (s *Stream) headKnown() {
 
 // Wait waits until the stream has ended. It is for streams whose consumer
 // wants everything at once. If done is closed and the stream has ended as well,
-// the stream counts.
-func (s *Stream) Wait(done <-chan struct{}) error {
+// the stream counts. With own, the caller may read the connection meanwhile, and
+// then sees that done is closed up to twice watchPeriod later.
+func (s *Stream) Wait(done <-chan struct{}, own bool) error {
+	if own {
+		s.readOwn()
+	} else {
+		s.c.wantReader()
+	}
 	for stop := false; ; {
-		s.mu.Lock()
-		over := s.in.ended || s.in.err != nil || s.in.failed != nil
-		s.mu.Unlock()
 		switch {
-		case over:
+		case s.over():
 			return nil
 		case stop:
 			return ErrStreamEnded
@@ -238,6 +243,13 @@ func (s *Stream) Wait(done <-chan struct{}) error {
 			stop = true
 		}
 	}
+}
+
+// over says whether nothing more comes.
+func (s *Stream) over() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.in.ended || s.in.err != nil || s.in.failed != nil
 }
 
 // Complete says whether the peer has ended the stream in order and the consumer
@@ -258,6 +270,7 @@ func (s *Stream) WaitEnd(done <-chan struct{}) {
 		if over {
 			return
 		}
+		s.c.wantReader()
 		select {
 		case <-s.notify:
 		case <-done:
@@ -393,6 +406,10 @@ func (c *Conn) endReceive(s *Stream) {
 	}
 	if c.client {
 		c.rememberClose(s.ID, byEnd)
+		c.streak++
+	}
+	if !s.whole {
+		c.streak = 0
 	}
 	if s.sendEnded {
 		c.removeLocked(s, true)

@@ -173,6 +173,7 @@ func (c *Conn) writeFailed(err error) {
 		c.aborted = &ConnError{Err: err}
 		c.unusable.Store(true)
 		c.nc.SetReadDeadline(time.Now().Add(lingerTime))
+		c.wantReader()
 	}
 }
 
