@@ -23,8 +23,11 @@ const perStream = 10_000
 
 // run runs a load for a time and measures it.
 func (c *client) run(load *Load, length time.Duration) (*Result, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), length+overtime)
+	// A deadline of the context would be sent with each call, and has a load of
+	// its own.
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	defer time.AfterFunc(length+overtime, cancel).Stop()
 	loop, err := c.loop(load)
 	if err != nil {
 		return nil, err
