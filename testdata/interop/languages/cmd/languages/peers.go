@@ -25,13 +25,28 @@ func pluginCases(launch launcher) map[string]*trial {
 		return works(func(ctx context.Context) error { return h.run(ctx, launch(arguments...)) })
 	}
 	return map[string]*trial{
-		"plain":       under(hosting{plain: true, use: useStore}),
-		"P-521":       under(hosting{curve: host.P521, use: useStore}),
-		"P-256":       under(hosting{curve: host.P256, use: useStore}),
-		"TCP":         under(hosting{curve: host.P256, network: "tcp", use: useStore}, "--tcp"),
+		"plain": under(hosting{plain: true, use: useStore}),
+		"P-521": under(hosting{curve: host.P521, use: useStore}),
+		"P-256": under(hosting{curve: host.P256, use: useStore}),
+		"TCP": works(both(
+			under(hosting{plain: true, network: "tcp", use: useStore}, "--tcp").try,
+			under(hosting{curve: host.P256, network: "tcp", use: useStore}, "--tcp").try)),
 		"broker":      under(hosting{curve: host.P256, use: useBroker}),
 		"multiplexed": under(hosting{curve: host.P256, multiplex: true, use: useBroker}),
 		"stdio":       under(hosting{curve: host.P256, use: useStdio}),
+	}
+}
+
+// both tries the same in plaintext and with AutoMTLS.
+func both(plain, secure func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if err := plain(ctx); err != nil {
+			return fmt.Errorf("in plaintext: %w", err)
+		}
+		if err := secure(ctx); err != nil {
+			return fmt.Errorf("with AutoMTLS: %w", err)
+		}
+		return nil
 	}
 }
 
