@@ -118,7 +118,7 @@ type Conn struct {
 	hdec        *headerDecoder
 	sawPeer     bool  // the first SETTINGS is here
 	largeFrames bool  // readFrameSize has been advertised
-	streak      int   // client: of unary calls, with nothing but them in between
+	streak      int   // of unary calls that were alone, with nothing else in between
 	readFailed  error // what a call that was the reader has met
 	idleLeft    int   // of idleFrameBudget
 	idleSince   time.Time

@@ -9,7 +9,7 @@ import (
 // A client's call reads its own response if it is alone: to be woken by another
 // goroutine would cost more than the call. The goroutine of Run, which reads
 // otherwise, steps back once it has read nothing but the responses of unary calls
-// for a while. Whoever then waits for one while no other call is under way takes
+// one at a time for a while. Whoever then waits for one while no other call is under way takes
 // the role of the reader for as long as that lasts.
 //
 // A call that reads cannot see that its context has ended, and between two calls
@@ -30,7 +30,7 @@ const (
 
 // stepBack lets calls read, and returns when Run is to read again. Run only.
 func (c *Conn) stepBack() {
-	if c.streak < stepBackAfter || !c.stoppable || c.br.Buffered() > 0 || c.calls.Load() > 0 || c.unusable.Load() {
+	if !c.client || c.streak < stepBackAfter || !c.stoppable || c.br.Buffered() > 0 || c.calls.Load() > 0 || c.unusable.Load() {
 		return
 	}
 	turn := c.role.Load() &^ roleMask

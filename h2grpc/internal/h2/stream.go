@@ -406,13 +406,12 @@ func (c *Conn) endReceive(s *Stream) {
 	}
 	if c.client {
 		c.rememberClose(s.ID, byEnd)
-		c.streak++
-	}
-	if !s.whole {
-		c.streak = 0
 	}
 	if s.sendEnded {
 		c.removeLocked(s, true)
+	}
+	if c.streak++; !s.whole || c.calls.Load() > 0 {
+		c.streak = 0
 	}
 	start := !c.client && s.whole && !s.gone && !s.started
 	if start {
