@@ -28,9 +28,10 @@
 //
 // Host and plugin authenticate each other with certificates made for the
 // occasion (AutoMTLS), and there is no falling back to anything less: what the
-// host did not ask for is refused. The plugin gets a small environment, a
-// private directory for its sockets, and none of the host's own plugin
-// variables. Nothing that it prints, sends or fails to send can block the host,
+// host did not ask for is refused. Whether a plugin of another library asks for
+// the host's certificate, the host can but say in its log: see Config.TLS. The
+// plugin gets a small environment, a private directory for its sockets, and none
+// of the host's own plugin variables. Nothing that it prints, sends or fails to send can block the host,
 // use up its memory or change whom it trusts. What is not promised: a plugin is
 // a program of this user and can do what this user can; the magic cookie keeps
 // people from starting plugins by hand, and nobody else from anything.
