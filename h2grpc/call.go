@@ -163,7 +163,7 @@ func (c *call) head() (*h2.Block, error) {
 
 // open sends the request's head, and message if there is one. It looks for
 // another connection as long as nothing was sent.
-func (c *call) open(message []byte, end, whole bool) error {
+func (c *call) open(message *h2.Buffer, end, whole bool) error {
 	for try := 0; ; try++ {
 		tr, err := c.cc.readyTransport(c.ctx, c.opts.waitForReady)
 		if err != nil {
@@ -173,7 +173,11 @@ func (c *call) open(message []byte, end, whole bool) error {
 		if err != nil {
 			return err
 		}
-		s, err := tr.Open(c.ctx.Done(), &h2.Frames{Header: head, Message: message, End: end}, whole, c.maxRecv)
+		f := h2.Frames{Header: head, End: end}
+		if message != nil {
+			f.Message, f.From = message.B, message
+		}
+		s, err := tr.Open(c.ctx.Done(), &f, whole, c.maxRecv)
 		if err == nil {
 			c.tr = tr
 			c.s.Store(s)
@@ -334,7 +338,7 @@ func (c *call) unary(cc *ClientConn, ctx context.Context, method string, args, r
 	}
 	defer msg.Release()
 	for try := 0; ; try++ {
-		if err := c.open(msg.B, true, true); err != nil {
+		if err := c.open(msg, true, true); err != nil {
 			return err
 		}
 		c.observer.message(Sent, plain, len(msg.B))

@@ -142,7 +142,7 @@ func (cs *clientStream) SendMsg(m any) error {
 	size := len(buf.B)
 	if cs.desc.ClientStreams {
 		defer buf.Release()
-		if cs.commit(nil).Write(nil, &h2.Frames{Message: buf.B}, h2.FlushLater) != nil {
+		if cs.commit(nil).Write(nil, &h2.Frames{Message: buf.B, From: buf}, h2.FlushLater) != nil {
 			return io.EOF
 		}
 		cs.observer.message(Sent, plain, size)
@@ -150,7 +150,7 @@ func (cs *clientStream) SendMsg(m any) error {
 	}
 	// The only request ends the sending side with the same write.
 	cs.closed = true
-	if cs.commit(buf).Write(nil, &h2.Frames{Message: buf.B, End: true}, h2.FlushNow) == nil {
+	if cs.commit(buf).Write(nil, &h2.Frames{Message: buf.B, From: buf, End: true}, h2.FlushNow) == nil {
 		cs.observer.message(Sent, plain, size)
 	}
 	// Of a call with one request RecvMsg says what became of it: generated code
@@ -196,7 +196,7 @@ func (cs *clientStream) again(err error) bool {
 		cs.s.Load().Reset(h2.ErrCodeCancel, "the call's context ended")
 	}
 	if request != nil {
-		cs.s.Load().Write(nil, &h2.Frames{Message: request.B, End: true}, h2.FlushNow)
+		cs.s.Load().Write(nil, &h2.Frames{Message: request.B, From: request, End: true}, h2.FlushNow)
 	}
 	return true
 }

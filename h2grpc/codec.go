@@ -20,7 +20,9 @@ import (
 // generator such as vtprotobuf, or raw bytes that are passed on. It is tried
 // before proto.Message.
 type Message interface {
-	// AppendTo appends the message's encoding to b. It must not keep b.
+	// AppendTo appends the message's encoding to b. It must not keep b. If the
+	// message also has a method Size() int, it is asked for the encoding's length
+	// first, so that b has room for it.
 	AppendTo(b []byte) ([]byte, error)
 	// UnmarshalFrom replaces the message by the one encoded in b. It must not
 	// keep b, which is used for other messages afterwards.
@@ -77,8 +79,12 @@ func encode(m any, limit int, c Compressor) (buf *h2.Buffer, plain int, err erro
 func marshal(m any, limit int) (*h2.Buffer, error) {
 	switch m := m.(type) {
 	case Message:
-		buf := h2.GetBuffer(wire.PrefixLen)
-		b, err := m.AppendTo(buf.B)
+		room := 0
+		if m, ok := m.(interface{ Size() int }); ok {
+			room = min(max(m.Size(), 0), limit)
+		}
+		buf := h2.GetBuffer(wire.PrefixLen + room)
+		b, err := m.AppendTo(buf.B[:wire.PrefixLen])
 		if err != nil {
 			buf.Release()
 			return nil, status.Errorf(codes.Internal, "encoding %T: %v", m, err)

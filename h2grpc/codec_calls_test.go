@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -281,3 +282,38 @@ func TestCompressionOnTheWire(t *testing.T) {
 		}
 	})
 }
+
+// sizedMessage knows its length, and notes how much room it was given.
+type sizedMessage struct {
+	raw
+	room int
+}
+
+func (m *sizedMessage) AppendTo(b []byte) ([]byte, error) {
+	m.room = cap(b) - len(b)
+	return m.raw.AppendTo(b)
+}
+
+// TestMessageSize: a message that knows its length is encoded without growing
+// anything, and one that has a wrong idea of it is sent all the same.
+func TestMessageSize(t *testing.T) {
+	cc, _ := start(t, setup{service: &testService{unary: echo}})
+	m := &sizedMessage{raw: raw(strings.Repeat("x", 100_000))}
+	var out raw
+	if err := cc.Invoke(t.Context(), unaryMethod, m, &out); err != nil || string(out) != string(m.raw) || m.room < len(m.raw) {
+		t.Errorf("%d bytes came back, %v; of %d there was room for %d", len(out), err, len(m.raw), m.room)
+	}
+	for _, size := range []int{-1, 1, 200_000, math.MaxInt} {
+		m := &wrongMessage{raw: raw(strings.Repeat("x", 100_000)), size: size}
+		if err := cc.Invoke(t.Context(), unaryMethod, m, &out); err != nil || string(out) != string(m.raw) {
+			t.Errorf("a message of %d bytes that says %d: %d bytes came back, %v", len(m.raw), size, len(out), err)
+		}
+	}
+}
+
+type wrongMessage struct {
+	raw
+	size int
+}
+
+func (m *wrongMessage) Size() int { return m.size }

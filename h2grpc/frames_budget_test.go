@@ -280,15 +280,15 @@ func TestWindowsFollowStreams(t *testing.T) {
 		p.headers(2*streams+1, 0, request(unaryMethod)...)
 		p.data(2*streams+1, endStream, grpcMsg("x"))
 		p.want("one more call", replied(2*streams+1, "x")...)
-		if p.initial != streamWindow {
-			t.Errorf("after a while windows are %d bytes, want %d", p.initial, streamWindow)
+		if p.initial != loneWindow {
+			t.Errorf("after a while windows are %d bytes, want %d", p.initial, loneWindow)
 		}
 		p.headers(2*streams+3, 0, request(unaryMethod)...)
-		p.data(2*streams+3, endStream, grpcMsg(strings.Repeat("x", streamWindow-5)))
-		p.windowUpdate(2*streams+3, streamWindow)
-		p.windowUpdate(0, streamWindow)
+		p.data(2*streams+3, endStream, grpcMsg(strings.Repeat("x", loneWindow-5)))
+		p.windowUpdate(2*streams+3, loneWindow)
+		p.windowUpdate(0, loneWindow)
 		p.take()
-		if n := sent(t, p.held, 2*streams+3); n != streamWindow {
+		if n := sent(t, p.held, 2*streams+3); n != loneWindow {
 			t.Errorf("a message as large as the window came back as %d bytes", n)
 		}
 		p.held = nil

@@ -93,7 +93,7 @@ func TestSlowReader(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			const count, size = 3000, 1000
-			sent := make(chan int, count)
+			sent := make(chan int, 3*count)
 			cc, _ := start(t, setup{tls: secure, service: &testService{
 				unary: echo,
 				stream: func(s h2grpc.ServerStream) error {
@@ -117,7 +117,7 @@ func TestSlowReader(t *testing.T) {
 				streams = append(streams, s)
 				synctest.Wait()
 			}
-			if n := len(sent); n == 0 || n > 5*(streamWindow+300<<10)/size {
+			if n := len(sent); n == 0 || n > (3*loneWindow+2*streamWindow+5*300<<10)/size {
 				t.Errorf("%d messages of 1 kB were sent to nobody", n)
 			}
 			for range 100 {

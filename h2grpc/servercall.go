@@ -457,7 +457,7 @@ func (c *serverCall) send(msg *h2.Buffer, st *status.Status) {
 	c.outcome = st
 	f := h2.Frames{End: true, Last: true, Reader: c.refuse != nil && c.refuse.http == ""}
 	if msg != nil {
-		f.Message = msg.B
+		f.Message, f.From = msg.B, msg
 	}
 	c.mu.Lock()
 	sent := c.headerSent

@@ -68,7 +68,7 @@ func (ss *serverStream) SendMsg(m any) error {
 	if !ss.method.stream.ServerStreams {
 		flush = h2.FlushSoon // the status follows, likely in the same write
 	}
-	if err := ss.s.Write(ss.ctx.Done(), &h2.Frames{Header: ss.takeHead(), Message: buf.B}, flush); err != nil {
+	if err := ss.s.Write(ss.ctx.Done(), &h2.Frames{Header: ss.takeHead(), Message: buf.B, From: buf}, flush); err != nil {
 		return ss.sendError(err)
 	}
 	ss.observer.message(Sent, plain, len(buf.B))

@@ -25,6 +25,8 @@ type raw []byte
 
 func (m *raw) AppendTo(b []byte) ([]byte, error) { return append(b, *m...), nil }
 
+func (m *raw) Size() int { return len(*m) }
+
 func (m *raw) UnmarshalFrom(b []byte) error {
 	*m = append((*m)[:0], b...)
 	return nil

@@ -14,7 +14,7 @@ import (
 // body, after which the trailers come, only while there is window: an exact
 // grant would make them wait for ever.
 func TestWindowAtEnd(t *testing.T) {
-	for _, size := range []int{streamWindow - 6, streamWindow - 5, streamWindow - 4, streamWindow, 1 << 20, 3 << 20} {
+	for _, size := range []int{streamWindow - 6, streamWindow - 5, streamWindow - 4, streamWindow, loneWindow - 6, loneWindow - 5, loneWindow - 4, 3 << 20} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p, cc := scriptServer(t, h2grpc.ClientConfig{})

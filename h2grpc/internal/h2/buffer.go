@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // Buffer is a pooled byte slice that holds one message. It has one owner at a
@@ -13,8 +14,9 @@ type Buffer struct {
 	B          []byte
 	Compressed bool // flag of a received message's prefix
 
-	next  *Buffer // in a stream's queue
-	class int8    // -1: not pooled
+	next  *Buffer      // in a stream's queue
+	class int8         // -1: not pooled
+	holds atomic.Int32 // owners of a large one but one
 	// In a stream's queue a buffer may hold several messages with their
 	// prefixes, the first at off.
 	packed, off int
@@ -151,12 +153,23 @@ func classOf(n int) int {
 	return bits.Len(uint(n-classSlack-1)) - minClassBits
 }
 
-// Release gives the buffer back. Nobody may use it or its bytes afterwards.
+// hold makes another owner of a large buffer, which nobody changes from then on.
+func (b *Buffer) hold() { b.holds.Add(1) }
+
+// Release gives the buffer back. The caller may not use it or its bytes
+// afterwards.
 func (b *Buffer) Release() {
-	if b == nil || b.class < 0 || cap(b.B) != classSize(int(b.class)) {
-		return // grown by append, or too large to keep
+	if b == nil {
+		return
+	}
+	if b.class < 0 || cap(b.B) != classSize(int(b.class)) {
+		return // too large to keep, or grown by append
 	}
 	if b.class >= largeClassBits-minClassBits {
+		if b.holds.Add(-1) >= 0 {
+			return // by one of its owners
+		}
+		b.holds.Store(0)
 		putLarge(b)
 		return
 	}

@@ -160,7 +160,10 @@ type Conn struct {
 	pingSeq     uint64
 
 	// Sending.
-	pending     []byte
+	pending     []byte // with parts between them
+	parts       []part
+	partBytes   int    // of messages, in parts and in out
+	out         output // is being written; the writer's, whoever that is
 	spare       []byte
 	henc        *headerEncoder
 	block       []byte // scratch for header blocks
@@ -224,10 +227,10 @@ func NewConn(nc net.Conn, raw net.Conn, cfg Config) *Conn {
 		peerStreams: assumedMaxStreams,
 		peerList:    maxWindow,
 		recvWindow:  connWindow,
-		window:      streamWindow,
-		granted:     streamWindow,
+		window:      loneWindow,
+		granted:     loneWindow,
 	}
-	c.share.Store(streamWindow)
+	c.share.Store(loneWindow)
 	c.stoppable = nc.SetReadDeadline(time.Time{}) == nil
 	if t, ok := raw.(*tryConn); ok {
 		c.try = t
@@ -256,7 +259,7 @@ func (c *Conn) hello() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	set := []setting{
-		{settingInitialWindowSize, streamWindow},
+		{settingInitialWindowSize, loneWindow},
 		{settingMaxHeaderListSize, uint32(c.cfg.MaxHeaderList)},
 	}
 	if c.client {

@@ -166,13 +166,20 @@ func (c *Conn) assemble(s *Stream, n int) error {
 			n -= k
 			if a.nprefix += k; a.nprefix == prefixLen {
 				a.begin(s, n)
+				if a.size > largeMessage {
+					c.takeLargeFrames()
+				}
 				if a.size > streamWindow && a.cur != nil && a.ready.messages == 0 {
 					c.announced(s, n) // ask for the rest while this frame comes in
 				}
 			}
 		default:
 			if a.got == len(a.cur.B) {
-				a.cur = a.cur.grow(min(a.size, 4*a.got))
+				n := 4 * a.got
+				if a.size-n <= a.got { // sizes just above a power of two are common
+					n = a.size
+				}
+				a.cur = a.cur.grow(n)
 			}
 			k := min(n, len(a.cur.B)-a.got)
 			if _, err := io.ReadFull(c.br, a.cur.B[a.got:a.got+k]); err != nil {
@@ -308,7 +315,6 @@ func (c *Conn) announced(s *Stream, n int) {
 	s.in.partial, s.in.need = prefixLen+n, s.reader.size-n
 	inc, large := s.credit()
 	s.mu.Unlock()
-	c.takeLargeFrames()
 	if inc > 0 || large > 0 {
 		c.grant(s, inc, large)
 	}

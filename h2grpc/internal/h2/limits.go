@@ -5,10 +5,16 @@ import "time"
 // What an endpoint grants, and what it bears from a peer. Every number has its
 // reason here and nowhere else.
 const (
-	// streamWindow is the receive window of a stream while no more than
-	// fewStreams may send. It is what each stream of a peer that sends parts of
-	// messages can make us hold, so it is small; a message that needs more gets
-	// exactly that once its length is known (assemblySlack).
+	// loneWindow is the receive window of a stream while no more than loneStreams
+	// may send: a message of 1 MiB does not wait for more, which would cost a tenth
+	// of its time. Two streams of a plugin are always open, for its output and for
+	// the broker.
+	loneWindow  = 1280 << 10
+	loneStreams = 3
+	// streamWindow is the window while no more than fewStreams may send. It is what
+	// each stream of a peer that sends parts of messages can make us hold, so it is
+	// small; a message that needs more gets exactly that once its length is known
+	// (assemblySlack).
 	streamWindow = 128 << 10
 
 	// endRoom is the window that is left when a large message is here. Peers on
@@ -16,7 +22,7 @@ const (
 	// send the trailers after it, while the stream's window is zero.
 	endRoom = 1
 	// Whenever four times as many streams may send, windows shrink to a quarter:
-	// 8 streams hold 1 MiB, 100 together 2.3 MiB, 2000 together 4 MiB.
+	// 3 streams hold 4 MiB, 8 hold 1 MiB, 100 together 2.3 MiB, 2000 together 4 MiB.
 	fewStreams = 8
 	// minStreamWindow ends that: windows of less would be renewed for every
 	// message. 4000 streams hold 1 MiB more with it.
@@ -51,10 +57,11 @@ const (
 	packAfter = 2
 	packSize  = 4 << 10
 	// readFrameSize is the SETTINGS_MAX_FRAME_SIZE we advertise once a peer has
-	// begun a message beyond streamWindow: fewer headers and wake-ups for large
+	// begun a message beyond largeMessage: fewer headers and wake-ups for large
 	// messages, and still a bounded buffer. Before that we take frames of the
 	// initial size: a connection that needs no large ones is not open to them.
 	readFrameSize = 1 << 20
+	largeMessage  = 64 << 10
 	// controlFrameSize bounds every frame that carries neither DATA nor headers:
 	// it must be read as a whole, and no honest one comes near 16384 bytes.
 	controlFrameSize = 16 << 10
@@ -85,6 +92,15 @@ const (
 	// pendingCap is how many bytes may wait for the socket before senders of
 	// messages wait too. Control frames are not held up by it.
 	pendingCap = 256 << 10
+	// copyMost is how much of a message is copied to what is pending. More is left
+	// where it is if the peer takes such frames: copying a large message takes
+	// longer than a few more system calls.
+	copyMost = 32 << 10
+	// partsCap is how much of messages that were left where they are may wait for
+	// the socket. It delays what others send, but takes no memory of its own.
+	partsCap = 1<<20 + 1<<10
+	// partMost is how much of them is written at once.
+	partMost = 256 << 10
 	// spareCap is the largest write buffer that is kept for reuse.
 	spareCap = 512 << 10
 	// deferFlush is how much a streaming sender lets gather before it writes

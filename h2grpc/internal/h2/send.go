@@ -23,6 +23,9 @@ type Block struct {
 type Frames struct {
 	Header  *Block // nil: none
 	Message []byte // gRPC prefix and payload; nil: none
+	// From is the buffer that Message is in, if it is in one. It is held until a
+	// large message is written, which may be after Write has returned.
+	From    *Buffer
 	Trailer *Block // nil: none; ends the stream
 	End     bool   // end the stream after Message
 	// Last says that the handler does nothing after Trailer but call Done, which
@@ -186,7 +189,7 @@ func (s *Stream) writeLocked(done <-chan struct{}, f *Frames, flush Flush) error
 		f.Header = nil
 	}
 	if f.Message != nil || (f.End && f.Trailer == nil) {
-		if err := s.sendData(done, f.Message, f.End && f.Trailer == nil); err != nil {
+		if err := s.sendData(done, f.Message, f.From, f.End && f.Trailer == nil); err != nil {
 			return err
 		}
 	}
@@ -248,14 +251,25 @@ func (s *Stream) endSend() {
 	}
 }
 
-// sendData queues b as DATA frames as flow control allows. c.mu is held, and
-// released while waiting.
-func (s *Stream) sendData(done <-chan struct{}, b []byte, end bool) error {
+// sendData queues b, which is in from, as DATA frames as flow control allows.
+// c.mu is held, and released while waiting.
+func (s *Stream) sendData(done <-chan struct{}, b []byte, from *Buffer, end bool) error {
 	c := s.c
+	inParts := from != nil && len(b) > copyMost && c.peerFrame > copyMost
 	for {
-		n := min(len(b), s.sendWindow, c.sendWindow, c.peerFrame, pendingCap-len(c.pending))
+		room := pendingCap - len(c.pending)
+		if inParts && room > 0 {
+			if room = partsCap - c.partBytes; room < min(len(b), partMost) {
+				room = 0 // many small frames take longer
+			}
+		}
+		n := min(len(b), s.sendWindow, c.sendWindow, c.peerFrame, room)
 		if n > 0 || len(b) == 0 {
-			c.appendData(s.ID, b[:n], end && n == len(b))
+			if n > copyMost && inParts {
+				c.appendPart(s.ID, b[:n], from, end && n == len(b))
+			} else {
+				c.appendData(s.ID, b[:n], end && n == len(b))
+			}
 			s.sendWindow -= n
 			c.sendWindow -= n
 			if b = b[n:]; len(b) == 0 {

@@ -8,11 +8,23 @@ import (
 
 // windowFor is the receive window of a stream while n streams may send.
 func windowFor(n int) int {
+	if n <= loneStreams {
+		return loneWindow
+	}
 	w := streamWindow
 	for m := fewStreams; n > m && w > minStreamWindow; m *= 4 {
 		w /= 4
 	}
 	return w
+}
+
+// roomyFor is the window to which a smaller one grows again while n streams may
+// send. Of few streams one more does not undo it, of many more do not soon.
+func roomyFor(n int) int {
+	if n < loneStreams {
+		return loneWindow
+	}
+	return windowFor(4 * n)
 }
 
 // peerMaySend counts a stream on which the peer may send. c.mu is held.
@@ -40,7 +52,7 @@ func (c *Conn) peerHasSent(s *Stream) {
 	}
 	s.maySend = false
 	c.receiving--
-	if windowFor(4*c.receiving) > c.window {
+	if roomyFor(c.receiving) > c.window {
 		c.fitWindow()
 	}
 }
@@ -55,7 +67,7 @@ func (c *Conn) fitWindow() {
 	}
 	w := windowFor(c.receiving)
 	if w >= c.window {
-		if w = windowFor(4 * c.receiving); w <= c.window || time.Since(c.windowSince) < windowPeriod {
+		if w = roomyFor(c.receiving); w <= c.window || time.Since(c.windowSince) < windowPeriod {
 			return
 		}
 	}

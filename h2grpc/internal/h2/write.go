@@ -16,6 +16,15 @@ func (c *Conn) appendData(id uint32, payload []byte, end bool) {
 	c.pending = append(fh.append(c.pending), payload...)
 }
 
+// appendPart is appendData for a part of a large message in from.
+func (c *Conn) appendPart(id uint32, payload []byte, from *Buffer, end bool) {
+	c.appendData(id, nil, end)
+	putFrameLength(c.pending[len(c.pending)-frameHeaderLen:], len(payload))
+	from.hold()
+	c.parts = append(c.parts, part{len(c.pending), payload, from})
+	c.partBytes += len(payload)
+}
+
 // appendBlock queues a header block.
 func (c *Conn) appendBlock(id uint32, block []byte, end bool) {
 	c.progress, c.answered = true, true
@@ -55,42 +64,44 @@ func (c *Conn) flushLocked() {
 	}
 	c.writing = true
 	if c.try == nil {
-		go c.writeOn(nil, nil)
+		go c.writeOn()
 		return
 	}
-	if len(c.pending) < yieldBelow && c.calls.Load() > 1 {
+	if len(c.pending) < yieldBelow && len(c.parts) == 0 && c.calls.Load() > 1 {
 		// Others are about to add to this write.
 		c.mu.Unlock()
 		runtime.Gosched()
 		c.mu.Lock()
 	}
 	for len(c.pending) > 0 {
-		buf := c.takePending()
-		c.mu.Unlock()
-		rest, err := c.tryWrite(buf)
-		c.mu.Lock()
-		if err != nil {
-			c.writeFailed(err)
-			break
+		c.takePending()
+		for p := c.out.next(partMost); len(p) > 0; p = c.out.next(partMost) {
+			c.mu.Unlock()
+			n, err := c.tryWrite(p)
+			c.mu.Lock()
+			if err != nil {
+				c.writeFailed(err)
+				c.endWriting()
+				return
+			}
+			c.wrote(n)
+			if n < len(p) || c.try.behind() {
+				go c.writeOn()
+				return // it is the writer now
+			}
 		}
-		if len(rest) > 0 || c.try.behind() {
-			go c.writeOn(buf, rest)
-			return // it is the writer now
-		}
-		c.keepSpare(buf)
+		c.keepSpare()
 	}
 	c.endWriting()
 }
 
-// tryWrite writes buf without waiting and returns what the socket did not take.
-// Over TLS the rest is with tryConn, encrypted.
-func (c *Conn) tryWrite(buf []byte) (rest []byte, err error) {
+// tryWrite writes what the socket takes of p without waiting. Over TLS the rest
+// is with tryConn, encrypted.
+func (c *Conn) tryWrite(p []byte) (n int, err error) {
 	if c.nc != net.Conn(c.try) {
-		_, err := c.nc.Write(buf)
-		return nil, err
+		return c.nc.Write(p)
 	}
-	n, err := c.try.TryWrite(buf)
-	return buf[n:], err
+	return c.try.TryWrite(p)
 }
 
 // flushSoon lets more gather before it is written: a goroutine writes as soon
@@ -108,27 +119,32 @@ func (c *Conn) flushSoon() {
 	}()
 }
 
-// writeOn is the writer on a goroutine that may wait: it writes rest, which is the
-// end of buf, what tryConn has kept, and then whatever is pending.
-func (c *Conn) writeOn(buf, rest []byte) {
+// writeOn is the writer on a goroutine that may wait: it writes what tryConn has
+// kept, the rest of out, and then whatever is pending.
+func (c *Conn) writeOn() {
 	var err error
 	if c.try != nil {
 		if err = c.try.drain(); err == nil {
 			c.try.mayWait(true)
 		}
 	}
-	if err == nil && len(rest) > 0 {
-		_, err = c.nc.Write(rest)
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.keepSpare(buf)
-	for err == nil && len(c.pending) > 0 {
-		buf = c.takePending()
+	for err == nil {
+		p := c.out.next(partMost)
+		if len(p) == 0 {
+			c.keepSpare()
+			if len(c.pending) == 0 {
+				break
+			}
+			c.takePending()
+			continue
+		}
 		c.mu.Unlock()
-		_, err = c.nc.Write(buf)
+		var n int
+		n, err = c.nc.Write(p)
 		c.mu.Lock()
-		c.keepSpare(buf)
+		c.wrote(n)
 	}
 	if err != nil {
 		c.writeFailed(err)
@@ -139,21 +155,31 @@ func (c *Conn) writeOn(buf, rest []byte) {
 	c.endWriting()
 }
 
-// takePending takes what is pending for the writer, and lets those who wait for
-// room go on.
-func (c *Conn) takePending() []byte {
-	buf := c.pending
-	c.pending, c.spare = c.spare[:0], nil
+// takePending takes what is pending for the writer, which has written everything
+// before, and lets those who wait for room go on.
+func (c *Conn) takePending() {
+	parts := c.out.parts[:0]
+	c.out = output{buf: c.pending, parts: c.parts}
+	c.pending, c.parts, c.spare = c.spare[:0], parts, nil
 	c.control, c.controlSize = 0, 0
 	c.wakeBlocked()
 	c.roomAgain()
-	return buf
 }
 
-func (c *Conn) keepSpare(buf []byte) {
-	if cap(buf) <= spareCap && cap(buf) > cap(c.spare) {
+// wrote takes note that the first n bytes of what out has next are written.
+func (c *Conn) wrote(n int) {
+	if n = c.out.wrote(n); n > 0 {
+		c.partBytes -= n
+		c.wakeBlocked()
+	}
+}
+
+// keepSpare keeps the buffer of out, which has been written.
+func (c *Conn) keepSpare() {
+	if buf := c.out.buf; cap(buf) <= spareCap && cap(buf) > cap(c.spare) {
 		c.spare = buf[:0]
 	}
+	c.out.buf, c.out.off = nil, 0
 }
 
 func (c *Conn) endWriting() {
@@ -167,7 +193,9 @@ func (c *Conn) endWriting() {
 // writeFailed ends the connection after a write error. The reader may have
 // unread data that says why (a GOAWAY), so it is given a moment.
 func (c *Conn) writeFailed(err error) {
-	c.pending = c.pending[:0]
+	c.out.drop()
+	(&output{buf: c.pending, parts: c.parts}).drop()
+	c.pending, c.parts, c.partBytes = c.pending[:0], c.parts[:0], 0
 	c.roomAgain()
 	if c.aborted == nil && c.err == nil {
 		c.aborted = &ConnError{Err: err}
@@ -217,7 +245,7 @@ func (c *Conn) roomAgain() {
 // wakeBlocked lets the oldest sender that waits for the connection go on; it
 // wakes the next when it has taken what it needs.
 func (c *Conn) wakeBlocked() {
-	for len(c.blocked) > 0 && c.sendWindow > 0 && len(c.pending) < pendingCap {
+	for len(c.blocked) > 0 && c.sendWindow > 0 && len(c.pending) < pendingCap && c.partBytes <= partsCap-partMost {
 		s := c.blocked[0]
 		c.blocked = c.blocked[1:]
 		s.blocked = false
