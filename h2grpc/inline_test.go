@@ -3,15 +3,19 @@ package h2grpc_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/net/http2"
 
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/h2grpc/codes"
@@ -297,5 +301,71 @@ func TestBlockingAtRandom(t *testing.T) {
 			}
 			wg.Wait()
 		}
+	})
+}
+
+// TestVeryQuickHandlersTogether: requests that come together are run by the reader
+// if their method is very quick, and answered together. One that blocks delays the
+// others, with answers that were not written yet, no longer than it may.
+func TestVeryQuickHandlersTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		freed := sync.OnceFunc(func() { close(release) })
+		defer freed()
+		var mu sync.Mutex
+		var elsewhere []string
+		p, _ := scriptClient(t, setup{service: &testService{unary: func(_ context.Context, in *raw) (*raw, error) {
+			if !runsOnReader() {
+				mu.Lock()
+				elsewhere = append(elsewhere, string(*in))
+				mu.Unlock()
+			}
+			if string(*in) == "block" {
+				<-release
+			}
+			return in, nil
+		}}})
+		id := uint32(1)
+		send := func(texts ...string) {
+			q := &script{enc: p.enc}
+			for _, text := range texts {
+				p.buf.Reset()
+				q.frame(http2.FrameHeaders, endHeaders, id, strings.Clone(p.block(request(unaryMethod)...)))
+				q.data(id, endStream, grpcMsg(text))
+				id += 2
+			}
+			p.bytes(q.record.Bytes())
+		}
+		answered := func(sentence string, ids ...uint32) {
+			t.Helper()
+			var frames []string
+			for _, id := range ids {
+				frames = append(frames, fmt.Sprintf("HEADERS %d …", id), fmt.Sprintf("DATA %d …", id), fmt.Sprintf("HEADERS %d … END_STREAM", id))
+			}
+			p.want(sentence, frames...)
+		}
+		ranElsewhere := func(want ...string) {
+			t.Helper()
+			mu.Lock()
+			defer mu.Unlock()
+			if !slices.Equal(elsewhere, want) {
+				t.Errorf("not run by the reader: %q, want %q", elsewhere, want)
+			}
+			elsewhere = nil
+		}
+		send("alone")
+		answered("one request", 1)
+		send("a", "b", "c")
+		answered("requests that come together", 3, 5, 7)
+		ranElsewhere()
+		send("before", "block", "after")
+		advance(mostDelay)
+		answered("the others", 9, 13)
+		ranElsewhere("after")
+		send("d")
+		answered("a request beside one that blocks", 15)
+		ranElsewhere("d")
+		freed()
+		answered("the one that blocked", 11)
 	})
 }

@@ -77,9 +77,12 @@ const (
 	// One slow call counts for slowCall at most, so that it is soon forgotten.
 	// Of the calls of a quick method that share a connection with others only
 	// one of timedEach is timed.
-	quickCall = 50 * time.Microsecond
-	slowCall  = 8 * quickCall
-	timedEach = 8
+	// Not even that is gained by handing over a call that takes less than
+	// veryQuickCall.
+	quickCall     = 50 * time.Microsecond
+	veryQuickCall = 5 * time.Microsecond
+	slowCall      = 8 * quickCall
+	timedEach     = 8
 	// urgentCall is how near a call's deadline may be for the call to read its own
 	// response, which makes it see the deadline a little later (package h2).
 	urgentCall = 20 * time.Millisecond

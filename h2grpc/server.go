@@ -99,7 +99,7 @@ type method struct {
 	unary  MethodHandler // nil for a stream
 	stream *StreamDesc
 
-	typical atomic.Int64 // about how long a unary method's handler takes, in ns
+	typical atomic.Int64 // about how long a unary method's handler takes, in ns; 0: not known
 }
 
 // ServiceInfo describes a registered service.

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -24,6 +25,8 @@ type serverConn struct {
 	peer  *peer.Peer
 	owed  owed
 	turns turns
+	// onReader counts calls that the reader has begun to run.
+	onReader atomic.Int32
 }
 
 // serverCall is one call on the server.
@@ -182,15 +185,26 @@ func (sc *serverConn) Ready(s *h2.Stream) {
 	}
 }
 
-// Quick says whether a unary method's calls have been quick of late.
-func (sc *serverConn) Quick(s *h2.Stream) bool {
+// Quick says whether a unary method's calls have been quick of late, and very
+// quick if this one is not alone.
+func (sc *serverConn) Quick(s *h2.Stream, alone bool) bool {
 	c := s.Data.(*serverCall)
+	if c.compressed != nil {
+		return false
+	}
+	if !alone {
+		// A handler that the reader has left behind shows what may come.
+		typical := time.Duration(c.method.typical.Load())
+		return 0 < typical && typical < veryQuickCall && sc.onReader.Load() == 0
+	}
 	c.timed = true
-	return c.method.quick() && c.compressed == nil
+	return c.method.quick()
 }
 
 // Run handles a unary call on the reader's goroutine.
 func (sc *serverConn) Run(s *h2.Stream) {
+	sc.onReader.Add(1)
+	defer sc.onReader.Add(-1)
 	sc.srv.running.Add(1)
 	sc.srv.handleUnary(s.Data.(*serverCall))
 }
@@ -200,7 +214,7 @@ func (m *method) quick() bool { return time.Duration(m.typical.Load()) < quickCa
 // took counts the time since begun as what a call has taken.
 func (m *method) took(begun time.Time) {
 	was := m.typical.Load()
-	m.typical.Store(was + (int64(min(time.Since(begun), slowCall))-was)/8) // an update that is lost does not matter
+	m.typical.Store(max(1, was+(int64(min(time.Since(begun), slowCall))-was)/8)) // an update that is lost does not matter
 }
 
 // done ends the call, whatever happened.

@@ -66,8 +66,8 @@ type Handler interface {
 	// once.
 	Ready(*Stream)
 	// Quick says whether a whole request, which is there, should be handed over
-	// by Run instead of Ready.
-	Quick(*Stream) bool
+	// by Run instead of Ready. alone says that there is no other one.
+	Quick(s *Stream, alone bool) bool
 	// Run is Ready for a quick handler, and may wait for it.
 	Run(*Stream)
 	// Reset is called once if the stream ends before its time: reset by either

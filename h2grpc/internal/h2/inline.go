@@ -2,11 +2,13 @@ package h2
 
 import "time"
 
-// A server's reader runs a quick handler itself if its call is alone: handing it
-// to another goroutine would cost more than the call. Meanwhile nobody reads, so
-// the role of the reader goes to another goroutine as soon as the handler is
-// about to wait as far as we can know (MayWait), and otherwise when a watch finds
-// it at the same call twice.
+// A server's reader runs a handler itself if it is quick and its call is alone, or
+// if it is very quick: handing it to another goroutine would cost more than the
+// call. Meanwhile nobody reads, so the role of the reader goes to another goroutine
+// as soon as the handler is about to wait as far as we can know (MayWait), and
+// otherwise when a watch finds it at the same call twice.
+//
+// Responses to requests that were read together are written together.
 //
 // Conn.turn counts: it is odd while the reader runs a handler, and whoever makes
 // it even again has the role.
@@ -18,7 +20,8 @@ func (c *Conn) alone() bool { return c.calls.Load() == 1 && c.br.Buffered() == 0
 // runHere runs the handler of s and says whether the caller still is the reader.
 // Reader only.
 func (c *Conn) runHere(s *Stream) (reader bool) {
-	turn := c.turn.Add(1)
+	s.together = c.br.Buffered() > 0
+	turn := c.turn.Add(1) // the role may be gone from here on
 	s.turn = turn
 	if !c.watched.Load() {
 		c.watched.Store(true)
@@ -61,6 +64,10 @@ func (c *Conn) readElsewhere(turn uint64) {
 		go c.run()
 	}
 }
+
+// flushedByReader says whether what the stream sends will be written by the reader,
+// who is running its handler and has more to handle before it waits.
+func (s *Stream) flushedByReader() bool { return s.together && s.c.turn.Load() == s.turn }
 
 // MayWait says that the handler of the stream is about to wait for something.
 // Its goroutine, or one that it has started, may call it at any time.

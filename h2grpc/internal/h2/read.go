@@ -21,7 +21,7 @@ func (c *Conn) read() (err error, reader bool) {
 		if s := c.lone; s != nil {
 			c.lone = nil
 			switch {
-			case !c.alone() || !c.cfg.Handler.Quick(s):
+			case !c.cfg.Handler.Quick(s, c.alone()):
 				c.cfg.Handler.Ready(s)
 			case !c.runHere(s):
 				return nil, false
@@ -37,6 +37,9 @@ func (c *Conn) read() (err error, reader bool) {
 		fh, err := c.readFrameHeader()
 		if err != nil {
 			return c.readError(err), true
+		}
+		if c.br.Buffered() < fh.Length {
+			c.Flush() // its rest may be long in coming
 		}
 		if err := c.frame(fh); err != nil {
 			return c.readError(err), true

@@ -213,7 +213,9 @@ func (s *Stream) writeLocked(done <-chan struct{}, f *Frames, flush Flush) error
 			c.removeLocked(s, true)
 		}
 	}
-	if flush == FlushNow || (flush == FlushLater && !s.sent) || len(c.pending) >= deferFlush {
+	if flush == FlushNow && len(c.pending) < deferFlush && s.flushedByReader() {
+		// More is about to follow.
+	} else if flush == FlushNow || (flush == FlushLater && !s.sent) || len(c.pending) >= deferFlush {
 		c.flushLocked()
 	} else {
 		c.flushSoon()

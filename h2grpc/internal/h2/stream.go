@@ -27,7 +27,10 @@ type Stream struct {
 	gotHead bool // reader: response headers are there
 
 	reader assembler
-	turn   uint64 // the turn in which the reader ran the handler; 0: it did not
+	// turn is the turn in which the reader ran the handler; 0: it did not. together
+	// says that it had read more.
+	turn     uint64
+	together bool
 
 	handled bool // the handler's: Done is needed for the connection no more
 
