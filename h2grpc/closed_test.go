@@ -81,6 +81,7 @@ func TestAfterServerClosed(t *testing.T) {
 		p.headers(1, endStream, "grpc-status=0")
 	}
 	reset := func(p *script) { p.reset(1, http2.ErrCodeCancel) }
+	both := func(p *script) { end(p); p.reset(1, http2.ErrCodeNo) } // gRPC's C core, at the end of a deadline
 	for _, c := range []struct {
 		name  string
 		close func(*script)
@@ -89,6 +90,7 @@ func TestAfterServerClosed(t *testing.T) {
 	}{
 		{"DATA after END_STREAM", end, func(p *script) { p.data(1, 0, "x") }, "GOAWAY 0 STREAM_CLOSED …after its end…"},
 		{"HEADERS after END_STREAM", end, func(p *script) { p.headers(1, endStream, "x=y") }, "GOAWAY 0 STREAM_CLOSED …after its end…"},
+		{"HEADERS after both", both, func(p *script) { p.headers(1, endStream, "grpc-status=1") }, "RST_STREAM 1 STREAM_CLOSED"},
 		{"DATA after RST_STREAM", reset, func(p *script) { p.data(1, 0, "x") }, "RST_STREAM 1 STREAM_CLOSED"},
 		{"HEADERS after RST_STREAM", reset, func(p *script) { p.headers(1, 0, response()...) }, "RST_STREAM 1 STREAM_CLOSED"},
 	} {

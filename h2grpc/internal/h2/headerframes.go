@@ -325,6 +325,18 @@ func (c *Conn) rememberClose(id uint32, how closing) {
 	c.closePos = (c.closePos + 1) % recentResets
 }
 
+// resetAfterEnd notes that the server has reset a stream that it had ended. What
+// it sends from then on is an error of the stream alone: gRPC's C core (1.51)
+// sends both at the end of a deadline, and both again when its handler returns.
+// c.mu is held.
+func (c *Conn) resetAfterEnd(id uint32) {
+	for i := range c.closes {
+		if c.closes[i].id == id {
+			c.closes[i].how = byReset
+		}
+	}
+}
+
 func (c *Conn) closedByServer(id uint32) closing {
 	c.mu.Lock()
 	defer c.mu.Unlock()

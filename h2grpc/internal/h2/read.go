@@ -427,6 +427,7 @@ func (c *Conn) onReset(id uint32, code ErrCode) error {
 		// What the peer sends after its own RST_STREAM is an error, whether or
 		// not it crossed ours (RFC 9113 §5.1 closed).
 		c.forgetReset(id)
+		c.resetAfterEnd(id)
 		c.mu.Unlock()
 		return nil
 	}
