@@ -302,7 +302,8 @@ func isTemporary(err error) bool {
 // A socket is written by whoever has something to send, any other connection by a
 // goroutine of its own. A type that wraps a socket and leaves its Write as it is
 // may have a method Socket() net.Conn that returns it, and is then as quick; Dial
-// of a client may return such a connection, too.
+// of a client may return such a connection, too. A method Established() of a
+// connection is called when the TLS handshake has succeeded; without TLS, at once.
 func (s *Server) ServeConn(ctx context.Context, nc net.Conn) error {
 	if err := s.begin(); err != nil {
 		nc.Close()
@@ -310,6 +311,7 @@ func (s *Server) ServeConn(ctx context.Context, nc net.Conn) error {
 	}
 	who := peer.Peer{Addr: nc.RemoteAddr(), LocalAddr: nc.LocalAddr()}
 	raw := nc
+	notified, _ := nc.(interface{ Established() })
 	if s.tls != nil {
 		conn, r, err := s.handshake(ctx, nc)
 		if err != nil {
@@ -319,6 +321,9 @@ func (s *Server) ServeConn(ctx context.Context, nc net.Conn) error {
 		state := conn.ConnectionState()
 		who.TLS = &state
 		nc, raw = conn, r
+	}
+	if notified != nil {
+		notified.Established()
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

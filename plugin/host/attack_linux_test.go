@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -35,7 +36,7 @@ const (
 	targetsEnv  = "TN_TARGETS"   // sockets, divided by colons
 	attacksEnv  = "TN_ATTACKS"   // what to try on each, divided by colons
 	hostCertEnv = "TN_HOST_CERT" // the host's certificate, which is public
-	overMuxEnv  = "TN_OVER_MUX"  // not empty: in a stream of a multiplexed session
+	earlyEnv    = "TN_EARLY"     // not empty: in sessions with a plugin whose host has not connected yet
 )
 
 // attacked is what an attack got.
@@ -100,6 +101,10 @@ func attackTLS(certs ...tls.Certificate) *tls.Config {
 
 // playAttacker is what the test binary does as an attacker.
 func playAttacker() {
+	if os.Getenv(earlyEnv) != "" {
+		playEarlyAttacker()
+		return
+	}
 	out := json.NewEncoder(os.Stdout)
 	for _, socket := range strings.Split(os.Getenv(targetsEnv), ":") {
 		for _, name := range strings.Split(os.Getenv(attacksEnv), ":") {
@@ -117,18 +122,11 @@ func attack(socket string, begin func(net.Conn) io.ReadWriter) (got []byte, err 
 	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(attackTime))
-	over := conn
-	if os.Getenv(overMuxEnv) != "" {
-		session := yamux.Client(conn)
-		defer session.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), attackTime)
-		defer cancel()
-		if over, err = session.Open(ctx); err != nil {
-			return nil, err
-		}
-		over.SetDeadline(time.Now().Add(attackTime))
-	}
-	c := begin(over)
+	return talk(begin(conn))
+}
+
+// talk speaks gRPC and returns the answer.
+func talk(c io.ReadWriter) (got []byte, err error) {
 	if _, err := io.WriteString(c, preface); err != nil {
 		return nil, err
 	}
@@ -150,8 +148,8 @@ func (a attacked) leaks() bool {
 func attackAll(t *testing.T, program string, attr *syscall.SysProcAttr, hostCert string, which []string, sockets ...string) []attacked {
 	t.Helper()
 	cmd := exec.Command(program)
-	cmd.Env = []string{fakeEnv + "=attacker", targetsEnv + "=" + strings.Join(sockets, ":"), hostCertEnv + "=" + hostCert,
-		attacksEnv + "=" + strings.Join(which, ":"), overMuxEnv + "=" + os.Getenv(overMuxEnv)}
+	cmd.Env = []string{fakeEnv + "=attacker", "GORACE=atexit_sleep_ms=0", targetsEnv + "=" + strings.Join(sockets, ":"), hostCertEnv + "=" + hostCert,
+		attacksEnv + "=" + strings.Join(which, ":")}
 	cmd.SysProcAttr = attr
 	cmd.Stderr = t.Output()
 	text, err := cmd.Output()
@@ -189,9 +187,29 @@ func environOf(t *testing.T, pid int, name string) string {
 	return ""
 }
 
+// nobody is another user.
+const nobody = 65534
+
+// asNobody returns how to start this program as another user.
+func asNobody(t *testing.T) (program string, attr *syscall.SysProcAttr) {
+	t.Helper()
+	program = filepath.Join(os.TempDir(), "attacker")
+	copyFile(t, program, 0o755)
+	return program, &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+}
+
+// openWide lets every user connect to sockets, which are in one directory.
+func openWide(sockets ...string) error {
+	for _, path := range append([]string{os.TempDir(), filepath.Dir(sockets[0])}, sockets...) {
+		if err := os.Chmod(path, 0o777); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Strangers attack the sockets of a plugin and of its host while these work.
 func TestStrangersAreRefused(t *testing.T) {
-	const nobody = 65534
 	for name, tc := range map[string]struct {
 		change  func(*host.Config)
 		another bool // the attacker is another user, and the sockets are wide open
@@ -234,15 +252,11 @@ func TestStrangersAreRefused(t *testing.T) {
 			}
 			program, attr := cfg.Cmd.Path, (*syscall.SysProcAttr)(nil)
 			if tc.another {
-				for _, path := range append([]string{os.TempDir(), dir}, sockets...) {
-					if err := os.Chmod(path, 0o777); err != nil {
-						t.Fatal(err)
-					}
-				}
+				program, attr = asNobody(t)
 				defer os.Chmod(os.TempDir(), 0o700)
-				program = filepath.Join(os.TempDir(), "attacker")
-				copyFile(t, program, 0o755)
-				attr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+				if err := openWide(sockets...); err != nil {
+					t.Fatal(err)
+				}
 			}
 			for _, a := range attackAll(t, program, attr, environOf(t, c.PID(), wire.EnvClientCert), slices.Sorted(maps.Keys(attacks)), sockets...) {
 				if a.leaks() {
@@ -283,48 +297,201 @@ func TestMultiplexedPluginsHaveNoSocketLeft(t *testing.T) {
 	closes(t, c)
 }
 
-// A multiplexing plugin whose first connection is a stranger's, before its host
-// has connected, tells the stranger nothing. The plugin may end: whoever has the
-// first connection has all of them.
+// Strangers connect to a multiplexing plugin before its host does, and more of
+// them stay than the plugin looks at: the host is let in nevertheless, and they
+// are hung up on.
 func TestStrangersBeforeTheHost(t *testing.T) {
-	hostID, err := automtls.New(automtls.P256)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name := range attacks {
+	for name, tc := range map[string]struct {
+		plaintext, another bool
+		atOnce             bool // they are hung up on before a byte is read
+	}{
+		"AutoMTLS":                {},
+		"plaintext":               {plaintext: true, atOnce: true},
+		"AutoMTLS, another user":  {another: true, atOnce: true},
+		"plaintext, another user": {plaintext: true, another: true, atOnce: true},
+	} {
 		t.Run(name, func(t *testing.T) {
+			if tc.another && os.Getuid() != 0 {
+				t.Skip("only root can start a program as somebody else")
+			}
 			noLeaks(t)
-			dir, err := os.MkdirTemp("", "mux") // short enough for sockets
-			if err != nil {
-				t.Fatal(err)
+			cfg := withEcho(t, "lender")
+			cfg.Multiplex, cfg.InsecurePlaintext = true, tc.plaintext
+			first := &early{t: t, attacks: slices.Sorted(maps.Keys(attacks)), program: cfg.Cmd.Path}
+			if tc.another {
+				first.program, first.attr = asNobody(t)
+				defer os.Chmod(os.TempDir(), 0o700)
 			}
-			defer os.RemoveAll(dir)
-			cfg := fakeConfig(t, "lender")
-			cmd := cfg.Cmd
-			cmd.Env = slices.Concat(cfg.Env, []string{shake.MagicCookieKey + "=" + shake.MagicCookieValue},
-				wire.Env{Multiplex: "true", ClientCert: hostID.PEM(), UnixSocketDir: dir}.Append(nil))
-			stdout, err := cmd.StdoutPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			defer func() { cmd.Process.Kill(); cmd.Wait() }()
-			line, err := bufio.NewReader(stdout).ReadBytes('\n')
-			if err != nil {
-				t.Fatal(err)
-			}
-			h, err := wire.ParseHandshake(bytes.TrimSpace(line))
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Setenv(overMuxEnv, "1")
-			for _, a := range attackAll(t, cmd.Path, nil, hostID.PEM(), []string{name}, h.Address) {
-				if a.leaks() {
-					t.Errorf("got %q, %s", a.Got, a.Err)
+			cfg.StartCmd = first.start
+			c := start(t, cfg)
+			usesBroker(t, c)
+			for _, a := range first.results() {
+				if a.leaks() || tc.atOnce && len(a.Got) > 0 || strings.Contains(a.Err, "timeout") {
+					t.Errorf("%s got %q, %s", a.Attack, a.Got, a.Err)
 				}
 			}
+			usesBroker(t, c)
+			closes(t, c)
 		})
+	}
+}
+
+// early has strangers connect before the host knows where to.
+type early struct {
+	t        *testing.T
+	attacks  []string
+	program  string
+	attr     *syscall.SysProcAttr // of another user
+	attacker *exec.Cmd
+	out      *bufio.Reader
+	ended    chan struct{} // closed when the plugin prints no more
+}
+
+// start is a Config.StartCmd. It reads the handshake line before the host does.
+func (e *early) start(cmd *exec.Cmd, _ string) error {
+	fd, err := syscall.Dup(int(cmd.Stdout.(*os.File).Fd()))
+	if err != nil {
+		return err
+	}
+	syscall.CloseOnExec(fd)
+	toHost := os.NewFile(uintptr(fd), "stdout")
+	ours, theirs, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	cmd.Stdout = theirs
+	err = cmd.Start()
+	theirs.Close()
+	if err != nil {
+		ours.Close()
+		toHost.Close()
+		return err
+	}
+	e.ended = make(chan struct{})
+	cert := ""
+	for _, entry := range cmd.Env {
+		if value, ok := strings.CutPrefix(entry, wire.EnvClientCert+"="); ok {
+			cert = value
+		}
+	}
+	go func() {
+		defer close(e.ended)
+		defer ours.Close()
+		defer toHost.Close()
+		in := bufio.NewReader(ours)
+		line, err := in.ReadBytes('\n')
+		if err != nil {
+			e.t.Error(err)
+			return
+		}
+		h, err := wire.ParseHandshake(bytes.TrimSpace(line))
+		if err == nil {
+			err = e.attack(h.Address, cert)
+		}
+		if err != nil {
+			e.t.Error(err)
+		}
+		toHost.Write(line)
+		io.Copy(toHost, in)
+	}()
+	return nil
+}
+
+// attack starts the strangers, and returns when all have connected.
+func (e *early) attack(socket, cert string) error {
+	if e.attr != nil {
+		if err := openWide(socket); err != nil {
+			return err
+		}
+	}
+	e.attacker = exec.Command(e.program)
+	e.attacker.SysProcAttr = e.attr
+	e.attacker.Env = []string{fakeEnv + "=attacker", "GORACE=atexit_sleep_ms=0", targetsEnv + "=" + socket, hostCertEnv + "=" + cert,
+		attacksEnv + "=" + strings.Join(e.attacks, ":"), earlyEnv + "=1"}
+	e.attacker.Stdin = alive
+	e.attacker.Stderr = e.t.Output()
+	out, err := e.attacker.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := e.attacker.Start(); err != nil {
+		return err
+	}
+	e.out = bufio.NewReader(out)
+	if line, err := e.out.ReadString('\n'); line != "there\n" {
+		return fmt.Errorf("the attacker says %q, %w", line, err)
+	}
+	return nil
+}
+
+// results returns what the strangers got, who have been hung up on.
+func (e *early) results() (all []attacked) {
+	e.t.Helper()
+	for in := json.NewDecoder(e.out); ; {
+		var a attacked
+		if err := in.Decode(&a); err == io.EOF {
+			break
+		} else if err != nil {
+			e.t.Fatal(err)
+		}
+		all = append(all, a)
+	}
+	if err := e.attacker.Wait(); err != nil {
+		e.t.Error(err)
+	}
+	if want := len(e.attacks) + silentOnes; len(all) != want {
+		e.t.Errorf("there are %d results, not %d", len(all), want)
+	}
+	return all
+}
+
+// silentOnes is how many strangers connect and say nothing.
+const silentOnes = 40
+
+// playEarlyAttacker attacks one socket in all ways at once, until everyone is
+// hung up on.
+func playEarlyAttacker() {
+	socket := os.Getenv(targetsEnv)
+	dial := func() net.Conn {
+		conn, err := net.Dial("unix", socket)
+		must(err)
+		conn.SetReadDeadline(time.Now().Add(ample))
+		return conn
+	}
+	results := make(chan attacked)
+	waiting := silentOnes
+	var begun sync.WaitGroup // the plugin knows of their streams
+	for range silentOnes {
+		conn := dial()
+		go func() {
+			got, err := io.ReadAll(conn)
+			results <- attacked{"silence", socket, got, fmt.Sprint(err)}
+		}()
+	}
+	for _, name := range strings.Split(os.Getenv(attacksEnv), ":") {
+		waiting++
+		session := yamux.Client(dial())
+		st, err := session.Open(context.Background())
+		if err != nil { // without TLS they are hung up on at once
+			go func() { results <- attacked{name, socket, nil, err.Error()} }()
+			continue
+		}
+		begun.Add(1)
+		go func() {
+			select {
+			case <-st.Accepted():
+			case <-session.Done():
+			}
+			begun.Done()
+			got, _ := talk(attacks[name](st))
+			<-session.Done() // a stranger who was refused may still be in the way
+			results <- attacked{name, socket, got, session.Err().Error()}
+		}()
+	}
+	begun.Wait()
+	fmt.Println("there")
+	out := json.NewEncoder(os.Stdout)
+	for range waiting {
+		must(out.Encode(<-results))
 	}
 }

@@ -140,10 +140,8 @@ func muxPairOver(t *testing.T, secure bool, l net.Listener, dial func() (net.Con
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	if conn, err = main.Accept(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
+	first := acceptMain(t, main)
+	t.Cleanup(func() { first.Close() })
 	hostCfg.Mux, plugCfg.Mux = hostMux, plugMux
 	host, plug = broker.New(&hostCfg), broker.New(&plugCfg)
 	a, b, hangup := stream()

@@ -68,4 +68,14 @@ const (
 	// acceptPause is how long a plugin waits after it could not accept the
 	// host's connection, for want of file descriptors for example.
 	acceptPause = 50 * time.Millisecond
+
+	// maxCandidates bounds the connections to a plugin that may become the one
+	// which carries everything; the oldest goes when there are more. A host
+	// makes one, and may look once or twice before whether there is a plugin.
+	maxCandidates = 32
+
+	// maxUnproven is how many bytes a candidate may send, in which a TLS
+	// handshake must fit and what a host sends on right after it: HTTP/2 allows
+	// 64 KiB of data until the plugin has answered (RFC 9113 §6.9.2).
+	maxUnproven = 256 << 10
 )

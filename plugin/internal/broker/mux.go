@@ -30,11 +30,16 @@ type Mux struct {
 	closing  chan struct{} // closed by Close
 	running  sync.WaitGroup
 
+	// A plugin's.
+	raw    net.Listener
+	trials sync.WaitGroup // of candidates
+
 	mu sync.Mutex
 	// guarded by mu
-	closed  bool
-	session *yamux.Session
-	next    *expectation // of the next stream; nil if it is for main
+	closed     bool
+	session    *yamux.Session
+	candidates []*yamux.Session // oldest first
+	next       *expectation     // of the next stream; nil if it is for main
 }
 
 // expectation is a knock that is being acknowledged. Its stream is the next one.
@@ -60,7 +65,8 @@ func newMux(log h2grpc.Logger) *Mux {
 // it owns from then on. Log may be nil.
 func NewHostMux(raw net.Conn, log h2grpc.Logger) *Mux {
 	m := newMux(log)
-	m.attach(yamux.Client(raw))
+	m.session = yamux.Client(raw)
+	close(m.attached)
 	m.running.Go(func() {
 		m.route()
 		close(m.ended)
@@ -77,12 +83,15 @@ func NewPluginMux(log h2grpc.Logger) *Mux {
 }
 
 // Listen returns the listener to serve a plugin's main connection on. The host
-// connects to raw: the first of its connections that opens a stream carries
-// everything, and raw is closed then. Closing the listener closes raw as well,
-// but not what it has accepted. Listen is called once.
+// connects to raw: the first of its connections on whose first stream the server
+// calls Established, as an h2grpc.Server does, carries everything, and raw is
+// closed then. Closing the listener closes raw as well, but not what it has
+// accepted. Listen is called once.
 func (m *Mux) Listen(raw net.Listener) net.Listener {
+	m.raw = raw
 	m.running.Go(func() {
-		m.acceptRaw(raw)
+		m.acceptRaw()
+		m.trials.Wait()
 		close(m.ended)
 	})
 	return &mainListener{m.main, raw}
@@ -128,6 +137,8 @@ func (m *Mux) Close() error {
 		close(m.closing)
 	}
 	s := m.session
+	m.reject(m.candidates...)
+	m.candidates = nil
 	m.mu.Unlock()
 	if m.main != nil {
 		m.main.close()
@@ -139,8 +150,9 @@ func (m *Mux) Close() error {
 	return nil
 }
 
-// acceptRaw waits for the raw connection and serves it until it ends.
-func (m *Mux) acceptRaw(raw net.Listener) {
+// acceptRaw accepts connections until one of them is the host's.
+func (m *Mux) acceptRaw() {
+	raw := m.raw
 	defer raw.Close()
 	// Close must end an Accept that waits.
 	stop := make(chan struct{})
@@ -167,39 +179,8 @@ func (m *Mux) acceptRaw(raw net.Listener) {
 			}
 			continue
 		}
-		s := yamux.Server(conn)
-		first, err := m.firstStream(s)
-		if err != nil {
-			// Someone looked whether there is a plugin, and went.
-			m.log.Debug("a connection has ended that carried nothing", "err", err)
-			s.Close()
-			continue
-		}
-		// A second connection would never be served. The socket's file goes
-		// with the listener.
-		raw.Close()
-		if !m.attach(s) {
-			s.Close()
-			return
-		}
-		m.hand(first)
-		m.route()
-		return
+		m.admit(conn)
 	}
-}
-
-// firstStream waits for the first stream of a connection.
-func (m *Mux) firstStream(s *yamux.Session) (*yamux.Stream, error) {
-	stop := make(chan struct{})
-	defer close(stop)
-	m.running.Go(func() {
-		select {
-		case <-m.closing:
-			s.Close()
-		case <-stop:
-		}
-	})
-	return s.Accept()
 }
 
 func (m *Mux) isClosed() bool {
@@ -218,18 +199,6 @@ func (m *Mux) pause(d time.Duration) bool {
 	case <-m.closing:
 		return false
 	}
-}
-
-// attach makes s the session, unless the Mux is closed.
-func (m *Mux) attach(s *yamux.Session) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed {
-		return false
-	}
-	m.session = s
-	close(m.attached)
-	return true
 }
 
 // route hands out the peer's streams until the session ends.
@@ -356,14 +325,14 @@ func accepted(ctx context.Context, st *yamux.Stream) error {
 
 // queue is a net.Listener whose connections are handed to it.
 type queue struct {
-	conns chan net.Conn
+	conns chan *yamux.Stream
 	done  chan struct{}
 	once  sync.Once
 	taken func() // called after Accept has taken a connection; may be nil
 }
 
 func newQueue(size int) *queue {
-	return &queue{conns: make(chan net.Conn, size), done: make(chan struct{})}
+	return &queue{conns: make(chan *yamux.Stream, size), done: make(chan struct{})}
 }
 
 // put hands a connection over. It waits while the queue is full, and resets the
@@ -417,7 +386,7 @@ func (q *queue) drain() {
 	for {
 		select {
 		case conn := <-q.conns:
-			conn.(*yamux.Stream).Reset()
+			conn.Reset()
 		default:
 			return
 		}

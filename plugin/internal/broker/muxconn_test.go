@@ -43,9 +43,7 @@ func TestPluginConnection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := main.Accept(); err != nil {
-		t.Fatal(err)
-	}
+	acceptMain(t, main)
 	// There is no second connection, and no socket any more.
 	if _, err := os.Stat(l.Addr().String()); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the socket is there still: %v", err)

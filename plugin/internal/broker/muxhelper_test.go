@@ -36,10 +36,7 @@ func newMuxPeer(t *testing.T, plugin bool) *muxPeer {
 		p.main = cfg.Mux.Listen(&oneListener{conn: ours, done: make(chan struct{})})
 		p.session = yamux.Client(theirs)
 		st := p.open()
-		main, err := p.main.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
+		main := acceptMain(t, p.main)
 		t.Cleanup(func() { st.Close(); main.Close() })
 	} else {
 		cfg.Mux = broker.NewHostMux(ours, cfg.Logger)
@@ -54,6 +51,18 @@ func newMuxPeer(t *testing.T, plugin bool) *muxPeer {
 	})
 	run(t, p.b, mine, hangup)
 	return p
+}
+
+// acceptMain accepts a plugin's main connection, as a server does whose TLS
+// handshake succeeds.
+func acceptMain(t *testing.T, main net.Listener) net.Conn {
+	t.Helper()
+	conn, err := main.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.(interface{ Established() }).Established()
+	return conn
 }
 
 func (p *muxPeer) open() *yamux.Stream {

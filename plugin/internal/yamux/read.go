@@ -35,6 +35,9 @@ func (s *Session) readFrames(br *bufio.Reader) error {
 		if err != nil {
 			return faultf(0, "%v", err)
 		}
+		if err := s.allowed(h); err != nil {
+			return err
+		}
 		switch h.Type {
 		case wire.YamuxData:
 			err = s.readData(h, br)
@@ -52,6 +55,23 @@ func (s *Session) readFrames(br *bufio.Reader) error {
 			return nil
 		}
 	}
+}
+
+// allowed counts a frame against the allowance.
+func (s *Session) allowed(h wire.YamuxHeader) error {
+	before := s.allowance.Load()
+	if before < 0 {
+		return nil
+	}
+	after := before - wire.YamuxHeaderLen
+	if h.Type == wire.YamuxData {
+		after -= int64(h.Length)
+	}
+	if after < 0 {
+		return faultf(0, "it has sent too much before it proved who it is")
+	}
+	s.allowance.CompareAndSwap(before, after) // or Allow has been called
+	return nil
 }
 
 func (s *Session) hasEnded() bool {

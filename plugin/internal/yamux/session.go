@@ -6,6 +6,7 @@ import (
 	"math"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tenonrpc/tenon/wire"
@@ -17,6 +18,7 @@ type Session struct {
 	conn       net.Conn
 	done       chan struct{} // closed when the session has ended
 	readerDone chan struct{}
+	allowance  atomic.Int64  // what the peer may still send, in bytes; negative: no end of it
 	writerDone chan struct{} // closed when conn is closed as well
 
 	mu sync.Mutex
@@ -63,6 +65,7 @@ func newSession(conn net.Conn, firstID uint32) *Session {
 		streams:    make(map[uint32]*Stream),
 		nextID:     firstID,
 	}
+	s.allowance.Store(-1)
 	s.acceptable.L, s.openable.L, s.wake.L = &s.mu, &s.mu, &s.mu
 	s.mu.Lock()
 	s.pinger = time.AfterFunc(keepAliveInterval, s.keepAlive)
@@ -71,6 +74,11 @@ func newSession(conn net.Conn, firstID uint32) *Session {
 	go s.write()
 	return s
 }
+
+// Allow says how many more bytes the peer may send before the session ends;
+// negative means any number, which is how sessions begin. It bounds what is kept
+// for a peer that has yet to prove who it is.
+func (s *Session) Allow(bytes int64) { s.allowance.Store(bytes) }
 
 // Done returns a channel that is closed when the session has ended, by whatever
 // side and for whatever reason.

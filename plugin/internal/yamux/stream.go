@@ -49,6 +49,8 @@ type Stream struct {
 	id       uint32
 	accepted chan struct{} // closed by settle; nil if the peer opened the stream
 
+	onEstablished func() // may be nil
+
 	// guarded by s.mu
 	state    state
 	closed   bool        // Close was called
@@ -83,6 +85,17 @@ func (st *Stream) ID() uint32 { return st.id }
 // stream that Open returned, or the stream has ended. For a stream that Accept
 // returned it is nil.
 func (st *Stream) Accepted() <-chan struct{} { return st.accepted }
+
+// OnEstablished says what Established is to do. It must be called before the
+// stream is handed to anyone.
+func (st *Stream) OnEstablished(do func()) { st.onEstablished = do }
+
+// Established is called by a server of package h2grpc: see Server.ServeConn.
+func (st *Stream) Established() {
+	if st.onEstablished != nil {
+		st.onEstablished()
+	}
+}
 
 // Read reads what has arrived, or waits for it. It returns io.EOF when the peer
 // has closed its half and everything is read.
