@@ -25,7 +25,7 @@ each = @failed=; for dir in $(MODULES); do echo "$$dir: $(1)"; (cd $$dir && $(1)
 	[ -z "$$failed" ] || { echo "failed in:$$failed"; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test race fips audit vulnerabilities check check-format check-vet check-static check-rules fuzz fuzz-list interop interop-languages conformance attack generate size cross bench bench-scale
+.PHONY: help demo test race fips audit vulnerabilities check check-format check-vet check-static check-rules fuzz fuzz-list interop interop-languages conformance attack generate size cross bench bench-scale bench-readme
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name text; do printf '  %-14s %s\n' "$$name" "$$text"; done
@@ -123,7 +123,8 @@ size: ## print the size of the stripped static example plugin; fail above testda
 cross: ## build every program for every platform
 	@set -e; for p in $(PLATFORMS); do echo "build for $$p"; GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) build ./...; done
 
-# BENCH has further flags: "make bench BENCH=-quick" only tries it.
+# BENCH has further flags: "make bench BENCH=-quick" only tries it. The shell sees
+# them, so regular expressions need quotes: BENCH="-contenders 'tenon|grpc-go'".
 BENCH ?=
 
 bench: ## measure tenon beside grpc-go, go-plugin and others: ten minutes on a quiet machine
@@ -132,3 +133,6 @@ bench: ## measure tenon beside grpc-go, go-plugin and others: ten minutes on a q
 
 bench-scale: ## measure how costs grow with connections, streams, bytes and plugins
 	@$(MAKE) -s bench BENCH="-scale $(BENCH)"
+
+bench-readme: ## write what bench and bench-scale have measured into the README
+	@cd testdata/bench && $(GO) run . -from ../../$(BUILD)/bench/bench.json -out ../../$(BUILD)/bench -readme ../../README.md >/dev/null

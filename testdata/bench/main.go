@@ -6,7 +6,8 @@
 //	bench            everything but -scale: tables, bars, JSON and a chart
 //	bench -scale     how costs grow with connections, streams, bytes, plugins
 //	bench -quick     a trial of the program in a minute; figures mean nothing
-//	bench -from f    tables, bars and chart anew from the JSON of an earlier run
+//	bench -from f    tables, bars and chart anew from the JSON of an earlier run;
+//	                 with -readme, the README's summary as well
 //
 // The remaining flags choose parts and lengths.
 package main
@@ -52,6 +53,7 @@ func main() {
 type flags struct {
 	agent, scale, quick bool
 	out, from, profiles string
+	readme              string
 	rounds, lifeRounds  int
 	length              time.Duration
 	parts               [4]*regexp.Regexp // parts, loads, contenders, modes
@@ -74,6 +76,7 @@ func parseFlags() *flags {
 	flag.BoolVar(&f.quick, "quick", false, "try the program; the figures mean nothing")
 	flag.StringVar(&f.out, "out", "../../.build/bench", "the `directory` for JSON and chart")
 	flag.StringVar(&f.from, "from", "", "measure nothing; report what is in this `file`")
+	flag.StringVar(&f.readme, "readme", "", "with -from: also write the summary into this `file`, with what -scale left beside the JSON, and the chart into this directory")
 	flag.StringVar(&f.profiles, "profiles", "", "a `directory` for CPU profiles of all clients and servers of loads; choose one load and one contender")
 	flag.IntVar(&f.rounds, "rounds", 0, "`rounds` of each load; 0: the usual")
 	flag.DurationVar(&f.length, "time", 0, "how `long` each round of a load is; 0: the usual")
@@ -172,8 +175,45 @@ func (f *flags) again() error {
 	if err := json.Unmarshal(b, r); err != nil {
 		return fmt.Errorf("%s: %w", f.from, err)
 	}
+	if f.readme != "" {
+		if err := f.summarize(r); err != nil {
+			return err
+		}
+	}
 	return f.publish(r)
 }
+
+// summarize writes the README's part of a report, and the chart that it shows.
+func (f *flags) summarize(r *report.Report) error {
+	text, err := os.ReadFile(f.readme)
+	if err != nil {
+		return err
+	}
+	b, err := os.ReadFile(filepath.Join(filepath.Dir(f.from), growthFile))
+	if err != nil {
+		return fmt.Errorf("bench -scale comes first: %w", err)
+	}
+	growth := new(report.Growth)
+	if err := json.Unmarshal(b, growth); err != nil {
+		return fmt.Errorf("%s: %w", growthFile, err)
+	}
+	if r.Quick || growth.Quick {
+		return errors.New("figures of a trial are not for the README")
+	}
+	next, err := r.InReadme(string(text), growth)
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.readme, err)
+	}
+	out := *f
+	out.out = "."
+	return errors.Join(
+		os.WriteFile(f.readme, []byte(next), 0o666),
+		out.write("bench.svg", func(to *os.File) error { return r.WriteChart(to) }),
+	)
+}
+
+// growthFile is where measureGrowth leaves what it has measured.
+const growthFile = "growth.json"
 
 // publish writes the files and prints tables and bars.
 func (f *flags) publish(r *report.Report) error {
@@ -222,7 +262,7 @@ func (f *flags) measureGrowth() error {
 	if g.Plugins, err = life.MeasureScale(f.choose(plugins, quickPlugins), progress); err != nil {
 		return err
 	}
-	if err := f.write("growth.json", func(to *os.File) error { return g.WriteJSON(to) }); err != nil {
+	if err := f.write(growthFile, func(to *os.File) error { return g.WriteJSON(to) }); err != nil {
 		return err
 	}
 	g.WriteTables(os.Stdout)

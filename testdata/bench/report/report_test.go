@@ -165,3 +165,46 @@ func TestJSON(t *testing.T) {
 		t.Errorf("after a round trip the tables are\n%s\nwant\n%s", after.String(), before.String())
 	}
 }
+
+// TestSummary: the README's part says who is better than tenon, what was missed
+// and how costs grow, and replaces what stood there.
+func TestSummary(t *testing.T) {
+	growth := &report.Growth{Calls: []suite.Growth{
+		{What: suite.Connections, Contender: contender.Tenon, Steps: []suite.Step{
+			{N: 1, ClientMemory: 1000}, {N: 11, ClientMemory: 21_000, ServerMemory: 10_000}, {N: 211, ClientMemory: 421_000, ServerMemory: 210_000},
+		}},
+		{What: suite.Bytes, Contender: contender.GRPC, Steps: []suite.Step{{N: 1 << 20, ClientMemory: 1 << 20, ServerMemory: 3 << 20}}},
+	}}
+	r := full(3)
+	for i := range r.Loads {
+		if o := &r.Loads[i]; o.Load == suite.Large1M && o.Contender == "drpc" && o.Mode == suite.MTLS {
+			*o = outcome(o.Load, o.Contender, o.Mode, o.Size, 6000, 12_000, 6000)
+		}
+	}
+	const before, after = "before\n<!-- bench: begin -->\n", "<!-- bench: end -->\nafter\n"
+	text, err := r.InReadme(before+"what was there\n"+after, growth)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(text, before) || !strings.HasSuffix(text, after) || strings.Contains(text, "what was there") {
+		t.Errorf("the summary does not stand between its markers:\n%s", text)
+	}
+	for _, want := range []string{
+		`\| 8 B × 16: calls a second +\| +3000 \(3\.00×\) \| +1000 \|`,
+		`- mTLS, 1 MiB × 1: MB/s each way: drpc is 2\.00× as good\n`,
+		`\n- plain, 8 B × 16: calls a second: 3×, the aim is at least 4\.5×\n`,
+		`\| connection +\| +tenon \| +11 \| +3\.0 kB \|`,
+		`\| connection +\| +tenon \| +211 \| +3\.0 kB \|`,
+		`\| 1\.05 MB +\| +grpc-go \| +1\.00 / 3\.00 \|`,
+	} {
+		if !regexp.MustCompile(want).MatchString(text) {
+			t.Errorf("nothing matches %s in:\n%s", want, text)
+		}
+	}
+	if n := strings.Count(text, "as good"); n != 1 {
+		t.Errorf("%d lines say that another is better, want 1", n)
+	}
+	if _, err := r.InReadme("no markers", growth); err == nil {
+		t.Error("a README without markers is taken")
+	}
+}
