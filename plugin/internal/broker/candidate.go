@@ -17,26 +17,24 @@ import (
 // admit makes a connection a candidate, for which the oldest may have to go. It
 // is called in the order in which they came.
 func (m *Mux) admit(conn net.Conn) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed || m.session != nil {
-		conn.Close()
-		return
-	}
 	s := yamux.Server(conn)
 	s.Allow(maxUnproven)
-	m.trials.Go(func() { m.tryOut(s) })
+	m.mu.Lock()
+	if m.closed || m.session != nil {
+		s.End()
+	}
 	if len(m.candidates) >= maxCandidates {
-		m.reject(m.candidates[0])
-		m.candidates = append(m.candidates[:0], m.candidates[1:]...)
+		m.candidates[0].End()
+		m.candidates = m.candidates[1:]
 	}
 	m.candidates = append(m.candidates, s)
+	m.mu.Unlock()
+	m.trials.Go(func() { m.tryOut(s) })
 }
 
-// tryOut serves a candidate.
+// tryOut serves a candidate until it ends, or is ended in favour of another.
 func (m *Mux) tryOut(s *yamux.Session) {
-	first, err := s.Accept()
-	if err == nil {
+	if first, err := s.Accept(); err == nil {
 		first.OnEstablished(func() { m.choose(s) })
 		m.main.put(first, s.Done())
 		select {
@@ -46,7 +44,6 @@ func (m *Mux) tryOut(s *yamux.Session) {
 	}
 	m.mu.Lock()
 	chosen := m.session == s
-	m.forgetCandidate(s)
 	m.mu.Unlock()
 	if chosen {
 		m.route()
@@ -57,37 +54,22 @@ func (m *Mux) tryOut(s *yamux.Session) {
 	s.Close()
 }
 
-// forgetCandidate is called with mu held.
-func (m *Mux) forgetCandidate(s *yamux.Session) {
-	for i, other := range m.candidates {
-		if other == s {
-			m.candidates = append(m.candidates[:i], m.candidates[i+1:]...)
-			return
-		}
-	}
-}
-
-// reject ends candidates in the background. It is called with mu held, so that
-// those who serve them have not finished.
-func (m *Mux) reject(candidates ...*yamux.Session) {
-	for _, s := range candidates {
-		m.trials.Go(func() { s.Close() })
-	}
-}
-
 // choose makes a candidate the one, unless there is one already. When it returns
 // nobody else can connect.
 func (m *Mux) choose(s *yamux.Session) {
 	m.mu.Lock()
 	if m.closed || m.session != nil {
 		m.mu.Unlock()
-		return // tryOut ends it
+		return // it has been ended
 	}
 	s.Allow(-1)
 	m.session = s
 	close(m.attached)
-	m.forgetCandidate(s)
-	m.reject(m.candidates...)
+	for _, other := range m.candidates {
+		if other != s {
+			other.End()
+		}
+	}
 	m.candidates = nil
 	m.mu.Unlock()
 	m.raw.Close() // and the socket's file is gone

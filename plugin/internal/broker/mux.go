@@ -38,7 +38,7 @@ type Mux struct {
 	// guarded by mu
 	closed     bool
 	session    *yamux.Session
-	candidates []*yamux.Session // oldest first
+	candidates []*yamux.Session // oldest first; some may have ended
 	next       *expectation     // of the next stream; nil if it is for main
 }
 
@@ -137,8 +137,9 @@ func (m *Mux) Close() error {
 		close(m.closing)
 	}
 	s := m.session
-	m.reject(m.candidates...)
-	m.candidates = nil
+	for _, c := range m.candidates {
+		c.End()
+	}
 	m.mu.Unlock()
 	if m.main != nil {
 		m.main.close()

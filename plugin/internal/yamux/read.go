@@ -35,8 +35,15 @@ func (s *Session) readFrames(br *bufio.Reader) error {
 		if err != nil {
 			return faultf(0, "%v", err)
 		}
-		if err := s.allowed(h); err != nil {
-			return err
+		if may := s.allowance.Load(); may >= 0 {
+			left := may - wire.YamuxHeaderLen
+			if h.Type == wire.YamuxData {
+				left -= int64(h.Length)
+			}
+			if left < 0 {
+				return faultf(h.StreamID, "too much before it proved who it is")
+			}
+			s.allowance.CompareAndSwap(may, left) // or Allow was called
 		}
 		switch h.Type {
 		case wire.YamuxData:
@@ -55,23 +62,6 @@ func (s *Session) readFrames(br *bufio.Reader) error {
 			return nil
 		}
 	}
-}
-
-// allowed counts a frame against the allowance.
-func (s *Session) allowed(h wire.YamuxHeader) error {
-	before := s.allowance.Load()
-	if before < 0 {
-		return nil
-	}
-	after := before - wire.YamuxHeaderLen
-	if h.Type == wire.YamuxData {
-		after -= int64(h.Length)
-	}
-	if after < 0 {
-		return faultf(0, "it has sent too much before it proved who it is")
-	}
-	s.allowance.CompareAndSwap(before, after) // or Allow has been called
-	return nil
 }
 
 func (s *Session) hasEnded() bool {

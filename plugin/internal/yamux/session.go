@@ -198,6 +198,10 @@ func (s *Session) Close() error {
 	return nil
 }
 
+// End is Close without waiting for the connection to be closed. Close must be
+// called as well.
+func (s *Session) End() { s.end(net.ErrClosed) }
+
 // end ends the session because of err, unless it has ended already.
 func (s *Session) end(err error) {
 	s.mu.Lock()
