@@ -25,8 +25,8 @@ import (
 )
 
 const (
-	// installPatience bounds a guide's commands, which download.
-	installPatience = 3 * time.Minute
+	// installPatience bounds a guide's commands, which download, and may build all that they use.
+	installPatience = 5 * time.Minute
 	// casePatience bounds one case, on a busy machine.
 	casePatience = 30 * time.Second
 )
