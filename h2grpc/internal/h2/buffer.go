@@ -15,7 +15,7 @@ type Buffer struct {
 	Compressed bool // flag of a received message's prefix
 
 	next  *Buffer      // in a stream's queue
-	class int8         // -1: not pooled
+	class int8         // -1: not pooled, or viewClass
 	holds atomic.Int32 // owners of a large one but one
 	// In a stream's queue a buffer may hold several messages with their
 	// prefixes, the first at off.
@@ -32,6 +32,8 @@ const (
 	// largeClassBits is the class from which on buffers are kept in large.
 	largeClassBits = 15
 	classSlack     = 128
+	// viewClass is that of a buffer whose bytes are another's.
+	viewClass = -2
 )
 
 var pools [maxClassBits - minClassBits + 1]sync.Pool
@@ -160,6 +162,10 @@ func (b *Buffer) hold() { b.holds.Add(1) }
 // afterwards.
 func (b *Buffer) Release() {
 	if b == nil {
+		return
+	}
+	if b.class == viewClass {
+		b.B = nil
 		return
 	}
 	if b.class < 0 || cap(b.B) != classSize(int(b.class)) {

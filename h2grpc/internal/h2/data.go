@@ -19,6 +19,7 @@ type assembler struct {
 	cur       *Buffer
 	got, size int
 	failed    bool  // the rest is ignored
+	uncounted int   // bytes of frames that inbound.window does not know of
 	ready     queue // whole messages of the frame that is being read
 }
 
@@ -53,6 +54,7 @@ func (c *Conn) data(fh FrameHeader) error {
 	c.recvWindow -= n
 	c.recvCredit += n
 	c.creditConn()
+	room := c.recvWindow
 	s := c.streams[id]
 	wasReset := s == nil && c.wasReset(id)
 	c.mu.Unlock()
@@ -70,6 +72,7 @@ func (c *Conn) data(fh FrameHeader) error {
 	s.mu.Lock()
 	over := n > max(s.in.window, 0) // an empty frame needs no window (RFC 9113 §6.9.1)
 	s.in.window -= n
+	room = min(room, s.in.window)
 	s.mu.Unlock()
 	if over {
 		c.resetStream(id, ErrCodeFlowControl, "DATA beyond the stream's window")
@@ -86,6 +89,12 @@ func (c *Conn) data(fh FrameHeader) error {
 	}
 	if err := c.discard(pad); err != nil {
 		return err
+	}
+	if !end && s.reader.left < 0 {
+		var err error
+		if end, err = c.more(s, room); err != nil {
+			return err
+		}
 	}
 	c.deliver(s)
 	if !s.whole {
@@ -159,6 +168,14 @@ func (c *Conn) assemble(s *Stream, n int) error {
 		case c.client && !a.asGRPC:
 			return c.errorBody(s, n)
 		case a.cur == nil:
+			if a.nprefix == 0 && a.ready.messages >= packAfter && n <= c.br.Buffered() {
+				b, _ := c.br.Peek(n)
+				if k := a.packWhole(s, b); k > 0 {
+					n -= k
+					c.br.Discard(k)
+					continue
+				}
+			}
 			k := min(n, prefixLen-a.nprefix)
 			if _, err := io.ReadFull(c.br, a.prefix[a.nprefix:a.nprefix+k]); err != nil {
 				return err
@@ -268,6 +285,8 @@ func (c *Conn) deliver(s *Stream) {
 		a.drop()
 		return
 	}
+	in.window -= a.uncounted
+	a.uncounted = 0
 	in.queue.append(&a.ready)
 	if s.whole && in.queue.messages > 1 && in.failed == nil {
 		a.failed = true
@@ -312,6 +331,8 @@ func (c *Conn) deliver(s *Stream) {
 // bytes of the frame are left, all of which belong to it.
 func (c *Conn) announced(s *Stream, n int) {
 	s.mu.Lock()
+	s.in.window -= s.reader.uncounted
+	s.reader.uncounted = 0
 	s.in.partial, s.in.need = prefixLen+n, s.reader.size-n
 	inc, large := s.credit()
 	s.mu.Unlock()
@@ -330,9 +351,9 @@ func (s *Stream) credit() (inc, large int) {
 		return 0, 0
 	}
 	share := int(s.c.share.Load())
-	want := share - in.queue.bytes - in.partial
+	want := share - in.queue.bytes - in.taken - in.partial
 	// The message that is coming is stuck, or its end would be.
-	next := in.queue.bytes == 0 && in.need > 0 && in.need+endRoom > in.window
+	next := in.queue.bytes == 0 && in.taken == 0 && in.need > 0 && in.need+endRoom > in.window
 	if inc = want - in.window; inc < share/2 && !next {
 		inc = 0
 	}

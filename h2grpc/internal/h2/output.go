@@ -46,9 +46,6 @@ func (o *output) wrote(n int) (ofPart int) {
 	return n
 }
 
-// over says whether everything has been written.
-func (o *output) over() bool { return o.off == len(o.buf) && o.part == len(o.parts) }
-
 // drop empties o and lets go of its messages.
 func (o *output) drop() {
 	for i := o.part; i < len(o.parts); i++ {

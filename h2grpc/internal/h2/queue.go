@@ -30,6 +30,22 @@ func (q *queue) push(b *Buffer) {
 	q.last = b
 }
 
+// packBytes is push for a small message with its prefix.
+func (q *queue) packBytes(b []byte, compressed bool) {
+	into := q.last
+	if into == nil || into.packed == 0 || len(into.B)+len(b) > cap(into.B) {
+		m := GetBuffer(len(b) - prefixLen)
+		m.Compressed = compressed
+		copy(m.B, b[prefixLen:])
+		q.push(m)
+		return
+	}
+	into.B = append(into.B, b...)
+	into.packed++
+	q.messages++
+	q.bytes += len(b)
+}
+
 // pack copies b into a shared buffer at the end of the list. The first of these
 // is small, since many streams may have a few messages each.
 func (q *queue) pack(b *Buffer, size int) bool {
@@ -88,6 +104,24 @@ func (q *queue) pop() *Buffer {
 		b.Release()
 	}
 	return m
+}
+
+// look is pop for a message in a buffer with others: it makes b refer to it. If it
+// was the last one there, look returns the buffer, which the caller releases
+// after b.
+func (q *queue) look(b *Buffer) (spent *Buffer) {
+	first := q.first
+	flag, n, _ := wire.ParsePrefix(first.B[first.off:]) // pack wrote it
+	from, to := first.off+prefixLen, first.off+prefixLen+int(n)
+	*b = Buffer{B: first.B[from:to:to], Compressed: flag == 1, class: viewClass}
+	first.off = to
+	q.messages--
+	q.bytes -= prefixLen + int(n)
+	if first.packed--; first.packed == 0 {
+		q.unlink(first)
+		return first
+	}
+	return nil
 }
 
 // unlink takes the first buffer off the list.

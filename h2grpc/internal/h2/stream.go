@@ -52,6 +52,8 @@ type Stream struct {
 	mu     sync.Mutex
 	in     inbound
 	notify chan struct{} // nil if nobody will wait
+
+	taken taken
 }
 
 // inbound is what has been received for a stream's consumer. Guarded by
@@ -60,6 +62,7 @@ type inbound struct {
 	head, trailer *Head // of a response
 	trailersOnly  bool
 	queue         queue
+	taken         int    // bytes of messages that the consumer has taken and maybe not used
 	partial       int    // bytes of the message that is still coming
 	need          int    // bytes it still lacks
 	window        int    // what the peer may send before we grant more
@@ -92,7 +95,7 @@ func (s *Stream) init(c *Conn, id uint32) {
 func (s *Stream) Recycle() {
 	s.mu.Lock()
 	in := &s.in
-	over := in.ended && in.err == nil && in.failed == nil && in.queue.first == nil
+	over := in.ended && in.err == nil && in.failed == nil && in.queue.first == nil && in.taken == 0
 	s.mu.Unlock()
 	// The reader was done with the stream when it set in.ended.
 	if !over || !s.whole || s.sendReady != nil || s.assembled {
@@ -134,7 +137,7 @@ func (s *Stream) terminate(err error, drop bool) {
 	s.headKnown()
 	freed := 0
 	if drop {
-		freed = s.in.queue.drop()
+		freed = s.dropAll()
 	}
 	s.mu.Unlock()
 	s.c.consumed(freed)
@@ -166,7 +169,15 @@ func (s *Stream) Recv(done <-chan struct{}) (*Buffer, error) {
 
 // TryRecv is Recv without waiting: (nil, nil) means that nothing is there yet.
 func (s *Stream) TryRecv() (*Buffer, error) {
+	if b := s.next(); b != nil {
+		return b, nil
+	}
 	s.mu.Lock()
+	if s.in.queue.messages > 1 {
+		s.takeAll()
+		s.mu.Unlock()
+		return s.next(), nil
+	}
 	b := s.in.queue.pop()
 	if b == nil {
 		defer s.mu.Unlock()
@@ -260,7 +271,7 @@ func (s *Stream) over() bool {
 func (s *Stream) Complete() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.in.ended && s.in.err == nil && s.in.failed == nil && s.in.queue.messages == 0
+	return s.in.ended && s.in.err == nil && s.in.failed == nil && s.in.queue.messages == 0 && s.in.taken == 0
 }
 
 // WaitEnd waits until the peer has ended its side, the stream is gone or done is
@@ -328,7 +339,7 @@ func (s *Stream) Done() {
 		c.mu.Unlock()
 	}
 	s.mu.Lock()
-	freed := s.in.queue.drop()
+	freed := s.dropAll()
 	s.mu.Unlock()
 	c.consumed(freed)
 }
