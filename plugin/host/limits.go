@@ -103,9 +103,13 @@ const (
 	// plugins that live on after a line that looks like a crash.
 	crashWait = time.Second
 
-	// readSize is the size of one read from the plugin's pipes, in bytes: half
-	// of what a Linux pipe holds.
-	readSize = 32 << 10
+	// pipeRead is how much is read from one of the plugin's four pipes at once,
+	// in bytes. Each has a buffer of that size as long as the plugin runs, and
+	// most have nothing to read.
+	pipeRead = 4 << 10
+	// outputPiece is how much of what a plugin prints waits in one piece for the
+	// application's writers, in bytes: half of what a Linux pipe holds.
+	outputPiece = 32 << 10
 
 	// shownLines and shownColumns bound what an error's text shows of each
 	// stream; the error's fields hold more.

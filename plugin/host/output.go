@@ -21,7 +21,7 @@ func (p *process) readStdout(out *outputs) {
 	var (
 		head []byte // the first line, until it is delivered
 		rest io.Writer
-		buf  = make([]byte, readSize)
+		buf  = make([]byte, pipeRead)
 	)
 	deliver := func(complete bool) {
 		p.line <- firstLine{head, complete}

@@ -105,7 +105,7 @@ func (o *outputs) add(to *io.Writer, data []byte) {
 			o.queue = append(o.queue, piece{to: to})
 			last = &o.queue[len(o.queue)-1]
 		}
-		n := min(len(data), room, readSize-len(last.data))
+		n := min(len(data), room, outputPiece-len(last.data))
 		last.data = append(last.data, data[:n]...)
 		o.size += n + cost
 		data = data[n:]
@@ -118,7 +118,7 @@ func (o *outputs) add(to *io.Writer, data []byte) {
 
 // last returns the last piece of the queue if there is room in it for more.
 func (o *outputs) last(to *io.Writer) *piece {
-	if n := len(o.queue); n > 0 && o.queue[n-1].to == to && len(o.queue[n-1].data) < readSize {
+	if n := len(o.queue); n > 0 && o.queue[n-1].to == to && len(o.queue[n-1].data) < outputPiece {
 		return &o.queue[n-1]
 	}
 	return nil
@@ -312,7 +312,7 @@ func (p *process) readPipe(pipe *pluginPipe, out *outputs) {
 	if pipe.channel == wire.ChannelStderr {
 		tail = &p.stderrTail
 	}
-	buf := make([]byte, readSize)
+	buf := make([]byte, pipeRead)
 	for {
 		n, err := pipe.r.Read(buf)
 		tail.Write(buf[:n])

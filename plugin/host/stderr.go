@@ -17,7 +17,7 @@ func (p *process) readStderr(out *outputs) {
 	defer close(p.stderrDone)
 	log := &stderrLog{log: p.log}
 	lines := &lineWriter{emit: log.line}
-	buf := make([]byte, readSize)
+	buf := make([]byte, pipeRead)
 	for {
 		n, err := p.stderr.Read(buf)
 		p.stderrTail.Write(buf[:n])
