@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"github.com/tenonrpc/tenon/h2grpc/codes"
 	"github.com/tenonrpc/tenon/h2grpc/internal/h2"
@@ -13,29 +14,38 @@ import (
 
 func isEOF(err error) bool { return err == io.EOF }
 
-// clientStream is a streaming call. The sending goroutine owns sent and closed,
-// the receiving one received, or nobody while receiving is false; final is set
-// once, under mu.
+// clientStream is a streaming call. The sending goroutine owns sent, closed and
+// committed, the receiving one received and begun, or nobody while the phase is
+// resting; final is set once, under mu.
 type clientStream struct {
 	call
 	desc *StreamDesc
 	stop func() bool // ends the watch over ctx
 
-	sent     bool
-	closed   bool
-	received bool
+	sent      bool
+	closed    bool
+	committed bool // the sending goroutine knows that settled is set
+	received  bool
+	begun     bool // and the receiving one
+
+	phase atomic.Int32 // of receiving
 
 	mu sync.Mutex
 	// guarded by mu
-	final   error // what RecvMsg goes on returning
-	trailer metadata.MD
-	request *h2.Buffer // the only request, while the call may be tried again
-	settled bool       // it may not, or not any more
-	// receiving says that RecvMsg is at work, and expired that the context has
-	// ended meanwhile, with nothing but the status left to be read.
-	receiving, expired bool
-	headless           bool // headEnded was called
+	final    error // what RecvMsg goes on returning
+	trailer  metadata.MD
+	request  *h2.Buffer // the only request, while the call may be tried again
+	settled  bool       // it may not, or not any more
+	headless bool       // headEnded was called
 }
+
+// The phases of receiving.
+const (
+	resting   = iota // RecvMsg is not at work
+	receiving        // it is
+	expired          // and the context has ended, with nothing but the status left to be read
+	ended            // final is set
+)
 
 // NewStream begins a streaming call; see [ClientConnInterface].
 func (cc *ClientConn) NewStream(ctx context.Context, desc *StreamDesc, method string, opts ...CallOption) (ClientStream, error) {
@@ -79,8 +89,7 @@ func (cs *clientStream) expire() {
 	s := cs.s.Load()
 	cs.mu.Lock()
 	complete := s.Complete()
-	cs.expired = complete && cs.receiving
-	leave := cs.expired
+	leave := complete && cs.phase.CompareAndSwap(receiving, expired)
 	cs.mu.Unlock()
 	switch {
 	case leave: // to RecvMsg
@@ -162,11 +171,14 @@ func (cs *clientStream) SendMsg(m any) error {
 // commit notes what is about to be sent, and returns the stream to send it on.
 // A request is kept for a second try; after anything else there is none.
 func (cs *clientStream) commit(request *h2.Buffer) *h2.Stream {
+	if cs.committed {
+		return cs.s.Load()
+	}
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	cs.request = request
 	if request == nil {
-		cs.settled = true
+		cs.settled, cs.committed = true, true
 	}
 	return cs.s.Load()
 }
@@ -202,23 +214,19 @@ func (cs *clientStream) again(err error) bool {
 }
 
 func (cs *clientStream) RecvMsg(m any) error {
-	cs.mu.Lock()
-	final := cs.final
-	cs.receiving = final == nil
-	cs.mu.Unlock()
-	if final != nil {
-		return final
+	if !cs.phase.CompareAndSwap(resting, receiving) {
+		cs.mu.Lock()
+		final := cs.final
+		cs.mu.Unlock()
+		if final != nil {
+			return final
+		}
 	}
-	err := cs.recv(m)
-	cs.mu.Lock()
-	cs.receiving = false
-	expired := cs.expired
-	cs.mu.Unlock()
-	if err != nil {
+	if err := cs.recv(m); err != nil {
 		cs.stop()
 		return cs.finish(err)
 	}
-	if expired { // nobody may ask for the status
+	if !cs.phase.CompareAndSwap(receiving, resting) && cs.phase.Load() == expired { // nobody may ask for the status
 		cs.finish(cs.outcome())
 	}
 	return nil
@@ -237,6 +245,7 @@ func (cs *clientStream) finish(err error) error {
 	if cs.final == nil {
 		cs.final, cs.trailer = err, trailer
 	}
+	cs.phase.Store(ended)
 	err = cs.final
 	cs.mu.Unlock()
 	if err == io.EOF {
@@ -252,7 +261,10 @@ func (cs *clientStream) recv(m any) error {
 	if err != nil && err != io.EOF && cs.again(err) {
 		buf, err = cs.s.Load().Recv(nil)
 	}
-	cs.settle()
+	if !cs.begun {
+		cs.begun = true
+		cs.settle()
+	}
 	if err != nil {
 		if isEOF(err) {
 			return cs.outcome()

@@ -15,13 +15,16 @@ type serverStream struct {
 	*serverCall
 	// Owned by the receiving and by the sending goroutine.
 	received, sent int
+	headed         bool // the head was sent; the sending goroutine's
+
+	done <-chan struct{} // of the call's context
 }
 
 // handleStream runs a streaming method.
 func (s *Server) handleStream(c *serverCall) {
 	defer c.done()
 	c.observe()
-	ss := &serverStream{serverCall: c}
+	ss := &serverStream{serverCall: c, done: c.ctx.Done()}
 	err := c.callStream(ss)
 	st := s.statusOf(&c.ctx, err)
 	switch {
@@ -68,9 +71,14 @@ func (ss *serverStream) SendMsg(m any) error {
 	if !ss.method.stream.ServerStreams {
 		flush = h2.FlushSoon // the status follows, likely in the same write
 	}
-	if err := ss.s.Write(ss.ctx.Done(), &h2.Frames{Header: ss.takeHead(), Message: buf.B, From: buf}, flush); err != nil {
+	f := h2.Frames{Message: buf.B, From: buf}
+	if !ss.headed {
+		f.Header = ss.takeHead()
+	}
+	if err := ss.s.Write(ss.done, &f, flush); err != nil {
 		return ss.sendError(err)
 	}
+	ss.headed = true
 	ss.observer.message(Sent, plain, len(buf.B))
 	ss.sent++
 	return nil
@@ -107,7 +115,7 @@ func (ss *serverStream) RecvMsg(m any) error {
 
 // recv returns the next message, io.EOF or a status error.
 func (ss *serverStream) recv() (*h2.Buffer, error) {
-	buf, err := ss.s.Recv(ss.ctx.Done())
+	buf, err := ss.s.Recv(ss.done)
 	switch {
 	case err == nil:
 		return buf, nil
@@ -130,7 +138,7 @@ func (ss *serverStream) recv() (*h2.Buffer, error) {
 // only makes sure that the request has one message: gRPC's statuscodes
 // document, "cardinality".
 func (ss *serverStream) only(*h2.Buffer) error {
-	extra, err := ss.s.Recv(ss.ctx.Done())
+	extra, err := ss.s.Recv(ss.done)
 	switch {
 	case extra != nil:
 		extra.Release()
