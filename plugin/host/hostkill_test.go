@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -212,6 +213,11 @@ func killHost(t *testing.T, stage, wrapper string, multiplex bool) time.Duration
 		return 0
 	}
 	defer os.RemoveAll(dir)
+	dead := filepath.Join(dir, "tenon-dead") // another host has left it
+	if err := errors.Join(os.Mkdir(dead, 0o700), os.WriteFile(filepath.Join(dead, ".tenon-host"), nil, 0o600)); err != nil {
+		t.Error(err)
+		return 0
+	}
 	heldR, heldW, err := os.Pipe()
 	if err != nil {
 		t.Error(err)
@@ -243,6 +249,9 @@ func killHost(t *testing.T, stage, wrapper string, multiplex bool) time.Duration
 	reportR.SetReadDeadline(time.Now().Add(ample))
 	if line, err := bufio.NewReader(reportR).ReadString('\n'); line != "there\n" {
 		t.Errorf("the host reports %q, %v", line, err)
+	}
+	if stage == "connected" && exists(dead) {
+		t.Error("a start has not swept what a dead host has left")
 	}
 	if stages[stage].moment {
 		<-time.NewTimer(rand.N(starting)).C

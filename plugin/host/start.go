@@ -46,6 +46,7 @@ func (c *Client) start(ctx context.Context, config *Config) error {
 		if err := c.attach(); err != nil {
 			return err
 		}
+		sweepOnce.Do(func() { sweep(os.TempDir()) })
 		return c.connect(ctx)
 	}
 	env, err := c.prepare()
@@ -63,6 +64,8 @@ func (c *Client) start(ctx context.Context, config *Config) error {
 		}
 		return &problem{StageLaunch, launchHint(s.recipe.path(), err), err}
 	}
+	// There is nothing else to do until the plugin is up.
+	sweepOnce.Do(func() { sweep(os.TempDir()) })
 	shake, err := readHandshake(ctx, c.proc)
 	if err != nil {
 		return err
@@ -87,9 +90,7 @@ func (c *Client) prepareDir(ctx context.Context) error {
 	s := c.settings
 	c.out = newOutputs(s)
 
-	temp := os.TempDir()
-	sweepOnce.Do(func() { sweep(temp) })
-	dir, err := newSocketDir(temp, ownerOf(s))
+	dir, err := newSocketDir(os.TempDir(), ownerOf(s))
 	if tooLong := (*dirTooLongError)(nil); errors.As(err, &tooLong) {
 		return &problem{StagePrepare, "set TMPDIR to a short directory, such as /tmp", err}
 	}
