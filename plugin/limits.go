@@ -59,9 +59,10 @@ const (
 	// drawn is taken. With 50 random bits a second try never happens by chance.
 	maxSocketTries = 4
 
-	// socketNameRandom is the number of random characters in a socket's name.
-	// Hosts reserve 17 bytes after their directory: "/plugin" and these.
-	socketNameRandom = 10
+	// socketNames is how many names for sockets there are: those with ten letters
+	// and digits, which leaves most of a path to the directory. They need to be
+	// free, not secret: what keeps others out is the socket's mode.
+	socketNames = 36 * 36 * 36 * 36 * 36 * 36 * 36 * 36 * 36 * 36
 
 	// maxSocketPath is the longest path of a unix socket in bytes, without the
 	// final NUL: sun_path holds 104 bytes on the BSDs and macOS, 108 on Linux

@@ -2,9 +2,9 @@ package plugin
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -132,7 +132,7 @@ func bindUnix(dir string) (net.Listener, error) {
 	}
 	var last error
 	for range maxSocketTries {
-		path := filepath.Join(dir, "plugin"+strings.ToLower(rand.Text()[:socketNameRandom]))
+		path := filepath.Join(dir, "plugin"+strconv.FormatUint(rand.Uint64()%socketNames, 36))
 		if len(path) > limit {
 			return nil, fmt.Errorf("plugin: the path of the socket, %q, has %d bytes, but the system allows %d: the host must choose a shorter directory in %s, or the user one in TMPDIR",
 				path, len(path), limit, wire.EnvUnixSocketDir)

@@ -18,6 +18,9 @@ import (
 // one to go by: the first process of a system or a container adopts everyone. A
 // plugin that may have a second host later, or serves for tests, cannot know
 // which process that will be.
+//
+// What takes long to find out is found out when somebody connects who is not
+// simply the parent with this user's id: hardly ever.
 func (p *process) peers(c *ServeConfig, env wire.Env, plaintext bool) *peercred.Policy {
 	if env.UnixSocketGroup != "" {
 		return nil
@@ -26,27 +29,25 @@ func (p *process) peers(c *ServeConfig, env wire.Env, plaintext bool) *peercred.
 	if !p.real {
 		return policy
 	}
-	policy.UIDs = append(policy.UIDs, hostUsers()...)
+	// Who the host runs as: the one who made the pipe that is the plugin's stdout,
+	// and the user of the parent process. Each is the host's even where the other
+	// is that of a wrapper, or cannot be seen.
+	if uid, ok := pipeOwner(os.Stdout); ok {
+		policy.UIDs = append(policy.UIDs, uid)
+	}
+	parent := os.Getppid()
+	if parent <= 1 {
+		return policy
+	}
+	policy.MoreUID = func() (uid int, ok bool) {
+		uid, ok = procid.User(parent)
+		return uid, ok && os.Getppid() == parent
+	}
 	if plaintext && !c.OutliveHost && env.Lifeline != wire.LifelineNone {
-		if up := procid.Ancestors(os.Getpid()); len(up) > 0 && up[0] > 1 {
-			policy.PID = func(pid int) bool { return slices.Contains(up, pid) }
+		policy.PID = func(pid int) bool {
+			return pid == parent && os.Getppid() == parent ||
+				slices.Contains(procid.Ancestors(os.Getpid()), pid) || !procid.Known()
 		}
 	}
 	return policy
-}
-
-// hostUsers returns who the host runs as: the user of the parent process, and
-// the one who made the pipe that is the plugin's stdout. Each is the host's
-// even where the other is that of a wrapper, or cannot be seen.
-func hostUsers() []int {
-	var uids []int
-	if parent := os.Getppid(); parent > 1 {
-		if uid, ok := procid.User(parent); ok && os.Getppid() == parent {
-			uids = append(uids, uid)
-		}
-	}
-	if uid, ok := pipeOwner(os.Stdout); ok {
-		uids = append(uids, uid)
-	}
-	return uids
 }

@@ -16,13 +16,16 @@ var policies = map[string]struct {
 	policy  *peercred.Policy
 	allowed bool
 }{
-	"nil":                {nil, true},
-	"own user":           {&peercred.Policy{UIDs: []int{1 << 20, os.Geteuid()}}, true},
-	"other users":        {&peercred.Policy{UIDs: []int{os.Geteuid() + 1, -1}}, false},
-	"nobody":             {&peercred.Policy{}, false},
-	"own process":        {&peercred.Policy{UIDs: []int{os.Geteuid()}, PID: func(pid int) bool { return pid == os.Getpid() }}, true},
-	"another process":    {&peercred.Policy{UIDs: []int{os.Geteuid()}, PID: func(pid int) bool { return pid != os.Getpid() }}, false},
-	"another's own user": {&peercred.Policy{UIDs: []int{os.Geteuid() + 1}, PID: func(int) bool { return true }}, false},
+	"nil":                 {nil, true},
+	"own user":            {&peercred.Policy{UIDs: []int{1 << 20, os.Geteuid()}}, true},
+	"other users":         {&peercred.Policy{UIDs: []int{os.Geteuid() + 1, -1}}, false},
+	"nobody":              {&peercred.Policy{}, false},
+	"own user, found out": {&peercred.Policy{UIDs: []int{-1}, MoreUID: func() (int, bool) { return os.Geteuid(), true }}, true},
+	"nobody found out":    {&peercred.Policy{UIDs: []int{-1}, MoreUID: func() (int, bool) { return os.Geteuid(), false }}, false},
+	"another found out":   {&peercred.Policy{MoreUID: func() (int, bool) { return os.Geteuid() + 1, true }}, false},
+	"own process":         {&peercred.Policy{UIDs: []int{os.Geteuid()}, PID: func(pid int) bool { return pid == os.Getpid() }}, true},
+	"another process":     {&peercred.Policy{UIDs: []int{os.Geteuid()}, PID: func(pid int) bool { return pid != os.Getpid() }}, false},
+	"another's own user":  {&peercred.Policy{UIDs: []int{os.Geteuid() + 1}, PID: func(int) bool { return true }}, false},
 }
 
 func TestPolicies(t *testing.T) {

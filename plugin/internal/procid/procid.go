@@ -42,6 +42,10 @@ func Ancestors(pid int) []int {
 	return list
 }
 
+// Known reports whether the system tells of processes at all. It needs no
+// descriptor, of which a process may have none left.
+func Known() bool { return known() }
+
 // maxGenerations bounds how many processes are looked at in a line. Between a
 // plugin and its host there are shells and wrappers, of which nobody has more
 // than a few.

@@ -15,6 +15,11 @@ const bootIDFile = "/proc/sys/kernel/random/boot_id"
 // is field 2.
 const startField = 22 - 3
 
+func known() bool {
+	_, err := os.Stat("/proc/self/stat")
+	return err == nil
+}
+
 func of(pid int) (ID, bool) {
 	fields, ok := stat(pid)
 	if !ok {
