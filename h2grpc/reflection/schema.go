@@ -74,22 +74,30 @@ func (s schema) byExtension(x extension) (file, bool) {
 // ascending order. It reports false if there are none and nothing has the name.
 func (s schema) extensionNumbers(message string) ([]int32, bool) {
 	var numbers []int32
+	add := func(n int32) {
+		if slices.Contains(numbers, n) {
+			return
+		}
+		numbers = append(numbers, n)
+		for i := len(numbers) - 1; i > 0 && numbers[i-1] > n; i-- {
+			numbers[i-1], numbers[i] = n, numbers[i-1]
+		}
+	}
 	for x := range s.embedded.extensions {
 		if x.message == message {
-			numbers = append(numbers, x.number)
+			add(x.number)
 		}
 	}
 	protoregistry.GlobalTypes.RangeExtensionsByMessage(protoreflect.FullName(message),
 		func(t protoreflect.ExtensionType) bool {
-			numbers = append(numbers, int32(t.TypeDescriptor().Number()))
+			add(int32(t.TypeDescriptor().Number()))
 			return true
 		})
 	if len(numbers) == 0 {
 		_, known := s.bySymbol(message)
 		return nil, known
 	}
-	slices.Sort(numbers)
-	return slices.Compact(numbers), true
+	return numbers, true
 }
 
 // imports returns the files that f imports and that the program has. A
