@@ -404,7 +404,8 @@ func addrText(nc net.Conn) string {
 // Shutdown stops the server gracefully: no new connections and calls, those
 // that run may finish. It returns when all handlers have. If ctx ends first, all
 // that is left is closed as by Close, and ctx's error is returned at once:
-// handlers may be running still, and Close waits for them.
+// handlers may be running still, and Close waits for them. Where nothing was
+// served any more the result is nil, however ctx is.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.stopListening()

@@ -101,8 +101,9 @@ func (e *dirTooLongError) Error() string {
 // start would pay for reading a directory that others fill.
 var sweepOnce sync.Once
 
-// sweep removes from parent the socket directories of hosts that died without
-// removing them: those of this user that nobody holds the lock of.
+// sweep removes from parent the directories of hosts that died without removing
+// them, for sockets and for copies of plugins: those that a host of this user has
+// made and nobody holds the lock of.
 func sweep(parent string) {
 	dir, err := os.Open(parent)
 	if err != nil {
@@ -119,11 +120,20 @@ func sweep(parent string) {
 
 func sweepDir(path string) {
 	info, err := os.Lstat(path)
-	if err != nil || !info.IsDir() || !ownFile(info) {
+	if err != nil || !info.IsDir() {
 		return
 	}
-	if mode := info.Mode().Perm(); mode != dirMode && mode != group.DirMode {
+	switch info.Mode().Perm() {
+	case dirMode, group.DirMode, dirExecuted:
+	default:
 		return
+	}
+	if !ownFile(info) {
+		// The directory is that of a plugin which runs as another user. Whose host
+		// it was says the lock.
+		if info, err := os.Lstat(filepath.Join(path, lockName)); err != nil || !info.Mode().IsRegular() || !ownFile(info) {
+			return
+		}
 	}
 	lock, err := lockFile(filepath.Join(path, lockName), false)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -79,6 +79,10 @@ func TestSweepTakesOnlyWhatDeadHostsLeft(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dead, "plugin1"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	executed := make("tenon-executed", 0o711, true)
+	if err := os.WriteFile(filepath.Join(executed, "plugin"), nil, 0o555); err != nil {
+		t.Fatal(err)
+	}
 	unlocked := make("tenon-unlocked", 0o700, false)
 	file := filepath.Join(make("tenon-other", 0o700, false), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
@@ -98,8 +102,22 @@ func TestSweepTakesOnlyWhatDeadHostsLeft(t *testing.T) {
 	kept["what a link leads to"] = filepath.Join(target, ".tenon-host")
 	kept["the link"] = link
 
+	gone := []string{dead, shared, executed, unlocked}
+	if os.Getuid() == 0 { // as another user's plugin has them, and as another user's host
+		chown := func(path string) string {
+			if err := os.Chown(path, 65534, 65534); err != nil {
+				t.Fatal(err)
+			}
+			return path
+		}
+		gone = append(gone, chown(make("tenon-lent", 0o700, true)))
+		foreign := chown(make("tenon-foreign", 0o700, true))
+		kept["another user's directory"] = chown(filepath.Join(foreign, ".tenon-host"))
+		kept["another user's empty directory"] = chown(make("tenon-unknown", 0o700, false))
+	}
+
 	host.Sweep(parent)
-	for _, path := range []string{dead, shared, unlocked} {
+	for _, path := range gone {
 		if exists(path) {
 			t.Errorf("the dead host's directory %s is still there", path)
 		}

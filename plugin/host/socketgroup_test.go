@@ -3,9 +3,11 @@
 package host_test
 
 import (
+	"context"
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"os/user"
 	"path/filepath"
 	"runtime"
@@ -92,11 +94,38 @@ func TestSocketsAreTheUsersAlone(t *testing.T) {
 
 // TestPluginOfAnotherUser runs a plugin as a user who shares no more than a group
 // with this one, and one that is simply somebody else.
+// nobody is another user.
+const nobody = 65534
+
+// asNobody runs a program as nobody.
+func asNobody(groups ...uint32) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody, Groups: groups}}
+}
+
+// A host is killed that has copied a script, for another user if that is possible:
+// its directories are as those of no other host.
+func init() {
+	stages["while a copy is verified"] = hostStage{run: func(cfg *host.Config, at func()) {
+		script := filepath.Join(os.TempDir(), "script")
+		must(os.WriteFile(script, []byte("#!/bin/sh\n"), 0o700))
+		cfg.Cmd = exec.Command(script)
+		if os.Getuid() == 0 {
+			cfg.Cmd.SysProcAttr = asNobody()
+		}
+		cfg.Verify = func(context.Context, string, io.Reader) error {
+			must(os.Remove(script))
+			at()
+			linger()
+			return nil
+		}
+		host.Start(context.Background(), cfg)
+	}}
+}
+
 func TestPluginOfAnotherUser(t *testing.T) {
 	if runtime.GOOS != "linux" || os.Getuid() != 0 {
 		t.Skip("only root on Linux can start a program as somebody else")
 	}
-	const nobody = 65534
 	g := otherGroup(t)
 	gid, err := strconv.Atoi(g.Gid)
 	if err != nil {
@@ -122,7 +151,7 @@ func TestPluginOfAnotherUser(t *testing.T) {
 			copyFile(t, program, 0o755)
 			cfg := withEcho(t, "real")
 			cfg.Cmd.Path = program
-			cfg.Cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody, Groups: tc.groups}}
+			cfg.Cmd.SysProcAttr = asNobody(tc.groups...)
 			cfg.SocketGroup = tc.group
 			c, err := host.Start(t.Context(), cfg)
 			if err != nil {
