@@ -74,8 +74,8 @@ type Server struct {
 	maxSend int
 	accept  string // grpc-accept-encoding
 	workers workers
-	quit    chan struct{}  // closed when the server stops listening
-	running sync.WaitGroup // handlers and connections
+	quit    chan struct{} // closed when the server stops listening
+	running atomic.Int64  // handlers and connections, and one more until wait is called
 
 	mu sync.Mutex
 	// guarded by mu; methods is not changed once serving has begun
@@ -89,7 +89,8 @@ type Server struct {
 	listeners map[*net.Listener]struct{}
 	shaking   map[*net.Conn]struct{} // connections in the TLS handshake
 	drained   chan struct{}          // closed when there are no more conns, if somebody waits
-	ended     chan struct{}          // closed when running is done; made by wait
+	ended     chan struct{}          // closed when running is 0
+	waited    bool                   // wait has been called
 }
 
 // method is what the server knows of a method.
@@ -118,6 +119,7 @@ type MethodInfo struct {
 func NewServer(cfg *ServerConfig) *Server {
 	s := &Server{
 		quit:      make(chan struct{}),
+		ended:     make(chan struct{}),
 		services:  map[string]ServiceInfo{},
 		methods:   map[string]*method{},
 		listeners: map[*net.Listener]struct{}{},
@@ -160,6 +162,7 @@ func NewServer(cfg *ServerConfig) *Server {
 	}
 	s.accept = encodings(s.cfg.Compressors)
 	s.workers.run = s.handleUnary
+	s.running.Store(1)
 	return s
 }
 
@@ -265,7 +268,7 @@ func (s *Server) Serve(lis net.Listener) error {
 				return ErrServerClosed
 			}
 			go func() {
-				defer s.running.Done()
+				defer s.done()
 				s.ServeConn(context.Background(), nc)
 			}()
 			continue
@@ -342,7 +345,7 @@ func (s *Server) ServeConn(ctx context.Context, nc net.Conn) error {
 	s.mu.Unlock()
 	stop := context.AfterFunc(ctx, c.Close)
 	defer stop()
-	defer s.running.Done()
+	defer s.done()
 	err := c.Run()
 	s.mu.Lock()
 	delete(s.conns, c)
@@ -404,8 +407,8 @@ func addrText(nc net.Conn) string {
 // Shutdown stops the server gracefully: no new connections and calls, those
 // that run may finish. It returns when all handlers have. If ctx ends first, all
 // that is left is closed as by Close, and ctx's error is returned at once:
-// handlers may be running still, and Close waits for them. Where nothing was
-// served any more the result is nil, however ctx is.
+// handlers may be running still, and Close waits for them. If there is nothing to
+// wait for, the result is nil, also if ctx has ended before.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.stopListening()
@@ -431,10 +434,16 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		}
 	}
 	s.endConns()
+	ended := s.wait()
 	select {
-	case <-s.wait():
+	case <-ended:
 		return nil
 	case <-ctx.Done():
+	}
+	select {
+	case <-ended: // both were ready
+		return nil
+	default:
 		return ctx.Err()
 	}
 }
@@ -471,15 +480,19 @@ func (s *Server) endConns() {
 func (s *Server) wait() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended == nil {
-		s.ended = make(chan struct{})
-		go func() {
-			s.running.Wait()
-			s.workers.rest()
-			close(s.ended)
-		}()
+	if !s.waited {
+		s.waited = true
+		s.done()
 	}
 	return s.ended
+}
+
+// done says that something has ended which running counts.
+func (s *Server) done() {
+	if s.running.Add(-1) == 0 {
+		s.workers.rest()
+		close(s.ended)
+	}
 }
 
 func (s *Server) stopListening() {

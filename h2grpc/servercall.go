@@ -228,7 +228,7 @@ func (c *serverCall) done() {
 		c.observer.end(err)
 	}
 	c.ctx.cancel(context.Canceled)
-	c.sc.srv.running.Done()
+	c.sc.srv.done()
 }
 
 func (c *serverCall) answerRefused() {

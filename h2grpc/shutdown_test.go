@@ -152,6 +152,37 @@ func TestShutdownTimeout(t *testing.T) {
 	})
 }
 
+// TestShutdownOfNothing: where nothing runs, Shutdown succeeds, however late it
+// is. A connection is something that runs.
+func TestShutdownOfNothing(t *testing.T) {
+	late, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 100 { // both outcomes would be at hand
+		srv := h2grpc.NewServer(nil)
+		for range 2 {
+			if err := srv.Shutdown(late); err != nil {
+				t.Fatalf("Shutdown of a server that has served nothing: %v", err)
+			}
+		}
+		if err := srv.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		cc, srv := start(t, setup{service: &testService{}})
+		if err := cc.Connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := srv.Shutdown(late); err != context.Canceled {
+			t.Errorf("Shutdown of a server with a connection: %v", err)
+		}
+		synctest.Wait()
+		if err := srv.Shutdown(late); err != nil {
+			t.Errorf("Shutdown when it has ended: %v", err)
+		}
+	})
+}
+
 // TestStubbornHandlers: neither Shutdown nor Close waits for ever for handlers
 // that do not look at their contexts, and each says that there are some.
 func TestStubbornHandlers(t *testing.T) {
