@@ -21,7 +21,7 @@ type tryConn struct {
 	armed    bool
 	waiting  bool // a goroutine that may wait is the writer
 	draining bool
-	backlog  []byte
+	backlog  *Buffer // nil: nothing
 	// The arguments and results of try, which is made once so that a write
 	// allocates nothing.
 	try    func(fd uintptr) bool
@@ -75,7 +75,7 @@ func (t *tryConn) arm() {
 
 func (t *tryConn) Write(p []byte) (int, error) {
 	t.mu.Lock()
-	if !t.armed || (t.waiting && len(t.backlog) == 0 && !t.draining) {
+	if !t.armed || (t.waiting && t.backlog == nil && !t.draining) {
 		t.mu.Unlock()
 		return t.Conn.Write(p)
 	}
@@ -84,10 +84,22 @@ func (t *tryConn) Write(p []byte) (int, error) {
 	if err != nil || n == len(p) {
 		return n, err
 	}
-	if len(t.backlog)+len(p)-n > backlogCap {
+	if t.backlog == nil {
+		t.backlog = GetBuffer(len(p) - n)
+		copy(t.backlog.B, p[n:])
+		return len(p), nil
+	}
+	had := len(t.backlog.B)
+	size := had + len(p) - n
+	if size > backlogCap {
 		return n, errBacklog
 	}
-	t.backlog = append(t.backlog, p[n:]...)
+	if size <= cap(t.backlog.B) {
+		t.backlog.B = t.backlog.B[:size]
+	} else {
+		t.backlog = t.backlog.grow(size)
+	}
+	copy(t.backlog.B[had:], p[n:])
 	return len(p), nil
 }
 
@@ -100,7 +112,7 @@ func (t *tryConn) TryWrite(p []byte) (int, error) {
 
 // take is TryWrite with t.mu held.
 func (t *tryConn) take(p []byte) (n int, err error) {
-	for n < len(p) && len(t.backlog) == 0 && !t.draining {
+	for n < len(p) && t.backlog == nil && !t.draining {
 		t.tryBuf = p[n:]
 		err := t.raw.Write(t.try)
 		t.tryBuf = nil
@@ -130,7 +142,7 @@ func (t *tryConn) mayWait(wait bool) {
 func (t *tryConn) behind() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.backlog) > 0
+	return t.backlog != nil
 }
 
 // drain writes the backlog and waits for the socket as long as it takes. One
@@ -140,12 +152,14 @@ func (t *tryConn) drain() error {
 		t.mu.Lock()
 		buf := t.backlog
 		t.backlog = nil
-		t.draining = len(buf) > 0
+		t.draining = buf != nil
 		t.mu.Unlock()
-		if len(buf) == 0 {
+		if buf == nil {
 			return nil
 		}
-		if _, err := t.Conn.Write(buf); err != nil {
+		_, err := t.Conn.Write(buf.B)
+		buf.Release()
+		if err != nil {
 			return err
 		}
 	}
