@@ -24,18 +24,20 @@ use crate::security::Security;
 /// How long the other side of the broker may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What is sent to the host once it asks for it.
+/// What is sent to the other side once it reads.
 pub struct Outbox<T> {
     send: Mutex<Option<mpsc::UnboundedSender<Result<T, Status>>>>,
     unread: Mutex<Option<UnboundedReceiverStream<Result<T, Status>>>>,
 }
 
-impl<T> Outbox<T> {
-    pub fn new() -> Self {
+impl<T> Default for Outbox<T> {
+    fn default() -> Self {
         let (send, unread) = mpsc::unbounded_channel();
         Outbox { send: Some(send).into(), unread: Some(unread.into()).into() }
     }
+}
 
+impl<T> Outbox<T> {
     pub fn send(&self, message: T) {
         if let Some(send) = &*self.send.lock().unwrap() {
             let _ = send.send(Ok(message)); // nobody reads any more, or will
@@ -58,7 +60,7 @@ pub struct Broker {
     mux: Option<Mux>,
     last: AtomicU32,
     pub outbox: Outbox<ConnInfo>,
-    /// What the host has told, by id.
+    /// What the other side has told, by id.
     told: Mutex<HashMap<u32, ConnInfo>>,
     heard: Notify,
 }
@@ -70,17 +72,17 @@ impl Broker {
             tcp,
             mux,
             last: AtomicU32::new(0),
-            outbox: Outbox::new(),
+            outbox: Outbox::default(),
             told: Mutex::default(),
             heard: Notify::new(),
         }
     }
 
-    /// Serves on a connection of its own, and returns the id that the host dials.
+    /// Serves on a connection of its own, and returns the id that the other side dials.
     pub async fn serve(&self, routes: Routes) -> Result<u32, Status> {
         let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         let listener = match &self.mux {
-            Some(mux) => mux.listen(id), // the host knocks
+            Some(mux) => mux.listen(id), // the other side knocks
             None => {
                 let (listener, network, address) = Listener::new(self.tcp).await?;
                 self.outbox.send(ConnInfo { service_id: id, network, address, knock: None });
@@ -91,7 +93,7 @@ impl Broker {
         Ok(id)
     }
 
-    /// Connects to what the host serves under an id.
+    /// Connects to what the other side serves under an id.
     pub async fn dial(&self, id: u32) -> Result<Channel, Status> {
         let io = match &self.mux {
             Some(mux) => {
@@ -100,7 +102,7 @@ impl Broker {
                 self.outbox.send(ConnInfo { service_id: id, knock, ..Default::default() });
                 let answer = self.hear(id).await?.knock.unwrap_or_default();
                 if !answer.ack {
-                    return Err(Status::unavailable(format!("the host refuses {id}: {}", answer.error)));
+                    return Err(Status::unavailable(format!("the other side refuses {id}: {}", answer.error)));
                 }
                 mux.open().await?
             }
@@ -113,7 +115,7 @@ impl Broker {
         connection::channel(io).await.map_err(|error| Status::unavailable(error.to_string()))
     }
 
-    /// Waits for what the host tells of an id.
+    /// Waits for what the other side tells of an id.
     async fn hear(&self, id: u32) -> Result<ConnInfo, Status> {
         let told = async {
             loop {
@@ -127,7 +129,14 @@ impl Broker {
         };
         tokio::time::timeout(PATIENCE, told)
             .await
-            .map_err(|_| Status::deadline_exceeded(format!("the host tells nothing of {id}")))
+            .map_err(|_| Status::deadline_exceeded(format!("the other side tells nothing of {id}")))
+    }
+
+    /// Takes in what the other side sends.
+    pub async fn listen(self: Arc<Self>, mut infos: Streaming<ConnInfo>) {
+        while let Ok(Some(info)) = infos.message().await {
+            self.told(info);
+        }
     }
 
     fn told(&self, mut info: ConnInfo) {
@@ -150,15 +159,11 @@ impl GrpcBroker for Arc<Broker> {
     type StartStreamStream = UnboundedReceiverStream<Result<ConnInfo, Status>>;
 
     async fn start_stream(
-        &self, request: Request<Streaming<ConnInfo>>,
+        &self,
+        request: Request<Streaming<ConnInfo>>,
     ) -> Result<Response<Self::StartStreamStream>, Status> {
         let outgoing = self.outbox.read()?;
-        let (broker, mut infos) = (self.clone(), request.into_inner());
-        tokio::spawn(async move {
-            while let Ok(Some(info)) = infos.message().await {
-                broker.told(info);
-            }
-        });
+        tokio::spawn(self.clone().listen(request.into_inner()));
         Ok(Response::new(outgoing))
     }
 }
@@ -172,26 +177,38 @@ pub struct Mux {
 
 #[derive(Default)]
 struct Expected {
-    /// Who takes a stream that comes for an id. The main server's is 0.
+    /// Who takes a stream that comes for an id. A plugin's main server has 0.
     listeners: HashMap<u32, mpsc::UnboundedSender<Io>>,
     /// Whom the next streams are for. Without a knock a stream is for the main server.
     next: VecDeque<u32>,
 }
 
 impl Mux {
-    /// Returns what makes connections of one that is accepted, and the main server's listener.
-    pub fn new(mut raw: Listener) -> (Self, Listener) {
-        let state = Arc::<Mutex<Expected>>::default();
-        let (wanted, wants) = mpsc::channel(1);
-        let mux = Mux { state: state.clone(), wanted, dialing: Default::default() };
-        let main = mux.listen(0);
+    /// Returns a plugin's side, which takes the one connection that is accepted,
+    /// and the main server's listener.
+    pub fn server(mut raw: Listener) -> (Self, Listener) {
+        let (mux, wants) = Mux::new();
+        let (main, state) = (mux.listen(0), mux.state.clone());
         tokio::spawn(async move {
             if let Ok(io) = raw.accept().await {
-                run(io, &state, wants).await;
+                run(io, Mode::Server, &state, wants).await;
             }
             state.lock().unwrap().listeners.clear(); // it is over: the plugin ends
         });
         (mux, main)
+    }
+
+    /// Returns a host's side of a connection to a plugin.
+    pub fn client(raw: Io) -> Self {
+        let (mux, wants) = Mux::new();
+        let state = mux.state.clone();
+        tokio::spawn(async move { run(raw, Mode::Client, &state, wants).await });
+        mux
+    }
+
+    fn new() -> (Self, mpsc::Receiver<oneshot::Sender<Io>>) {
+        let (wanted, wants) = mpsc::channel(1);
+        (Mux { state: Arc::default(), wanted, dialing: Default::default() }, wants)
     }
 
     fn listen(&self, id: u32) -> Listener {
@@ -210,7 +227,8 @@ impl Mux {
         listens
     }
 
-    async fn open(&self) -> io::Result<Io> {
+    /// Opens a stream. A host's first is its main connection.
+    pub async fn open(&self) -> io::Result<Io> {
         let (send, opened) = oneshot::channel();
         let _ = self.wanted.send(send).await; // if it is over, opened says so
         opened.await.map_err(|_| io::ErrorKind::BrokenPipe.into())
@@ -218,8 +236,8 @@ impl Mux {
 }
 
 /// Drives a multiplexed connection to its end.
-async fn run(io: Io, state: &Mutex<Expected>, mut wants: mpsc::Receiver<oneshot::Sender<Io>>) {
-    let mut connection = Connection::new(io.compat(), Config::default(), Mode::Server);
+async fn run(io: Io, mode: Mode, state: &Mutex<Expected>, mut wants: mpsc::Receiver<oneshot::Sender<Io>>) {
+    let mut connection = Connection::new(io.compat(), Config::default(), mode);
     let mut want = None;
     future::poll_fn(|cx| {
         use std::task::Poll::{Pending, Ready};

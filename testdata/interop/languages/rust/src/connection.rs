@@ -90,7 +90,10 @@ pub async fn dial(network: &str, address: &str) -> io::Result<Io> {
 
 /// Serves what a listener accepts, until `end`, or until it accepts no more.
 pub async fn serve(
-    mut listener: Listener, security: Security, routes: Routes, end: impl Future<Output = ()>,
+    mut listener: Listener,
+    security: Security,
+    routes: Routes,
+    end: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let (send, secured) = mpsc::channel(1);
     let accept = async move {

@@ -20,11 +20,11 @@ use crate::proto::plugin::grpc_broker_server::GrpcBrokerServer;
 use crate::proto::plugin::grpc_controller_server::{GrpcController, GrpcControllerServer};
 use crate::proto::plugin::grpc_stdio_server::{GrpcStdio, GrpcStdioServer};
 use crate::proto::plugin::{Empty, StdioData, stdio_data::Channel};
-use crate::security::Security;
+use crate::security::{self, Curve, Identity, Security};
 
 /// The application's own, which its hosts have, too.
-const COOKIE: (&str, &str) = ("KV_PLUGIN", "keys-and-values");
-const VERSION: u32 = 1;
+pub const COOKIE: (&str, &str) = ("KV_PLUGIN", "keys-and-values");
+pub const VERSION: u32 = 1;
 
 /// How long calls may go on once the plugin is told to end.
 const GRACE: Duration = Duration::from_secs(1);
@@ -49,20 +49,25 @@ pub async fn run(tcp: bool, services: impl FnOnce(Arc<Plugin>) -> Routes) -> Res
         process::exit(1);
     }
     let (security, certificate) = match env::var("PLUGIN_CLIENT_CERT") {
-        Ok(host) if !host.is_empty() => Security::mutual(&host)?,
+        Ok(host) if !host.is_empty() => {
+            let host = security::from_pem(&host)?;
+            let own = Identity::new(Curve::of(&host))?;
+            let certificate = own.encoded();
+            (Security::mutual(own, host)?, certificate)
+        }
         _ => (Security::plaintext(), String::new()),
     };
     let (mut listener, network, address) = Listener::new(tcp).await?;
     let mut line = format!("1|{VERSION}|{network}|{address}|grpc|{certificate}");
     let mut mux = None;
     if env::var("PLUGIN_MULTIPLEX_GRPC").is_ok_and(|wish| wish == "true") {
-        let (streams, main) = Mux::new(listener);
+        let (streams, main) = Mux::server(listener);
         (mux, listener) = (Some(streams), main);
         line += "|true";
     }
 
     let broker = Arc::new(Broker::new(security.clone(), tcp, mux));
-    let plugin = Arc::new(Plugin { broker: broker.clone(), printed: Arc::new(Outbox::new()) });
+    let plugin = Arc::new(Plugin { broker: broker.clone(), printed: Arc::default() });
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_service_status("plugin", ServingStatus::Serving).await;
     let told = Arc::new(Notify::new());

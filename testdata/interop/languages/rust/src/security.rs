@@ -3,7 +3,7 @@
 
 use std::{error::Error, io, sync::Arc};
 
-use base64::prelude::{BASE64_STANDARD_NO_PAD, Engine};
+use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD, Engine};
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose};
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use tokio_rustls::rustls::crypto::{self, WebPkiSupportedAlgorithms, aws_lc_rs};
@@ -26,26 +26,21 @@ impl Security {
         Security(None)
     }
 
-    /// Takes the host's certificate as PEM. Returns this side's own, too, as the
-    /// handshake line has it.
-    pub fn mutual(host: &str) -> Result<(Self, String), Box<dyn Error>> {
-        let host = CertificateDer::from_pem_slice(host.as_bytes())?;
-        let (own, key) = identity(&host)?;
+    pub fn mutual(own: Identity, peer: CertificateDer<'static>) -> Result<Self, rustls::Error> {
         let pinned = Arc::new(Pinned {
-            certificate: host,
+            certificate: peer,
             algorithms: aws_lc_rs::default_provider().signature_verification_algorithms,
         });
         let mut server = ServerConfig::builder()
             .with_client_cert_verifier(pinned.clone())
-            .with_single_cert(vec![own.clone()], key.clone_key())?;
+            .with_single_cert(vec![own.certificate.clone()], own.key.clone_key())?;
         let mut client = ClientConfig::builder()
             .dangerous() // says rustls of every verifier that is not its own
             .with_custom_certificate_verifier(pinned)
-            .with_client_auth_cert(vec![own.clone()], key)?;
+            .with_client_auth_cert(vec![own.certificate], own.key)?;
         server.alpn_protocols = vec![b"h2".to_vec()];
         client.alpn_protocols = vec![b"h2".to_vec()];
-        let security = Security(Some((Arc::new(server).into(), Arc::new(client).into())));
-        Ok((security, BASE64_STANDARD_NO_PAD.encode(own)))
+        Ok(Security(Some((Arc::new(server).into(), Arc::new(client).into()))))
     }
 
     /// Secures a connection that was accepted.
@@ -66,31 +61,73 @@ impl Security {
     }
 }
 
-/// Makes a key, and a certificate that signs itself, both on the curve of the
-/// host's certificate: its TLS library has that one for sure.
-fn identity(
-    host: &CertificateDer,
-) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), Box<dyn Error>> {
-    const P521: [u8; 7] = [6, 5, 0x2b, 0x81, 4, 0, 0x23]; // as certificates name it
-    let algorithm = match host.windows(P521.len()).any(|name| name == P521) {
-        true => &rcgen::PKCS_ECDSA_P521_SHA512,
-        false => &rcgen::PKCS_ECDSA_P256_SHA256,
-    };
-    let key = KeyPair::generate_for(algorithm)?;
-    // What go-plugin's hosts verify: localhost, and an authority that is its own.
-    let mut params = CertificateParams::new(["localhost".to_string()])?;
-    params.distinguished_name.push(DnType::CommonName, "localhost");
-    params.distinguished_name.push(DnType::OrganizationName, "HashiCorp");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![
-        KeyUsagePurpose::DigitalSignature,
-        KeyUsagePurpose::KeyEncipherment,
-        KeyUsagePurpose::KeyAgreement,
-        KeyUsagePurpose::KeyCertSign,
-    ];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
-    let certificate = params.self_signed(&key)?;
-    Ok((certificate.into(), key.into()))
+/// A key, and a certificate that signs itself.
+pub struct Identity {
+    certificate: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
+}
+
+#[derive(Clone, Copy)]
+pub enum Curve {
+    P256,
+    P521,
+}
+
+impl Curve {
+    /// Returns the curve of a certificate, for one's own: the other side's TLS
+    /// library has that one for sure.
+    pub fn of(certificate: &CertificateDer) -> Self {
+        const P521: [u8; 7] = [6, 5, 0x2b, 0x81, 4, 0, 0x23]; // as certificates name it
+        match certificate.windows(P521.len()).any(|name| name == P521) {
+            true => Curve::P521,
+            false => Curve::P256,
+        }
+    }
+}
+
+impl Identity {
+    pub fn new(curve: Curve) -> Result<Self, rcgen::Error> {
+        let key = KeyPair::generate_for(match curve {
+            Curve::P256 => &rcgen::PKCS_ECDSA_P256_SHA256,
+            Curve::P521 => &rcgen::PKCS_ECDSA_P521_SHA512,
+        })?;
+        // What go-plugin verifies: localhost, and an authority that is its own.
+        let mut params = CertificateParams::new(["localhost".to_string()])?;
+        params.distinguished_name.push(DnType::CommonName, "localhost");
+        params.distinguished_name.push(DnType::OrganizationName, "HashiCorp");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![
+            KeyUsagePurpose::DigitalSignature,
+            KeyUsagePurpose::KeyEncipherment,
+            KeyUsagePurpose::KeyAgreement,
+            KeyUsagePurpose::KeyCertSign,
+        ];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+        let certificate = params.self_signed(&key)?;
+        Ok(Identity { certificate: certificate.into(), key: key.into() })
+    }
+
+    /// Returns the certificate as a plugin's handshake line has it.
+    pub fn encoded(&self) -> String {
+        BASE64_STANDARD_NO_PAD.encode(&self.certificate)
+    }
+
+    /// Returns the certificate as a host's environment has it.
+    pub fn pem(&self) -> String {
+        let text = BASE64_STANDARD.encode(&self.certificate);
+        let lines: String = text.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line) + "\n").collect();
+        format!("-----BEGIN CERTIFICATE-----\n{lines}-----END CERTIFICATE-----\n")
+    }
+}
+
+/// Reads the host's certificate.
+pub fn from_pem(text: &str) -> Result<CertificateDer<'static>, Box<dyn Error>> {
+    Ok(CertificateDer::from_pem_slice(text.as_bytes())?)
+}
+
+/// Reads a plugin's certificate.
+pub fn decoded(text: &str) -> Result<CertificateDer<'static>, Box<dyn Error>> {
+    Ok(BASE64_STANDARD_NO_PAD.decode(text.trim_end_matches('='))?.into())
 }
 
 /// Accepts the one certificate that was agreed on, and nobody without its key.
@@ -114,7 +151,10 @@ impl Pinned {
     }
 
     fn signature(
-        &self, message: &[u8], by: &CertificateDer, signed: &DigitallySignedStruct,
+        &self,
+        message: &[u8],
+        by: &CertificateDer,
+        signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         crypto::verify_tls13_signature(message, by, signed, &self.algorithms)
     }
@@ -127,19 +167,28 @@ fn tls12() -> Result<HandshakeSignatureValid, rustls::Error> {
 
 impl ClientCertVerifier for Pinned {
     fn verify_client_cert(
-        &self, certificate: &CertificateDer, _: &[CertificateDer], _: UnixTime,
+        &self,
+        certificate: &CertificateDer,
+        _: &[CertificateDer],
+        _: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
         self.verify(certificate).map(|()| ClientCertVerified::assertion())
     }
 
     fn verify_tls13_signature(
-        &self, message: &[u8], by: &CertificateDer, signed: &DigitallySignedStruct,
+        &self,
+        message: &[u8],
+        by: &CertificateDer,
+        signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         self.signature(message, by, signed)
     }
 
     fn verify_tls12_signature(
-        &self, _: &[u8], _: &CertificateDer, _: &DigitallySignedStruct,
+        &self,
+        _: &[u8],
+        _: &CertificateDer,
+        _: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         tls12()
     }
@@ -155,19 +204,30 @@ impl ClientCertVerifier for Pinned {
 
 impl ServerCertVerifier for Pinned {
     fn verify_server_cert(
-        &self, certificate: &CertificateDer, _: &[CertificateDer], _: &ServerName, _: &[u8], _: UnixTime,
+        &self,
+        certificate: &CertificateDer,
+        _: &[CertificateDer],
+        _: &ServerName,
+        _: &[u8],
+        _: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         self.verify(certificate).map(|()| ServerCertVerified::assertion())
     }
 
     fn verify_tls13_signature(
-        &self, message: &[u8], by: &CertificateDer, signed: &DigitallySignedStruct,
+        &self,
+        message: &[u8],
+        by: &CertificateDer,
+        signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         self.signature(message, by, signed)
     }
 
     fn verify_tls12_signature(
-        &self, _: &[u8], _: &CertificateDer, _: &DigitallySignedStruct,
+        &self,
+        _: &[u8],
+        _: &CertificateDer,
+        _: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         tls12()
     }

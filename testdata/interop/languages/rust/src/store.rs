@@ -1,51 +1,24 @@
-//! A plugin in Rust: a store of keys and values.
-//!
-//!     kv [--tcp]
-//!
-//! Hosts start it. --tcp serves on TCP.
-
-mod broker;
-mod connection;
-mod goplugin;
-mod security;
-
-/// What build.rs makes of the .proto files.
-mod proto {
-    pub mod kv {
-        tonic::include_proto!("tenon.kv.v1");
-    }
-    pub mod languages {
-        tonic::include_proto!("tenon.languages.v1");
-    }
-    pub mod plugin {
-        tonic::include_proto!("plugin");
-    }
-}
+//! The store of keys and values that the example's plugins serve.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt, wrappers::UnboundedReceiverStream};
-use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 
-use connection::LIMIT;
-use goplugin::Plugin;
-use proto::kv::kv_client::KvClient;
-use proto::kv::kv_server::{Kv, KvServer};
-use proto::kv::say_request::Level;
-use proto::kv::watch_response::Kind;
-use proto::kv::*;
-use proto::languages::callback_server::{Callback, CallbackServer};
-use proto::languages::{CallBackRequest, CallBackResponse};
+use crate::connection::LIMIT;
+use crate::proto::kv::kv_server::{Kv, KvServer};
+use crate::proto::kv::say_request::Level;
+use crate::proto::kv::watch_response::Kind;
+use crate::proto::kv::*;
 
+/// A store of keys and values.
 #[derive(Clone)]
-struct Store {
-    plugin: Arc<Plugin>,
+pub struct Store {
     state: Arc<Mutex<State>>,
+    print: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
 #[derive(Default)]
@@ -76,11 +49,15 @@ impl State {
 }
 
 impl Store {
+    pub fn new(print: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Store { state: Arc::default(), print: Arc::new(print) }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
 
-    fn server(self) -> KvServer<Self> {
+    pub fn server(self) -> KvServer<Self> {
         KvServer::new(self).max_decoding_message_size(LIMIT)
     }
 }
@@ -153,29 +130,7 @@ impl Kv for Store {
         };
         // Hosts log such a line at its level.
         eprintln!("[{}] {}", level.as_str_name().trim_start_matches("LEVEL_"), request.text.replace('\n', " "));
-        self.plugin.print(&(request.text + "\n"));
+        (self.print)(&(request.text + "\n"));
         Ok(Response::new(SayResponse {}))
     }
-}
-
-#[tonic::async_trait]
-impl Callback for Store {
-    /// Uses the broker both ways.
-    async fn call_back(&self, request: Request<CallBackRequest>) -> Result<Response<CallBackResponse>, Status> {
-        let CallBackRequest { host_store, key, value } = request.into_inner();
-        let mut host = KvClient::new(self.plugin.broker.dial(host_store).await?).max_decoding_message_size(LIMIT);
-        host.put(PutRequest { key, value }).await?;
-        let plugin_store = self.plugin.broker.serve(Routes::new(self.clone().server())).await?;
-        Ok(Response::new(CallBackResponse { plugin_store }))
-    }
-}
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let tcp = std::env::args().any(|argument| argument == "--tcp");
-    goplugin::run(tcp, |plugin| {
-        let store = Store { plugin, state: Arc::default() };
-        Routes::new(store.clone().server()).add_service(CallbackServer::new(store))
-    })
-    .await
 }
