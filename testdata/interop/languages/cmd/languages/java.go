@@ -32,6 +32,7 @@ func beyond(launch launcher) []*trial {
 	}
 	return []*trial{
 		under("plugin, P-384", hosting{curve: host.P384, use: useStore}),
+		under("plugin, deadlines", hosting{curve: host.P256, use: useDeadlines}),
 		under("plugin, broker in plaintext", hosting{plain: true, use: useBroker}),
 		under("plugin, broker on TCP", hosting{curve: host.P521, network: "tcp", use: useBroker}, "--tcp"),
 	}

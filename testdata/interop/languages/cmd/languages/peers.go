@@ -12,7 +12,7 @@ import (
 
 // languages are all languages, in the table's order.
 func languages(b *bench) []*language {
-	return []*language{pythonPlugin(b), pyvider(b), grpcio(b), grpcioDebian(b), node(b), rust(b), java(b)}
+	return []*language{pythonPlugin(b), pyvider(b), grpcio(b), grpcioDebian(b), node(b), rust(b), java(b), cpp(b)}
 }
 
 // A launcher returns the command that runs a language's plugin with arguments.

@@ -28,7 +28,8 @@ import tenon.languages.v1.CallbackOuterClass.CallBackResponse;
 
 /** The plugin. Hosts start it. --tcp serves on TCP. */
 final class Main {
-  private static final int PATIENCE = 1; // seconds that calls have to end
+  private static final int ANSWER = 20; // seconds that the host has, when the plugin calls it
+  private static final int PATIENCE = 1; // seconds that calls have to end, when the plugin is to
 
   /** Writes a line that hosts log at its level. */
   static void log(String level, String message) {
@@ -63,7 +64,8 @@ final class Main {
       try {
         var host = broker.dial(request.getHostStore());
         try {
-          KVGrpc.newBlockingStub(host).put(PutRequest.newBuilder().setKey(request.getKey()).setValue(request.getValue()).build());
+          KVGrpc.newBlockingStub(host).withDeadlineAfter(ANSWER, TimeUnit.SECONDS)
+              .put(PutRequest.newBuilder().setKey(request.getKey()).setValue(request.getValue()).build());
         } finally {
           host.shutdown();
         }

@@ -41,6 +41,8 @@ import java.time.Instant;
 import java.util.Base64;
 import java.util.Date;
 import java.util.UUID;
+import java.util.logging.Level;
+import java.util.logging.Logger;
 import org.bouncycastle.asn1.x500.X500Name;
 import org.bouncycastle.asn1.x509.BasicConstraints;
 import org.bouncycastle.asn1.x509.ExtendedKeyUsage;
@@ -59,6 +61,13 @@ import org.bouncycastle.operator.jcajce.JcaContentSignerBuilder;
  */
 final class Security {
   private static final int LIMIT = 64 << 20; // bytes in a message
+
+  // Warns of every unix socket that it has no SO_KEEPALIVE.
+  private static final Logger NETTY = Logger.getLogger("io.netty.bootstrap");
+
+  static {
+    NETTY.setLevel(Level.SEVERE);
+  }
 
   private final EventLoopGroup threads =
       new MultiThreadIoEventLoopGroup(new DefaultThreadFactory("io", true), NioIoHandler.newFactory());
