@@ -98,7 +98,8 @@ type Config struct {
 
 	// ProcessGroup gives the plugin a process group of its own. SIGTERM and
 	// SIGKILL then go to the whole group, and what the plugin leaves of it when
-	// it ends is killed. A plugin in a group of its own cannot read from the
+	// it ends is killed. Should the host die while the plugin is stopped, the
+	// system ends the plugin. A plugin in a group of its own cannot read from the
 	// host's terminal, and does not see its Ctrl-C. It is for plugins launched
 	// with Cmd, and not supported on Windows.
 	ProcessGroup bool

@@ -113,6 +113,9 @@ func call(cfg *host.Config, method string) {
 	c.Conn().Invoke(context.Background(), method, new(words), new(words))
 }
 
+// stoppers are hosts whose plugin is stopped: see TestHostsOfStoppedPlugins.
+var stoppers = map[string]hostStage{}
+
 // when returns a logger that calls do for one message.
 func when(text string, do func()) *slog.Logger {
 	return slog.New(&onMessage{text: text, do: do})
@@ -135,7 +138,10 @@ func playHost(name string) {
 		playDetacher(leave)
 		return
 	}
-	stage := stages[name]
+	stage, ok := stages[name]
+	if !ok {
+		stage = stoppers[name]
+	}
 	self, err := os.Executable()
 	must(err)
 	cmd := exec.Command(self)
@@ -199,38 +205,41 @@ func TestPluginsDoNotOutliveTheirHost(t *testing.T) {
 // starting is longer than a start takes on a quiet machine.
 const starting = 40 * time.Millisecond
 
-// killHost starts a host, kills it at a stage and requires that nothing is left
-// of its plugin. It returns how long that lived.
-func killHost(t *testing.T, stage, wrapper string, multiplex bool) time.Duration {
+// victimHost is a host that is to be killed.
+type victimHost struct {
+	cmd  *exec.Cmd
+	dir  string   // its temporary files, and its plugin's
+	dead string   // what another host has left there
+	held *os.File // ends when the plugin has ended, and the host has come to its stage
+}
+
+// startVictim starts a host, which may be changed before, and returns when it has
+// come to its stage, with what it says of that.
+func startVictim(stage, wrapper string, multiplex bool, change func(*exec.Cmd)) (h *victimHost, line string, err error) {
 	self, err := os.Executable()
 	if err != nil {
-		t.Error(err)
-		return 0
+		return nil, "", err
 	}
 	dir, err := os.MkdirTemp("", "")
 	if err != nil {
-		t.Error(err)
-		return 0
+		return nil, "", err
 	}
-	defer os.RemoveAll(dir)
-	dead := filepath.Join(dir, "tenon-dead") // another host has left it
-	if err := errors.Join(os.Mkdir(dead, 0o700), os.WriteFile(filepath.Join(dead, ".tenon-host"), nil, 0o600)); err != nil {
-		t.Error(err)
-		return 0
+	h = &victimHost{dir: dir, dead: filepath.Join(dir, "tenon-dead")}
+	if err := errors.Join(os.Mkdir(h.dead, 0o700), os.WriteFile(filepath.Join(h.dead, ".tenon-host"), nil, 0o600)); err != nil {
+		return h, "", err
 	}
 	heldR, heldW, err := os.Pipe()
 	if err != nil {
-		t.Error(err)
-		return 0
+		return h, "", err
 	}
-	defer heldR.Close()
+	h.held = heldR
+	defer heldW.Close()
 	reportR, reportW, err := os.Pipe()
 	if err != nil {
-		t.Error(err)
-		heldW.Close()
-		return 0
+		return h, "", err
 	}
 	defer reportR.Close()
+	defer reportW.Close()
 	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), hostEnv+"="+stage, wrapperEnv+"="+wrapper, "TMPDIR="+dir)
 	if multiplex {
@@ -239,38 +248,84 @@ func killHost(t *testing.T, stage, wrapper string, multiplex bool) time.Duration
 	cmd.Stdin = alive
 	cmd.Stderr = os.Stderr
 	cmd.ExtraFiles = []*os.File{heldW, reportW}
-	err = cmd.Start()
+	if change != nil {
+		change(cmd)
+	}
+	if err := cmd.Start(); err != nil {
+		return h, "", err
+	}
+	h.cmd = cmd
 	heldW.Close()
 	reportW.Close()
-	if err != nil {
-		t.Error(err)
+	reportR.SetReadDeadline(time.Now().Add(ample))
+	line, err = bufio.NewReader(reportR).ReadString('\n')
+	return h, line, err
+}
+
+// kill kills the host.
+func (h *victimHost) kill() {
+	h.cmd.Process.Kill()
+	h.cmd.Wait()
+}
+
+// awaitPlugin waits until the plugin has ended.
+func (h *victimHost) awaitPlugin() error {
+	h.held.SetReadDeadline(time.Now().Add(ample))
+	if _, err := h.held.Read(make([]byte, 1)); err != io.EOF {
+		return fmt.Errorf("the plugin lives %v after its host: %v", ample, err)
+	}
+	return nil
+}
+
+// sweep plays the next host, which finds what this one has left.
+func (h *victimHost) sweep() error {
+	host.Sweep(h.dir)
+	left, err := os.ReadDir(h.dir)
+	if err == nil && len(left) != 0 {
+		err = fmt.Errorf("left after the sweep: %v", left)
+	}
+	return err
+}
+
+func (h *victimHost) free() {
+	if h == nil {
+		return
+	}
+	if h.cmd != nil {
+		h.kill()
+	}
+	if h.held != nil {
+		h.held.Close()
+	}
+	os.RemoveAll(h.dir)
+}
+
+// killHost starts a host, kills it at a stage and requires that nothing is left
+// of its plugin. It returns how long that lived.
+func killHost(t *testing.T, stage, wrapper string, multiplex bool) time.Duration {
+	h, line, err := startVictim(stage, wrapper, multiplex, nil)
+	defer h.free()
+	if line != "there\n" {
+		t.Errorf("the host reports %q, %v", line, err)
 		return 0
 	}
-	reportR.SetReadDeadline(time.Now().Add(ample))
-	if line, err := bufio.NewReader(reportR).ReadString('\n'); line != "there\n" {
-		t.Errorf("the host reports %q, %v", line, err)
-	}
-	if stage == "connected" && exists(dead) {
+	if stage == "connected" && exists(h.dead) {
 		t.Error("a start has not swept what a dead host has left")
 	}
 	if stages[stage].moment {
 		<-time.NewTimer(rand.N(starting)).C
 	}
 	begun := time.Now()
-	cmd.Process.Kill()
-	cmd.Wait()
-	heldR.SetReadDeadline(begun.Add(ample))
-	if _, err := heldR.Read(make([]byte, 1)); err != io.EOF {
-		t.Errorf("the plugin lives %v after its host: %v", ample, err)
+	h.kill()
+	if err := h.awaitPlugin(); err != nil {
+		t.Error(err)
 	}
 	took := time.Since(begun)
-	if sockets, _ := filepath.Glob(filepath.Join(dir, "tenon-*", "plugin*")); len(sockets) != 0 {
+	if sockets, _ := filepath.Glob(filepath.Join(h.dir, "tenon-*", "plugin*")); len(sockets) != 0 {
 		t.Errorf("the plugin left %s", strings.Join(sockets, ", "))
 	}
-	// What is left is the host's directory, for the next host to find.
-	host.Sweep(dir)
-	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
-		t.Errorf("left after the sweep: %v, %v", left, err)
+	if err := h.sweep(); err != nil {
+		t.Error(err)
 	}
 	return took
 }

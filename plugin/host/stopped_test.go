@@ -5,8 +5,11 @@ package host_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -88,4 +91,63 @@ func TestPluginsThatStopBeforeTheHandshake(t *testing.T) {
 			t.Errorf("got %v", start)
 		}
 	})
+}
+
+// stopPlugin is a host that stops its plugin, and says which process it is.
+func stopPlugin(group bool) hostStage {
+	return hostStage{plugin: "real-stages", run: func(cfg *host.Config, at func()) {
+		cfg.ProcessGroup = group
+		c, err := host.Start(context.Background(), cfg)
+		must(err)
+		must(syscall.Kill(c.PID(), syscall.SIGSTOP))
+		var status syscall.WaitStatus
+		_, err = syscall.Wait4(c.PID(), &status, syscall.WUNTRACED, nil)
+		must(err)
+		fmt.Fprint(os.NewFile(reportFD, "report"), c.PID(), " is ")
+		at()
+	}}
+}
+
+func init() {
+	stoppers["in the host's group"] = stopPlugin(false)
+	stoppers["in a group of its own"] = stopPlugin(true)
+}
+
+// TestHostsOfStoppedPlugins kills hosts whose plugin is stopped. The plugin
+// cannot do anything about that then. The system ends those in a process group
+// of their own, with SIGHUP, because nobody is left who could continue them;
+// others end as soon as they are continued.
+func TestHostsOfStoppedPlugins(t *testing.T) {
+	for name := range stoppers {
+		t.Run(name, func(t *testing.T) {
+			noLeaks(t)
+			h, line, err := startVictim(name, "", false, func(cmd *exec.Cmd) {
+				// A session of its own, as services have, so that the host's group
+				// has never had anybody to continue it.
+				cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+			})
+			defer h.free()
+			pid, ok := 0, false
+			if text, found := strings.CutSuffix(line, " is there\n"); found {
+				pid, err = strconv.Atoi(text)
+				ok = err == nil
+			}
+			if !ok {
+				t.Fatalf("the host reports %q, %v", line, err)
+			}
+			h.kill()
+			if name == "in the host's group" {
+				if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+					t.Errorf("the plugin is gone before it is continued: %v", err)
+				}
+			}
+			if err := h.awaitPlugin(); err != nil {
+				t.Error(err)
+				syscall.Kill(pid, syscall.SIGKILL)
+			}
+			if err := h.sweep(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
