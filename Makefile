@@ -72,9 +72,9 @@ vulnerabilities: ## look for known vulnerabilities, where the database can be re
 		echo "the database of vulnerabilities cannot be reached from here: nothing was looked up"; exit 0; \
 	fi; exit $$code
 
-audit: ## print what an auditor asks for first: imports, system calls, cryptography, limits, licences, vulnerabilities
-	@$(GO) run ./cmd/internal/audit
-	@echo; echo "Known vulnerabilities"; echo "====================="
+audit: ## print a page for auditors: imports, system calls, cryptography, limits, licences, vulnerabilities (AUDIT=-v: every use, every reason)
+	@$(GO) run ./cmd/internal/audit $(AUDIT)
+	@echo; echo "## Known vulnerabilities, by govulncheck"
 	@$(MAKE) -s vulnerabilities
 
 fuzz: ## run every fuzz target for FUZZTIME (10s unless given)

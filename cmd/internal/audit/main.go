@@ -1,18 +1,17 @@
-// Command audit prints what an auditor of this repository asks for first: how
-// large the packages are and what they import, which places touch memory, the
-// system or cryptography, every limit with its reason, and the modules that come
-// along with their hashes and licences. "make audit" runs it, and govulncheck
-// after it.
+// Command audit prints what an auditor of this repository asks for first, on a
+// page: how large the packages are and who imports whom, where they reach past
+// Go's types, call the system or do cryptography, every limit, and the modules
+// that come along. With -v it goes on with every use by name and every limit's
+// reason. "make audit" runs it, and govulncheck after it; AUDIT=-v is for the rest.
 package main
 
 import (
 	"bufio"
-	"bytes"
+	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
+	"path"
 	"slices"
 	"strings"
 
@@ -20,8 +19,10 @@ import (
 )
 
 func main() {
+	verbose := flag.Bool("v", false, "go on with every use by name and every limit's reason")
+	flag.Parse()
 	w := bufio.NewWriter(os.Stdout)
-	err := audit(w, ".")
+	err := audit(w, ".", *verbose)
 	if flushed := w.Flush(); err == nil {
 		err = flushed
 	}
@@ -31,8 +32,14 @@ func main() {
 	}
 }
 
+// What the report looks for, by prefixes of import paths.
+var (
+	past       = []string{"unsafe", "reflect", "syscall"}
+	cryptology = []string{"crypto", "hash", "math/rand"}
+)
+
 // audit writes the report on the repository whose top is dir.
-func audit(w io.Writer, dir string) error {
+func audit(w io.Writer, dir string, verbose bool) error {
 	tree, err := check.Load(dir)
 	if err != nil {
 		return err
@@ -40,112 +47,157 @@ func audit(w io.Writer, dir string) error {
 	if len(tree.Files) == 0 {
 		return fmt.Errorf("no Go files below %s: run it at the repository's top", dir)
 	}
-	heading(w, "Packages: lines of code, and what they import")
-	for _, p := range tree.Packages() {
-		fmt.Fprintf(w, "%-34s %5d\n", p.Dir, p.Lines)
-		list(w, "tenon", p.Ours)
-		list(w, "others", p.Foreign)
-		list(w, "standard library", p.Notable)
-	}
+	heading(w, "Packages by layer: lines of code; imports of ours; of others; of the standard library what reaches out of the process or past its types")
+	packages(w, tree.Packages())
 	heading(w, "unsafe, reflect, syscall")
-	uses(w, tree.Uses("unsafe", "reflect", "syscall"))
-	heading(w, "Cryptography")
-	uses(w, tree.Uses("crypto", "hash", "math/rand"))
-	heading(w, "Limits and their reasons")
-	file := ""
-	for _, l := range tree.Limits() {
-		if l.Path != file {
-			file = l.Path
-			fmt.Fprintln(w, file)
-		}
-		fmt.Fprintf(w, "  %s = %s (line %d)\n      %s\n", l.Name, l.Value, l.Line, l.Reason)
+	for _, prefix := range past {
+		places(w, prefix, tree.Uses(prefix))
 	}
-	heading(w, "Modules that come along")
-	return modules(w, dir)
-}
-
-func heading(w io.Writer, text string) {
-	fmt.Fprintf(w, "\n%s\n%s\n", text, strings.Repeat("=", len(text)))
-}
-
-func list(w io.Writer, what string, items []string) {
-	if len(items) > 0 {
-		fmt.Fprintf(w, "    %s: %s\n", what, strings.Join(items, ", "))
-	}
-}
-
-// uses writes a line for each name with all its places.
-func uses(w io.Writer, all []check.Use) {
-	places := map[string][]string{}
-	var names []string
-	for _, u := range all {
-		if places[u.Name] == nil {
-			names = append(names, u.Name)
-		}
-		if at := fmt.Sprintf("%s:%d", u.Path, u.Line); !slices.Contains(places[u.Name], at) {
-			places[u.Name] = append(places[u.Name], at)
-		}
-	}
-	if len(names) == 0 {
-		fmt.Fprintln(w, "nowhere")
-	}
-	slices.Sort(names)
-	for _, n := range names {
-		fmt.Fprintf(w, "%-42s %s\n", n, strings.Join(places[n], " "))
-	}
-}
-
-// modules writes the modules that the build list has, with the hashes that go.sum
-// pins and the licence that each carries.
-func modules(w io.Writer, dir string) error {
-	sums, err := os.ReadFile(filepath.Join(dir, "go.sum"))
-	if err != nil {
+	heading(w, "Cryptography: calls by line, and what decides whom TLS trusts")
+	calls(w, append(tree.Uses(cryptology...), tree.Members(trusting...)...))
+	limits := tree.Limits()
+	heading(w, fmt.Sprintf("Limits: %d, each with its reason in the source", len(limits)))
+	table(w, limits)
+	heading(w, "Modules with code in the build list: hash and licence")
+	if err := modules(w, dir); err != nil || !verbose {
 		return err
 	}
-	cmd := exec.Command("go", "list", "-m", "-f", "{{if not .Main}}{{.Path}} {{.Version}} {{.Dir}}{{end}}", "all")
-	cmd.Dir = dir
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return fmt.Errorf("listing the modules: %w", err)
-	}
-	for line := range strings.Lines(string(out)) {
-		f := strings.Fields(line)
-		if len(f) < 2 {
-			continue
-		}
-		hash := "no code of it is used: go.sum pins its go.mod alone"
-		for sum := range strings.Lines(string(sums)) {
-			if s := strings.Fields(sum); len(s) == 3 && s[0] == f[0] && s[1] == f[1] {
-				hash = s[2]
-			}
-		}
-		licence := "not fetched"
-		if len(f) == 3 {
-			licence = licenceOf(f[2])
-		}
-		fmt.Fprintf(w, "%s %s\n    %s\n    licence: %s\n", f[0], f[1], hash, licence)
+	heading(w, "Every use by name")
+	named(w, tree.Uses(append(past, cryptology...)...))
+	heading(w, "Every limit's reason")
+	for _, l := range limits {
+		fmt.Fprintf(w, "%s:%d: %s = %s: %s\n", l.Path, l.Line, l.Name, l.Value, l.Reason)
 	}
 	return nil
 }
 
-// licences are told apart by words that only they have.
-var licences = []struct{ words, name string }{
-	{"Permission is hereby granted, free of charge", "MIT"},
-	{"Neither the name of", "BSD-3-Clause"},
-	{"Apache License", "Apache-2.0"},
-	{"Mozilla Public License", "MPL-2.0"},
+// trusting are the fields of tls.Config and the methods that decide whom TLS
+// trusts.
+var trusting = []string{
+	"InsecureSkipVerify", "ClientAuth", "VerifyConnection", "VerifyPeerCertificate", "RootCAs", "ClientCAs", "MinVersion",
+	"SetSessionTicketKeys", "HandshakeContext",
 }
 
-func licenceOf(dir string) string {
-	b, err := os.ReadFile(filepath.Join(dir, "LICENSE"))
-	if err != nil {
-		return "no file LICENSE"
+func heading(w io.Writer, text string) { fmt.Fprintf(w, "\n## %s\n", text) }
+
+// packages writes a line for each package, those first that import none of the
+// others.
+func packages(w io.Writer, all []check.PackageSize) {
+	byDir := map[string]check.PackageSize{}
+	for _, p := range all {
+		byDir[p.Dir] = p
 	}
-	for _, l := range licences {
-		if bytes.Contains(b, []byte(l.words)) {
-			return l.name
+	layers := map[string]int{}
+	var layer func(dir string) int
+	layer = func(dir string) int {
+		if n, known := layers[dir]; known {
+			return n
+		}
+		n := 0
+		for _, to := range byDir[dir].Ours {
+			n = max(n, layer(to)+1)
+		}
+		layers[dir] = n
+		return n
+	}
+	slices.SortStableFunc(all, func(a, b check.PackageSize) int { return layer(a.Dir) - layer(b.Dir) })
+	sum := 0
+	for _, p := range all {
+		sum += p.Lines
+		fmt.Fprintf(w, "%2d %5d %s: %s; %s; %s\n", layer(p.Dir), p.Lines, p.Dir, strings.Join(p.Ours, " "), strings.ReplaceAll(strings.Join(p.Foreign, " "), "google.golang.org/protobuf/", "protobuf/"), strings.Join(p.Notable, " "))
+	}
+	fmt.Fprintf(w, "   %5d in all\n", sum)
+}
+
+// places writes a line for each package that uses something, with the places.
+func places(w io.Writer, what string, uses []check.Use) {
+	dirs := group(uses, func(u check.Use) string { return path.Dir(u.Path) })
+	for _, dir := range dirs.keys {
+		files := group(dirs.of[dir], func(u check.Use) string { return path.Base(u.Path) })
+		var text []string
+		for _, file := range files.keys {
+			text = append(text, file+":"+lines(files.of[file]))
+		}
+		fmt.Fprintf(w, "%s in %s: %s\n", what, dir, strings.Join(text, " "))
+	}
+}
+
+// calls writes a line for each file with what it calls.
+func calls(w io.Writer, uses []check.Use) {
+	uses = slices.DeleteFunc(uses, func(u check.Use) bool { return !u.Call })
+	files := group(uses, func(u check.Use) string { return u.Path })
+	for _, file := range files.keys {
+		names := group(files.of[file], func(u check.Use) string { return path.Base(u.Name) })
+		var text []string
+		for _, name := range names.keys {
+			text = append(text, name+":"+lines(names.of[name]))
+		}
+		fmt.Fprintf(w, "%s: %s\n", file, strings.Join(text, " "))
+	}
+}
+
+// table writes the limits of each file in as few lines as they need.
+func table(w io.Writer, limits []check.Limit) {
+	const width = 260
+	files := group(limits, func(l check.Limit) string { return l.Path })
+	for _, file := range files.keys {
+		line := file + ":"
+		for _, l := range files.of[file] {
+			item := fmt.Sprintf(" %s=%s;", l.Name, units.Replace(l.Value))
+			if len(line)+len(item) > width {
+				fmt.Fprintln(w, line)
+				line = "   "
+			}
+			line += item
+		}
+		fmt.Fprintln(w, line)
+	}
+}
+
+// units makes values short, without touching their numbers.
+var units = strings.NewReplacer(
+	" * time.Hour", "h", " * time.Minute", "m", " * time.Second", "s", " * time.Millisecond", "ms", " * time.Microsecond", "µs",
+	"time.Minute", "1m", "time.Second", "1s", "time.Millisecond", "1ms", "*time.Millisecond", "ms", " ", "")
+
+// named writes a line for each name with all its places.
+func named(w io.Writer, uses []check.Use) {
+	names := group(uses, func(u check.Use) string { return u.Name })
+	slices.Sort(names.keys)
+	for _, name := range names.keys {
+		files := group(names.of[name], func(u check.Use) string { return u.Path })
+		var text []string
+		for _, file := range files.keys {
+			text = append(text, file+":"+lines(files.of[file]))
+		}
+		fmt.Fprintf(w, "%s: %s\n", name, strings.Join(text, " "))
+	}
+}
+
+// lines returns the numbers of the lines, each once.
+func lines(uses []check.Use) string {
+	var all []string
+	for _, u := range uses {
+		if n := fmt.Sprint(u.Line); !slices.Contains(all, n) {
+			all = append(all, n)
 		}
 	}
-	return "in its file LICENSE"
+	return strings.Join(all, ",")
+}
+
+// groups are values by a key, in the order in which the keys came.
+type groups[T any] struct {
+	keys []string
+	of   map[string][]T
+}
+
+func group[T any](values []T, key func(T) string) groups[T] {
+	g := groups[T]{of: map[string][]T{}}
+	for _, v := range values {
+		k := key(v)
+		if g.of[k] == nil {
+			g.keys = append(g.keys, k)
+		}
+		g.of[k] = append(g.of[k], v)
+	}
+	return g
 }

@@ -4,30 +4,76 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"unicode/utf8"
+
+	"github.com/tenonrpc/tenon/cmd/internal/check"
 )
 
-// TestAudit looks for a line of each section in the report on this repository.
-func TestAudit(t *testing.T) {
+const top = "../../.."
+
+// page is how many lines the report may have: what is read in one go.
+const page = 100
+
+func report(t *testing.T, verbose bool) string {
+	t.Helper()
 	var b bytes.Buffer
-	if err := audit(&b, "../../.."); err != nil {
+	if err := audit(&b, top, verbose); err != nil {
 		t.Fatal(err)
 	}
-	report := b.String()
+	return b.String()
+}
+
+// inOrder looks for words in a text, each after the one before.
+func inOrder(t *testing.T, text string, words ...string) {
+	t.Helper()
 	at := 0
-	for _, want := range []string{
-		"\nplugin/internal/automtls ", "    standard library: crypto", // packages
-		"\nsyscall.", ".go:", // system
-		"\ncrypto/ecdsa.GenerateKey ", "plugin/internal/automtls/", // cryptography
-		"\nh2grpc/limits.go\n", "  DefaultMaxMessageSize = 64 << 20 (line ", "limits messages in both directions", // limits
-		"\ngolang.org/x/net v", "h1:", "licence: BSD-3-Clause", "\ngoogle.golang.org/protobuf v", // modules
-	} {
-		i := strings.Index(report[at:], want)
+	for _, want := range words {
+		i := strings.Index(text[at:], want)
 		if i < 0 {
-			t.Fatalf("no %q after byte %d of the report:\n%s", want, at, report)
+			t.Fatalf("no %q after byte %d of the report:\n%s", want, at, text)
 		}
 		at += i
 	}
-	if err := audit(&b, t.TempDir()); err == nil || !strings.Contains(err.Error(), "top") {
+}
+
+// TestPage looks for a line of each section in the report on this repository, and
+// for everything that must not be missing.
+func TestPage(t *testing.T) {
+	text := report(t, false)
+	inOrder(t, text,
+		"\n## Packages by layer", "plugin/internal/automtls: wire; ; crypto ", " in all\n",
+		"\nunsafe in plugin/host/confine: landlock_linux.go:", "\nreflect in h2grpc: server.go:", "\nsyscall in plugin/host: ", " verify_linux.go:",
+		"\n## Cryptography", "plugin/internal/automtls/certificate.go: ", "ecdsa.GenerateKey:", "/config.go: ", "ClientAuth:", "InsecureSkipVerify:",
+		"\n## Limits: ", "\nh2grpc/limits.go:", " DefaultMaxMessageSize=64<<20;",
+		"\n## Modules", "\ngolang.org/x/net v", " h1:", " BSD-3-Clause", "\ngoogle.golang.org/protobuf v", "by their go.mod alone: ")
+	tree, err := check.Load(top)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range tree.Packages() {
+		inOrder(t, text, " "+p.Dir+": "+strings.Join(p.Ours, " ")+"; ")
+	}
+	for _, l := range tree.Limits() {
+		inOrder(t, text, "\n"+l.Path+":", " "+l.Name+"=")
+	}
+	lines := strings.Count(text, "\n")
+	if lines > page {
+		t.Errorf("the report has %d lines; what is read in one go has %d", lines, page)
+	}
+	for line := range strings.Lines(text) {
+		if n := utf8.RuneCountInString(line); n > 700 {
+			t.Errorf("a line has %d characters: %.100s", n, line)
+		}
+	}
+}
+
+func TestDetails(t *testing.T) {
+	text := report(t, true)
+	inOrder(t, text,
+		"\n## Every use by name\n", "\ncrypto/ecdsa.GenerateKey: plugin/internal/automtls/", "\nsyscall.Syscall: ", "\nunsafe.Pointer: ",
+		"\n## Every limit's reason\n", "\nh2grpc/limits.go:", ": DefaultMaxMessageSize = 64 << 20: ", "limits messages in both directions")
+	var b bytes.Buffer
+	if err := audit(&b, t.TempDir(), true); err == nil || !strings.Contains(err.Error(), "top") {
 		t.Errorf("a directory without Go files: %v", err)
 	}
 }

@@ -120,26 +120,66 @@ func (t *Tree) Packages() []PackageSize {
 	return out
 }
 
-// A Use is a place where a package of the standard library is used.
+// A Use is a place where something is used.
 type Use struct {
 	Path string
 	Line int
-	Name string // "import/path.Name"
+	Name string // "import/path.Name", or the name of a field or method
+	Call bool   // it is called, or it is a field or method
 }
 
 // Uses returns every place of the root module's packages that refers to a package
 // whose path is one of prefixes or below it.
 func (t *Tree) Uses(prefixes ...string) []Use {
+	return t.uses(func(f *File, n ast.Node) string {
+		name := f.selected(n)
+		if name == "" {
+			return ""
+		}
+		pkg := name[:strings.LastIndexByte(name, '.')]
+		if !slices.ContainsFunc(prefixes, func(p string) bool { return under(pkg, p) }) {
+			return ""
+		}
+		return name
+	})
+}
+
+// Members returns every place of the root module's packages where a field or
+// method has one of names, whatever type it is of: x.Name, or Name: in a
+// composite literal.
+func (t *Tree) Members(names ...string) []Use {
+	all := t.uses(func(f *File, n ast.Node) string {
+		var id *ast.Ident
+		switch n := n.(type) {
+		case *ast.SelectorExpr:
+			if f.selected(n) == "" {
+				id = n.Sel
+			}
+		case *ast.KeyValueExpr:
+			id, _ = n.Key.(*ast.Ident)
+		}
+		if id == nil || !slices.Contains(names, id.Name) {
+			return ""
+		}
+		return id.Name
+	})
+	for i := range all {
+		all[i].Call = true
+	}
+	return all
+}
+
+// uses returns the places of what name has a name for.
+func (t *Tree) uses(name func(*File, ast.Node) string) []Use {
 	var out []Use
 	for _, f := range t.packageFiles() {
+		called := map[ast.Node]bool{}
 		ast.Inspect(f.Syntax, func(n ast.Node) bool {
-			name := f.selected(n)
-			if name == "" {
-				return true
+			if call, ok := n.(*ast.CallExpr); ok {
+				called[call.Fun] = true
 			}
-			pkg := name[:strings.LastIndexByte(name, '.')]
-			if slices.ContainsFunc(prefixes, func(p string) bool { return under(pkg, p) }) {
-				out = append(out, Use{f.Path, t.line(n), name})
+			if name := name(f, n); name != "" {
+				out = append(out, Use{f.Path, t.line(n), name, called[n]})
 			}
 			return true
 		})
