@@ -446,6 +446,22 @@ func TestCurveUnknownToPeer(t *testing.T) {
 	}
 }
 
+// TestOneGroup plays a peer that exchanges keys on P-256 alone, whatever its
+// certificate's curve, as gRPC's C core does (1.51).
+func TestOneGroup(t *testing.T) {
+	host, plug := identity(t, automtls.P521), identity(t, automtls.P521)
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		peer := automtls.ServerConfig(plug, host.DER())
+		peer.CurvePreferences, peer.MaxVersion = []tls.CurveID{tls.CurveP256}, version
+		c, s := connect(t, automtls.ClientConfig(host, plug.DER()), peer)
+		wantBothFine(t, tls.VersionName(version)+", server with one group", c, s)
+		peer = automtls.ClientConfig(plug, host.DER())
+		peer.CurvePreferences, peer.MaxVersion = []tls.CurveID{tls.CurveP256}, version
+		c, s = connect(t, peer, automtls.ServerConfig(host, plug.DER()))
+		wantBothFine(t, tls.VersionName(version)+", client with one group", c, s)
+	}
+}
+
 func TestOldVersionsRefused(t *testing.T) {
 	host, plug := identity(t, automtls.P256), identity(t, automtls.P256)
 	old := automtls.ClientConfig(host, plug.DER())
