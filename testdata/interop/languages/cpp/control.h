@@ -20,16 +20,21 @@ class Broker final : public plugin::GRPCBroker::Service {
  public:
   explicit Broker(const Security& security) : security_(security) {}
 
-  // The host calls this once, and keeps the stream.
+  // The host calls this once and keeps the stream, and again on a new connection.
   grpc::Status StartStream(grpc::ServerContext*, grpc::ServerReaderWriter<plugin::ConnInfo, plugin::ConnInfo>* host) override {
-    become(host);
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      host_ = host;
+      news_.notify_all();
+    }
     plugin::ConnInfo info;
     while (host->Read(&info)) {
       std::lock_guard<std::mutex> lock(mutex_);
       known_[info.service_id()] = info;
       news_.notify_all();
     }
-    become(nullptr);
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (host_ == host) host_ = nullptr;
     return grpc::Status::OK;
   }
 
@@ -67,12 +72,6 @@ class Broker final : public plugin::GRPCBroker::Service {
   }
 
  private:
-  void become(grpc::ServerReaderWriter<plugin::ConnInfo, plugin::ConnInfo>* host) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    host_ = host;
-    news_.notify_all();
-  }
-
   template <typename Condition>
   void await(std::unique_lock<std::mutex>& lock, Condition condition) {
     if (!news_.wait_for(lock, std::chrono::seconds(5), condition)) throw std::runtime_error("the host does not answer");
@@ -90,18 +89,23 @@ class Broker final : public plugin::GRPCBroker::Service {
 // Sends the host what is printed to it: standard output is the handshake's.
 class Stdio final : public plugin::GRPCStdio::Service, public std::streambuf {
  public:
-  // The host calls this once.
+  // The host calls this once, and again on a new connection.
   grpc::Status StreamStdio(grpc::ServerContext*, const google::protobuf::Empty*,
                            grpc::ServerWriter<plugin::StdioData>* host) override {
     plugin::StdioData chunk;
     chunk.set_channel(plugin::StdioData::STDOUT);
-    do {
-      std::unique_lock<std::mutex> lock(mutex_);
-      news_.wait(lock, [this] { return closed_ || !unsent_.empty(); });
-      chunk.clear_data();
+    std::unique_lock<std::mutex> lock(mutex_);
+    uint64_t call = ++calls_;
+    news_.notify_all();
+    while (true) {
+      news_.wait(lock, [this, call] { return closed_ || calls_ != call || !unsent_.empty(); });
+      if (calls_ != call || unsent_.empty()) return grpc::Status::OK;
+      chunk.mutable_data()->clear();
       chunk.mutable_data()->swap(unsent_);
-    } while (!chunk.data().empty() && host->Write(chunk));
-    return grpc::Status::OK;
+      lock.unlock();
+      if (!host->Write(chunk)) return grpc::Status::CANCELLED;
+      lock.lock();
+    }
   }
 
   void close() {
@@ -129,6 +133,7 @@ class Stdio final : public plugin::GRPCStdio::Service, public std::streambuf {
   std::mutex mutex_;  // guards what follows
   std::condition_variable news_;
   std::string unsent_;
+  uint64_t calls_ = 0;
   bool closed_ = false;
 };
 

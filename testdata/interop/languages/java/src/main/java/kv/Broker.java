@@ -22,17 +22,20 @@ final class Broker extends GRPCBrokerGrpc.GRPCBrokerImplBase {
   private final AtomicInteger last = new AtomicInteger();
   private final Map<Integer, CompletableFuture<ConnInfo>> known = new ConcurrentHashMap<>();
   private final Queue<Server> servers = new ConcurrentLinkedQueue<>();
-  private final CompletableFuture<StreamObserver<ConnInfo>> host = new CompletableFuture<>();
-  private boolean ended; // guarded by this, as is every use of the stream
+
+  // Guarded by this, as is every use of the stream in it.
+  private CompletableFuture<StreamObserver<ConnInfo>> host = new CompletableFuture<>();
 
   Broker(Security security) {
     this.security = security;
   }
 
-  /** The host calls this once, and keeps the stream. */
+  /** The host calls this once and keeps the stream, and again on a new connection. */
   @Override
-  public StreamObserver<ConnInfo> startStream(StreamObserver<ConnInfo> answers) {
-    host.complete(answers);
+  public synchronized StreamObserver<ConnInfo> startStream(StreamObserver<ConnInfo> answers) {
+    if (!host.complete(answers)) {
+      host = CompletableFuture.completedFuture(answers);
+    }
     return new StreamObserver<>() {
       @Override
       public void onNext(ConnInfo info) {
@@ -40,13 +43,23 @@ final class Broker extends GRPCBrokerGrpc.GRPCBrokerImplBase {
       }
 
       @Override
-      public void onError(Throwable gone) {}
+      public void onError(Throwable gone) {
+        end(answers);
+      }
 
       @Override
       public void onCompleted() {
-        end();
+        end(answers);
       }
     };
+  }
+
+  /** Ends a stream, unless another has taken its place. */
+  private synchronized void end(StreamObserver<ConnInfo> answers) {
+    if (host.getNow(null) == answers) {
+      host = new CompletableFuture<>();
+      answers.onCompleted();
+    }
   }
 
   private CompletableFuture<ConnInfo> arrival(int id) {
@@ -55,7 +68,11 @@ final class Broker extends GRPCBrokerGrpc.GRPCBrokerImplBase {
 
   /** Serves one brokered connection and returns its id. */
   int serve(ServerServiceDefinition... services) throws Exception {
-    var stream = host.get(PATIENCE, TimeUnit.SECONDS);
+    CompletableFuture<StreamObserver<ConnInfo>> expected;
+    synchronized (this) {
+      expected = host;
+    }
+    var stream = expected.get(PATIENCE, TimeUnit.SECONDS);
     var listening = security.serve(services);
     servers.add(listening.server());
     int id = last.incrementAndGet();
@@ -76,16 +93,13 @@ final class Broker extends GRPCBrokerGrpc.GRPCBrokerImplBase {
     }
   }
 
-  /** Ends the stream. */
-  private synchronized void end() {
-    if (!ended && host.isDone()) {
-      ended = true;
-      host.join().onCompleted();
-    }
-  }
-
+  /** Ends the stream and stops the servers. */
   void close() {
-    end();
+    synchronized (this) {
+      if (host.isDone()) {
+        end(host.join());
+      }
+    }
     servers.forEach(Server::shutdownNow);
   }
 }

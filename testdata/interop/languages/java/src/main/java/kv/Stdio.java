@@ -17,6 +17,7 @@ final class Stdio extends GRPCStdioGrpc.GRPCStdioImplBase {
   private final Queue<StdioData> unsent = new ArrayDeque<>();
   private StreamObserver<StdioData> host;
 
+  /** The host calls this once, and again on a new connection. */
   @Override
   public synchronized void streamStdio(Empty request, StreamObserver<StdioData> answers) {
     // A stream with a handler takes data after its end too, and drops it.
