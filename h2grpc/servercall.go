@@ -35,21 +35,22 @@ type serverCall struct {
 	s      h2.Stream
 	method *method
 	refuse *refusal // the request is not served
-	held   bool     // it has waited in owed
 	ctx    callContext
 	// observer reports the call from the time the handler begins.
 	observer *observer
 	outcome  *status.Status // what was sent; set by the handler's goroutine
 	request  *h2.Buffer     // of a unary call, until the handler takes it
-	timed    bool           // the time it takes counts for method.typical
 
 	compressed Compressor // what the request is compressed with
-	respond    Compressor // what responses are compressed with
 
-	mu sync.Mutex
+	held    bool // it has waited in owed
+	timed   bool // the time it takes counts for method.typical
+	respond bool // responses are compressed as the request
+
+	headerSent bool // guarded by mu
+	mu         sync.Mutex
 	// guarded by mu
 	header, trailer metadata.MD
-	headerSent      bool
 }
 
 // refusal answers a request that reaches no handler.
@@ -149,8 +150,16 @@ func (c *serverCall) readHead() *refusal {
 	if c.compressed != nil {
 		accepts, _ := h.Get("grpc-accept-encoding")
 		if listed(accepts, c.compressed.Name()) {
-			c.respond = c.compressed
+			c.respond = true
 		}
+	}
+	return nil
+}
+
+// compressor is what responses are compressed with; nil: nothing.
+func (c *serverCall) compressor() Compressor {
+	if c.respond {
+		return c.compressed
 	}
 	return nil
 }
@@ -316,7 +325,7 @@ func (s *Server) handleUnary(c *serverCall) {
 		c.finish(status.FromContextError(c.ctx.Err()))
 		return
 	}
-	buf, plain, err := encode(reply, s.maxSend, c.respond)
+	buf, plain, err := encode(reply, s.maxSend, c.compressor())
 	if err != nil {
 		c.sc.owed.encoded(reserved, 0)
 		c.finish(status.Convert(err))
@@ -451,12 +460,12 @@ func (c *serverCall) headRefused() {
 
 // head is the response's header block.
 func (c *serverCall) head() *h2.Block {
-	if len(c.header) == 0 && c.respond == nil {
+	if len(c.header) == 0 && !c.respond {
 		return &headBlock
 	}
 	b := headBlock
-	if c.respond != nil {
-		b.Extra = append(b.Extra, h2.Field{Name: "grpc-encoding", Value: c.respond.Name()})
+	if c.respond {
+		b.Extra = append(b.Extra, h2.Field{Name: "grpc-encoding", Value: c.compressed.Name()})
 	}
 	b.Extra, _ = appendMD(b.Extra, c.header) // SetHeader has checked it
 	return &b

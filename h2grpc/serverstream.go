@@ -62,7 +62,7 @@ func (ss *serverStream) SendMsg(m any) error {
 	if ss.sent > 0 && !ss.method.stream.ServerStreams {
 		return status.Error(codes.Internal, "a second response on a call with one response")
 	}
-	buf, plain, err := encode(m, ss.sc.srv.maxSend, ss.respond)
+	buf, plain, err := encode(m, ss.sc.srv.maxSend, ss.compressor())
 	if err != nil {
 		return err
 	}

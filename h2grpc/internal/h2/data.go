@@ -12,13 +12,13 @@ const prefixLen = wire.PrefixLen
 // assembler puts the messages of one stream together from DATA frames. The
 // reader goroutine owns it.
 type assembler struct {
-	asGRPC    bool  // client: the body is gRPC
 	left      int64 // what content-length still announces; -1: nothing announced
+	asGRPC    bool  // client: the body is gRPC
+	failed    bool  // the rest is ignored
 	prefix    [prefixLen]byte
-	nprefix   int
+	nprefix   uint8 // how much of it is there
 	cur       *Buffer
 	got, size int
-	failed    bool  // the rest is ignored
 	uncounted int   // bytes of frames that inbound.window does not know of
 	ready     queue // whole messages of the frame that is being read
 }
@@ -176,12 +176,12 @@ func (c *Conn) assemble(s *Stream, n int) error {
 					continue
 				}
 			}
-			k := min(n, prefixLen-a.nprefix)
-			if _, err := io.ReadFull(c.br, a.prefix[a.nprefix:a.nprefix+k]); err != nil {
+			k := min(n, prefixLen-int(a.nprefix))
+			if _, err := io.ReadFull(c.br, a.prefix[a.nprefix:int(a.nprefix)+k]); err != nil {
 				return err
 			}
 			n -= k
-			if a.nprefix += k; a.nprefix == prefixLen {
+			if a.nprefix += uint8(k); a.nprefix == prefixLen {
 				a.begin(s, n)
 				if a.size > largeMessage {
 					c.takeLargeFrames()
@@ -292,7 +292,7 @@ func (c *Conn) deliver(s *Stream) {
 		a.failed = true
 		in.failed = &MessageError{Extra: true, Reason: "more than one message where exactly one is due"}
 	}
-	in.partial, in.need = a.nprefix, 0
+	in.partial, in.need = int(a.nprefix), 0
 	if a.cur != nil {
 		in.partial, in.need = prefixLen+a.got, a.size-a.got
 	}

@@ -23,16 +23,16 @@ type Stream struct {
 	// Data is the handler's, for finding its own state again.
 	Data any
 
+	// A server makes a stream for each call: their order saves room.
 	whole   bool // the consumer is woken only when everything has arrived
 	gotHead bool // reader: response headers are there
-
-	reader assembler
+	handled bool // the handler's: Done is needed for the connection no more
 	// turn is the turn in which the reader ran the handler; 0: it did not. together
 	// says that it had read more.
-	turn     uint64
 	together bool
+	turn     uint64
 
-	handled bool // the handler's: Done is needed for the connection no more
+	reader assembler
 
 	// guarded by Conn.mu
 	sendWindow int
@@ -42,10 +42,10 @@ type Stream struct {
 	gone       bool // no longer in Conn.streams
 	blocked    bool // in Conn.blocked
 	sent       bool // something was sent and nothing received since
-	reserved   int  // of Conn.assembly
-	wanted     int  // of Conn.assembly, while in Conn.assembling
 	assembled  bool // has been in Conn.assembling
 	maySend    bool // counted in Conn.receiving
+	reserved   int  // of Conn.assembly
+	wanted     int  // of Conn.assembly, while in Conn.assembling
 	headerCost int  // server: counted in Conn.headerBytes
 	sendReady  chan struct{}
 
@@ -53,20 +53,20 @@ type Stream struct {
 	in     inbound
 	notify chan struct{} // nil if nobody will wait
 
-	taken taken
+	taken *taken // nil: never any
 }
 
 // inbound is what has been received for a stream's consumer. Guarded by
 // Stream.mu.
 type inbound struct {
 	head, trailer *Head // of a response
-	trailersOnly  bool
 	queue         queue
-	taken         int    // bytes of messages that the consumer has taken and maybe not used
-	partial       int    // bytes of the message that is still coming
-	need          int    // bytes it still lacks
-	window        int    // what the peer may send before we grant more
-	base          int    // the part of it that SETTINGS gave
+	taken         int // bytes of messages that the consumer has taken and maybe not used
+	partial       int // bytes of the message that is still coming
+	need          int // bytes it still lacks
+	window        int // what the peer may send before we grant more
+	base          int // the part of it that SETTINGS gave
+	trailersOnly  bool
 	large         bool   // the message that is coming has window of its own
 	ended         bool   // END_STREAM
 	err           error  // why nothing more comes; after the queue

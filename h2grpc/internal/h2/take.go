@@ -19,6 +19,9 @@ const tellAfter = 16 << 10
 
 // takeAll moves what is queued to the consumer. s.mu is held.
 func (s *Stream) takeAll() {
+	if s.taken == nil {
+		s.taken = new(taken)
+	}
 	s.taken.queue = s.in.queue
 	s.in.queue = queue{}
 	s.in.taken = s.taken.queue.bytes
@@ -26,7 +29,10 @@ func (s *Stream) takeAll() {
 
 // next returns the next of the messages that were taken, or nil.
 func (s *Stream) next() *Buffer {
-	t := &s.taken
+	t := s.taken
+	if t == nil {
+		return nil
+	}
 	if t.spent != nil && t.view.B == nil {
 		t.spent.Release()
 		t.spent = nil
