@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"crypto/ed25519"
 	"io"
 	"log/slog"
 	"time"
@@ -33,4 +34,12 @@ func CopyPrivate(ctx context.Context, src io.ReaderAt, name string) (path string
 func StderrLog(log *slog.Logger) (line func([]byte), flush func()) {
 	l := &stderrLog{log: log}
 	return l.line, l.flush
+}
+
+// ListedSum returns the sum that a list has for a name.
+func ListedSum(list []byte, name string) ([]byte, error) { return listedSum(list, name) }
+
+// CheckSignature checks a signature in any of the forms that are accepted.
+func CheckSignature(key ed25519.PublicKey, message, sig []byte) error {
+	return checkSignature(key, message, sig)
 }

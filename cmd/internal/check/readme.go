@@ -47,6 +47,8 @@ type readmeChecker struct {
 	file  string // the last file linked to in the text
 	rows  map[string]bool
 	out   []Finding
+
+	inThreats bool // the line is in the table of threats
 }
 
 // found notes what is wrong with a line, counted from 0.
@@ -54,19 +56,41 @@ func (r *readmeChecker) found(line int, format string, args ...any) {
 	r.out = append(r.out, Finding{readmeFile, line + 1, fmt.Sprintf(format, args...)})
 }
 
-var testName = regexp.MustCompile(`(?:^|[ (])(Test[A-Z]\w*)`)
+// testName is the name of a test, or a package in backquotes, whose tests follow.
+// Other things in backquotes may be another library's tests.
+var testName = regexp.MustCompile("(?:^|[ (])(Test[A-Z]\\w*)|`([a-z0-9/]+)`")
 
-// tests checks that the tests that a line names exist. What stands in backquotes
-// may be another library's.
+// threats is the head of the table whose every row names a test.
+const threats = "| threat | outcome | test |"
+
+// tests checks that the tests that a line names exist, in the package that it
+// names before them, if it does.
 func (r *readmeChecker) tests(i int) {
+	dir, named := "", 0
 	for _, match := range testName.FindAllStringSubmatch(r.lines[i], -1) {
 		name := match[1]
+		if name == "" {
+			dir = match[2]
+			continue
+		}
+		named++
 		there := slices.ContainsFunc(r.tree.Files, func(f *File) bool {
-			return f.Test && bytes.Contains(r.tree.Texts[f.Path], []byte("\nfunc "+name+"(t *testing.T) {\n"))
+			return f.Test && (dir == "" || f.Dir == dir) && bytes.Contains(r.tree.Texts[f.Path], []byte("\nfunc "+name+"(t *testing.T) {\n"))
 		})
-		if !there {
+		switch {
+		case !there && dir != "":
+			r.found(i, "%s has no test %s", dir, name)
+		case !there:
 			r.found(i, "there is no test %s", name)
 		}
+	}
+	switch line := r.lines[i]; {
+	case line == threats:
+		r.inThreats = true
+	case !strings.HasPrefix(line, "|"):
+		r.inThreats = false
+	case r.inThreats && named == 0 && !strings.HasPrefix(line, "| ---"):
+		r.found(i, "no test is named that covers this")
 	}
 }
 
