@@ -332,22 +332,32 @@ func (c *call) unary(cc *ClientConn, ctx context.Context, method string, args, r
 	if err := c.begin(cc, ctx, method, opts); err != nil {
 		return err
 	}
-	msg, plain, err := encode(args, c.maxSend, c.compress)
-	if err != nil {
-		return err
-	}
-	defer msg.Release()
 	for try := 0; ; try++ {
-		if err := c.open(msg, true, true); err != nil {
+		if err := c.sendRequest(args); err != nil {
 			return err
 		}
-		c.observer.message(Sent, plain, len(msg.B))
 		again, err := c.unaryReply(reply)
 		if again && try == 0 {
 			continue
 		}
 		return err
 	}
+}
+
+// sendRequest opens the stream with its only message, which is not kept for another
+// try: a large one and the response would be there together.
+func (c *call) sendRequest(args any) error {
+	msg, plain, err := encode(args, c.maxSend, c.compress)
+	if err != nil {
+		return err
+	}
+	size := len(msg.B)
+	err = c.open(msg, true, true)
+	msg.Release()
+	if err == nil {
+		c.observer.message(Sent, plain, size)
+	}
+	return err
 }
 
 // unaryReply waits for a unary call's end. again says that the server did
