@@ -162,7 +162,7 @@ var clientProtocolRows = []row{
 		return windowUpdate(nil, id, 1<<31-1)
 	})},
 	{name: "DATA past a stream's window", want: "RST FLOW_CONTROL_ERROR", limits: parked(1), attack: gather(1, func(p *peer, ids []uint32) {
-		p.write(data(nil, ids[0], 0, strings.Repeat(message(strings.Repeat("x", 1019)), 200)))
+		p.write(data(nil, ids[0], 0, strings.Repeat(message(strings.Repeat("x", 1019)), 1400)))
 	})},
 	{name: "DATA before HEADERS", want: "RST PROTOCOL_ERROR", limits: callEcho, attack: at("", func(id uint32) []byte { return data(nil, id, 0, "x") })},
 	{name: "content-length that is too small", want: "RST PROTOCOL_ERROR", limits: callEcho, attack: at(response()+literal("content-length", "3"), func(id uint32) []byte {

@@ -125,6 +125,11 @@ var memoryRows = []row{
 		p.flood(1000, func(b []byte, i int) []byte { return headers(b, stream(i), endHeaders, request(echoMethod)) })
 		feed(p, 1000, stream, message(strings.Repeat("x", 4<<20))[:128<<10])
 	}},
+	{name: "messages of which the windows come, on as few streams as have large ones", want: none, limits: options{MaxMessage: 4 << 20}, attack: func(a *attack) {
+		p := a.hello()
+		p.flood(3, func(b []byte, i int) []byte { return headers(b, stream(i), endHeaders, request(echoMethod)) })
+		feed(p, 3, stream, message(strings.Repeat("x", 4<<20))[:1280<<10])
+	}},
 	{name: "1000 messages of which one byte comes", want: none, attack: repeated(1000, func(b []byte, id uint32) []byte {
 		return data(headers(b, id, endHeaders, request(echoMethod)), id, 0, "\x00"+u32(4<<20)+"x")
 	})},

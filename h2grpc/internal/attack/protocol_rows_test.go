@@ -60,7 +60,7 @@ var protocolRows = []row{
 	{name: "DATA past a stream's window", want: "RST FLOW_CONTROL_ERROR", attack: func(a *attack) {
 		p := a.hello()
 		p.write(headers(nil, 1, endHeaders, request(deafMethod)))
-		p.flood(10, func(b []byte, i int) []byte { return data(b, 1, 0, message(string(make([]byte, 16<<10-5)))) })
+		p.flood(90, func(b []byte, i int) []byte { return data(b, 1, 0, message(string(make([]byte, 16<<10-5)))) })
 	}},
 	{name: "content-length that is too small", want: "RST PROTOCOL_ERROR", attack: once(
 		headers(nil, 1, endHeaders, request(echoMethod)+literal("content-length", "3")), data(nil, 1, 0, message("x")))},

@@ -192,11 +192,7 @@ func (c *Conn) assemble(s *Stream, n int) error {
 			}
 		default:
 			if a.got == len(a.cur.B) {
-				n := 4 * a.got
-				if a.size-n <= a.got { // sizes just above a power of two are common
-					n = a.size
-				}
-				a.cur = a.cur.grow(n)
+				a.cur = a.cur.grow(s.growth(n))
 			}
 			k := min(n, len(a.cur.B)-a.got)
 			if _, err := io.ReadFull(c.br, a.cur.B[a.got:a.got+k]); err != nil {
@@ -209,6 +205,21 @@ func (c *Conn) assemble(s *Stream, n int) error {
 		}
 	}
 	return nil
+}
+
+// growth is how large the buffer of a message should become of which n bytes more
+// of a frame are there: no larger than the peer has window for, but at least twice
+// as large as it is. Reader only.
+func (s *Stream) growth(n int) int {
+	a := &s.reader
+	s.mu.Lock()
+	most := a.got + n + s.in.window - a.uncounted
+	s.mu.Unlock()
+	size := min(most, 4*a.got)
+	if a.size <= most && a.size-size <= a.got { // sizes just above a power of two are common
+		size = a.size
+	}
+	return min(a.size, max(size, 2*a.got))
 }
 
 // begin starts a message whose prefix is complete; n bytes of the frame are
