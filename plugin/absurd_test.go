@@ -36,6 +36,13 @@ func TestAbsurdEnvironments(t *testing.T) {
 		wire.EnvUnixSocketGroup: {"no-such-group", "-1", "99999999999", long, "a\x1bb", "4294967296"},
 		wire.EnvLifeline:        {long},
 		wire.EnvMultiplex:       {long, "maybe", "-1", "TRUE!", "2"},
+		wire.EnvStdout:          {long},
+		wire.EnvStderr:          {long},
+	}
+	for _, name := range wire.EnvNames() {
+		if len(refused[name]) == 0 {
+			t.Errorf("there is no nonsense for %s", name)
+		}
 	}
 	for name, values := range refused {
 		for _, value := range values {
@@ -52,8 +59,17 @@ func TestAbsurdEnvironments(t *testing.T) {
 			}
 		}
 	}
-	// Not worth refusing to serve: the plugin has other ways to notice the
-	// host's end.
+	// Not worth refusing to serve: the host gets what is printed on the connection.
+	for _, value := range []string{"x", "0:0:0", "1:1:1", "999999999:1:1", "3:3"} {
+		c := start(t, "plugin", wire.EnvStdout+"="+value, wire.EnvStderr+"="+value)
+		c.tell("print hello")
+		c.shutdown()
+		c.wantEnd(0)
+		if strings.Contains(c.stderr, "panic") || !strings.Contains(c.stderr, "of no use") {
+			t.Errorf("pipes of %q: stderr: %q", value, c.stderr)
+		}
+	}
+	// Nor this: the plugin has other ways to notice the host's end.
 	for _, value := range []string{"x", "-1:-1:-1", "0:0:0", "1:1:1", "999999999:1:1", "18446744073709551616:1:1", "3:3"} {
 		c := start(t, "plugin", wire.EnvLifeline+"="+value)
 		c.shutdown()

@@ -50,8 +50,18 @@ var attempts = map[string]func(arg string) error{
 		}
 		return nil
 	},
-	"pid": func(string) error { return fmt.Errorf("%d", os.Getpid()) },
-	"uid": func(string) error { return fmt.Errorf("%d", os.Getuid()) },
+	"pid":  func(string) error { return fmt.Errorf("%d", os.Getpid()) },
+	"uid":  func(string) error { return fmt.Errorf("%d", os.Getuid()) },
+	"euid": func(string) error { return fmt.Errorf("%d", os.Geteuid()) },
+	"gain": func(program string) error {
+		cmd := exec.Command(program)
+		cmd.Env = []string{attemptEnv + "=euid"}
+		out, err := cmd.CombinedOutput()
+		if err == nil {
+			err = errors.New("user " + strings.TrimSpace(string(out)))
+		}
+		return err
+	},
 	"interfaces": func(string) error {
 		all, err := net.Interfaces()
 		if err != nil {
@@ -231,6 +241,59 @@ func TestOtherProcesses(t *testing.T) {
 	lines := []string{"signal", "abstract " + name, "privileges"}
 	want(t, lines, confined(t, own(confine.Policy{}), "", lines...), []string{"operation not permitted", "operation not permitted", "no new privileges"})
 	want(t, lines, confined(t, own(confine.Policy{AllowSignals: true}), "", lines...), []string{"done", "done", "no new privileges"})
+}
+
+// A program with the set-user-id bit makes whoever runs it its owner. Under a
+// Policy it does not.
+func TestSetUserID(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can make programs of root's with the set-user-id bit")
+	}
+	const nobody = 65534
+	dir, err := os.MkdirTemp("/tmp", "") // all above it can be passed by everyone
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	self, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, user := filepath.Join(dir, "root"), filepath.Join(dir, "user")
+	for path, mode := range map[string]fs.FileMode{program: 0o755 | fs.ModeSetuid, user: 0o755} {
+		if err := errors.Join(os.WriteFile(path, self, 0o700), os.Chmod(path, mode), os.Chmod(dir, 0o755)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	policy := own(confine.Policy{Read: []string{dir}})
+	for _, tc := range []struct {
+		start func(*exec.Cmd) error
+		want  string
+	}{
+		{(*exec.Cmd).Start, "user 0"},
+		{func(cmd *exec.Cmd) error { return policy.Start(cmd, "") }, "user 65534"},
+	} {
+		var out bytes.Buffer
+		read, write, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(user)
+		cmd.Env = []string{attemptEnv + "=gain " + program}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+		cmd.Stdout, cmd.Stderr = write, write
+		err = tc.start(cmd)
+		write.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		out.ReadFrom(read)
+		read.Close()
+		cmd.Wait()
+		if got := strings.TrimSpace(out.String()); got != tc.want {
+			t.Errorf("a program of root's runs as %s, want %s", got, tc.want)
+		}
+	}
 }
 
 func TestNamespaces(t *testing.T) {
