@@ -209,11 +209,11 @@ func (w *hostWatch) declare() {
 	}
 }
 
-// leave is stop for a process that goes on after it has served: it must not
-// outlive its host then either. Only a lifeline is followed on. The other signs
-// need connections to be weighed against.
-func (w *hostWatch) leave() {
-	if !w.following {
+// end ends the watch, but not the lifeline's if the process goes on after it has
+// served: it must not outlive its host then either. The other signs need
+// connections to be weighed against.
+func (w *hostWatch) end(goesOn bool) {
+	if !goesOn || !w.following {
 		w.stop()
 	}
 }

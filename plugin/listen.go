@@ -26,9 +26,10 @@ type listener struct {
 	custom  func() (net.Listener, error) // ServeConfig.Listen
 	peers   *peercred.Policy
 	log     Logger
+	safe    <-chan struct{} // closed when a socket may be made: see signals
 }
 
-func newListener(c *ServeConfig, env wire.Env) (*listener, error) {
+func newListener(c *ServeConfig, env wire.Env, safe <-chan struct{}) (*listener, error) {
 	network := c.Network
 	switch {
 	case c.Listen != nil && network != "":
@@ -42,11 +43,12 @@ func newListener(c *ServeConfig, env wire.Env) (*listener, error) {
 	default:
 		network = wire.NetworkUnix
 	}
-	return &listener{network: network, env: env, custom: c.Listen, log: c.Logger}, nil
+	return &listener{network: network, env: env, custom: c.Listen, log: c.Logger, safe: safe}, nil
 }
 
 func (l *listener) listen() (net.Listener, error) {
 	if l.custom != nil {
+		<-l.safe
 		return l.listenCustom()
 	}
 	if l.network == wire.NetworkTCP {
@@ -111,7 +113,7 @@ func (l *listener) listenUnix() (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("plugin: the directory for sockets: %w", err)
 	}
-	unix, err := bindUnix(dir)
+	unix, err := l.bindUnix(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +126,13 @@ func (l *listener) listenUnix() (net.Listener, error) {
 	}), nil
 }
 
-func bindUnix(dir string) (net.Listener, error) {
+func (l *listener) bindUnix(dir string) (net.Listener, error) {
+	// Control is called when all is ready for binding, which makes the socket's
+	// file. From then on no signal must leave that behind.
+	config := net.ListenConfig{Control: func(string, string, syscall.RawConn) error {
+		<-l.safe
+		return nil
+	}}
 	limit := maxSocketPathSmall
 	switch runtime.GOOS {
 	case "linux", "android", "windows":
@@ -143,7 +151,7 @@ func bindUnix(dir string) (net.Listener, error) {
 		}
 		// Binding fails if the name is taken, and so never takes a socket away
 		// from someone.
-		unix, err := net.Listen("unix", path)
+		unix, err := config.Listen(context.Background(), "unix", path)
 		if err == nil {
 			return unix, nil
 		}

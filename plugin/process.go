@@ -90,23 +90,42 @@ func (p *process) environ() (wire.Env, error) {
 	return env, err
 }
 
-// terminated returns a channel that receives the first signal that is to end
-// the plugin, which is SIGTERM. After that it has its usual effect again: a
-// second one ends a plugin that hangs.
-func (p *process) terminated() (first <-chan os.Signal, stop func()) {
-	ch := make(chan os.Signal, 1)
-	if len(p.ends) > 0 { // none would mean all
-		signal.Notify(ch, p.ends...)
-	}
-	return ch, func() { signal.Stop(ch) }
+// signals are those that a plugin catches.
+type signals struct {
+	end  chan os.Signal // receives the first one that is to end the plugin: SIGTERM
+	safe chan struct{}  // closed when none leaves a socket behind any more
+	all  chan struct{}  // closed when SIGINT has no effect any more, either
 }
 
-// swallow takes a signal's effect from it for the rest of the process's life.
-// Unlike an ignored signal, a caught one is back to normal in the programs that
-// the plugin starts. Nobody reads the channel; the runtime does not wait for
-// room in it.
-func (p *process) swallow(sig os.Signal) {
-	if p.real {
-		signal.Notify(make(chan os.Signal, 1), sig)
-	}
+// catch begins to catch signals. The runtime takes several turns of its threads
+// for each; other work goes on meanwhile.
+//
+// SIGPIPE, which comes of printing when the host that was to read is gone, and
+// SIGINT have no effect for the rest of the process's life. Unlike an ignored
+// signal, a caught one is back to normal in the programs that the plugin starts.
+// Nobody reads their channel; the runtime does not wait for room in it.
+func (p *process) catch() *signals {
+	s := &signals{make(chan os.Signal, 1), make(chan struct{}), make(chan struct{})}
+	go func() {
+		if len(p.ends) > 0 { // none would mean all
+			signal.Notify(s.end, p.ends...)
+		}
+		swallowed := make(chan os.Signal, 1)
+		if p.real {
+			signal.Notify(swallowed, syscall.SIGPIPE)
+		}
+		close(s.safe)
+		if p.real {
+			signal.Notify(swallowed, os.Interrupt)
+		}
+		close(s.all)
+	}()
+	return s
+}
+
+// letGo gives the signal that ends the plugin its usual effect again: a second one
+// ends a plugin that hangs. It may be called again.
+func (s *signals) letGo() {
+	<-s.all
+	signal.Stop(s.end)
 }

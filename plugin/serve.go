@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/tenonrpc/tenon/h2grpc"
@@ -71,9 +70,9 @@ func Serve(cfg *ServeConfig) {
 // a process, and: the protocol's variables are removed from the environment;
 // os.Stdout and os.Stderr are replaced, until the process ends, by pipes whose
 // contents the host receives over the connection; SIGINT has no effect from
-// the handshake on, since an interrupt from the terminal is meant for the host,
-// and neither has SIGPIPE, since printing when the host is gone must not be
-// what ends the plugin.
+// the handshake on, at the latest, since an interrupt from the terminal is meant
+// for the host, and neither has SIGPIPE, since printing when the host is gone
+// must not be what ends the plugin.
 // What was printed before ServeContext returns reaches a host that reads it. Hosts
 // of this module hand down pipes for it, and read them to the end: nothing is
 // lost by os.Exit or a crash either. Under other hosts, and on Windows, os.Exit
@@ -108,20 +107,17 @@ func serve(ctx context.Context, cfg *ServeConfig, orphaned func(removeSockets fu
 	if c.Logger == nil {
 		c.Logger = NewLogger(proc.stderr, "plugin")
 	}
+	sigs := proc.catch()
+	defer sigs.letGo()
 	sec, err := newSecurity(c.TLS, env.ClientCert)
 	if err != nil {
 		return err
 	}
-	lis, err := newListener(c, env)
+	lis, err := newListener(c, env, sigs.safe)
 	if err != nil {
 		return err
 	}
 	lis.peers = proc.peers(c, env, sec.server == nil)
-	// From here on no signal must leave a socket behind: neither SIGTERM, nor
-	// the one that comes of printing when the host that was to read is gone.
-	terminated, stop := proc.terminated()
-	defer stop()
-	proc.swallow(syscall.SIGPIPE)
 	l, err := lis.listen()
 	if err != nil {
 		return err
@@ -139,11 +135,7 @@ func serve(ctx context.Context, cfg *ServeConfig, orphaned func(removeSockets fu
 			})
 		}
 	})
-	if orphaned != nil {
-		defer watch.leave()
-	} else {
-		defer watch.stop()
-	}
+	defer watch.end(orphaned != nil)
 	if proc.real {
 		// The application's registration may print already. On the real
 		// stdout that would spoil the handshake.
@@ -152,7 +144,11 @@ func serve(ctx context.Context, cfg *ServeConfig, orphaned func(removeSockets fu
 		}
 		defer s.printUnsent(proc.stderr)
 	}
-	versions := slices.Sorted(maps.Keys(c.Versions))
+	var versions []int
+	for v := range c.Versions {
+		versions = append(versions, v)
+	}
+	slices.Sort(versions)
 	version, common := wire.Negotiate(env.Versions, versions)
 	if !common && len(env.Versions) > 0 {
 		// The handshake has room for one version. The host refuses it, and shows
@@ -171,7 +167,7 @@ func serve(ctx context.Context, cfg *ServeConfig, orphaned func(removeSockets fu
 		return fmt.Errorf("plugin: serving: %w", err)
 	}
 
-	proc.swallow(os.Interrupt)
+	<-sigs.all
 	if c.Test != nil {
 		err = c.Test.announce(proc.stdout, version, l.Addr(), sec.certificate)
 	} else if _, err = proc.stdout.Write(handshake(version, l.Addr(), sec.certificate, env)); err != nil {
@@ -191,8 +187,8 @@ func serve(ctx context.Context, cfg *ServeConfig, orphaned func(removeSockets fu
 	case <-s.asked:
 		// A host that missed the answer may send SIGTERM now. It must not leave
 		// the socket behind.
-		hurry = terminated
-	case <-terminated:
+		hurry = sigs.end
+	case <-sigs.end:
 	case <-ctx.Done():
 	case <-watch.gone:
 		end = ErrHostGone
@@ -203,7 +199,7 @@ func serve(ctx context.Context, cfg *ServeConfig, orphaned func(removeSockets fu
 		end = fmt.Errorf("plugin: serving: %w", err)
 	}
 	if hurry == nil {
-		stop()
+		sigs.letGo()
 	}
 	s.stop(hurry)
 	return end
