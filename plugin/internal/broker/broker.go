@@ -196,7 +196,8 @@ func (b *Broker) attach(l *link) bool {
 func (b *Broker) detach(l *link) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.links = slices.DeleteFunc(b.links, func(other *link) bool { return other == l })
+	i := slices.Index(b.links, l)
+	b.links = slices.Delete(b.links, i, i+1)
 	b.announceRelink()
 	close(l.done)
 }
@@ -246,12 +247,24 @@ func (b *Broker) deliver(o offer) {
 		return
 	}
 	// A listener announced later has replaced the earlier one of its id.
-	b.offers = slices.DeleteFunc(b.offers, func(old offer) bool { return old.id == o.id })
+	b.take(o.id)
 	if len(b.offers) >= maxOffers {
 		b.cfg.Logger.Warn("the broker forgets a connection that nobody dialled", "id", b.offers[0].id, "limit", maxOffers)
 		b.offers = slices.Delete(b.offers, 0, 1)
 	}
 	b.offers = append(b.offers, o)
+}
+
+// take removes the offer for id, of which there is one at most. It is called with
+// mu held.
+func (b *Broker) take(id uint32) (o offer, ok bool) {
+	i := slices.IndexFunc(b.offers, func(o offer) bool { return o.id == id })
+	if i < 0 {
+		return offer{}, false
+	}
+	o = b.offers[i]
+	b.offers = slices.Delete(b.offers, i, i+1)
+	return o, true
 }
 
 // setWaiting is called with mu held.
@@ -270,9 +283,7 @@ func (b *Broker) await(ctx context.Context, id uint32) (offer, error) {
 		b.mu.Unlock()
 		return offer{}, ErrClosed
 	}
-	if i := slices.IndexFunc(b.offers, func(o offer) bool { return o.id == id }); i >= 0 {
-		o := b.offers[i]
-		b.offers = slices.Delete(b.offers, i, i+1)
+	if o, ok := b.take(id); ok {
 		b.mu.Unlock()
 		return o, nil
 	}
