@@ -7,10 +7,12 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"math/big"
 	"net"
+	"os/exec"
 	"time"
 
 	"github.com/tenonrpc/tenon/cmd/internal/kv"
@@ -18,6 +20,30 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/plugin/host"
 )
+
+// someone returns the certificate of somebody who takes no part, and its key.
+func someone() (certificate []byte, key *ecdsa.PrivateKey, err error) {
+	if key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+		return nil, nil, err
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"}, NotAfter: time.Now().Add(time.Hour)}
+	certificate, err = x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	return certificate, key, err
+}
+
+// forged runs a host on a plugin that announces another certificate than it
+// has. The host is to refuse it, and to say text.
+func forged(uses func(command ...string) *exec.Cmd, plugin, text string) func(context.Context) error {
+	return failing(func(ctx context.Context) error {
+		certificate, _, err := someone()
+		if err != nil {
+			return err
+		}
+		const script = `"$0" | sed -u "s#|grpc|.*#|grpc|$1#"`
+		command := uses("sh", "-c", script, plugin, base64.RawStdEncoding.EncodeToString(certificate))
+		return foreign(func() *exec.Cmd { return command })(ctx)
+	}, text)
+}
 
 // impostors calls a plugin whose author compares certificates himself. Who has
 // another certificate than the host is to be refused, and so is who shows the
@@ -37,12 +63,7 @@ func impostors(launch launcher) func(context.Context) error {
 		if err != nil {
 			return err
 		}
-		own, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			return err
-		}
-		template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"}, NotAfter: time.Now().Add(time.Hour)}
-		other, err := x509.CreateCertificate(rand.Reader, template, template, own.Public(), own)
+		other, own, err := someone()
 		if err != nil {
 			return err
 		}

@@ -51,6 +51,7 @@ func rust(b *bench) *language {
 			{name: "plugin, impostors", try: impostors(launch)},
 			{name: "host, multiplexed in plaintext", try: broker([]string{"--plaintext", "--multiplex"})},
 			{name: "host, multiplexed on TCP", try: broker([]string{"--multiplex"}, "-network", "tcp")},
+			{name: "host, a plugin with another certificate", try: forged(func(command ...string) *exec.Cmd { return run("host", command...) }, kvplugin, "ApplicationVerificationFailure")},
 			{name: "host, streams over a multiplexed connection", try: streams("--multiplex")},
 		},
 	}
