@@ -95,16 +95,21 @@ class Stdio final : public plugin::GRPCStdio::Service, public std::streambuf {
     plugin::StdioData chunk;
     chunk.set_channel(plugin::StdioData::STDOUT);
     std::unique_lock<std::mutex> lock(mutex_);
-    uint64_t call = ++calls_;
+    host_ = host;
     news_.notify_all();
     while (true) {
-      news_.wait(lock, [this, call] { return closed_ || calls_ != call || !unsent_.empty(); });
-      if (calls_ != call || unsent_.empty()) return grpc::Status::OK;
-      chunk.mutable_data()->clear();
-      chunk.mutable_data()->swap(unsent_);
+      news_.wait(lock, [this, host] { return closed_ || host_ != host || !unsent_.empty(); });
+      if (host_ != host || unsent_.empty()) return grpc::Status::OK;
+      chunk.set_data(unsent_.substr(0, kChunk));
+      unsent_.erase(0, kChunk);
+      news_.notify_all();
       lock.unlock();
-      if (!host->Write(chunk)) return grpc::Status::CANCELLED;
+      bool written = host->Write(chunk);
       lock.lock();
+      if (written) continue;
+      if (host_ == host) host_ = nullptr;
+      news_.notify_all();
+      return grpc::Status::CANCELLED;
     }
   }
 
@@ -115,11 +120,14 @@ class Stdio final : public plugin::GRPCStdio::Service, public std::streambuf {
   }
 
  private:
-  static constexpr size_t kUnsent = 1 << 20;  // bytes that are kept; not all hosts ask for them
+  static constexpr size_t kChunk = 1 << 16;   // bytes that are sent at once
+  static constexpr size_t kUnsent = 1 << 20;  // bytes that are kept, about: beyond that printing waits for the host
 
+  // Not all hosts ask for what is printed. It is dropped then, beyond kUnsent.
   std::streamsize xsputn(const char* text, std::streamsize n) override {
-    std::lock_guard<std::mutex> lock(mutex_);
-    if (unsent_.size() + n <= kUnsent) unsent_.append(text, n);
+    std::unique_lock<std::mutex> lock(mutex_);
+    news_.wait(lock, [this] { return host_ == nullptr || closed_ || unsent_.size() < kUnsent; });
+    if (unsent_.size() < kUnsent) unsent_.append(text, n);
     news_.notify_all();
     return n;
   }
@@ -133,7 +141,7 @@ class Stdio final : public plugin::GRPCStdio::Service, public std::streambuf {
   std::mutex mutex_;  // guards what follows
   std::condition_variable news_;
   std::string unsent_;
-  uint64_t calls_ = 0;
+  grpc::ServerWriter<plugin::StdioData>* host_ = nullptr;
   bool closed_ = false;
 };
 

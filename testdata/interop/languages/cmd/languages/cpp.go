@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
+	"strings"
 	"time"
 
 	"github.com/tenonrpc/tenon/cmd/internal/kv"
@@ -61,6 +63,24 @@ func useDeadlines(ctx context.Context, s *session) error {
 	event, err := kept.Recv()
 	if err != nil || event.Key != "kept/it" {
 		return fmt.Errorf("the watch that has no deadline has %v: %w", event, err)
+	}
+	return nil
+}
+
+// useOutput makes the plugin print much at once, and several times.
+func useOutput(ctx context.Context, s *session) error {
+	const times = 3
+	text := strings.Repeat("much output ", 1<<18)
+	for i := range times {
+		if _, err := s.store.Say(ctx, &kv.SayRequest{Text: fmt.Sprintf("%s%d", text, i)}); err != nil {
+			return err
+		}
+	}
+	if err := s.out.wait(ctx, fmt.Sprintf("%s%d\n", text, times-1)); err != nil {
+		return errors.New("the last line is not what was said")
+	}
+	if got, want := len(s.out.String()), times*(len(text)+2); got != want {
+		return fmt.Errorf("%d bytes were printed, of %d", got, want)
 	}
 	return nil
 }

@@ -57,13 +57,13 @@ func (h hosting) run(ctx context.Context, cmd *exec.Cmd) (err error) {
 		return err
 	}
 	if err := h.use(ctx, s); err != nil {
-		return fmt.Errorf("%w\nits output: %s\nits log: %s", err, s.out, s.log)
+		return fmt.Errorf("%w\nits output: %s\nits log: %s", err, s.out.tail(), s.log.tail())
 	}
 	if err := s.Close(); err != nil {
-		return fmt.Errorf("%w\nits log: %s", err, s.log)
+		return fmt.Errorf("%w\nits log: %s", err, s.log.tail())
 	}
 	if e := s.ExitStatus(); !e.Ended || e.Code != 0 {
-		return fmt.Errorf("the plugin ended with %v\nits log: %s", s.ExitStatus(), s.log)
+		return fmt.Errorf("the plugin ended with %v\nits log: %s", s.ExitStatus(), s.log.tail())
 	}
 	return nil
 }
@@ -271,6 +271,13 @@ func (h *heard) String() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.text.String()
+}
+
+// tail returns the end of the text, for an error.
+func (h *heard) tail() string {
+	const enough = 8 << 10
+	text := h.String()
+	return text[max(0, len(text)-enough):]
 }
 
 // wait waits for a text.

@@ -31,8 +31,11 @@ func beyond(launch launcher) []*trial {
 		return &trial{name: name, try: func(ctx context.Context) error { return h.run(ctx, launch(arguments...)) }}
 	}
 	return []*trial{
+		{name: "plugin, a stranger", try: stranger(launch)},
+		{name: "plugin, impostors", try: impostors(launch)},
 		under("plugin, P-384", hosting{curve: host.P384, use: useStore}),
 		under("plugin, deadlines", hosting{curve: host.P256, use: useDeadlines}),
+		under("plugin, much output", hosting{curve: host.P256, use: useOutput}),
 		under("plugin, broker in plaintext", hosting{plain: true, use: useBroker}),
 		under("plugin, broker on TCP", hosting{curve: host.P521, network: "tcp", use: useBroker}, "--tcp"),
 	}
