@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"runtime"
 	"testing"
 
 	"golang.org/x/net/http2"
@@ -152,4 +153,36 @@ func cannedAnswer(head, trailer string) (b []byte, at [3]int) {
 	at[2] = len(b)
 	b = append(b, 0, 0, byte(len(trailer)), 1, 5, 0, 0, 0, 0)
 	return append(b, trailer...), at
+}
+
+// TestLargeMessageBytes: calls with a large message allocate no more bytes than
+// the application's own copy, in plaintext and over TLS: a message's buffers are
+// used again.
+func TestLargeMessageBytes(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	for _, secure := range []bool{false, true} {
+		const calls, size = 50, 1 << 20
+		reply := make(raw, 0, size)
+		cc, _ := start(t, setup{listen: listenUnix, tls: secure, service: &testService{unary: func(_ context.Context, in *raw) (*raw, error) {
+			reply = append(reply[:0], *in...)
+			return &reply, nil
+		}}})
+		in, out := make(raw, size), new(raw)
+		var before, after runtime.MemStats
+		for i := range 2 * calls {
+			if i == calls {
+				runtime.ReadMemStats(&before)
+			}
+			if err := cc.Invoke(t.Context(), unaryMethod, &in, out); err != nil || len(*out) != size {
+				t.Fatal(len(*out), err)
+			}
+		}
+		runtime.ReadMemStats(&after)
+		// The server's handler is given a message of its own.
+		if n := int(after.TotalAlloc-before.TotalAlloc) / calls; n > size*5/4 {
+			t.Errorf("TLS %t: a call with %d bytes each way allocates %d", secure, size, n)
+		}
+	}
 }
