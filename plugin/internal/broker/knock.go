@@ -75,7 +75,7 @@ func (b *Broker) knock(ctx context.Context, id uint32) (net.Conn, error) {
 			m.endTurn()
 		}
 	}
-	defer endTurn()
+	defer func() { endTurn() }()
 	// Those who dial the same id get their streams in the order in which they
 	// knock, so that none has a stream before it looks for one.
 	k := &knocker{make(chan *yamux.Stream, 1), make(chan string, 1)}
@@ -93,10 +93,9 @@ func (b *Broker) knock(ctx context.Context, id uint32) (net.Conn, error) {
 		}
 		select {
 		case st := <-k.stream:
-			if err := accepted(ctx, st); err != nil {
-				st.Reset()
-				return nil, err
-			}
+			endOurs := endTurn
+			endTurn = func() {}
+			go m.settle(st, endOurs)
 			return st, nil
 		case words := <-k.refusal:
 			if refusals++; refusals >= maxRefusals {

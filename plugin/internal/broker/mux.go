@@ -293,34 +293,31 @@ func (m *Mux) Dial(ctx context.Context) (net.Conn, error) {
 		}
 		return nil, fmt.Errorf("waiting for other connections to be made: %w", err)
 	}
-	defer m.endTurn()
 	st, err := m.open(ctx)
-	if err == nil {
-		// Until the plugin has accepted it, it could pass for somebody else's.
-		if err = accepted(ctx, st); err != nil {
-			st.Reset()
-		}
-	}
 	if ended := m.Err(); ended != nil {
 		err = ended
 	}
 	if err != nil {
+		m.endTurn()
 		return nil, err
 	}
+	go m.settle(st, m.endTurn)
 	return st, nil
 }
 
-// accepted waits until the peer has accepted a stream, or it has ended.
-func accepted(ctx context.Context, st *yamux.Stream) error {
+// settle waits until the other side has accepted a stream that we have opened, and
+// ends our turn: until then the stream could pass for somebody else's. A peer may
+// accept it by its first data, which may wait for ours, so the stream is in use
+// meanwhile.
+func (m *Mux) settle(st *yamux.Stream, endTurn func()) {
+	defer endTurn()
 	timer := time.NewTimer(acceptTimeout)
 	defer timer.Stop()
 	select {
-	case <-st.Accepted():
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	case <-st.Accepted(): // or it has ended
 	case <-timer.C:
-		return fmt.Errorf("the other side did not accept the connection within %v", acceptTimeout)
+		m.log.Warn("the other side did not accept a connection", "within", acceptTimeout)
+		st.Reset()
 	}
 }
 

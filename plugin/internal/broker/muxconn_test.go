@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -200,5 +201,68 @@ func TestOneIDManyDials(t *testing.T) {
 		if took := time.Since(begin); took != 0 {
 			t.Errorf("1280 dials wait for %v", took)
 		}
+	})
+}
+
+// TestAcceptedByData: a peer may accept a stream with its first data, which waits
+// for ours; the crate yamux, in Rust, does so. A second stream comes only then.
+func TestAcceptedByData(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		defer theirs.Close()
+		m := broker.NewHostMux(ours, nil)
+		defer m.Close()
+		frame := func() (kind byte, flags uint16, id uint32, data []byte) {
+			var header [12]byte
+			if _, err := io.ReadFull(theirs, header[:]); err != nil {
+				t.Fatal(err)
+			}
+			if kind = header[1]; kind == 0 {
+				data = make([]byte, binary.BigEndian.Uint32(header[8:]))
+				if _, err := io.ReadFull(theirs, data); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return kind, binary.BigEndian.Uint16(header[2:]), binary.BigEndian.Uint32(header[4:]), data
+		}
+		const syn, ack = 1, 2
+		dial := func() <-chan net.Conn {
+			conns := make(chan net.Conn, 1)
+			go func() {
+				conn, err := m.Dial(t.Context())
+				if err != nil {
+					t.Error(err)
+				}
+				conns <- conn
+			}()
+			synctest.Wait()
+			return conns
+		}
+		first := dial()
+		_, flags, id, _ := frame()
+		if flags != syn || id != 1 {
+			t.Fatalf("a stream begins with flags %d on stream %d", flags, id)
+		}
+		conn := <-first
+		go conn.Write([]byte("hello"))
+		if kind, _, _, data := frame(); kind != 0 || string(data) != "hello" {
+			t.Fatalf("what is written before the stream is accepted arrives as %d %q", kind, data)
+		}
+		second := dial()
+		if len(second) > 0 {
+			t.Error("a second stream comes before the first is accepted")
+		}
+		answer := []byte{0, 0, 0, ack, 0, 0, 0, 1, 0, 0, 0, 2, 'h', 'i'}
+		go theirs.Write(answer)
+		var got [2]byte
+		if _, err := io.ReadFull(conn, got[:]); err != nil || string(got[:]) != "hi" {
+			t.Errorf("read %q, %v", got, err)
+		}
+		if _, flags, id, _ := frame(); flags != syn || id != 3 {
+			t.Errorf("the second stream begins with flags %d on stream %d", flags, id)
+		}
+		(<-second).Close()
+		conn.Close()
+		go io.Copy(io.Discard, theirs)
 	})
 }
