@@ -94,7 +94,7 @@ func putLarge(b *Buffer) {
 
 // watchCollection has sweepLarge called after the next garbage collection.
 func watchCollection() {
-	runtime.AddCleanup(new([4]*Buffer), func(struct{}) { sweepLarge() }, struct{}{})
+	runtime.SetFinalizer(new([4]*Buffer), func(*[4]*Buffer) { sweepLarge() })
 }
 
 // sweepLarge lets those buffers go that are not used.

@@ -87,11 +87,6 @@ func (fh FrameHeader) append(dst []byte) []byte {
 	return binary.BigEndian.AppendUint32(dst, fh.StreamID)
 }
 
-// putFrameLength changes the length in the header at the beginning of b.
-func putFrameLength(b []byte, n int) {
-	b[0], b[1], b[2] = byte(n>>16), byte(n>>8), byte(n)
-}
-
 // An ErrCode says why a stream or a connection ended (RFC 9113 §7).
 type ErrCode uint32
 

@@ -267,11 +267,11 @@ func (s *Stream) sendData(done <-chan struct{}, b []byte, from *Buffer, end bool
 		}
 		n := min(len(b), s.sendWindow, c.sendWindow, c.peerFrame, room)
 		if n > 0 || len(b) == 0 {
-			if n > copyMost && inParts {
-				c.appendPart(s.ID, b[:n], from, end && n == len(b))
-			} else {
-				c.appendData(s.ID, b[:n], end && n == len(b))
+			whence := from
+			if n <= copyMost || !inParts {
+				whence = nil
 			}
+			c.appendData(s.ID, b[:n], whence, end && n == len(b))
 			s.sendWindow -= n
 			c.sendWindow -= n
 			if b = b[n:]; len(b) == 0 {

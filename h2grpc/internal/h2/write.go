@@ -6,20 +6,19 @@ import (
 	"time"
 )
 
-// appendData queues a DATA frame.
-func (c *Conn) appendData(id uint32, payload []byte, end bool) {
+// appendData queues a DATA frame. If the payload, which is not empty then, is in
+// from, it is written from there.
+func (c *Conn) appendData(id uint32, payload []byte, from *Buffer, end bool) {
 	c.progress, c.answered = true, true
 	fh := FrameHeader{Length: len(payload), Type: FrameData, StreamID: id}
 	if end {
 		fh.Flags = FlagEndStream
 	}
-	c.pending = append(fh.append(c.pending), payload...)
-}
-
-// appendPart is appendData for a part of a large message in from.
-func (c *Conn) appendPart(id uint32, payload []byte, from *Buffer, end bool) {
-	c.appendData(id, nil, end)
-	putFrameLength(c.pending[len(c.pending)-frameHeaderLen:], len(payload))
+	c.pending = fh.append(c.pending)
+	if from == nil {
+		c.pending = append(c.pending, payload...)
+		return
+	}
 	from.hold()
 	c.parts = append(c.parts, part{len(c.pending), payload, from})
 	c.partBytes += len(payload)
