@@ -133,6 +133,8 @@ func (c *Client) connectProblem(ctx context.Context, err error) error {
 	p := &problem{StageConnect, "", fmt.Errorf("no connection to %s: %w", where, err)}
 	switch record, mux := (tls.RecordHeaderError{}), (*yamux.ProtocolError)(nil); {
 	case errors.As(err, &mux):
+		// Whether it is noticed while a stream is opened or after is chance.
+		p.err = fmt.Errorf("no connection to %s: %w", where, mux)
 		p.hint = "the plugin announced multiplexing and speaks something else; leave Config.Multiplex unset to do without"
 	case errors.Is(err, automtls.ErrPin):
 		p.hint = "someone else may have taken over the plugin's address; nothing was sent to it"
