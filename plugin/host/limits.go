@@ -110,6 +110,10 @@ const (
 	// outputPiece is how much of what a plugin prints waits in one piece for the
 	// application's writers, in bytes: half of what a Linux pipe holds.
 	outputPiece = 32 << 10
+	// outputSpares is how many pieces that were written are kept for more to
+	// come, while a plugin prints without a pause: as many as the buffer of the
+	// usual size holds.
+	outputSpares = 32
 
 	// shownLines and shownColumns bound what an error's text shows of each
 	// stream; the error's fields hold more.

@@ -26,6 +26,7 @@ type outputs struct {
 	stdout, stderr, raw io.Writer     // nil: not wanted, or failed before
 	queue               []piece       // oldest first
 	size                int           // of queue, with pieceOverhead
+	spares              [][]byte      // buffers for further pieces; none while nothing is written
 	writing             bool          // the goroutine runs
 	stalled             bool          // nothing has been taken for outputPatience
 	ended               bool          // nothing is added any more
@@ -102,7 +103,7 @@ func (o *outputs) add(to *io.Writer, data []byte) {
 			return
 		}
 		if last == nil {
-			o.queue = append(o.queue, piece{to: to})
+			o.queue = append(o.queue, piece{to, o.spare()})
 			last = &o.queue[len(o.queue)-1]
 		}
 		n := min(len(data), room, outputPiece-len(last.data))
@@ -114,6 +115,17 @@ func (o *outputs) add(to *io.Writer, data []byte) {
 			go o.deliver()
 		}
 	}
+}
+
+// spare returns a buffer, which may be nil. It is called with mu held.
+func (o *outputs) spare() []byte {
+	n := len(o.spares)
+	if n == 0 {
+		return nil
+	}
+	b := o.spares[n-1]
+	o.spares = o.spares[:n-1]
+	return b
 }
 
 // last returns the last piece of the queue if there is room in it for more.
@@ -187,8 +199,14 @@ func (o *outputs) deliver() {
 			*p.to = nil // its plugin must not be held up
 		}
 		o.size -= len(p.data) + pieceOverhead
+		// Writers do not keep what they are given (io.Writer), so that a flood
+		// need not allocate.
+		if len(o.spares) < outputSpares {
+			o.spares = append(o.spares, p.data[:0])
+		}
 		o.progress()
 	}
+	o.spares = nil
 	o.writing = false
 	o.progress()
 }
