@@ -66,8 +66,9 @@ func floodStderr() {
 // line.
 func floodStdout() {
 	s := &server{line: func(text string) string {
+		fmt.Println(text)
 		go pour(os.Stdout)
-		return text
+		return "" // in between
 	}}
 	s.run()
 }
