@@ -333,10 +333,12 @@ func (c *call) unary(cc *ClientConn, ctx context.Context, method string, args, r
 		return err
 	}
 	for try := 0; ; try++ {
-		if err := c.sendRequest(args); err != nil {
+		msg, err := c.sendRequest(args)
+		if err != nil {
 			return err
 		}
 		again, err := c.unaryReply(reply)
+		msg.Release()
 		if again && try == 0 {
 			continue
 		}
@@ -345,19 +347,25 @@ func (c *call) unary(cc *ClientConn, ctx context.Context, method string, args, r
 }
 
 // sendRequest opens the stream with its only message, which is not kept for another
-// try: a large one and the response would be there together.
-func (c *call) sendRequest(args any) error {
+// try: one too large to be used again and the response would be there together.
+// If it returns the message's buffer, the caller releases that after the response:
+// earlier would free nothing, and with less memory in use collections are more
+// frequent, which takes a tenth of a large call's time.
+func (c *call) sendRequest(args any) (*h2.Buffer, error) {
 	msg, plain, err := encode(args, c.maxSend, c.compress)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	size := len(msg.B)
 	err = c.open(msg, true, true)
-	msg.Release()
 	if err == nil {
 		c.observer.message(Sent, plain, size)
+		if msg.Large() {
+			return msg, nil
+		}
 	}
-	return err
+	msg.Release()
+	return nil, err
 }
 
 // unaryReply waits for a unary call's end. again says that the server did

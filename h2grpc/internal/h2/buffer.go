@@ -155,6 +155,9 @@ func classOf(n int) int {
 	return bits.Len(uint(n-classSlack-1)) - minClassBits
 }
 
+// Large says whether the buffer goes to large once it is released.
+func (b *Buffer) Large() bool { return b.class >= largeClassBits-minClassBits }
+
 // hold makes another owner of a large buffer, which nobody changes from then on.
 func (b *Buffer) hold() { b.holds.Add(1) }
 
