@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/tenonrpc/tenon/plugin/bench/life"
 	"github.com/tenonrpc/tenon/plugin/bench/life/scenario"
@@ -18,13 +19,10 @@ type lifeRow struct {
 	text            func(float64) string
 }
 
-// writeLife writes the tables of life cycles and of programs.
-func writeLife(w io.Writer, r *life.Report) {
-	if r == nil {
-		return
-	}
+// lifeRows are all rows.
+func lifeRows(r *life.Report) []lifeRow {
 	many := fmt.Sprintf("%d plugins at once", r.AtOnce)
-	rows := []lifeRow{
+	return []lifeRow{
 		{"launch to first reply, fresh host, ms", "fresh", life.First, number},
 		{"the same from the host's own exec, ms", "fresh", life.FromExec, number},
 		{"second plugin of the host, ms", "fresh", life.Second, number},
@@ -39,6 +37,14 @@ func writeLife(w io.Writer, r *life.Report) {
 		{"CPU of the idle host in a second, ms", "idle", life.HostIdleCPU, number},
 		{"CPU of the idle plugin in a second, ms", "idle", life.PluginIdleCPU, number},
 	}
+}
+
+// writeLife writes the tables of life cycles and of programs.
+func writeLife(w io.Writer, r *life.Report) {
+	if r == nil {
+		return
+	}
+	rows := lifeRows(r)
 	head := []string{"life of a plugin (and as a multiple of go-plugin's; P-256 of its P-521)"}
 	for _, mode := range modes {
 		head = append(head, "tenon, "+string(mode))
@@ -67,7 +73,7 @@ func writeLife(w io.Writer, r *life.Report) {
 	writePrograms(w, r.Programs)
 	for i, name := range []string{"without Shutdown", "that never answers Shutdown"} {
 		if i < len(r.Stubborn) {
-			fmt.Fprintf(w, "Closing a plugin %s, which ignores signals, takes %v; StopTimeout is %v.\n", name, r.Stubborn[i], scenario.StopTimeout)
+			fmt.Fprintf(w, "Closing a plugin %s, which ignores signals, takes %v; StopTimeout is %v.\n", name, r.Stubborn[i].Round(time.Millisecond), scenario.StopTimeout)
 		}
 	}
 	fmt.Fprintln(w)

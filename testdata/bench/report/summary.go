@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/tenonrpc/tenon/plugin/bench/contender"
+	"github.com/tenonrpc/tenon/plugin/bench/life"
+	"github.com/tenonrpc/tenon/plugin/bench/life/scenario"
 	"github.com/tenonrpc/tenon/plugin/bench/suite"
 )
 
@@ -64,12 +66,17 @@ func (r *Report) WriteSummary(w io.Writer, growth *Growth) {
 			t = append(t, row)
 			first = append(first, r.ahead(&l, mode, names)...)
 		}
-		t.write(w)
-		fmt.Fprintln(w)
+		if mode == suite.Plain {
+			t.write(w)
+			fmt.Fprintln(w)
+		} else {
+			fold(w, "The same with mutual TLS", t.write)
+		}
 	}
 	if r.Life != nil {
 		fmt.Fprintf(w, "Plugins' lives, medians of %d rounds:\n\n", r.LifeRounds)
 		writeLife(w, r.Life)
+		first = append(first, livesAhead(r.Life)...)
 	}
 	r.writeMissed(w)
 	fmt.Fprint(w, "Where tenon is not first:")
@@ -78,8 +85,8 @@ func (r *Report) WriteSummary(w io.Writer, growth *Growth) {
 	}
 	fmt.Fprintf(w, "%s\n", bullets(first))
 	if growth != nil {
-		fmt.Fprintf(w, "\nHow costs grow (`make bench-scale`):\n\n")
-		growth.writeSummary(w)
+		fmt.Fprintln(w)
+		fold(w, "How costs grow (<code>make bench-scale</code>)", growth.writeSummary)
 	}
 }
 
@@ -104,6 +111,26 @@ func (r *Report) ahead(l *line, mode string, names []string) (who []string) {
 		}
 	}
 	return who
+}
+
+// livesAhead says where go-plugin is clearly better. Less is better in all rows.
+func livesAhead(r *life.Report) (who []string) {
+	for _, row := range lifeRows(r) {
+		for _, mode := range []scenario.Mode{scenario.Plain, scenario.P521} {
+			own, other := r.Find(row.scenario, life.Tenon, mode), r.Find(row.scenario, life.GoPlugin, mode)
+			if ratio, ok := own.Ratio(other, row.metric); ok && ratio > clearly {
+				who = append(who, fmt.Sprintf("%s, %s: %s× what go-plugin takes", mode, row.title, digits(ratio)))
+			}
+		}
+	}
+	return who
+}
+
+// fold writes something that is shown when it is asked for.
+func fold(w io.Writer, title string, write func(io.Writer)) {
+	fmt.Fprintf(w, "<details><summary>%s</summary>\n\n", title)
+	write(w)
+	fmt.Fprint(w, "\n</details>\n\n")
 }
 
 func (r *Report) writeMissed(w io.Writer) {
