@@ -9,8 +9,8 @@ import (
 // A client's call reads its own response if it is alone: to be woken by another
 // goroutine would cost more than the call. The goroutine of Run, which reads
 // otherwise, steps back once it has read nothing but the responses of unary calls
-// one at a time for a while. Whoever then waits for one while no other call is under way takes
-// the role of the reader for as long as that lasts.
+// one at a time for a while. Whoever then waits for one, while no other call is
+// under way, takes the role of the reader for as long as that lasts.
 //
 // A call that reads cannot see that its context has ended, and between two calls
 // nobody reads. So a watch gives the role back to Run when it finds the same call
