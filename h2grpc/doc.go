@@ -80,9 +80,13 @@
 // stops its own stream first, and others only once many megabytes wait.
 //
 // Streaming handlers have a goroutine each. Unary handlers share a few goroutines
-// as long as they are quick, one of which is the reader of their connection while
-// a call is alone on it. Any of them may block: others then get their own, and
-// are delayed by two milliseconds at most.
+// as long as they are quick; one that is very quick, or whose call is alone on its
+// connection, is run by the reader of the connection. Any of them may block: others
+// then get their own, and are delayed by two milliseconds at most.
+//
+// A client's unary call that is alone on its connection, and one of many in a row,
+// reads its own response. It may see the end of its context up to two milliseconds
+// late, unless its deadline is near from the beginning.
 //
 // # What is deliberately absent
 //
