@@ -413,6 +413,7 @@ func (c *call) unaryResult(buf *h2.Buffer, err error, reply any) error {
 	if extra != nil {
 		buf.Release()
 		extra.Release()
+		c.s.Load().Reset(h2.ErrCodeCancel, "more than one message came") // there may be more
 		return status.Error(codes.Unimplemented, "the server sent more than one message where exactly one is due")
 	}
 	st := c.end(err, isEOF(err))

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -420,4 +422,68 @@ func TestOwnReadersOverSockets(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestOwnReaderAnswers: what a call that reads has to answer is sent when it has its
+// response, and not with the next call.
+func TestOwnReaderAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, cc, id := ownReading(t, h2grpc.ClientConfig{})
+		done := begin(t, p, cc, t.Context(), id)
+		ping := &script{enc: p.enc}
+		ping.ping("12345678")
+		p.bytes(append(ping.record.Bytes(), answer(p, id, "x")...))
+		synctest.Wait()
+		if r := ended(t, done); r.err != nil {
+			t.Error(r.err)
+		}
+		p.want("a PING before the response", `PING ack "12345678"`)
+	})
+}
+
+// otherTimeout is a connection whose reads end at their deadlines with an error of
+// its own, as those of some tunnels do.
+type otherTimeout struct{ net.Conn }
+
+type timeoutError struct{ error }
+
+func (timeoutError) Timeout() bool   { return true }
+func (timeoutError) Temporary() bool { return true }
+
+func (c otherTimeout) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = timeoutError{errors.New("i/o timeout")}
+	}
+	return n, err
+}
+
+// TestOtherConnectionsAreNotStopped: nobody reads his own response where it is not
+// known how a read is stopped. A call that takes long succeeds.
+func TestOtherConnectionsAreNotStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lis, dial := listenMemory(t)
+		cc, _ := start(t, setup{
+			listen: func(testing.TB) (net.Listener, func(context.Context) (net.Conn, error)) { return lis, dial },
+			client: h2grpc.ClientConfig{Dial: func(ctx context.Context) (net.Conn, error) {
+				nc, err := dial(ctx)
+				return otherTimeout{nc}, err
+			}},
+			service: &testService{unary: func(_ context.Context, in *raw) (*raw, error) {
+				if string(*in) == "slow" {
+					time.Sleep(time.Second)
+				}
+				return in, nil
+			}},
+		})
+		for i := range 100 {
+			text := "quick"
+			if i%40 == 39 {
+				text = "slow"
+			}
+			if err := cc.Invoke(t.Context(), unaryMethod, msg(text), new(raw)); err != nil {
+				t.Fatalf("call %d, %s: %v", i, text, err)
+			}
+		}
+	})
 }

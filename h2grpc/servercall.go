@@ -201,20 +201,26 @@ func (sc *serverConn) Quick(s *h2.Stream, alone bool) bool {
 	if c.compressed != nil {
 		return false
 	}
-	if !alone {
+	var quick bool
+	if alone {
+		c.timed = true
+		quick = c.method.quick()
+	} else {
 		// A handler that the reader has left behind shows what may come.
 		typical := time.Duration(c.method.typical.Load())
-		return 0 < typical && typical < veryQuickCall && sc.onReader.Load() == 0
+		quick = 0 < typical && typical < veryQuickCall && sc.onReader.Load() == 0
 	}
-	c.timed = true
-	return c.method.quick()
+	if quick {
+		// Before the role of the reader can be lost, and the connection end.
+		sc.srv.running.Add(1)
+	}
+	return quick
 }
 
 // Run handles a unary call on the reader's goroutine.
 func (sc *serverConn) Run(s *h2.Stream) {
 	sc.onReader.Add(1)
 	defer sc.onReader.Add(-1)
-	sc.srv.running.Add(1)
 	sc.srv.handleUnary(s.Data.(*serverCall))
 }
 

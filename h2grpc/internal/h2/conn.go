@@ -15,6 +15,7 @@ package h2
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -68,7 +69,8 @@ type Handler interface {
 	// Quick says whether a whole request, which is there, should be handed over
 	// by Run instead of Ready. alone says that there is no other one.
 	Quick(s *Stream, alone bool) bool
-	// Run is Ready for a quick handler, and may wait for it.
+	// Run is Ready for a quick handler, and may wait for it. It follows whenever
+	// Quick returned true.
 	Run(*Stream)
 	// Reset is called once if the stream ends before its time: reset by either
 	// side, or its connection ended. Any goroutine may call it.
@@ -108,7 +110,7 @@ type Conn struct {
 	// role, runAgain and stoppable: see ownread.go.
 	role      atomic.Uint64
 	runAgain  chan struct{}
-	stoppable bool // nc has deadlines
+	stoppable bool // a read of nc that was ended by a deadline can be repeated
 
 	// Owned by the reader goroutine.
 	br          *bufio.Reader
@@ -231,7 +233,6 @@ func NewConn(nc net.Conn, raw net.Conn, cfg Config) *Conn {
 		granted:     loneWindow,
 	}
 	c.share.Store(loneWindow)
-	c.stoppable = nc.SetReadDeadline(time.Time{}) == nil
 	if t, ok := raw.(*tryConn); ok {
 		c.try = t
 	} else if t := newTryConn(raw); t != nil && raw == nc {
@@ -240,9 +241,13 @@ func NewConn(nc net.Conn, raw net.Conn, cfg Config) *Conn {
 	if c.try != nil {
 		c.try.arm()
 	}
+	c.stoppable = c.try != nil || isPipe(raw)
 	c.hello()
 	return c
 }
+
+// isPipe says whether nc is an end of net.Pipe, whose type has no name elsewhere.
+func isPipe(nc net.Conn) bool { return fmt.Sprintf("%T", nc) == "*net.pipe" }
 
 // Raw prepares a socket for TLS on top of it; the result goes below the TLS
 // connection and then to [NewConn].
@@ -500,11 +505,11 @@ func (c *Conn) abortLocked(err error) {
 	}
 	c.aborted = err
 	c.unusable.Store(true)
-	if err == ErrClosed && !c.saidGoAway {
-		c.sendGoAway(c.lastPeer, ErrCodeNo, "")
-		c.flushLocked()
-	}
 	if err == ErrClosed {
+		if !c.saidGoAway {
+			c.sendGoAway(c.lastPeer, ErrCodeNo, "")
+		}
+		c.flushLocked() // a last response may be left for the reader to write
 		// Not the reader's business: it may be waiting for a frame's rest.
 		c.closeSoon()
 		c.wantReader()

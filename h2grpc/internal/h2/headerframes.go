@@ -229,6 +229,7 @@ func (c *Conn) readBlock(first FrameHeader, f headersStart, kind blockKind) (hea
 		if n == maxContinuations {
 			return nil, "", fault(ErrCodeEnhanceYourCalm, "more than %d CONTINUATION frames", maxContinuations)
 		}
+		c.Flush() // what follows may be long in coming
 		fh, err := c.readFrameHeader()
 		if err != nil {
 			return nil, "", c.unfinished(err)

@@ -15,7 +15,9 @@ import (
 // A call that reads cannot see that its context has ended, and between two calls
 // nobody reads. So a watch gives the role back to Run when it finds the same call
 // reading twice, or nobody. A call reads at a frame's beginning only, and only
-// frames that are in the buffer as a whole, so it can always be stopped.
+// frames that are in the buffer as a whole, so it can always be stopped: on
+// connections of the standard library, of which it is known that a read can be
+// ended by a deadline and repeated. Others may have errors of their own for that.
 //
 // Conn.role holds who reads, and above it a number that grows whenever a call
 // begins to read.
@@ -73,7 +75,9 @@ func (c *Conn) watchRole() {
 			c.wantReader()
 			return
 		case c.role.CompareAndSwap(r, r+stopping-callReads):
-			c.nc.SetReadDeadline(time.Now())
+			if c.aborted == nil { // otherwise it will end by that
+				c.nc.SetReadDeadline(time.Now())
+			}
 			return
 		}
 	}
@@ -95,6 +99,7 @@ func (s *Stream) readOwn() {
 		return
 	}
 	err := c.readFor(s)
+	c.Flush() // what has been answered while reading
 	if err == nil && c.streak > 0 && c.br.Buffered() == 0 && c.role.CompareAndSwap(mine, mine-callReads+nobody) {
 		if c.calls.Load() > 0 || c.unusable.Load() {
 			c.wantReader() // who came meanwhile saw that there was a reader

@@ -340,6 +340,9 @@ func (s *Stream) Done() {
 	}
 	s.mu.Lock()
 	freed := s.dropAll()
+	if s.in.err == nil {
+		s.in.err = ErrStreamEnded // what the reader is still assembling is for nobody
+	}
 	s.mu.Unlock()
 	c.consumed(freed)
 }
