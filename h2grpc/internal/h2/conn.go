@@ -15,7 +15,6 @@ package h2
 import (
 	"bufio"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -245,9 +244,6 @@ func NewConn(nc net.Conn, raw net.Conn, cfg Config) *Conn {
 	c.hello()
 	return c
 }
-
-// isPipe says whether nc is an end of net.Pipe, whose type has no name elsewhere.
-func isPipe(nc net.Conn) bool { return fmt.Sprintf("%T", nc) == "*net.pipe" }
 
 // Raw prepares a socket for TLS on top of it; the result goes below the TLS
 // connection and then to [NewConn].

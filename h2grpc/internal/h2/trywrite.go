@@ -2,6 +2,7 @@ package h2
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"sync"
 	"syscall"
@@ -174,3 +175,6 @@ func closeWrite(nc net.Conn) error {
 	}
 	return nil
 }
+
+// isPipe says whether nc is an end of net.Pipe, whose type has no name elsewhere.
+func isPipe(nc net.Conn) bool { return fmt.Sprintf("%T", nc) == "*net.pipe" }
