@@ -13,7 +13,9 @@ import (
 // callEcho is a client with a few workers that make unary calls, and openStreams
 // one whose calls are streams.
 var (
-	callEcho    = options{Calls: echoMethod, Workers: 4, Timeout: 2 * time.Second}
+	// As many calls as the client has the largest windows for: its SETTINGS, and
+	// what the attacker says to them, do not come in between.
+	callEcho    = options{Calls: echoMethod, Workers: 3, Timeout: 2 * time.Second}
 	openStreams = options{Calls: downloadMethod, Workers: 4, Timeout: 2 * time.Second}
 )
 
