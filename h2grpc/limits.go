@@ -83,8 +83,8 @@ const (
 	veryQuickCall = 5 * time.Microsecond
 	slowCall      = 8 * quickCall
 	timedEach     = 8
-	// urgentCall is how near a call's deadline may be for the call to read its own
-	// response, which makes it see the deadline a little later (package h2).
+	// urgentCall is how near a call's deadline is for the call not to read its own
+	// response: that would make it see the deadline a little late (package h2).
 	urgentCall = 20 * time.Millisecond
 	// stallAfter is how long a queued call waits while no worker comes free
 	// before handlers are taken to be slow and it gets a goroutine of its own.

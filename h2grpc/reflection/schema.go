@@ -75,12 +75,8 @@ func (s schema) byExtension(x extension) (file, bool) {
 func (s schema) extensionNumbers(message string) ([]int32, bool) {
 	var numbers []int32
 	add := func(n int32) {
-		if slices.Contains(numbers, n) {
-			return
-		}
-		numbers = append(numbers, n)
-		for i := len(numbers) - 1; i > 0 && numbers[i-1] > n; i-- {
-			numbers[i-1], numbers[i] = n, numbers[i-1]
+		if i, found := slices.BinarySearch(numbers, n); !found {
+			numbers = slices.Insert(numbers, i, n)
 		}
 	}
 	for x := range s.embedded.extensions {

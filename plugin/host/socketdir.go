@@ -97,9 +97,9 @@ func (e *dirTooLongError) Error() string {
 	return fmt.Sprintf("the socket directory %q is %d bytes long; at most %d leave room for the sockets in it", e.path, len(e.path), maxSocketDir)
 }
 
-// sweepOnce makes the sweep happen once in the life of a host: more often, each
-// start would pay for reading a directory that others fill.
-var sweepOnce sync.Once
+// sweepTemp sweeps where hosts make their directories, once in the life of a host:
+// more often, each start would pay for reading a directory that others fill.
+var sweepTemp = sync.OnceFunc(func() { sweep(os.TempDir()) })
 
 // sweep removes from parent the directories of hosts that died without removing
 // them, for sockets and for copies of plugins: those that a host of this user has

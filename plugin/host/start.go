@@ -46,7 +46,7 @@ func (c *Client) start(ctx context.Context, config *Config) error {
 		if err := c.attach(); err != nil {
 			return err
 		}
-		sweepOnce.Do(func() { sweep(os.TempDir()) })
+		sweepTemp()
 		return c.connect(ctx)
 	}
 	env, err := c.prepare()
@@ -65,7 +65,7 @@ func (c *Client) start(ctx context.Context, config *Config) error {
 		return &problem{StageLaunch, launchHint(s.recipe.path(), err), err}
 	}
 	// There is nothing else to do until the plugin is up.
-	sweepOnce.Do(func() { sweep(os.TempDir()) })
+	sweepTemp()
 	shake, err := readHandshake(ctx, c.proc)
 	if err != nil {
 		return err

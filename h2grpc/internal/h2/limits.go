@@ -69,6 +69,9 @@ const (
 	// in frames as large as we advertise. Blocks within the default list limit
 	// are much smaller; past their limit they cost us decoding alone.
 	headerBlockSize = 2 << 20
+	// tellAfter is from how many bytes on the consumer of a busy stream tells at
+	// once that it has used messages, so that the window is renewed.
+	tellAfter = 16 << 10
 	// readBuffer holds many small frames for one read call.
 	readBuffer = 32 << 10
 

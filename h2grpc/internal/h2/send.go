@@ -267,9 +267,9 @@ func (s *Stream) sendData(done <-chan struct{}, b []byte, from *Buffer, end bool
 		}
 		n := min(len(b), s.sendWindow, c.sendWindow, c.peerFrame, room)
 		if n > 0 || len(b) == 0 {
-			whence := from
-			if n <= copyMost || !inParts {
-				whence = nil
+			var whence *Buffer
+			if inParts && n > copyMost {
+				whence = from
 			}
 			c.appendData(s.ID, b[:n], whence, end && n == len(b))
 			s.sendWindow -= n

@@ -13,10 +13,6 @@ type taken struct {
 	void atomic.Bool
 }
 
-// tellAfter is from how many bytes on the consumer tells at once that it has used
-// messages, so that the window is renewed.
-const tellAfter = 16 << 10
-
 // takeAll moves what is queued to the consumer. s.mu is held.
 func (s *Stream) takeAll() {
 	if s.taken == nil {
@@ -58,8 +54,9 @@ func (t *taken) pop() *Buffer {
 	switch {
 	case t.queue.first.packed == 0:
 		return t.queue.pop()
-	case t.view.B != nil: // not released: the buffers are left to the garbage collector
+	case t.view.B != nil: // the one before is in use
 		b := new(Buffer)
+		t.queue.first.class = -1 // b may be in use for longer than all that follow
 		t.queue.look(b)
 		return b
 	}

@@ -85,19 +85,19 @@ func (t *tryConn) Write(p []byte) (int, error) {
 	if err != nil || n == len(p) {
 		return n, err
 	}
-	if t.backlog == nil {
-		t.backlog = GetBuffer(len(p) - n)
-		copy(t.backlog.B, p[n:])
-		return len(p), nil
+	had := 0
+	if t.backlog != nil {
+		had = len(t.backlog.B)
 	}
-	had := len(t.backlog.B)
 	size := had + len(p) - n
-	if size > backlogCap {
+	switch {
+	case size > backlogCap:
 		return n, errBacklog
-	}
-	if size <= cap(t.backlog.B) {
+	case t.backlog == nil:
+		t.backlog = GetBuffer(size)
+	case size <= cap(t.backlog.B):
 		t.backlog.B = t.backlog.B[:size]
-	} else {
+	default:
 		t.backlog = t.backlog.grow(size)
 	}
 	copy(t.backlog.B[had:], p[n:])

@@ -75,7 +75,7 @@ func (b *Broker) knock(ctx context.Context, id uint32) (net.Conn, error) {
 			m.endTurn()
 		}
 	}
-	defer func() { endTurn() }()
+	defer endTurn()
 	// Those who dial the same id get their streams in the order in which they
 	// knock, so that none has a stream before it looks for one.
 	k := &knocker{make(chan *yamux.Stream, 1), make(chan string, 1)}
@@ -93,9 +93,8 @@ func (b *Broker) knock(ctx context.Context, id uint32) (net.Conn, error) {
 		}
 		select {
 		case st := <-k.stream:
-			endOurs := endTurn
-			endTurn = func() {}
-			go m.settle(st, endOurs)
+			go m.settle(st, ourTurn)
+			ourTurn = false
 			return st, nil
 		case words := <-k.refusal:
 			if refusals++; refusals >= maxRefusals {

@@ -301,16 +301,18 @@ func (m *Mux) Dial(ctx context.Context) (net.Conn, error) {
 		m.endTurn()
 		return nil, err
 	}
-	go m.settle(st, m.endTurn)
+	go m.settle(st, true)
 	return st, nil
 }
 
 // settle waits until the other side has accepted a stream that we have opened, and
-// ends our turn: until then the stream could pass for somebody else's. A peer may
-// accept it by its first data, which may wait for ours, so the stream is in use
-// meanwhile.
-func (m *Mux) settle(st *yamux.Stream, endTurn func()) {
-	defer endTurn()
+// ends our turn, if it still is: until then the stream could pass for somebody
+// else's. A peer may accept it by its first data, which may wait for ours, so the
+// stream is in use meanwhile.
+func (m *Mux) settle(st *yamux.Stream, ourTurn bool) {
+	if ourTurn {
+		defer m.endTurn()
+	}
 	timer := time.NewTimer(acceptTimeout)
 	defer timer.Stop()
 	select {
