@@ -98,8 +98,9 @@ type call struct {
 	timeout  [9]byte    // room for grpc-timeout: eight digits and a unit
 	urgent   bool       // the deadline is near
 
-	tr *clientTransport
-	s  atomic.Pointer[h2.Stream] // another one if the call is tried again
+	tr    *clientTransport
+	s     atomic.Pointer[h2.Stream] // another one if the call is tried again
+	whole h2.Whole                  // of a unary call, when it has ended
 	// The response's head, once it has been looked at.
 	checked    bool
 	decompress Compressor
@@ -198,11 +199,19 @@ func (c *call) open(message *h2.Buffer, end, whole bool) error {
 	}
 }
 
+// response is what has been received so far besides messages.
+func (c *call) response() h2.Response {
+	if c.whole.Err != nil {
+		return c.whole.Response
+	}
+	return c.s.Load().Response()
+}
+
 // retryable says whether the server certainly did nothing with the stream:
 // gRFC A6, "transparent retries".
 func (c *call) retryable(err error) bool {
 	if reset, ok := errors.AsType[*h2.ResetError](err); ok {
-		return !reset.Local && reset.Code == h2.ErrCodeRefusedStream && c.s.Load().Response().Head == nil
+		return !reset.Local && reset.Code == h2.ErrCodeRefusedStream && c.response().Head == nil
 	}
 	lost, ok := errors.AsType[*h2.ConnError](err)
 	return ok && lost.Unprocessed
@@ -219,7 +228,7 @@ func (c *call) end(err error, eof bool) *status.Status {
 	default:
 		return engineStatus(c.ctx, err)
 	}
-	st := responseStatus(c.s.Load().Response())
+	st := responseStatus(c.response())
 	if st.Code() == codes.Canceled && deadlinePassed(c.ctx) {
 		return status.FromContextError(context.DeadlineExceeded)
 	}
@@ -231,7 +240,7 @@ func (c *call) checkHead() error {
 	if c.checked {
 		return nil
 	}
-	h := c.s.Load().Response().Head
+	h := c.response().Head
 	if h == nil {
 		return status.Error(codes.Internal, "received a message before the response's head")
 	}
@@ -248,7 +257,7 @@ func (c *call) checkHead() error {
 // headEnded reports the headers of a response that had no message.
 func (c *call) headEnded() {
 	if c.observer != nil && !c.checked {
-		c.observer.received(c.s.Load().Response().Head)
+		c.observer.received(c.response().Head)
 	}
 }
 
@@ -264,7 +273,7 @@ func (c *call) decode(buf *h2.Buffer, m any) error {
 
 // headers returns the response's headers for the application.
 func (c *call) headers() (metadata.MD, error) {
-	r := c.s.Load().Response()
+	r := c.response()
 	if r.Head == nil || r.TrailersOnly {
 		return nil, nil
 	}
@@ -272,7 +281,7 @@ func (c *call) headers() (metadata.MD, error) {
 }
 
 func (c *call) trailers() (metadata.MD, error) {
-	r := c.s.Load().Response()
+	r := c.response()
 	if r.TrailersOnly {
 		return toMD(r.Head)
 	}
@@ -375,11 +384,13 @@ func (c *call) unaryReply(reply any) (again bool, err error) {
 		c.s.Load().Reset(h2.ErrCodeCancel, "the call's context ended")
 		return false, status.FromContextError(c.ctx.Err()).Err()
 	}
-	buf, recvErr := c.s.Load().TryRecv()
-	if recvErr != nil && c.retryable(recvErr) {
-		return true, engineStatus(c.ctx, recvErr).Err()
+	c.whole = c.s.Load().Whole()
+	if c.whole.Message == nil && c.retryable(c.whole.Err) {
+		err = engineStatus(c.ctx, c.whole.Err).Err()
+		c.whole = h2.Whole{}
+		return true, err
 	}
-	err = c.unaryResult(buf, recvErr, reply)
+	err = c.unaryResult(reply)
 	if len(c.opts.headers)+len(c.opts.trailers) == 0 {
 		return false, err
 	}
@@ -397,9 +408,9 @@ func (c *call) unaryReply(reply any) (again bool, err error) {
 	return false, err
 }
 
-// unaryResult decides a unary call's outcome from its only message, which it
-// releases, or the error in its place.
-func (c *call) unaryResult(buf *h2.Buffer, err error, reply any) error {
+// unaryResult decides a unary call's outcome.
+func (c *call) unaryResult(reply any) error {
+	buf, err := c.whole.Message, c.whole.Err
 	if buf == nil {
 		c.headEnded()
 		eof := isEOF(err)
@@ -409,10 +420,8 @@ func (c *call) unaryResult(buf *h2.Buffer, err error, reply any) error {
 		}
 		return st.Err()
 	}
-	extra, err := c.s.Load().TryRecv()
-	if extra != nil {
+	if c.whole.More {
 		buf.Release()
-		extra.Release()
 		c.s.Load().Reset(h2.ErrCodeCancel, "more than one message came") // there may be more
 		return status.Error(codes.Unimplemented, "the server sent more than one message where exactly one is due")
 	}

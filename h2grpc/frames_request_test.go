@@ -46,10 +46,10 @@ func requestCases() []requestCase {
 		}, replied(1, "q")},
 		{"CONTINUATION", func(p *script) {
 			block := p.block(request(unaryMethod)...)
-			p.frame(http2.FrameHeaders, 0, 1, block[:3])
+			p.frame(http2.FrameHeaders, 0, 1, block[:1])
 			p.frame(http2.FrameContinuation, 0, 1, "")
-			p.frame(http2.FrameContinuation, 0, 1, block[3:9])
-			p.frame(http2.FrameContinuation, endHeaders, 1, block[9:])
+			p.frame(http2.FrameContinuation, 0, 1, block[1:4])
+			p.frame(http2.FrameContinuation, endHeaders, 1, block[4:])
 			p.data(1, endStream, grpcMsg("q"))
 		}, replied(1, "q")},
 		{"a content length", func(p *script) { open(p, "content-length=6"); p.data(1, endStream, grpcMsg("q")) }, replied(1, "q")},

@@ -35,8 +35,12 @@ type script struct {
 	fr  *http2.Framer // writes
 	enc *hpack.Encoder
 	buf bytes.Buffer
-	// record receives what is written if t is nil.
+	// record receives what is written if t is nil, or as long as gather is set.
 	record bytes.Buffer
+	gather bool
+	// shift is added to the stream of every frame that has one.
+	shift  uint32
+	blocks [][]string // the fields of all header blocks
 
 	lines chan string
 	held  []string // received and not yet asked for
@@ -152,6 +156,7 @@ func (p *script) window(id uint32, sent int) int { return p.initial + p.granted[
 // pause lets the other end come to rest between two frames.
 func (p *script) pause() {
 	if p.t != nil { // nil: the script is only recorded
+		p.send()
 		synctest.Wait()
 	}
 }
@@ -163,6 +168,7 @@ func (p *script) readAgain() { p.gate <- struct{}{} }
 
 // take moves what has arrived to held, when all goroutines have come to rest.
 func (p *script) take() {
+	p.send()
 	synctest.Wait()
 	for {
 		select {
@@ -254,7 +260,7 @@ func shorten(lines []string) string {
 // bytes writes b as it is. A connection that has ended is no failure: what
 // came from it says more.
 func (p *script) bytes(b []byte) {
-	if p.t == nil {
+	if p.t == nil || p.gather {
 		p.record.Write(b)
 		return
 	}
@@ -262,14 +268,28 @@ func (p *script) bytes(b []byte) {
 	p.nc.Write(b)
 }
 
+// send writes what has been gathered, in one piece.
+func (p *script) send() {
+	if p.record.Len() > 0 {
+		p.gather = false
+		p.bytes(p.record.Bytes())
+		p.record.Reset()
+		p.gather = true
+	}
+}
+
 // frame writes one frame, right or wrong.
 func (p *script) frame(typ http2.FrameType, flags http2.Flags, id uint32, payload string) {
 	n := len(payload)
+	if id > 0 {
+		id += p.shift
+	}
 	p.bytes(append([]byte{byte(n >> 16), byte(n >> 8), byte(n), byte(typ), byte(flags), byte(id >> 24), byte(id >> 16), byte(id >> 8), byte(id)}, payload...))
 }
 
 // block encodes fields of the form "name=value".
 func (p *script) block(fields ...string) string {
+	p.blocks = append(p.blocks, fields)
 	p.buf.Reset()
 	for _, f := range fields {
 		i := 1 + strings.IndexByte(f[1:], '=')

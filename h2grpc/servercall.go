@@ -348,23 +348,17 @@ func (s *Server) handleUnary(c *serverCall) {
 // error.
 func (c *serverCall) callUnary() (reply any, err error) {
 	defer c.recovered(&err)
-	buf, err := c.s.TryRecv()
-	if buf == nil {
-		if isEOF(err) {
-			return nil, status.Error(codes.Unimplemented, "the request has no message where exactly one is due")
-		}
-		return nil, engineStatus(&c.ctx, err).Err()
-	}
-	if extra, err := c.s.TryRecv(); extra != nil || !isEOF(err) {
-		buf.Release()
-		if extra != nil {
-			extra.Release()
-			return nil, status.Error(codes.Unimplemented, "the request has more than one message where exactly one is due")
-		}
-		return nil, engineStatus(&c.ctx, err).Err()
-	}
-	c.request = buf
+	whole := c.s.Whole()
+	c.request = whole.Message
 	defer c.dropRequest()
+	switch {
+	case whole.More:
+		return nil, status.Error(codes.Unimplemented, "the request has more than one message where exactly one is due")
+	case !isEOF(whole.Err):
+		return nil, engineStatus(&c.ctx, whole.Err).Err()
+	case whole.Message == nil:
+		return nil, status.Error(codes.Unimplemented, "the request has no message where exactly one is due")
+	}
 	if c.timed || c.s.ID/2%timedEach == 0 || !c.method.quick() {
 		defer c.method.took(time.Now())
 	}

@@ -54,7 +54,8 @@ func (c *Conn) request(fh FrameHeader, f headersStart, id uint32, end, selfDep b
 		malformed = s.reader.announce(head)
 	}
 	if malformed == "" {
-		if s.whole = c.cfg.Handler.Open(s); !s.whole {
+		s.whole = c.cfg.Handler.Open(s)
+		if head.whole = s.whole; !s.whole {
 			s.notify = make(chan struct{}, 1)
 		}
 	}

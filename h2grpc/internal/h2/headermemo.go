@@ -6,6 +6,21 @@ import "slices"
 type memoBlock struct {
 	head  *Head // shared by all streams that have it
 	state blockState
+	usual bool // a whole block of a usual call; see Conn.whole
+	cost  int  // see headerDecoder.cost
+}
+
+// known returns what p decodes to if it is the block of a usual call and the table
+// has not changed since it came last. Then nothing else is to be done for it.
+func (d *headerDecoder) known(kind blockKind, p []byte) *memoBlock {
+	if len(p) > memoBlockSize {
+		return nil
+	}
+	d.key = append(append(d.key[:0], byte(kind)), p...)
+	if m := d.memo[string(d.key)]; m != nil && m.usual {
+		return m
+	}
+	return nil
 }
 
 // block decodes a header block that is there as a whole; see end.
@@ -33,7 +48,7 @@ func (d *headerDecoder) block(kind blockKind, p []byte) (*Head, string, error) {
 			return nil, "", err
 		}
 		d.head.Fields = slices.Clip(d.head.Fields)
-		m = memoBlock{d.head, d.blockState}
+		m = &memoBlock{d.head, d.blockState, d.usual(), d.cost()}
 		if m.state.malformed == "" && !m.head.TooLarge {
 			if len(d.memo) >= memoBlocks {
 				clear(d.memo)

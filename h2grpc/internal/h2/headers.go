@@ -21,6 +21,8 @@ type Head struct {
 	// Note is Handler.Open's, for what it has found out about the head: many
 	// streams of a connection may have the same one.
 	Note any
+
+	whole bool // reader: the consumers of its streams want whole requests
 }
 
 // newHead returns a Head with room for the usual fields.
@@ -68,7 +70,7 @@ const (
 type headerDecoder struct {
 	dec   *hpack.Decoder
 	limit int                  // of the sum of name, value and 32 a field (RFC 9113 §6.5.2)
-	memo  map[string]memoBlock // by kind and encoded block; see block
+	memo  map[string]*memoBlock // by kind and encoded block; see block
 	key   []byte               // scratch
 
 	kind blockKind
@@ -94,7 +96,7 @@ const (
 )
 
 func newHeaderDecoder(limit int) *headerDecoder {
-	d := &headerDecoder{limit: limit, memo: map[string]memoBlock{}}
+	d := &headerDecoder{limit: limit, memo: map[string]*memoBlock{}}
 	d.dec = hpack.NewDecoder(defaultTableSize, d.emit)
 	// A string past the limit is the stream's fault alone, so it is decoded like
 	// all that is past the limit. What has no room in a block ends the connection.
@@ -150,6 +152,13 @@ func (d *headerDecoder) incomplete() string {
 		}
 	}
 	return ""
+}
+
+// usual says whether there is nothing to be done for a well-formed block of its
+// kind but to keep its head.
+func (d *headerDecoder) usual() bool {
+	_, announced := d.head.Get("content-length")
+	return !announced && (d.kind != responseBlock || isGRPC(d.head))
 }
 
 // cost is about how much memory the fields take that were kept.

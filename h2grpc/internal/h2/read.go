@@ -175,6 +175,9 @@ func (c *Conn) frame(fh FrameHeader) error {
 		return err
 	}
 	if fh.Type == FrameHeaders {
+		if c.whole(fh) {
+			return nil
+		}
 		return c.headers(fh)
 	}
 	p, err := c.payload(fh.Length)

@@ -305,6 +305,11 @@ type Response struct {
 func (s *Stream) Response() Response {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.response()
+}
+
+// response is Response with s.mu held.
+func (s *Stream) response() Response {
 	return Response{s.in.head, s.in.trailer, s.in.trailersOnly, s.in.body, s.in.ended && s.in.err == nil}
 }
 

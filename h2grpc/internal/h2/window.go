@@ -1,7 +1,6 @@
 package h2
 
 import (
-	"maps"
 	"slices"
 	"time"
 )
@@ -109,8 +108,13 @@ func (c *Conn) settingsAcked() {
 // order.
 func (c *Conn) applyWindow() {
 	c.granted = c.window
-	for _, id := range slices.Sorted(maps.Keys(c.streams)) {
-		s := c.streams[id]
+	ids := make([]int, 0, len(c.streams))
+	for id := range c.streams {
+		ids = append(ids, int(id))
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
+		s := c.streams[uint32(id)]
 		if !s.maySend {
 			continue
 		}

@@ -1,0 +1,202 @@
+package h2
+
+import (
+	"io"
+
+	"github.com/tenonrpc/tenon/wire"
+)
+
+// What a unary call receives mostly comes at once: a header block, a small message
+// and, of a response, the trailers. Frame by frame, each of these would take the
+// connection's lock and the stream's again, which other goroutines want as well.
+// Together they take them once.
+//
+// Only what is usual is taken here. Nothing is consumed before it is known to be,
+// so everything else, and all that is wrong, is left to the functions for frames.
+
+// exchange is one direction of a unary call in the connection's buffer.
+type exchange struct {
+	head       *memoBlock
+	message    []byte // with its prefix
+	compressed bool
+	trailer    *memoBlock // of a response
+	size       int        // of all of it, but for the first frame's header
+}
+
+// whole handles a HEADERS frame with all that follows it, and says whether it did.
+// Reader only.
+func (c *Conn) whole(fh FrameHeader) bool {
+	if fh.Flags != FlagEndHeaders || c.br.Buffered() < fh.Length+frameHeaderLen {
+		return false
+	}
+	x, ok := c.peekExchange(fh)
+	if !ok {
+		return false
+	}
+	m := GetBuffer(len(x.message) - prefixLen)
+	m.Compressed = x.compressed
+	copy(m.B, x.message[prefixLen:])
+	if c.client {
+		ok = c.wholeResponse(fh.StreamID, &x, m)
+	} else {
+		ok = c.wholeRequest(fh.StreamID, &x, m)
+	}
+	if !ok {
+		m.Release()
+		return false
+	}
+	c.useful()
+	c.br.Discard(x.size)
+	return true
+}
+
+// peekExchange looks whether the usual follows a HEADERS frame's header.
+func (c *Conn) peekExchange(first FrameHeader) (x exchange, ok bool) {
+	b, _ := c.br.Peek(c.br.Buffered())
+	kind, end := requestBlock, FlagEndStream
+	if c.client {
+		kind, end = responseBlock, 0
+	}
+	if x.head = c.hdec.known(kind, b[:first.Length]); x.head == nil {
+		return x, false
+	}
+	x.message = peekFrame(b[first.Length:], FrameHeader{Type: FrameData, Flags: end, StreamID: first.StreamID})
+	if len(x.message) < prefixLen || len(x.message) > packSize {
+		return x, false
+	}
+	x.size = first.Length + frameHeaderLen + len(x.message)
+	flag, n, err := wire.ParsePrefix(x.message)
+	if err != nil || int(n) != len(x.message)-prefixLen {
+		return x, false
+	}
+	x.compressed = flag == 1
+	if c.client {
+		p := peekFrame(b[x.size:], FrameHeader{Type: FrameHeaders, Flags: FlagEndHeaders | FlagEndStream, StreamID: first.StreamID})
+		if x.trailer = c.hdec.known(trailerBlock, p); x.trailer == nil {
+			return x, false
+		}
+		x.size += frameHeaderLen + len(p)
+	}
+	return x, true
+}
+
+// peekFrame returns the payload of the frame that b begins with, if it is as want
+// but for its length, and nil otherwise.
+func peekFrame(b []byte, want FrameHeader) []byte {
+	if len(b) < frameHeaderLen {
+		return nil
+	}
+	fh := parseFrameHeader(b)
+	want.Length = fh.Length
+	if fh != want || fh.Length > len(b)-frameHeaderLen {
+		return nil
+	}
+	return b[frameHeaderLen:][:fh.Length]
+}
+
+// wholeRequest begins a call whose request is m.
+func (c *Conn) wholeRequest(id uint32, x *exchange, m *Buffer) bool {
+	if id%2 == 0 || id <= c.lastPeer || !x.head.head.whole {
+		return false
+	}
+	s := c.cfg.Handler.New()
+	s.init(c, id)
+	s.Head = x.head.head
+	if s.whole = c.cfg.Handler.Open(s); !s.whole || len(m.B) > s.MaxMessage {
+		return false
+	}
+	cost := max(0, x.head.cost-freeHeaders)
+	s.headerCost = cost
+	s.recvEnded, s.started = true, true
+	s.in.queue.push(m)
+	s.in.ended = true
+	c.mu.Lock()
+	if c.finalGoAway || c.live >= int(c.cfg.MaxStreams) || c.headerBytes+cost > headerBudget || len(x.message) > c.granted || !c.takes(len(x.message)) {
+		c.mu.Unlock()
+		return false
+	}
+	c.lastPeer = id
+	c.live++
+	c.calls.Add(1)
+	c.headerBytes += cost
+	s.sendWindow = c.peerWindow
+	c.streams[id] = s
+	c.buffered.Add(int64(len(x.message)))
+	c.mu.Unlock()
+	c.cfg.Handler.Opened(s)
+	c.lone = s
+	return true
+}
+
+// wholeResponse ends a call whose response is m.
+func (c *Conn) wholeResponse(id uint32, x *exchange, m *Buffer) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.streams[id]
+	if s == nil || !s.whole || s.gotHead || s.recvEnded || !s.sendEnded || len(m.B) > s.MaxMessage {
+		return false
+	}
+	// The consumer may use the stream for another call as soon as s.mu is free.
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	in := &s.in
+	if len(x.message) > in.window || in.err != nil || in.failed != nil || !c.takes(len(x.message)) {
+		return false
+	}
+	c.buffered.Add(int64(len(x.message)))
+	s.recvEnded = true
+	c.rememberClose(id, byEnd)
+	c.removeLocked(s, true)
+	if c.streak++; c.calls.Load() > 0 {
+		c.streak = 0
+	}
+	in.head, in.trailer = x.head.head, x.trailer.head
+	in.queue.push(m)
+	in.ended = true
+	s.headKnown()
+	s.wake()
+	return true
+}
+
+// takes counts n bytes of DATA against the connection's window, if there is room.
+// c.mu is held.
+func (c *Conn) takes(n int) bool {
+	if n > c.recvWindow {
+		return false
+	}
+	c.recvWindow -= n
+	c.recvCredit += n
+	c.creditConn()
+	return true
+}
+
+// Whole is what a stream brought whose consumer wanted everything at once.
+type Whole struct {
+	Message *Buffer // the consumer's; nil: none
+	More    bool    // there is another message, which Reset drops
+	Response
+	Err error // io.EOF after an orderly end; otherwise why nothing more comes
+}
+
+// Whole takes everything off a stream for which Wait has returned nil, or, on a
+// server, which has been handed over whole.
+func (s *Stream) Whole() (w Whole) {
+	s.mu.Lock()
+	in := &s.in
+	w.Message = in.queue.pop()
+	w.More = in.queue.first != nil
+	w.Response = s.response()
+	switch {
+	case in.err != nil:
+		w.Err = in.err
+	case in.failed != nil:
+		w.Err = in.failed
+	default:
+		w.Err = io.EOF
+	}
+	s.mu.Unlock()
+	if w.Message != nil {
+		s.c.received(s, len(w.Message.B)+prefixLen, 0, 0)
+	}
+	return w
+}
