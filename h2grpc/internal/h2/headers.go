@@ -69,9 +69,9 @@ const (
 // or for a stream that is gone: the compression state is the connection's.
 type headerDecoder struct {
 	dec   *hpack.Decoder
-	limit int                  // of the sum of name, value and 32 a field (RFC 9113 §6.5.2)
+	limit int                   // of the sum of name, value and 32 a field (RFC 9113 §6.5.2)
 	memo  map[string]*memoBlock // by kind and encoded block; see block
-	key   []byte               // scratch
+	key   []byte                // scratch
 
 	kind blockKind
 	head *Head
