@@ -98,9 +98,9 @@ type call struct {
 	timeout  [9]byte    // room for grpc-timeout: eight digits and a unit
 	urgent   bool       // the deadline is near
 
-	tr    *clientTransport
-	s     atomic.Pointer[h2.Stream] // another one if the call is tried again
-	whole h2.Whole                  // of a unary call, when it has ended
+	tr  *clientTransport
+	s   atomic.Pointer[h2.Stream] // another one if the call is tried again
+	got h2.Whole                  // of a unary call, when it has ended
 	// The response's head, once it has been looked at.
 	checked    bool
 	decompress Compressor
@@ -201,8 +201,8 @@ func (c *call) open(message *h2.Buffer, end, whole bool) error {
 
 // response is what has been received so far besides messages.
 func (c *call) response() h2.Response {
-	if c.whole.Err != nil {
-		return c.whole.Response
+	if c.got.Err != nil {
+		return c.got.Response
 	}
 	return c.s.Load().Response()
 }
@@ -384,10 +384,10 @@ func (c *call) unaryReply(reply any) (again bool, err error) {
 		c.s.Load().Reset(h2.ErrCodeCancel, "the call's context ended")
 		return false, status.FromContextError(c.ctx.Err()).Err()
 	}
-	c.whole = c.s.Load().Whole()
-	if c.whole.Message == nil && c.retryable(c.whole.Err) {
-		err = engineStatus(c.ctx, c.whole.Err).Err()
-		c.whole = h2.Whole{}
+	c.got = c.s.Load().Whole()
+	if c.got.Message == nil && c.retryable(c.got.Err) {
+		err = engineStatus(c.ctx, c.got.Err).Err()
+		c.got = h2.Whole{}
 		return true, err
 	}
 	err = c.unaryResult(reply)
@@ -410,7 +410,7 @@ func (c *call) unaryReply(reply any) (again bool, err error) {
 
 // unaryResult decides a unary call's outcome.
 func (c *call) unaryResult(reply any) error {
-	buf, err := c.whole.Message, c.whole.Err
+	buf, err := c.got.Message, c.got.Err
 	if buf == nil {
 		c.headEnded()
 		eof := isEOF(err)
@@ -420,7 +420,7 @@ func (c *call) unaryResult(reply any) error {
 		}
 		return st.Err()
 	}
-	if c.whole.More {
+	if c.got.More {
 		buf.Release()
 		c.s.Load().Reset(h2.ErrCodeCancel, "more than one message came") // there may be more
 		return status.Error(codes.Unimplemented, "the server sent more than one message where exactly one is due")

@@ -245,3 +245,40 @@ func wholeRequest(t *testing.T, c requestCase, gather bool) (got []string) {
 	})
 	return got
 }
+
+// TestWholeRequestsGrowWindows: a window that shrank in a burst of streams grows
+// again beside calls that are taken whole.
+func TestWholeRequestsGrowWindows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := scriptClient(t, setup{})
+		p.take()
+		most := p.initial
+		id := uint32(1)
+		for ; id < 40; id += 2 {
+			p.headers(id, 0, request(bidiMethod)...)
+		}
+		p.take()
+		if p.initial >= most {
+			t.Fatalf("with 20 streams that may send the window is %d, not less than %d", p.initial, most)
+		}
+		for id := uint32(1); id < 40; id += 2 {
+			p.reset(id, http2.ErrCodeCancel)
+		}
+		p.headers(id, 0, request(bidiMethod)...) // an upload
+		call := func() {
+			id += 2
+			p.headers(id, 0, request(unaryMethod)...)
+			p.data(id, endStream, grpcMsg("q"))
+			p.take()
+		}
+		for range 3 {
+			call()
+		}
+		advance(2 * time.Second)
+		p.gather = true
+		call()
+		if p.initial != most {
+			t.Errorf("when they have ended the window is %d, want %d", p.initial, most)
+		}
+	})
+}

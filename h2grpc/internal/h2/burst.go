@@ -34,9 +34,7 @@ func (c *Conn) more(s *Stream, room int) (end bool, err error) {
 	}
 	if total > 0 {
 		c.mu.Lock()
-		c.recvWindow -= total
-		c.recvCredit += total
-		c.creditConn()
+		c.takeWindow(total)
 		c.mu.Unlock()
 	}
 	return end, nil

@@ -57,7 +57,7 @@ type Handler interface {
 	// Open looks at the Head of a stream, which nothing may be done with yet. If
 	// it returns true, Ready follows when the whole request has arrived (or can
 	// no longer arrive for a fault in its framing), otherwise at once. A stream
-	// that is refused, or reset before, has no Ready.
+	// that is refused, or reset before, has no Ready. New and Open may come twice.
 	Open(*Stream) (whole bool)
 	// Opened is called when a stream is taken, before Ready. It may be reset
 	// from now on.
@@ -286,10 +286,10 @@ func (c *Conn) takeLargeFrames() {
 	c.largeFrames = true
 	c.maxFrame = readFrameSize
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.pending = appendSettings(c.pending, setting{settingMaxFrameSize, readFrameSize})
 	c.unacked++
 	c.settings.Reset(settingsTimeout)
+	c.mu.Unlock()
 }
 
 // Ready is closed when the peer's SETTINGS have arrived.

@@ -51,9 +51,7 @@ func (c *Conn) data(fh FrameHeader) error {
 		c.mu.Unlock()
 		return fault(ErrCodeFlowControl, "DATA beyond the connection's window")
 	}
-	c.recvWindow -= n
-	c.recvCredit += n
-	c.creditConn()
+	c.takeWindow(n)
 	room := c.recvWindow
 	s := c.streams[id]
 	wasReset := s == nil && c.wasReset(id)
@@ -379,8 +377,8 @@ func (s *Stream) credit() (inc, large int) {
 // grant sends WINDOW_UPDATE for a stream.
 func (c *Conn) grant(s *Stream, inc, large int) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.grantLocked(s, inc, large)
+	c.mu.Unlock()
 }
 
 func (c *Conn) grantLocked(s *Stream, inc, large int) {
@@ -479,6 +477,14 @@ func (c *Conn) consumed(n int) {
 
 // bufferedMost is how many bytes of whole messages may wait for consumers.
 func (c *Conn) bufferedMost() int64 { return int64(c.cfg.MaxMessage) + bufferedBudget }
+
+// takeWindow counts n bytes of DATA against the connection's window, which has room
+// for them.
+func (c *Conn) takeWindow(n int) {
+	c.recvWindow -= n
+	c.recvCredit += n
+	c.creditConn()
+}
 
 // creditConn renews the connection's window when half of it is used and not
 // too much waits for consumers.

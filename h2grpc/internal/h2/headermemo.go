@@ -6,12 +6,12 @@ import "slices"
 type memoBlock struct {
 	head  *Head // shared by all streams that have it
 	state blockState
-	usual bool // a whole block of a usual call; see Conn.whole
+	usual bool // see headerDecoder.usual
 	cost  int  // see headerDecoder.cost
 }
 
-// known returns what p decodes to if it is the block of a usual call and the table
-// has not changed since it came last. Then nothing else is to be done for it.
+// known returns what p, a whole block, decodes to, if it is usual and the table has
+// not changed since it came last. Then nothing else is to be done for it.
 func (d *headerDecoder) known(kind blockKind, p []byte) *memoBlock {
 	if len(p) > memoBlockSize {
 		return nil

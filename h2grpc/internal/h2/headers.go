@@ -154,11 +154,11 @@ func (d *headerDecoder) incomplete() string {
 	return ""
 }
 
-// usual says whether there is nothing to be done for a well-formed block of its
-// kind but to keep its head.
+// usual says whether what has been decoded may be a whole block for which there is
+// nothing to be done but to keep its head.
 func (d *headerDecoder) usual() bool {
 	_, announced := d.head.Get("content-length")
-	return !announced && (d.kind != responseBlock || isGRPC(d.head))
+	return !announced && d.incomplete() == "" && (d.kind != responseBlock || isGRPC(d.head))
 }
 
 // cost is about how much memory the fields take that were kept.

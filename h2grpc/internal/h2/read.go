@@ -175,7 +175,7 @@ func (c *Conn) frame(fh FrameHeader) error {
 		return err
 	}
 	if fh.Type == FrameHeaders {
-		if c.whole(fh) {
+		if c.takeWhole(fh) {
 			return nil
 		}
 		return c.headers(fh)

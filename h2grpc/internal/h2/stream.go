@@ -25,7 +25,7 @@ type Stream struct {
 
 	// A server makes a stream for each call: their order saves room.
 	whole   bool // the consumer is woken only when everything has arrived
-	gotHead bool // reader: response headers are there
+	gotHead bool // reader: response headers are there, and more is to come
 	handled bool // the handler's: Done is needed for the connection no more
 	// turn is the turn in which the reader ran the handler; 0: it did not. together
 	// says that it had read more.
@@ -180,22 +180,28 @@ func (s *Stream) TryRecv() (*Buffer, error) {
 	}
 	b := s.in.queue.pop()
 	if b == nil {
-		defer s.mu.Unlock()
-		switch {
-		case s.in.err != nil:
-			return nil, s.in.err
-		case s.in.failed != nil:
-			return nil, s.in.failed
-		case s.in.ended:
-			return nil, io.EOF
-		}
-		return nil, nil
+		err := s.in.end()
+		s.mu.Unlock()
+		return nil, err
 	}
 	n := len(b.B) + prefixLen
 	inc, large := s.credit()
 	s.mu.Unlock()
 	s.c.received(s, n, inc, large)
 	return b, nil
+}
+
+// end is why nothing more comes, io.EOF after an orderly end, or nil.
+func (in *inbound) end() error {
+	switch {
+	case in.err != nil:
+		return in.err
+	case in.failed != nil:
+		return in.failed
+	case in.ended:
+		return io.EOF
+	}
+	return nil
 }
 
 // WaitHead waits for the response headers, at most until done is closed. It
@@ -263,7 +269,7 @@ func (s *Stream) Wait(done <-chan struct{}, own bool) error {
 func (s *Stream) over() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.in.ended || s.in.err != nil || s.in.failed != nil
+	return s.in.end() != nil
 }
 
 // Complete says whether the peer has ended the stream in order and the consumer
@@ -364,9 +370,14 @@ func (c *Conn) endHandling(s *Stream) {
 // removeLocked takes a stream off the connection. well says that it ended as
 // it should, or by our own decision; the others count as churn.
 func (c *Conn) removeLocked(s *Stream, well bool) {
-	if s.gone {
-		return
+	if !s.gone {
+		c.remove(s, well)
+		c.endIfDrained()
 	}
+}
+
+// remove is removeLocked but for what follows from its having been the last stream.
+func (c *Conn) remove(s *Stream, well bool) {
 	s.gone, s.sendEnded = true, true
 	delete(c.streams, s.ID)
 	c.peerHasSent(s)
@@ -386,7 +397,6 @@ func (c *Conn) removeLocked(s *Stream, well bool) {
 	} else if !s.started {
 		c.endHandling(s)
 	}
-	c.endIfDrained()
 }
 
 // resetStream answers a fault of one stream, known or not. Reader only.

@@ -1,8 +1,6 @@
 package h2
 
 import (
-	"io"
-
 	"github.com/tenonrpc/tenon/wire"
 )
 
@@ -12,7 +10,10 @@ import (
 // Together they take them once.
 //
 // Only what is usual is taken here. Nothing is consumed before it is known to be,
-// so everything else, and all that is wrong, is left to the functions for frames.
+// so everything else, and all that is wrong, is left to the functions for frames:
+// request, responseHeaders, data and endReceive. What these keep of a stream that
+// is still open (windows, how far a message has come) is left out here, since the
+// stream has ended when anybody sees it.
 
 // exchange is one direction of a unary call in the connection's buffer.
 type exchange struct {
@@ -23,19 +24,20 @@ type exchange struct {
 	size       int        // of all of it, but for the first frame's header
 }
 
-// whole handles a HEADERS frame with all that follows it, and says whether it did.
-// Reader only.
-func (c *Conn) whole(fh FrameHeader) bool {
+// takeWhole handles a HEADERS frame with all that follows it, and says whether it
+// did. Reader only.
+func (c *Conn) takeWhole(fh FrameHeader) bool {
 	if fh.Flags != FlagEndHeaders || c.br.Buffered() < fh.Length+frameHeaderLen {
 		return false
 	}
-	x, ok := c.peekExchange(fh)
-	if !ok {
+	var x exchange
+	if !c.peekExchange(fh, &x) {
 		return false
 	}
 	m := GetBuffer(len(x.message) - prefixLen)
 	m.Compressed = x.compressed
 	copy(m.B, x.message[prefixLen:])
+	ok := false
 	if c.client {
 		ok = c.wholeResponse(fh.StreamID, &x, m)
 	} else {
@@ -50,34 +52,35 @@ func (c *Conn) whole(fh FrameHeader) bool {
 	return true
 }
 
-// peekExchange looks whether the usual follows a HEADERS frame's header.
-func (c *Conn) peekExchange(first FrameHeader) (x exchange, ok bool) {
+// peekExchange fills x in if the usual follows a HEADERS frame's header.
+func (c *Conn) peekExchange(first FrameHeader, x *exchange) bool {
 	b, _ := c.br.Peek(c.br.Buffered())
 	kind, end := requestBlock, FlagEndStream
 	if c.client {
 		kind, end = responseBlock, 0
 	}
-	if x.head = c.hdec.known(kind, b[:first.Length]); x.head == nil {
-		return x, false
+	x.head = c.hdec.known(kind, b[:first.Length])
+	if x.head == nil || !c.client && !x.head.head.whole {
+		return false
 	}
 	x.message = peekFrame(b[first.Length:], FrameHeader{Type: FrameData, Flags: end, StreamID: first.StreamID})
 	if len(x.message) < prefixLen || len(x.message) > packSize {
-		return x, false
+		return false
 	}
 	x.size = first.Length + frameHeaderLen + len(x.message)
 	flag, n, err := wire.ParsePrefix(x.message)
 	if err != nil || int(n) != len(x.message)-prefixLen {
-		return x, false
+		return false
 	}
 	x.compressed = flag == 1
 	if c.client {
 		p := peekFrame(b[x.size:], FrameHeader{Type: FrameHeaders, Flags: FlagEndHeaders | FlagEndStream, StreamID: first.StreamID})
 		if x.trailer = c.hdec.known(trailerBlock, p); x.trailer == nil {
-			return x, false
+			return false
 		}
 		x.size += frameHeaderLen + len(p)
 	}
-	return x, true
+	return true
 }
 
 // peekFrame returns the payload of the frame that b begins with, if it is as want
@@ -94,9 +97,10 @@ func peekFrame(b []byte, want FrameHeader) []byte {
 	return b[frameHeaderLen:][:fh.Length]
 }
 
-// wholeRequest begins a call whose request is m.
+// wholeRequest begins a call whose request is m. If it does not, the handler may be
+// asked for the stream again.
 func (c *Conn) wholeRequest(id uint32, x *exchange, m *Buffer) bool {
-	if id%2 == 0 || id <= c.lastPeer || !x.head.head.whole {
+	if id%2 == 0 || id <= c.lastPeer {
 		return false
 	}
 	s := c.cfg.Handler.New()
@@ -110,18 +114,21 @@ func (c *Conn) wholeRequest(id uint32, x *exchange, m *Buffer) bool {
 	s.recvEnded, s.started = true, true
 	s.in.queue.push(m)
 	s.in.ended = true
+	n := len(x.message)
 	c.mu.Lock()
-	if c.finalGoAway || c.live >= int(c.cfg.MaxStreams) || c.headerBytes+cost > headerBudget || len(x.message) > c.granted || !c.takes(len(x.message)) {
+	if c.finalGoAway || c.live >= int(c.cfg.MaxStreams) || c.headerBytes+cost > headerBudget || n > min(c.granted, c.recvWindow) {
 		c.mu.Unlock()
 		return false
 	}
+	c.takeWindow(n)
 	c.lastPeer = id
 	c.live++
 	c.calls.Add(1)
 	c.headerBytes += cost
 	s.sendWindow = c.peerWindow
 	c.streams[id] = s
-	c.buffered.Add(int64(len(x.message)))
+	c.buffered.Add(int64(n))
+	c.growWindow()
 	c.mu.Unlock()
 	c.cfg.Handler.Opened(s)
 	c.lone = s
@@ -136,38 +143,27 @@ func (c *Conn) wholeResponse(id uint32, x *exchange, m *Buffer) bool {
 	if s == nil || !s.whole || s.gotHead || s.recvEnded || !s.sendEnded || len(m.B) > s.MaxMessage {
 		return false
 	}
-	// The consumer may use the stream for another call as soon as s.mu is free.
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	in := &s.in
-	if len(x.message) > in.window || in.err != nil || in.failed != nil || !c.takes(len(x.message)) {
-		return false
+	in, n := &s.in, len(x.message)
+	ok := n <= min(in.window, c.recvWindow) && in.err == nil && in.failed == nil
+	if ok {
+		c.takeWindow(n)
+		c.buffered.Add(int64(n))
+		s.recvEnded = true
+		c.rememberClose(id, byEnd)
+		c.remove(s, true)
+		if c.streak++; c.calls.Load() > 0 {
+			c.streak = 0
+		}
+		in.head, in.trailer = x.head.head, x.trailer.head
+		in.queue.push(m)
+		in.ended = true
+		s.headKnown()
+		s.wake()
 	}
-	c.buffered.Add(int64(len(x.message)))
-	s.recvEnded = true
-	c.rememberClose(id, byEnd)
-	c.removeLocked(s, true)
-	if c.streak++; c.calls.Load() > 0 {
-		c.streak = 0
-	}
-	in.head, in.trailer = x.head.head, x.trailer.head
-	in.queue.push(m)
-	in.ended = true
-	s.headKnown()
-	s.wake()
-	return true
-}
-
-// takes counts n bytes of DATA against the connection's window, if there is room.
-// c.mu is held.
-func (c *Conn) takes(n int) bool {
-	if n > c.recvWindow {
-		return false
-	}
-	c.recvWindow -= n
-	c.recvCredit += n
-	c.creditConn()
-	return true
+	s.mu.Unlock()    // the consumer may use the stream for another call now
+	c.endIfDrained() // this may let go of c.mu
+	return ok
 }
 
 // Whole is what a stream brought whose consumer wanted everything at once.
@@ -175,7 +171,7 @@ type Whole struct {
 	Message *Buffer // the consumer's; nil: none
 	More    bool    // there is another message, which Reset drops
 	Response
-	Err error // io.EOF after an orderly end; otherwise why nothing more comes
+	Err error // not nil: io.EOF after an orderly end; otherwise why nothing more comes
 }
 
 // Whole takes everything off a stream for which Wait has returned nil, or, on a
@@ -186,14 +182,7 @@ func (s *Stream) Whole() (w Whole) {
 	w.Message = in.queue.pop()
 	w.More = in.queue.first != nil
 	w.Response = s.response()
-	switch {
-	case in.err != nil:
-		w.Err = in.err
-	case in.failed != nil:
-		w.Err = in.failed
-	default:
-		w.Err = io.EOF
-	}
+	w.Err = in.end()
 	s.mu.Unlock()
 	if w.Message != nil {
 		s.c.received(s, len(w.Message.B)+prefixLen, 0, 0)

@@ -60,7 +60,7 @@ func TestWholeIsTaken(t *testing.T) {
 				c.br = bufio.NewReaderSize(bytes.NewReader(b), readBuffer)
 				c.br.Peek(1)
 				fh, err := c.readFrameHeader()
-				took := err == nil && c.whole(fh)
+				took := err == nil && c.takeWhole(fh)
 				whole = append(whole, took)
 				for !took && err == nil {
 					if err = c.frame(fh); err == nil && c.br.Buffered() > 0 {

@@ -51,6 +51,11 @@ func (c *Conn) peerHasSent(s *Stream) {
 	}
 	s.maySend = false
 	c.receiving--
+	c.growWindow()
+}
+
+// growWindow makes a window that has shrunk larger again if it may be. c.mu is held.
+func (c *Conn) growWindow() {
 	if roomyFor(c.receiving) > c.window {
 		c.fitWindow()
 	}
