@@ -25,7 +25,8 @@ type Message interface {
 	// first, so that b has room for it.
 	AppendTo(b []byte) ([]byte, error)
 	// UnmarshalFrom replaces the message by the one encoded in b. It must not
-	// keep b, which is used for other messages afterwards.
+	// keep b, which is used for other messages afterwards, nor wait for other
+	// messages of the connection, whose turn may come after its own.
 	UnmarshalFrom(b []byte) error
 }
 
@@ -118,12 +119,16 @@ func decode(ctx context.Context, buf *h2.Buffer, m any, limit int, c Compressor,
 		if c == nil {
 			return 0, status.Error(codes.Internal, "received a compressed message on a stream that announced no compression")
 		}
-		out, err := turns.decompress(ctx, c, b, limit)
+		end, err := turns.wait(ctx, len(b))
+		if err != nil {
+			return 0, status.FromContextError(err).Err()
+		}
+		defer end()
+		out := getRoom()
 		defer out.release()
+		*out, err = c.Decompress(*out, b, limit)
 		switch {
 		case err == nil:
-		case err == ctx.Err():
-			return 0, status.FromContextError(err).Err()
 		case errors.Is(err, ErrTooLarge):
 			return 0, status.Errorf(codes.ResourceExhausted, "received message is larger than the limit of %d bytes once decompressed", limit)
 		default:
@@ -166,9 +171,9 @@ func (r *room) release() {
 	}
 }
 
-// turns is how many messages of a connection may be decompressed at once. A small
-// one may keep a processor busy for as long as its limit allows, and the other
-// connections need some, too.
+// turns is how many messages of a connection may be decompressed and decoded at
+// once. A small one may keep a processor busy for as long as its limit allows, and
+// the other connections need some, too. It may also take as much memory as that.
 type turns chan struct{}
 
 // newTurns returns nil, which is enough, if there is nothing to decompress with.
@@ -179,25 +184,22 @@ func newTurns(compressors []Compressor) turns {
 	return make(turns, max(1, runtime.GOMAXPROCS(0)/2))
 }
 
-// decompress returns a room with the decompressed src, which the caller releases,
-// also after an error. If ctx ends before it is the message's turn, the error is
-// ctx's.
-func (t turns) decompress(ctx context.Context, c Compressor, src []byte, limit int) (r *room, err error) {
-	if len(src) >= turnsLeast {
+// wait waits for the turn of a compressed message of n bytes, or until ctx ends,
+// whose error it returns. The caller calls end when the message is decoded.
+func (t turns) wait(ctx context.Context, n int) (end func(), err error) {
+	if n < turnsLeast {
+		return func() {}, nil
+	}
+	select {
+	case t <- struct{}{}:
+	default:
 		select {
 		case t <- struct{}{}:
-		default:
-			select {
-			case t <- struct{}{}:
-			case <-ctx.Done():
-				return new(room), ctx.Err()
-			}
+		case <-ctx.Done():
+			return nil, ctx.Err()
 		}
-		defer func() { <-t }()
 	}
-	r = getRoom()
-	*r, err = c.Decompress(*r, src, limit)
-	return r, err
+	return func() { <-t }, nil
 }
 
 // findCompressor returns the compressor called name. "" and "identity" are no
