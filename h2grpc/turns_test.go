@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -81,4 +84,45 @@ func TestTurns(t *testing.T) {
 			}
 		})
 	}
+}
+
+// held is a message that takes its time to be decoded.
+type held struct {
+	decoding *atomic.Int32
+	release  chan struct{}
+}
+
+func (held) AppendTo(b []byte) ([]byte, error) { return b, nil }
+
+func (h held) UnmarshalFrom([]byte) error {
+	h.decoding.Add(1)
+	<-h.release
+	return nil
+}
+
+// TestTurnsLast: a message has its turn until it is decoded, since what it has been
+// decompressed to is there as long.
+func TestTurnsLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		quick := slow{make(chan struct{}), false}
+		s := setup{service: &testService{unary: echo}}
+		s.server.Compressors, s.client.Compressors = []h2grpc.Compressor{quick}, []h2grpc.Compressor{quick}
+		cc, _ := start(t, s)
+		reply := held{new(atomic.Int32), make(chan struct{})}
+		turns := max(1, runtime.GOMAXPROCS(0)/2)
+		var calls sync.WaitGroup
+		for range turns + 3 {
+			calls.Go(func() {
+				if err := cc.Invoke(t.Context(), unaryMethod, msg(strings.Repeat("2", 1000)), reply, h2grpc.UseCompressor("slow")); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		if n := int(reply.decoding.Load()); n != turns {
+			t.Errorf("%d messages are decoded at once, want %d", n, turns)
+		}
+		close(reply.release)
+		calls.Wait()
+	})
 }
