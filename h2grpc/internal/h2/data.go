@@ -481,7 +481,7 @@ func (c *Conn) consumed(n int) {
 func (c *Conn) bufferedMost() int64 { return int64(c.cfg.MaxMessage) + bufferedBudget }
 
 // takeWindow counts n bytes of DATA against the connection's window, which has room
-// for them.
+// for them. c.mu is held.
 func (c *Conn) takeWindow(n int) {
 	c.recvWindow -= n
 	c.recvCredit += n
