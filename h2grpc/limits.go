@@ -64,7 +64,8 @@ const (
 	owedLeast  = 1 << 10
 
 	// turnsLeast is from how many bytes on a compressed message has to wait for
-	// its turn to be decompressed and decoded. Below, it cannot decompress to more than about 256 KiB.
+	// its turn to be decompressed and decoded. Below, it cannot decompress to more
+	// than about 256 KiB.
 	turnsLeast = 256
 	// maxRoom is the largest room for a decompressed message that is kept.
 	maxRoom = 4<<20 + 1<<10

@@ -156,13 +156,25 @@ func wholeRequestCases() []requestCase {
 
 func TestWholeResponseIsAsItsFrames(t *testing.T) {
 	for _, c := range append(wholeResponseCases(), responseCases()...) {
-		t.Run(c.name, func(t *testing.T) {
-			apart, together := wholeResponse(t, c, false), wholeResponse(t, c, true)
-			if !slices.Equal(apart, together) {
-				t.Errorf("frames one by one: got\n\t%s\nin one piece:\n\t%s", shorten(apart), shorten(together))
-			}
-		})
+		asItsFrames(t, c.name, func(t *testing.T, gather bool) []string { return wholeResponse(t, c, gather) })
 	}
+}
+
+func TestWholeRequestIsAsItsFrames(t *testing.T) {
+	for _, c := range append(wholeRequestCases(), requestCases()...) {
+		asItsFrames(t, c.name, func(t *testing.T, gather bool) []string { return wholeRequest(t, c, gather) })
+	}
+}
+
+// asItsFrames fails unless run has the same result whether or not the frames are
+// gathered.
+func asItsFrames(t *testing.T, name string, run func(t *testing.T, gather bool) []string) {
+	t.Run(name, func(t *testing.T) {
+		apart, together := run(t, false), run(t, true)
+		if !slices.Equal(apart, together) {
+			t.Errorf("frames one by one: got\n\t%s\nin one piece:\n\t%s", shorten(apart), shorten(together))
+		}
+	})
 }
 
 // wholeResponse returns what becomes of a call that is answered as c says, with
@@ -211,17 +223,6 @@ func teach(run func(p *script), send func(fields []string)) {
 		for _, fields := range p.blocks {
 			send(fields)
 		}
-	}
-}
-
-func TestWholeRequestIsAsItsFrames(t *testing.T) {
-	for _, c := range append(wholeRequestCases(), requestCases()...) {
-		t.Run(c.name, func(t *testing.T) {
-			apart, together := wholeRequest(t, c, false), wholeRequest(t, c, true)
-			if !slices.Equal(apart, together) {
-				t.Errorf("frames one by one: got\n\t%s\nin one piece:\n\t%s", shorten(apart), shorten(together))
-			}
-		})
 	}
 }
 

@@ -207,16 +207,17 @@ func (c *Conn) assemble(s *Stream, n int) error {
 
 // growth is how large the buffer of a message should become of which n bytes more
 // of a frame are there: no larger than the peer has window for, but at least twice
-// as large as it is. Of a message of which much is there already, the whole is
-// expected: each step more is another copy of a part, and the last one the largest.
-// Reader only.
+// as large as it is. The last step leads from a small part to the whole, since both
+// are there for a moment. Reader only.
 func (s *Stream) growth(n int) int {
 	a := &s.reader
 	s.mu.Lock()
 	most := a.got + n + s.in.window - a.uncounted
 	s.mu.Unlock()
 	size := min(most, 4*a.got)
-	if a.got >= wholeFrom || a.size <= most && a.size-size <= a.got { // sizes just above a power of two are common
+	switch {
+	case a.got >= wholeFrom && a.size/wholeShare <= a.got,
+		a.size <= most && a.size-size <= a.got: // sizes just above a power of two are common
 		size = most
 	}
 	return min(a.size, max(size, 2*a.got))

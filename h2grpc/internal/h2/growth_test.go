@@ -13,9 +13,12 @@ func TestGrowth(t *testing.T) {
 	}{
 		{"the beginning", 4 << 10, 64 * mib, 16 << 10, 64 * mib, 16 << 10},
 		{"little", mib / 4, 64 * mib, 16 << 10, 64 * mib, mib},
-		{"much", mib, 64 * mib, 16 << 10, 64 * mib, 64 * mib},
-		{"much, with little window", mib, 64 * mib, 16 << 10, 2 * mib, 3*mib + 16<<10},
-		{"much, without window", mib, 64 * mib, 16 << 10, 0, 2 * mib},
+		{"much", mib, 16 * mib, 16 << 10, 64 * mib, 16 * mib},
+		{"much of a larger one", 4 * mib, 64 * mib, 16 << 10, 64 * mib, 64 * mib},
+		{"too little of a larger one", mib, 64 * mib, 16 << 10, 64 * mib, 4 * mib},
+		{"too little of the largest", mib, 1<<31 - 1, 16 << 10, 1<<31 - 1, 4 * mib},
+		{"much, with little window", mib, 16 * mib, 16 << 10, 2 * mib, 3*mib + 16<<10},
+		{"much, without window", mib, 16 * mib, 16 << 10, 0, 2 * mib},
 		{"nearly all", mib / 2, mib/2 + 100, 100, 0, mib/2 + 100},
 		{"just above a power of two", mib / 4, mib + 100, 16 << 10, 2 * mib, mib + 100},
 	} {

@@ -47,10 +47,12 @@ const (
 	// eagerAlloc is the most that is allocated for a message by its declared
 	// length alone; beyond it the buffer grows with the bytes that arrive.
 	eagerAlloc = 4 << 10
-	// wholeFrom is how much of a message must be there for all of it to be allocated
-	// for which the peer has window. What window there is for large messages, and so
-	// what such messages can take together, assemblySlack says.
-	wholeFrom = 1 << 20
+	// wholeFrom is how much of a message must be there, and it must be one part in
+	// wholeShare, for all of it to be allocated for which the peer has window. So a
+	// peer pays for what we hold, whatever the limit of messages is, and what has to
+	// be copied for it is little.
+	wholeFrom  = 1 << 20
+	wholeShare = 16
 	// largeKept bounds the large buffers that a process keeps for later messages:
 	// a few of 1 MiB, or the two largest.
 	largeKept = 8<<20 + 1<<10

@@ -152,7 +152,7 @@ func (s *Stream) terminate(err error, drop bool) {
 // (ErrStreamEnded; the caller knows why). The caller owns the message.
 func (s *Stream) Recv(done <-chan struct{}) (*Buffer, error) {
 	for {
-		if b, err := s.TryRecv(); b != nil || err != nil {
+		if b, err := s.tryRecv(); b != nil || err != nil {
 			return b, err
 		}
 		if s.c.sentUnflushed(s) {
@@ -167,8 +167,8 @@ func (s *Stream) Recv(done <-chan struct{}) (*Buffer, error) {
 	}
 }
 
-// TryRecv is Recv without waiting: (nil, nil) means that nothing is there yet.
-func (s *Stream) TryRecv() (*Buffer, error) {
+// tryRecv is Recv without waiting: (nil, nil) means that nothing is there yet.
+func (s *Stream) tryRecv() (*Buffer, error) {
 	if b := s.next(); b != nil {
 		return b, nil
 	}
