@@ -13,8 +13,8 @@ func TestGrowth(t *testing.T) {
 	}{
 		{"the beginning", 4 << 10, 64 * mib, 16 << 10, 64 * mib, 16 << 10},
 		{"little", mib / 4, 64 * mib, 16 << 10, 64 * mib, mib},
-		{"much", mib, 16 * mib, 16 << 10, 64 * mib, 16 * mib},
-		{"much of a larger one", 4 * mib, 64 * mib, 16 << 10, 64 * mib, 64 * mib},
+		{"much", mib, 16*mib + 100, 16 << 10, 64 * mib, 16*mib + 100},
+		{"much of a larger one", 4 * mib, 64*mib + 100, 16 << 10, 128 * mib, 64*mib + 100},
 		{"too little of a larger one", mib, 64 * mib, 16 << 10, 64 * mib, 4 * mib},
 		{"too little of the largest", mib, 1<<31 - 1, 16 << 10, 1<<31 - 1, 4 * mib},
 		{"much, with little window", mib, 16 * mib, 16 << 10, 2 * mib, 3*mib + 16<<10},

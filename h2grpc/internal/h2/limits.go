@@ -50,9 +50,10 @@ const (
 	// wholeFrom is how much of a message must be there, and it must be one part in
 	// wholeShare, for all of it to be allocated for which the peer has window. So a
 	// peer pays for what we hold, whatever the limit of messages is, and what has to
-	// be copied for it is little.
+	// be copied for it is little. Buffers grow by powers of four and sizes just above
+	// a power of two are common, so it is a little more than sixteen.
 	wholeFrom  = 1 << 20
-	wholeShare = 16
+	wholeShare = 20
 	// largeKept bounds the large buffers that a process keeps for later messages:
 	// a few of 1 MiB, or the two largest.
 	largeKept = 8<<20 + 1<<10
