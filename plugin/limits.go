@@ -56,13 +56,8 @@ const (
 	stdioReadSize = 16 << 10
 
 	// maxSocketTries bounds how often a new socket name is drawn when the one
-	// drawn is taken. With 50 random bits a second try never happens by chance.
+	// drawn is taken. Of two thousand million names that hardly ever happens by chance.
 	maxSocketTries = 4
-
-	// socketNames is how many names for sockets there are: those with ten letters
-	// and digits, which leaves most of a path to the directory. They need to be
-	// free, not secret: what keeps others out is the socket's mode.
-	socketNames = 36 * 36 * 36 * 36 * 36 * 36 * 36 * 36 * 36 * 36
 
 	// maxSocketPath is the longest path of a unix socket in bytes, without the
 	// final NUL: sun_path holds 104 bytes on the BSDs and macOS, 108 on Linux

@@ -4,15 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
+	"github.com/tenonrpc/tenon/plugin/internal/files"
 	"github.com/tenonrpc/tenon/plugin/internal/group"
 	"github.com/tenonrpc/tenon/plugin/internal/peercred"
 	"github.com/tenonrpc/tenon/wire"
@@ -23,6 +24,8 @@ import (
 type listener struct {
 	network string // "unix" or "tcp"
 	env     wire.Env
+	dir     string                       // for unix sockets: absolute, whatever becomes the working directory
+	used    atomic.Bool                  // a socket was made in dir
 	custom  func() (net.Listener, error) // ServeConfig.Listen
 	peers   *peercred.Policy
 	log     Logger
@@ -43,7 +46,17 @@ func newListener(c *ServeConfig, env wire.Env, safe <-chan struct{}) (*listener,
 	default:
 		network = wire.NetworkUnix
 	}
-	return &listener{network: network, env: env, custom: c.Listen, log: c.Logger, safe: safe}, nil
+	l := &listener{network: network, env: env, dir: env.UnixSocketDir, custom: c.Listen, log: c.Logger, safe: safe}
+	if network == wire.NetworkUnix {
+		if l.dir == "" {
+			l.dir = os.TempDir()
+		}
+		var err error
+		if l.dir, err = filepath.Abs(l.dir); err != nil {
+			return nil, fmt.Errorf("plugin: the directory for sockets: %w", err)
+		}
+	}
+	return l, nil
 }
 
 func (l *listener) listen() (net.Listener, error) {
@@ -92,7 +105,7 @@ func (c *ServeConfig) dial(peers *peercred.Policy) func(ctx context.Context, net
 func (l *listener) listenTCP() (net.Listener, error) {
 	var last error
 	for port := l.env.MinPort; port <= l.env.MaxPort; port++ {
-		tcp, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		tcp, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
 		if err == nil {
 			return tcp, nil
 		}
@@ -105,34 +118,25 @@ func (l *listener) listenTCP() (net.Listener, error) {
 // listenUnix makes a socket with a new name in the host's directory, or in the
 // directory for temporary files. The listener removes it when it is closed.
 func (l *listener) listenUnix() (net.Listener, error) {
-	dir := l.env.UnixSocketDir
-	if dir == "" {
-		dir = os.TempDir()
-	}
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return nil, fmt.Errorf("plugin: the directory for sockets: %w", err)
-	}
-	unix, err := l.bindUnix(dir)
+	access, err := l.access()
 	if err != nil {
 		return nil, err
 	}
-	if err := l.protect(unix.Addr().String()); err != nil {
-		unix.Close()
+	unix, err := l.bindUnix(l.dir, access)
+	if errors.Is(err, fs.ErrNotExist) && l.used.Load() {
+		// Something clears old files away, and the host need not know.
+		unix, err = l.bindUnix(os.TempDir(), access)
+	}
+	if err != nil {
 		return nil, err
 	}
+	l.used.Store(true)
 	return l.peers.Listener(unix, func(err error) {
 		l.log.Warn("a connection was refused", "err", err)
 	}), nil
 }
 
-func (l *listener) bindUnix(dir string) (net.Listener, error) {
-	// Control is called when all is ready for binding, which makes the socket's
-	// file. From then on no signal must leave that behind.
-	config := net.ListenConfig{Control: func(string, string, syscall.RawConn) error {
-		<-l.safe
-		return nil
-	}}
+func (l *listener) bindUnix(dir string, access files.Access) (net.Listener, error) {
 	limit := maxSocketPathSmall
 	switch runtime.GOOS {
 	case "linux", "android", "windows":
@@ -140,18 +144,18 @@ func (l *listener) bindUnix(dir string) (net.Listener, error) {
 	}
 	var last error
 	for range maxSocketTries {
-		path := filepath.Join(dir, "plugin"+strconv.FormatUint(rand.Uint64()%socketNames, 36))
+		path := filepath.Join(dir, files.NewName("plugin"))
 		if len(path) > limit {
 			return nil, fmt.Errorf("plugin: the path of the socket, %q, has %d bytes, but the system allows %d: the host must choose a shorter directory in %s, or the user one in TMPDIR",
 				path, len(path), limit, wire.EnvUnixSocketDir)
 		}
-		if strings.Contains(path, "|") {
-			return nil, fmt.Errorf("plugin: the path of the socket, %q, contains a '|', which the handshake cannot carry: the host must choose another directory in %s, or the user one in TMPDIR",
+		if strings.ContainsAny(path, "|\r\n") {
+			return nil, fmt.Errorf("plugin: the path of the socket, %q, contains a '|' or a line's end, which the handshake cannot carry: the host must choose another directory in %s, or the user one in TMPDIR",
 				path, wire.EnvUnixSocketDir)
 		}
 		// Binding fails if the name is taken, and so never takes a socket away
 		// from someone.
-		unix, err := config.Listen(context.Background(), "unix", path)
+		unix, err := files.Listen(path, access, l.safe)
 		if err == nil {
 			return unix, nil
 		}
@@ -160,27 +164,23 @@ func (l *listener) bindUnix(dir string) (net.Listener, error) {
 			break
 		}
 	}
+	if errors.Is(last, fs.ErrPermission) && l.env.UnixSocketDir != "" {
+		return nil, fmt.Errorf("plugin: making a socket in the directory %q as user %d: %w: the host made it for another user; it must know whom the plugin runs as, or share a group with it (AllowUIDs and SocketGroup of package host's Config)",
+			dir, os.Geteuid(), last)
+	}
 	return nil, fmt.Errorf("plugin: making a socket in the directory %q: %w", dir, last)
 }
 
-// protect lets only the plugin's user connect, and the host's group if it
-// names one.
-func (l *listener) protect(path string) error {
-	if l.env.UnixSocketGroup == "" {
-		if err := os.Chmod(path, 0o600); err != nil {
-			return fmt.Errorf("plugin: protecting the socket: %w", err)
-		}
-		return nil
+// access lets only the plugin's user connect, and the host's group if it names
+// one.
+func (l *listener) access() (files.Access, error) {
+	name := l.env.UnixSocketGroup
+	if name == "" {
+		return files.Private(files.SocketMode), nil
 	}
-	gid, err := group.ID(l.env.UnixSocketGroup)
+	gid, err := group.ID(name)
 	if err != nil {
-		return fmt.Errorf("plugin: the group for the socket, %q in %s: %w", l.env.UnixSocketGroup, wire.EnvUnixSocketGroup, err)
+		return files.Access{}, fmt.Errorf("plugin: the group for the socket, %q in %s: %w", name, wire.EnvUnixSocketGroup, err)
 	}
-	if err := os.Chown(path, -1, gid); err != nil {
-		return fmt.Errorf("plugin: giving the socket to the group %q of %s: %w", l.env.UnixSocketGroup, wire.EnvUnixSocketGroup, err)
-	}
-	if err := os.Chmod(path, group.SocketMode); err != nil {
-		return fmt.Errorf("plugin: opening the socket to the group %q of %s: %w", l.env.UnixSocketGroup, wire.EnvUnixSocketGroup, err)
-	}
-	return nil
+	return files.Access{UID: -1, GID: gid, Mode: group.SocketMode}, nil
 }

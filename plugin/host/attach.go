@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -56,6 +54,7 @@ func (c *Client) attach() error {
 
 	if r.Network == wire.NetworkUnix {
 		c.socket = r.Address
+		c.holdAttached()
 	}
 	c.terms, err = check(s, wire.Handshake{
 		AppVersion:  r.ProtocolVersion,
@@ -157,13 +156,4 @@ func pollExit(proc *os.Process, quit <-chan struct{}) bool {
 		}
 	}
 	return true
-}
-
-// sweepAttached removes the directory in which a plugin of another host had its
-// sockets, now that nobody holds its lock any more.
-func (c *Client) sweepAttached() {
-	dir := filepath.Dir(c.socket)
-	if c.socket != "" && strings.HasPrefix(filepath.Base(dir), dirPrefix) {
-		sweepDir(dir)
-	}
 }

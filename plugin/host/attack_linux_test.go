@@ -197,9 +197,12 @@ func copyForAll(t *testing.T) (program string) {
 
 // openWide lets every user connect to sockets, which are in one directory.
 func openWide(sockets ...string) error {
-	for _, path := range append([]string{os.TempDir(), filepath.Dir(sockets[0])}, sockets...) {
-		if err := os.Chmod(path, 0o777); err != nil {
-			return err
+	for _, socket := range sockets {
+		dir := filepath.Dir(socket)
+		for _, path := range []string{os.TempDir(), filepath.Dir(dir), dir, socket} {
+			if err := os.Chmod(path, 0o777); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -243,7 +246,7 @@ func TestStrangersAreRefused(t *testing.T) {
 			if err := c.Conn().Invoke(t.Context(), lenderMethod, new(words), &lent); err != nil {
 				t.Fatal(err)
 			}
-			sockets, err := filepath.Glob(filepath.Join(dir, "[hp]*"))
+			sockets, err := filepath.Glob(filepath.Join(filepath.Dir(dir), "[hp]", "[hp]*"))
 			if err != nil || len(sockets) != 3 {
 				t.Fatalf("the sockets are %q, %v", sockets, err)
 			}
@@ -288,7 +291,7 @@ func TestMultiplexedPluginsHaveNoSocketLeft(t *testing.T) {
 	cfg.Multiplex = true
 	c := start(t, cfg)
 	usesBroker(t, c)
-	if left, err := filepath.Glob(filepath.Join(environOf(t, c.PID(), wire.EnvUnixSocketDir), "[hp]*")); err != nil || len(left) > 0 {
+	if left, err := filepath.Glob(filepath.Join(filepath.Dir(environOf(t, c.PID(), wire.EnvUnixSocketDir)), "[hp]", "[hp]*")); err != nil || len(left) > 0 {
 		t.Errorf("there are the sockets %q, %v", left, err)
 	}
 	closes(t, c)

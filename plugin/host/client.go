@@ -16,29 +16,32 @@ import (
 	"github.com/tenonrpc/tenon/plugin/internal/automtls"
 	"github.com/tenonrpc/tenon/plugin/internal/broker"
 	"github.com/tenonrpc/tenon/plugin/internal/control"
+	"github.com/tenonrpc/tenon/plugin/internal/files"
 )
 
 // Client is a running plugin. Any goroutine may call any method, at any time.
 type Client struct {
 	// Set by Start, stage by stage, and constant afterwards.
-	settings *settings
-	identity *automtls.Identity // nil without AutoMTLS
-	ownKey   bool               // identity is for this plugin alone
-	out      *outputs
-	dir      *socketDir
-	tempDir  string    // where a plugin that ignores dir has its socket
-	verified *verified // the copy that is executed; nil without Config.Verify
-	lifeline *os.File  // our end of it; nil without one
-	proc     *process
-	socket   string // the path of the plugin's socket, "" if it has none
-	terms    *terms
-	mux      *broker.Mux // nil without Config.Multiplex
-	conn     *h2grpc.ClientConn
-	streams  *streams
+	settings    *settings
+	identity    *automtls.Identity // nil without AutoMTLS
+	ownKey      bool               // identity is for this plugin alone
+	out         *outputs
+	dir         *socketDir // nil if it could not be made
+	dirErr      error      // why
+	verified    *verified  // the copy that is executed; nil without Config.Verify
+	lifeline    *os.File   // our end of it; nil without one
+	proc        *process
+	socket      string     // the path of the plugin's socket, "" if it has none
+	attachedDir *files.Dir // of a plugin that was attached to, held; nil if it is none of a host's
+	terms       *terms
+	mux         *broker.Mux // nil without Config.Multiplex
+	conn        *h2grpc.ClientConn
+	streams     *streams
 
-	dialErr atomic.Pointer[error] // how the latest dial failed, if one did
-	dials   atomic.Uint64         // attempts to dial, so that another connection shows
-	known   atomic.Bool           // the plugin has asked for this host's certificate
+	outside atomic.Pointer[files.Socket] // the plugin's main socket, if it is to be removed: see dialOutside
+	dialErr atomic.Pointer[error]        // how the latest dial failed, if one did
+	dials   atomic.Uint64                // attempts to dial, so that another connection shows
+	known   atomic.Bool                  // the plugin has asked for this host's certificate
 
 	listeners atomic.Uint64 // brokered listeners so far
 

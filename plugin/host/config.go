@@ -71,8 +71,9 @@ type Config struct {
 	// method, so that something can be done around it: package confine confines
 	// the plugin so. It must not change the command's Path, Args, Env, standard
 	// streams or ExtraFiles, and must have started it when it returns nil.
-	// socketDir is the directory in which the plugin makes its sockets and finds
-	// the host's. Several Starts may call it at once.
+	// socketDir is the directory in which the plugin makes its sockets; it finds
+	// the host's in a directory beside it, or wherever else they are announced to
+	// be. It is "" if none could be made. Several Starts may call it at once.
 	StartCmd func(cmd *exec.Cmd, socketDir string) error
 
 	// Runner launches the plugin in another way, in place of Cmd. Exactly one
@@ -130,6 +131,13 @@ type Config struct {
 	// of the group can then connect; AutoMTLS keeps them from more. Empty means
 	// that the plugin's user alone can. It is not supported on Windows.
 	SocketGroup string
+	// TempDir is where the directory for the plugin's sockets is made, if not in
+	// the usual place: the directory for temporary files (TMPDIR), or, where that
+	// has too long a name for sockets, XDG_RUNTIME_DIR or /tmp. What is made there
+	// is this user's and the plugin's alone. A directory that does not do is an
+	// error; without TempDir, it is one only if the plugin or a brokered
+	// connection needs a unix socket.
+	TempDir string
 	// MinPort and MaxPort bound the port of a plugin that listens on TCP, both
 	// included. Both zero means 10000 to 25000, the protocol's traditional range.
 	MinPort, MaxPort int
@@ -235,6 +243,7 @@ type settings struct {
 	dial             func(ctx context.Context, network, address string) (net.Conn, error)
 	ownDial          bool // dial is Config.Dial
 	allowUIDs        []int
+	tempDir          string
 	listen           func() (net.Listener, error) // nil: in the plugin's directory
 
 	processGroup bool
@@ -292,6 +301,7 @@ func settle(c *Config) (*settings, error) {
 		dial:         c.Dial,
 		listen:       c.Listen,
 		allowUIDs:    slices.Clone(c.AllowUIDs),
+		tempDir:      c.TempDir,
 	}
 	for _, check := range []func(*Config, *settings) error{
 		settleCookie, settleVersions, settleTarget, settleTLS, settleTransport, settleEnv, settleTimeouts,

@@ -68,7 +68,11 @@ func (c *Client) dialRaw(ctx context.Context) (net.Conn, error) {
 	if c.proc.hasEnded() {
 		return nil, errEnded
 	}
-	conn, err := c.dial(ctx, c.terms.network, c.terms.address)
+	dial := func(ctx context.Context) (net.Conn, error) { return c.dial(ctx, c.terms.network, c.terms.address) }
+	if c.isOutside() {
+		dial = c.dialOutside
+	}
+	conn, err := dial(ctx)
 	if err != nil {
 		c.dialErr.Store(&err)
 	}

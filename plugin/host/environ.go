@@ -1,9 +1,7 @@
 package host
 
 import (
-	"cmp"
 	"fmt"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -99,15 +97,6 @@ func lookupEnv(env []string, name string) string {
 		}
 	}
 	return ""
-}
-
-// pluginTempDir returns the directory in which the plugin makes its temporary
-// files, by the rule of os.TempDir on unix systems.
-func pluginTempDir(env []string) string {
-	if runtime.GOOS == "windows" {
-		return os.TempDir()
-	}
-	return cmp.Or(lookupEnv(env, "TMPDIR"), "/tmp")
 }
 
 // checkEnv reports entries that are not "NAME=value". Values stay out of the

@@ -5,7 +5,9 @@ import (
 	"crypto/ed25519"
 	"io"
 	"log/slog"
-	"time"
+	"os"
+
+	"github.com/tenonrpc/tenon/plugin/internal/files"
 )
 
 // For tests of what no plugin can bring about.
@@ -13,14 +15,14 @@ import (
 func Sweep(parent string) { sweep(parent) }
 
 func NewSocketDir(parent string) (path string, remove func(), err error) {
-	d, err := newSocketDir(parent, owner{uid: -1, gid: -1})
+	d, err := newSocketDir(parent, owner{uid: -1, gid: -1}, false, false)
 	if err != nil {
 		return "", nil, err
 	}
-	return d.path, d.remove, nil
+	return d.path(), func() { d.remove() }, nil
 }
 
-func RemoveSocket(path, dir string, started time.Time) { removeSocket(path, dir, started) }
+func HoldFile(f *os.File) error { return files.HoldFile(f) }
 
 func CopyPrivate(ctx context.Context, src io.ReaderAt, name string) (path string, done func(), err error) {
 	v, err := copyPrivate(ctx, src, name, new(settings))

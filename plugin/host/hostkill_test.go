@@ -225,7 +225,7 @@ func startVictim(stage, wrapper string, multiplex bool, change func(*exec.Cmd)) 
 		return nil, "", err
 	}
 	h = &victimHost{dir: dir, dead: filepath.Join(dir, "tenon-dead")}
-	if err := errors.Join(os.Mkdir(h.dead, 0o700), os.WriteFile(filepath.Join(h.dead, ".tenon-host"), nil, 0o600)); err != nil {
+	if err := errors.Join(os.Mkdir(h.dead, 0o700), os.Chmod(h.dead, 0o700|os.ModeSticky), os.WriteFile(filepath.Join(h.dead, "plugin"), nil, 0o600)); err != nil {
 		return h, "", err
 	}
 	heldR, heldW, err := os.Pipe()
@@ -321,7 +321,7 @@ func killHost(t *testing.T, stage, wrapper string, multiplex bool) time.Duration
 		t.Error(err)
 	}
 	took := time.Since(begun)
-	if sockets, _ := filepath.Glob(filepath.Join(h.dir, "tenon-*", "plugin*")); len(sockets) != 0 {
+	if sockets, _ := filepath.Glob(filepath.Join(h.dir, "tenon-*", "p", "plugin*")); len(sockets) != 0 {
 		t.Errorf("the plugin left %s", strings.Join(sockets, ", "))
 	}
 	if err := h.sweep(); err != nil {

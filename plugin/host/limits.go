@@ -120,10 +120,9 @@ const (
 	shownLines   = 24
 	shownColumns = 240
 
-	// maxSocketDir is the longest name of a plugin's socket directory, in
-	// bytes: socket paths end at 104 bytes on the systems with the shortest
-	// limit, and the plugin adds up to 17 and a terminating zero.
-	maxSocketDir = 85
+	// maxSocketName is the longest name of a plugin's socket in its directory,
+	// with the slash before it, in bytes: what package plugin and go-plugin make.
+	maxSocketName = 17
 
 	// socketPathLinux and socketPathOthers are the longest paths of unix sockets
 	// in bytes, without the terminating zero.
@@ -136,6 +135,11 @@ const (
 	// sweep, and a try takes microseconds.
 	maxSwept = 4096
 	dirTries = 64
+
+	// maxParents bounds how many directories are searched in that way in the life
+	// of a process: a host has one or two, unless it makes up Config.TempDir for
+	// each plugin.
+	maxParents = 16
 
 	// maxVerified is the largest plugin that is copied to be verified, in bytes.
 	// The copy may be in memory; the largest plugins in use have some hundred

@@ -12,3 +12,13 @@ func outsideUser(uid int, attr *syscall.SysProcAttr) int {
 	}
 	return uid
 }
+
+// outsideGroup is outsideUser for the plugin's group.
+func outsideGroup(gid int, attr *syscall.SysProcAttr) int {
+	for _, m := range attr.GidMappings {
+		if gid >= m.ContainerID && gid-m.ContainerID < m.Size {
+			return m.HostID + gid - m.ContainerID
+		}
+	}
+	return gid
+}

@@ -5,3 +5,5 @@ package host
 import "syscall"
 
 func outsideUser(uid int, _ *syscall.SysProcAttr) int { return uid }
+
+func outsideGroup(gid int, _ *syscall.SysProcAttr) int { return gid }

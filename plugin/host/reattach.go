@@ -4,9 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 
+	"github.com/tenonrpc/tenon/plugin/internal/files"
 	"github.com/tenonrpc/tenon/plugin/internal/procid"
 	"github.com/tenonrpc/tenon/wire"
 )
@@ -86,50 +85,26 @@ func (c *Client) record() (*Reattach, error) {
 // WriteReattach writes a record to a file that only this user can read (mode
 // 0600). A file that is there is replaced in one step, and stays as it was if
 // that fails.
-func WriteReattach(path string, r *Reattach) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-")
-	if err != nil {
+func WriteReattach(path string, r *Reattach) error {
+	if err := files.Replace(path, r.Append(nil)); err != nil {
 		return fmt.Errorf("host: writing a reattach record: %w", err)
 	}
-	defer func() {
-		f.Close()
-		if err != nil {
-			os.Remove(f.Name())
-			err = fmt.Errorf("host: writing a reattach record: %w", err)
-		}
-	}()
-	// os.CreateTemp has made it with mode 0600.
-	if _, err := f.Write(r.Append(nil)); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return nil
 }
 
-// ReadReattach reads a record from a file. It refuses a file that others than
-// its owner could write, because whoever does so chooses what this host talks
-// to, and one with a key that others could read. Windows has no such modes.
+// ReadReattach reads a record from a file. It refuses a file that others could
+// write, because whoever does so chooses what this host talks to: one that does
+// not belong to this process's user, or root, and one whose mode lets others write
+// it. It refuses one with a key that others could read, too. Windows has no such
+// owners and modes.
 func ReadReattach(path string) (*Reattach, error) {
-	// Opening a pipe would wait for someone who writes to it.
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("host: reading a reattach record: %w", err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("host: reading a reattach record: %q is not a file", path)
-	}
-	f, err := os.Open(path)
+	f, info, err := files.Read(path)
 	if err != nil {
 		return nil, fmt.Errorf("host: reading a reattach record: %w", err)
 	}
 	defer f.Close()
-	if info, err = f.Stat(); err != nil {
-		return nil, fmt.Errorf("host: reading a reattach record: %w", err)
+	if !files.Trusted(info) {
+		return nil, fmt.Errorf("host: %q belongs to another user, who chooses what is attached to; read a record that this user has written", path)
 	}
 	data := make([]byte, wire.MaxReattach+1)
 	n, err := io.ReadFull(f, data)

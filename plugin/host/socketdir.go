@@ -4,83 +4,271 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
-	"time"
 
-	"github.com/tenonrpc/tenon/plugin/internal/group"
+	"github.com/tenonrpc/tenon/plugin/internal/files"
 )
 
 const (
-	// dirPrefix begins the name of every socket directory, by which the next
-	// host finds those of dead ones.
+	// dirPrefix begins the name of every directory that a host makes for a
+	// plugin, by which the next host finds those of dead ones.
 	dirPrefix = "tenon-"
-	// lockName is the file in each directory that its host holds a lock on for
-	// as long as the plugin runs. The kernel lets go of it when the host dies,
-	// in whatever way.
-	lockName = ".tenon-host"
+	// In that directory the plugin has one for its sockets, and the host one for
+	// those that it listens on.
+	pluginDirName = "p"
+	hostDirName   = "h"
+	// keepName is the file in it that a plugin inherits, locked, which is to
+	// outlive its host.
+	keepName = "keep"
 )
 
-// The modes of directories and sockets that one user has for himself.
+// The modes of these directories. The sticky bit on the outer one, which means
+// nothing where only one user can write, is how a sweep knows it from whatever
+// else somebody has given such a name: it is there from the first moment on.
 const (
-	dirMode    = 0o700
-	socketMode = 0o600
+	outerMode       = 0o700 | fs.ModeSticky
+	outerSharedMode = 0o711 | fs.ModeSticky
+	dirMode         = 0o700
+	dirSharedMode   = 0o711
 )
 
-// socketDir is the private directory (mode 0700) that one plugin's sockets live
-// in, or one that a group shares (mode 0770). It is removed with the plugin;
-// should the host die first, the next host finds it without a lock and removes
-// it.
+// socketDir is where one plugin's sockets live, and its host's for it: a directory
+// that only this process's user can change, and in it one of the plugin's. It is
+// removed with the plugin; should the host die first, the next host finds that
+// nobody holds it and removes it. plugin/host/SECURITY.md says who may do what
+// there.
 type socketDir struct {
-	path  string
-	owner owner
-	lock  *os.File // nil where files cannot be locked
+	to     owner
+	detach bool
+	one    bool // the host's sockets are in the plugin's directory
+
+	mu sync.Mutex
+	// guarded by mu
+	outer  *files.Dir // held: see files.Dir.Hold
+	host   *files.Dir
+	keep   *os.File // nil unless the plugin is to outlive its host
+	closed bool
 }
 
-// newSocketDir makes a directory below parent and gives it to its owner.
-func newSocketDir(parent string, o owner) (*socketDir, error) {
+// newSocketDir makes the directories below parent. With one, the host's sockets
+// are in the plugin's: for a Runner, which knows of one directory.
+func newSocketDir(parent string, to owner, detach, one bool) (*socketDir, error) {
+	d := &socketDir{to: to, detach: detach, one: one}
+	p, err := files.OpenParent(parent)
+	if err != nil {
+		return nil, err
+	}
+	defer p.Close()
 	for range dirTries {
-		path, err := os.MkdirTemp(parent, dirPrefix)
+		outer, err := makeOuter(p, files.NewName(dirPrefix), to.outerMode())
 		if err != nil {
+			if retryable(err) {
+				continue
+			}
 			return nil, err
 		}
-		if len(path) > maxSocketDir {
-			os.Remove(path)
-			return nil, &dirTooLongError{path}
-		}
-		lock, err := lockFile(filepath.Join(path, lockName), true)
-		if err == nil {
-			err = o.give(path, dirMode, group.DirMode)
-		}
-		if err == nil {
-			return &socketDir{path, o, lock}, nil
-		}
-		closeFile(lock)
-		os.RemoveAll(path)
-		// A sweep that ran between the two calls took the directory for a dead
-		// host's, and has the lock or has removed the directory already. The
-		// next one has another name.
-		if !errors.Is(err, errLocked) && !errors.Is(err, fs.ErrNotExist) {
+		if err := d.fill(outer); err != nil {
+			removeOuter(p, outer)
+			if retryable(err) {
+				continue
+			}
 			return nil, err
 		}
+		return d, nil
 	}
-	return nil, fmt.Errorf("making the plugin's socket directory: %w", errLocked)
+	return nil, fmt.Errorf("making the plugin's socket directory: %w", files.ErrHeld)
 }
 
-// remove removes the directory with everything in it, and then lets go of the
-// lock. The lock's file goes last: without it, a sweep would not know what a
-// host has left that died meanwhile.
-func (d *socketDir) remove() {
-	entries, _ := os.ReadDir(d.path)
-	for _, entry := range entries {
-		if entry.Name() != lockName {
-			os.RemoveAll(filepath.Join(d.path, entry.Name()))
+// retryable reports whether a directory with another name may do: this one is
+// somebody else's, or a sweep took it for a dead host's before it was held, or
+// systemd-tmpfiles has just looked at it.
+func retryable(err error) bool {
+	return errors.Is(err, fs.ErrExist) || errors.Is(err, files.ErrHeld) || errors.Is(err, files.ErrReplaced) || errors.Is(err, fs.ErrNotExist)
+}
+
+// makeOuter makes a directory of that name and holds it.
+func makeOuter(parent *files.Dir, name string, mode fs.FileMode) (*files.Dir, error) {
+	outer, err := parent.Make(name, mode)
+	if err != nil {
+		return nil, err
+	}
+	err = outer.Hold()
+	if err == nil && !parent.Has(outer) {
+		err = files.ErrReplaced
+	}
+	if err != nil {
+		parent.Remove(outer)
+		return nil, err
+	}
+	return outer, nil
+}
+
+// fill makes what is missing in the outer directory, and takes it over.
+func (d *socketDir) fill(outer *files.Dir) error {
+	plugin, err := findOrMake(outer, pluginDirName, dirMode, d.to.dir())
+	if err != nil {
+		return err
+	}
+	host := plugin
+	if !d.one {
+		plugin.Close()
+		mode := d.to.hostDirMode()
+		if host, err = findOrMake(outer, hostDirName, mode, files.Private(mode)); err != nil {
+			return err
 		}
 	}
-	os.RemoveAll(d.path)
-	closeFile(d.lock)
+	if d.detach && d.keep == nil {
+		if d.keep, err = makeKeep(outer); err != nil {
+			host.Close()
+			return err
+		}
+	}
+	d.outer, d.host = outer, host
+	return nil
+}
+
+// findOrMake returns a directory in the outer one. A new one is given away.
+func findOrMake(outer *files.Dir, name string, mode fs.FileMode, a files.Access) (*files.Dir, error) {
+	sub, err := outer.Find(name)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return sub, err
+	}
+	if sub, err = outer.Make(name, mode); err != nil {
+		return nil, err
+	}
+	if err := sub.Give(a); err != nil {
+		sub.Close()
+		return nil, err
+	}
+	return sub, nil
+}
+
+func makeKeep(outer *files.Dir) (*os.File, error) {
+	f, err := outer.Create(keepName, os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := files.HoldFile(f); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// path returns the plugin's directory.
+func (d *socketDir) path() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return filepath.Join(d.outer.Path(), pluginDirName)
+}
+
+// listen opens a listener on a socket of that name among the host's. If the
+// directories are gone, as they are where something clears old files away, they
+// are made anew in the same place.
+func (d *socketDir) listen(name string) (net.Listener, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil, net.ErrClosed
+	}
+	l, err := d.host.Listen(name, d.to.socket())
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := d.renew(); err != nil {
+			return nil, fmt.Errorf("the directory for sockets is gone, and cannot be made again: %w", err)
+		}
+		l, err = d.host.Listen(name, d.to.socket())
+	}
+	return l, err
+}
+
+// renew is called with mu held.
+func (d *socketDir) renew() error {
+	parent, err := files.OpenParent(filepath.Dir(d.outer.Path()))
+	if err != nil {
+		return err
+	}
+	defer parent.Close()
+	old, oldHost := d.outer, d.host
+	if parent.Has(old) { // what was in it is gone
+		if err := d.fill(old); err != nil {
+			return err
+		}
+		oldHost.Close()
+		return nil
+	}
+	outer, err := makeOuter(parent, filepath.Base(old.Path()), d.to.outerMode())
+	if err != nil {
+		return err
+	}
+	if err := d.fill(outer); err != nil {
+		removeOuter(parent, outer)
+		return err
+	}
+	old.Close()
+	oldHost.Close()
+	return nil
+}
+
+// remove removes the directories with everything in them, and lets go of them.
+// The error says what is left: it is for the next host to remove.
+func (d *socketDir) remove() error {
+	parent, outer := d.close()
+	if outer == nil {
+		return nil
+	}
+	p, err := files.OpenParent(parent)
+	if err != nil {
+		outer.Close()
+		return err
+	}
+	defer p.Close()
+	return removeOuter(p, outer)
+}
+
+// letGo leaves the directories to the plugin.
+func (d *socketDir) letGo() {
+	if _, outer := d.close(); outer != nil {
+		outer.Close()
+	}
+}
+
+// close ends the use of the directories. It returns the outer one, unless that
+// was done before.
+func (d *socketDir) close() (parent string, outer *files.Dir) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return "", nil
+	}
+	d.closed = true
+	d.host.Close()
+	closeFile(d.keep)
+	return filepath.Dir(d.outer.Path()), d.outer
+}
+
+// removeOuter removes a directory as makeOuter makes it, and closes it.
+func removeOuter(parent, outer *files.Dir) error {
+	err := removeAll(outer)
+	return errors.Join(err, parent.Remove(outer))
+}
+
+// removeAll removes what is in such a directory. What is the plugin's goes by the
+// rules for what is the plugin's: see files.Dir.Empty.
+func removeAll(outer *files.Dir) error {
+	var failed error
+	for _, name := range []string{pluginDirName, hostDirName} {
+		sub, err := outer.Find(name)
+		if err != nil {
+			continue // none, or something else, which goes with the rest
+		}
+		failed = errors.Join(failed, sub.Empty(), outer.Remove(sub))
+	}
+	return errors.Join(failed, outer.Empty())
 }
 
 func closeFile(f *os.File) {
@@ -89,86 +277,80 @@ func closeFile(f *os.File) {
 	}
 }
 
-// dirTooLongError says that a socket directory's name leaves no room for the
-// socket's.
-type dirTooLongError struct{ path string }
-
-func (e *dirTooLongError) Error() string {
-	return fmt.Sprintf("the socket directory %q is %d bytes long; at most %d leave room for the sockets in it", e.path, len(e.path), maxSocketDir)
+// swept are the directories that this process has swept: once in the life of a
+// host is enough, since each sweep reads a directory that others fill.
+var swept struct {
+	mu    sync.Mutex
+	paths []string
 }
 
-// sweepTemp sweeps where hosts make their directories, once in the life of a host:
-// more often, each start would pay for reading a directory that others fill.
-var sweepTemp = sync.OnceFunc(func() { sweep(os.TempDir()) })
-
-// sweep removes from parent the directories of hosts that died without removing
-// them, for sockets and for copies of plugins: those that a host of this user has
-// made and nobody holds the lock of.
-func sweep(parent string) {
-	dir, err := os.Open(parent)
+// sweepOnce sweeps a directory the first time that it is called for it.
+func sweepOnce(parent string) {
+	parent, err := filepath.Abs(parent)
 	if err != nil {
 		return
 	}
-	defer dir.Close()
-	entries, _ := dir.ReadDir(maxSwept) // what was read counts, whatever came after
-	for _, entry := range entries {
-		if entry.IsDir() && strings.HasPrefix(entry.Name(), dirPrefix) {
-			sweepDir(filepath.Join(parent, entry.Name()))
+	swept.mu.Lock()
+	known := len(swept.paths) == maxParents
+	for _, path := range swept.paths {
+		known = known || path == parent
+	}
+	if !known {
+		swept.paths = append(swept.paths, parent)
+	}
+	swept.mu.Unlock()
+	if !known {
+		sweep(parent)
+	}
+}
+
+// sweep removes from parent the directories of hosts that died without removing
+// them, for sockets and for copies of plugins: those that a host of this user has
+// made and nobody holds.
+func sweep(parent string) {
+	p, err := files.OpenParent(parent)
+	if err != nil {
+		return
+	}
+	defer p.Close()
+	names, _ := p.Names(maxSwept) // what was read counts, whatever came after
+	for _, name := range names {
+		if strings.HasPrefix(name, dirPrefix) {
+			sweepDir(p, name)
 		}
 	}
 }
 
-func sweepDir(path string) {
-	info, err := os.Lstat(path)
-	if err != nil || !info.IsDir() {
+func sweepDir(parent *files.Dir, name string) {
+	d, err := parent.Find(name)
+	if err != nil {
 		return
 	}
-	switch info.Mode().Perm() {
-	case dirMode, group.DirMode, dirExecuted:
-	default:
+	if !outerKind(d) || d.Claim() != nil || !unkept(d) {
+		d.Close()
 		return
 	}
-	if !ownFile(info) {
-		// The directory is that of a plugin which runs as another user. Whose host
-		// it was says the lock.
-		if info, err := os.Lstat(filepath.Join(path, lockName)); err != nil || !info.Mode().IsRegular() || !ownFile(info) {
-			return
-		}
-	}
-	lock, err := lockFile(filepath.Join(path, lockName), false)
+	removeOuter(parent, d)
+}
+
+// outerKind reports whether a directory is one that a host of this user has made.
+func outerKind(d *files.Dir) bool {
+	mode := d.Info().Mode() & (fs.ModePerm | fs.ModeSticky | fs.ModeSetgid | fs.ModeSetuid)
+	return d.Owned() && (mode == outerMode || mode == outerSharedMode)
+}
+
+// unkept reports whether no plugin holds the directory that has outlived its host.
+func unkept(d *files.Dir) bool {
+	f, err := d.Open(keepName)
 	if errors.Is(err, fs.ErrNotExist) {
-		// Its host died before it had made the lock, or after it had removed it.
-		// The directory is empty then; what else is in it is not ours to judge.
-		// A host that is only about to make the lock makes another directory.
-		os.Remove(path)
-		return
+		return true
 	}
-	if err != nil || lock == nil {
-		return // in use, or not ours to judge
+	if err != nil {
+		return false
 	}
-	os.RemoveAll(path)
-	lock.Close()
+	defer f.Close()
+	return files.ClaimFile(f) == nil
 }
 
-// removeSocket removes the socket at path after the plugin ended, if it is one
-// that the plugin has left: a socket in dir that is not older than the plugin.
-// Plugins of old libraries ignore the directory they are given, and plugins
-// that are killed leave their sockets wherever they are. A plugin that names
-// someone else's socket in its handshake must not have it removed.
-func removeSocket(path, dir string, started time.Time) {
-	if path == "" || !filepath.IsAbs(path) || filepath.Dir(path) != filepath.Clean(dir) {
-		return
-	}
-	info, err := os.Lstat(path)
-	if err != nil || info.Mode().Type() != fs.ModeSocket {
-		return
-	}
-	// File times may lag the clock by a tick.
-	if info.ModTime().Before(started.Add(-time.Second)) {
-		return
-	}
-	os.Remove(path)
-}
-
-// errLocked says that another process holds the lock.
-var errLocked = errors.New("the directory is in use")
+// listenerName returns the name of the nth socket of the host's.
+func listenerName(n uint64) string { return "host" + strconv.FormatUint(n, 10) }

@@ -1,13 +1,12 @@
 package host_test
 
 import (
-	"net"
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/tenonrpc/tenon/plugin/host"
 )
@@ -59,50 +58,63 @@ func TestSweepTakesOnlyWhatDeadHostsLeft(t *testing.T) {
 	}
 	defer remove()
 
-	make := func(name string, mode os.FileMode, lock bool) string {
+	const kind = 0o700 | os.ModeSticky // of a host's directories
+	make := func(name string, mode os.FileMode) string {
 		dir := filepath.Join(parent, name)
-		if err := os.Mkdir(dir, mode); err != nil {
+		if err := errors.Join(os.Mkdir(dir, 0o700), os.Chmod(dir, mode)); err != nil {
 			t.Fatal(err)
-		}
-		if lock {
-			if err := os.WriteFile(filepath.Join(dir, ".tenon-host"), nil, 0o600); err != nil {
-				t.Fatal(err)
-			}
 		}
 		return dir
 	}
-	dead := make("tenon-dead", 0o700, true)
-	shared := make("tenon-shared", 0o770, true)
-	if err := os.Chmod(shared, 0o770); err != nil { // whatever the umask
-		t.Fatal(err)
+	file := func(path string) string {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, nil, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		return path
 	}
-	if err := os.WriteFile(filepath.Join(dead, "plugin1"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	executed := make("tenon-executed", 0o711, true)
-	if err := os.WriteFile(filepath.Join(executed, "plugin"), nil, 0o555); err != nil {
-		t.Fatal(err)
-	}
-	unlocked := make("tenon-unlocked", 0o700, false)
-	file := filepath.Join(make("tenon-other", 0o700, false), "file")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	dead := make("tenon-dead", kind)
+	file(filepath.Join(dead, "p", "plugin1"))
+	file(filepath.Join(dead, "p", "deep", "deeper", "file"))
+	file(filepath.Join(dead, "h", "host1"))
+	executed := make("tenon-executed", 0o711|os.ModeSticky)
+	file(filepath.Join(executed, "plugin"))
+	let := make("tenon-let", kind) // a plugin that was let go has ended
+	file(filepath.Join(let, "keep"))
+	gone := []string{dead, executed, let, make("tenon-begun", kind)}
+
 	kept := map[string]string{
-		"another program's directory":              make("other-dead", 0o700, true),
-		"a directory that others can write to":     make("tenon-open", 0o755, true),
-		"one with something else in it":            filepath.Dir(file),
+		"another program's directory":              make("other-dead", kind),
+		"a directory that others can write to":     make("tenon-open", 0o777|os.ModeSticky),
+		"an empty one that somebody has named so":  make("tenon-private", 0o700),
+		"one that somebody uses":                   filepath.Dir(file(filepath.Join(make("tenon-used", 0o700), "file"))),
 		"one that is held by the host that has it": live,
 	}
-	target := make("target", 0o700, true)
+	target := make("target", kind)
 	link := filepath.Join(parent, "tenon-link")
 	if err := os.Symlink(target, link); err != nil {
 		t.Fatal(err)
 	}
-	kept["what a link leads to"] = filepath.Join(target, ".tenon-host")
+	kept["what a link leads to"] = target
 	kept["the link"] = link
+	// What a plugin has put in its directory leads elsewhere.
+	outside := file(filepath.Join(parent, "outside", "file"))
+	if err := errors.Join(os.Symlink(filepath.Dir(outside), filepath.Join(dead, "p", "link")),
+		os.Symlink(filepath.Dir(outside), filepath.Join(executed, "p"))); err != nil {
+		t.Fatal(err)
+	}
+	kept["what a plugin's link leads to"] = outside
+	// A plugin that was let go lives.
+	held := make("tenon-held", kind)
+	lock, err := os.OpenFile(file(filepath.Join(held, "keep")), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if err := host.HoldFile(lock); err != nil {
+		t.Fatal(err)
+	}
+	kept["one that a plugin holds"] = held
 
-	gone := []string{dead, shared, executed, unlocked}
 	if os.Getuid() == 0 { // as another user's plugin has them, and as another user's host
 		chown := func(path string) string {
 			if err := os.Chown(path, 65534, 65534); err != nil {
@@ -110,10 +122,15 @@ func TestSweepTakesOnlyWhatDeadHostsLeft(t *testing.T) {
 			}
 			return path
 		}
-		gone = append(gone, chown(make("tenon-lent", 0o700, true)))
-		foreign := chown(make("tenon-foreign", 0o700, true))
-		kept["another user's directory"] = chown(filepath.Join(foreign, ".tenon-host"))
-		kept["another user's empty directory"] = chown(make("tenon-unknown", 0o700, false))
+		lent := make("tenon-lent", 0o711|os.ModeSticky)
+		file(filepath.Join(lent, "p", "plugin1"))
+		chown(filepath.Join(lent, "p"))
+		gone = append(gone, lent)
+		kept["another user's directory"] = chown(make("tenon-foreign", kind))
+		// A plugin's user has moved what is somebody else's into its directory.
+		moved := make("tenon-moved", 0o711|os.ModeSticky)
+		kept["what was moved into a plugin's directory"] = file(filepath.Join(moved, "p", "others", "file"))
+		chown(filepath.Join(moved, "p"))
 	}
 
 	host.Sweep(parent)
@@ -154,44 +171,5 @@ func TestSweepsBesideStarts(t *testing.T) {
 	host.Sweep(parent)
 	if left, err := os.ReadDir(parent); err != nil || len(left) != 0 {
 		t.Errorf("left: %v, %v", left, err)
-	}
-}
-
-func TestOnlyThePluginsOwnSocketIsRemoved(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("no unix sockets")
-	}
-	dir, elsewhere := shortDir(t), shortDir(t)
-	started := time.Now()
-	listen := func(path string) string {
-		l, err := net.Listen("unix", path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { l.Close() })
-		return path
-	}
-	file := filepath.Join(dir, "file")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	old := listen(filepath.Join(dir, "old"))
-	if err := os.Chtimes(old, started.Add(-time.Hour), started.Add(-time.Hour)); err != nil {
-		t.Fatal(err)
-	}
-	for what, path := range map[string]string{
-		"a file":                         file,
-		"a socket older than the plugin": old,
-		"a socket in another directory":  listen(filepath.Join(elsewhere, "s")),
-	} {
-		host.RemoveSocket(path, dir, started)
-		if !exists(path) {
-			t.Errorf("%s was removed", what)
-		}
-	}
-	own := listen(filepath.Join(dir, "plugin1"))
-	host.RemoveSocket(own, dir, started)
-	if exists(own) {
-		t.Error("the plugin's own socket is still there")
 	}
 }

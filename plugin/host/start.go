@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"sync"
 	"time"
@@ -46,7 +45,7 @@ func (c *Client) start(ctx context.Context, config *Config) error {
 		if err := c.attach(); err != nil {
 			return err
 		}
-		sweepTemp()
+		c.sweep()
 		return c.connect(ctx)
 	}
 	env, err := c.prepare()
@@ -65,7 +64,7 @@ func (c *Client) start(ctx context.Context, config *Config) error {
 		return &problem{StageLaunch, launchHint(s.recipe.path(), err), err}
 	}
 	// There is nothing else to do until the plugin is up.
-	sweepTemp()
+	c.sweep()
 	shake, err := readHandshake(ctx, c.proc)
 	if err != nil {
 		return err
@@ -82,23 +81,21 @@ func (c *Client) start(ctx context.Context, config *Config) error {
 	return c.connect(ctx)
 }
 
-// prepareDir makes the directory for sockets.
+// prepareDir makes the directory for sockets. Where that fails and nobody has
+// asked for one, the start goes on: a plugin that serves on TCP needs none.
 func (c *Client) prepareDir(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return problemf(StagePrepare, "gave up: %w", context.Cause(ctx))
 	}
 	s := c.settings
 	c.out = newOutputs(s)
-
-	dir, err := newSocketDir(os.TempDir(), ownerOf(s))
-	if tooLong := (*dirTooLongError)(nil); errors.As(err, &tooLong) {
-		return &problem{StagePrepare, "set TMPDIR to a short directory, such as /tmp", err}
-	}
-	if err != nil && s.group != nil && errors.Is(err, fs.ErrPermission) {
-		return &problem{StagePrepare, "this host's user must be in the group of Config.SocketGroup", err}
-	}
+	dir, err := c.placeDir(os.Environ())
 	if err != nil {
-		return &problem{StagePrepare, "check that the directory for temporary files (TMPDIR) is there and can be written to", err}
+		c.dirErr = fmt.Errorf("making the directory for sockets: %w", err)
+		if s.dirNeeded() {
+			return &problem{StagePrepare, s.dirHint(err), err}
+		}
+		return nil
 	}
 	c.dir = dir
 	return nil
@@ -111,7 +108,7 @@ func (c *Client) prepare() (protocol wire.Env, err error) {
 		MinPort:         s.minPort,
 		MaxPort:         s.maxPort,
 		Versions:        s.versionList(),
-		UnixSocketDir:   c.dir.path,
+		UnixSocketDir:   c.socketDir(),
 		UnixSocketGroup: s.groupName,
 	}
 	if s.autoMTLS() {
@@ -133,16 +130,24 @@ func (c *Client) prepare() (protocol wire.Env, err error) {
 	return protocol, nil
 }
 
+// socketDir returns the plugin's directory for sockets, "" if there is none.
+func (c *Client) socketDir() string {
+	if c.dir == nil {
+		return ""
+	}
+	return c.dir.path()
+}
+
 // launch starts the process, with a lifeline unless it is to be detached.
 func (c *Client) launch(ctx context.Context, env wire.Env) error {
 	s := c.settings
 	var files []*os.File
 	if s.detach {
 		env.Lifeline = wire.LifelineNone
-		if c.dir.lock != nil {
-			// The plugin holds the lock of its directory, too, so that nobody
-			// takes the directory away when this host has ended.
-			files = append(files, c.dir.lock)
+		if c.dir != nil && s.runner == nil {
+			// The plugin holds it, too, so that nobody takes the directory away
+			// when this host has ended.
+			files = append(files, c.dir.keep)
 		}
 	} else {
 		life, err := newLifeline(firstExtraFile + len(s.recipe.cmd.ExtraFiles))
@@ -163,12 +168,11 @@ func (c *Client) launch(ctx context.Context, env wire.Env) error {
 		files = append(files, pipes...)
 	}
 	environment := environ(s, os.Environ(), env)
-	c.tempDir = pluginTempDir(environment)
 	var err error
 	if s.runner != nil {
-		c.proc, err = runProcess(ctx, s, &Launch{environment, c.dir.path, files, s.logger}, c.out)
+		c.proc, err = runProcess(ctx, s, &Launch{environment, c.socketDir(), files, s.logger}, c.out)
 	} else {
-		c.proc, err = launch(s, c.verified, c.dir.path, environment, files, c.out)
+		c.proc, err = launch(s, c.verified, c.socketDir(), environment, files, c.out)
 	}
 	if err != nil {
 		c.out.closePipes()
@@ -214,6 +218,7 @@ func (c *Client) abort(err error) error {
 			e.ExitStatus = c.proc.status
 		}
 	}
+	c.addDirHint(e)
 	c.release()
 	return e
 }
@@ -232,19 +237,20 @@ func (c *Client) release() {
 	if c.out != nil {
 		c.out.close()
 	}
-	switch {
-	case c.proc == nil || !c.proc.hasEnded():
-	case c.settings.reattach != nil:
-		c.sweepAttached()
-	case c.socket != "":
-		removeSocket(c.socket, c.tempDir, c.proc.started)
+	if c.proc != nil && c.proc.hasEnded() {
+		c.removeLeft()
 	}
 	switch {
 	case c.dir == nil:
 	case c.isLetGo() && c.settings.reattach == nil:
-		closeFile(c.dir.lock) // the directory is the plugin's now
+		c.dir.letGo() // it is the plugin's now
 	default:
-		c.dir.remove()
+		if err := c.dir.remove(); err != nil {
+			c.settings.logger.Warn("a directory for sockets could not be removed", "err", err)
+		}
+	}
+	if c.attachedDir != nil {
+		c.attachedDir.Close()
 	}
 	if c.lifeline != nil {
 		c.lifeline.Close()

@@ -95,12 +95,23 @@ var startErrorCases = []struct {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		t.Setenv("TMPDIR", dir)
-		return fakeConfig(t, "silent")
+		cfg := fakeConfig(t, "silent")
+		cfg.TempDir = dir
+		return cfg
 	}},
 	{"socket-directory-impossible", host.StagePrepare, func(t *testing.T) *host.Config {
+		cfg := fakeConfig(t, "silent")
+		cfg.TempDir = filepath.Join(os.TempDir(), "none")
+		return cfg
+	}},
+	{"socket-directory-unspeakable", host.StagePrepare, func(t *testing.T) *host.Config {
+		cfg := fakeConfig(t, "silent")
+		cfg.TempDir = filepath.Join(t.TempDir(), "a|b")
+		return cfg
+	}},
+	{"socket-directory-needed", host.StageHandshake, func(t *testing.T) *host.Config {
 		t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "none"))
-		return fakeConfig(t, "silent")
+		return fakeConfig(t, "real")
 	}},
 	{"netrpc", host.StageHandshake, nil},
 	{"netrpc-old", host.StageHandshake, nil},
@@ -189,10 +200,10 @@ func TestStartErrors(t *testing.T) {
 }
 
 var (
-	dirPattern    = regexp.MustCompile(`tenon-\d+`)
+	dirPattern    = regexp.MustCompile(`tenon-[0-9a-z]+/p`)
 	tempPattern   = regexp.MustCompile(`/[^" ]*/Test[^/"]*/\d+`)
 	pinPattern    = regexp.MustCompile(`SHA-256 [0-9a-f]{64}, pinned [0-9a-f]{64}`)
-	lengthPattern = regexp.MustCompile(`(tenon-N" is) \d+ bytes`)
+	lengthPattern = regexp.MustCompile(`(has a name of) \d+ bytes`)
 	timePattern   = regexp.MustCompile(`(the StartTimeout of) \S+`)
 	certPattern   = regexp.MustCompile(`MII[A-Za-z0-9+/]{40,}(… \(\d+ bytes more\))?`)
 )

@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
-	"path/filepath"
 	"runtime"
-	"strconv"
+	"slices"
 
 	"github.com/tenonrpc/tenon/plugin"
+	"github.com/tenonrpc/tenon/plugin/internal/files"
 	"github.com/tenonrpc/tenon/plugin/internal/group"
 	"github.com/tenonrpc/tenon/wire"
 )
@@ -50,10 +51,18 @@ type owner struct {
 
 // ownerOf returns the owner for a plugin: the user that it runs as, if that is
 // another than this process's, and the group of Config.SocketGroup.
+//
+// Whom a wrapper makes the plugin run as, such as sudo or setpriv, only
+// Config.AllowUIDs says; only root can give anything to such a user.
 func ownerOf(s *settings) owner {
 	o := owner{uid: -1, gid: -1}
-	if uid, gid, ok := credential(s.recipe.cmd.SysProcAttr); ok {
-		o.uid, o.gid = uid, gid
+	own := os.Geteuid()
+	if attr := s.recipe.cmd.SysProcAttr; otherUser(attr) {
+		if uid, gid, ok := credential(attr); ok && outsideUser(uid, attr) != own {
+			o.uid, o.gid = outsideUser(uid, attr), outsideGroup(gid, attr)
+		}
+	} else if i := slices.IndexFunc(s.allowUIDs, func(uid int) bool { return uid != own }); own == 0 && i >= 0 && s.group == nil {
+		o.uid = s.allowUIDs[i]
 	}
 	if s.group != nil {
 		o.gid, o.shared = *s.group, true
@@ -61,17 +70,41 @@ func ownerOf(s *settings) owner {
 	return o
 }
 
-// give gives away what is at path, which this process has made.
-func (o owner) give(path string, private, shared os.FileMode) error {
-	if o.uid != -1 || o.gid != -1 {
-		if err := os.Lchown(path, o.uid, o.gid); err != nil {
-			return err
-		}
+// others reports whether anyone but this process's user has to reach the
+// sockets.
+func (o owner) others() bool { return o.uid != -1 || o.shared }
+
+// outerMode and hostDirMode are the modes of the directories that only this
+// process's user changes.
+func (o owner) outerMode() fs.FileMode {
+	if o.others() {
+		return outerSharedMode
 	}
+	return outerMode
+}
+
+func (o owner) hostDirMode() fs.FileMode {
+	if o.others() {
+		return dirSharedMode
+	}
+	return dirMode
+}
+
+// dir is the access to the plugin's directory. In a group's, members remove what
+// is their own alone.
+func (o owner) dir() files.Access {
 	if o.shared {
-		return os.Chmod(path, shared)
+		return files.Access{UID: o.uid, GID: o.gid, Mode: group.DirMode}
 	}
-	return os.Chmod(path, private)
+	return files.Access{UID: o.uid, GID: o.gid, Mode: dirMode}
+}
+
+// socket is the access to a socket of the host's.
+func (o owner) socket() files.Access {
+	if o.shared {
+		return files.Access{UID: o.uid, GID: o.gid, Mode: group.SocketMode}
+	}
+	return files.Access{UID: o.uid, GID: o.gid, Mode: files.SocketMode}
 }
 
 // listenBroker opens a listener for a brokered connection of the plugin's.
@@ -85,14 +118,12 @@ func (c *Client) listenBroker() (net.Listener, error) {
 	case runtime.GOOS == "windows":
 		return net.Listen(wire.NetworkTCP, "127.0.0.1:0")
 	}
-	path := filepath.Join(c.dir.path, "host"+strconv.FormatUint(c.listeners.Add(1), 10))
-	l, err := net.Listen(wire.NetworkUnix, path)
-	if err != nil {
-		return nil, err
+	if c.dir == nil {
+		return nil, c.dirErr
 	}
-	if err := c.dir.owner.give(path, socketMode, group.SocketMode); err != nil {
-		l.Close()
-		return nil, fmt.Errorf("protecting a socket: %w", err)
+	l, err := c.dir.listen(listenerName(c.listeners.Add(1)))
+	if err != nil {
+		return nil, fmt.Errorf("making a socket: %w", err)
 	}
 	return c.peers().Listener(l, func(err error) {
 		c.proc.log.Warn("a connection was refused", "err", err)

@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"syscall"
+
+	"github.com/tenonrpc/tenon/plugin/internal/files"
 )
 
 // Verifier says whether a plugin may be started. r is the plugin's file, and
@@ -42,10 +44,9 @@ type Verifier func(ctx context.Context, name string, r io.Reader) error
 // verified is the copy of a plugin's file that a Verifier has accepted, or is to
 // judge.
 type verified struct {
-	file *os.File // open for reading; sealed means that it is executed itself
-	path string   // of a private copy; "" if file is sealed
-	dir  string   // the directory that path is in
-	lock *os.File // of dir; nil where files cannot be locked
+	file *os.File   // open for reading; sealed means that it is executed itself
+	path string     // of a private copy; "" if file is sealed
+	dir  *files.Dir // the directory of that copy; held
 }
 
 // verify copies the plugin's file and has Config.Verify judge the copy.
@@ -152,65 +153,49 @@ func copyPrivate(ctx context.Context, src io.ReaderAt, name string, s *settings)
 			v = nil
 		}
 	}()
-	if err := v.makeDir(); err != nil {
-		return v, err
-	}
-	fileMode, mode := fs.FileMode(0o500), fs.FileMode(dirPrivate)
+	mode, outer := fs.FileMode(0o500), fs.FileMode(outerMode)
 	if otherUser(s.recipe.cmd.SysProcAttr) {
 		// The plugin runs as another user, who may execute the copy and no more.
-		fileMode, mode = 0o555, dirExecuted
+		mode, outer = 0o555, outerSharedMode
 	}
-	v.path = filepath.Join(v.dir, name)
-	if err := writeCopy(ctx, v.path, src); err != nil {
+	if v.dir, err = makeHeld(os.TempDir(), outer); err != nil {
 		return v, err
 	}
-	if err := os.Chmod(v.path, fileMode); err != nil {
+	v.path = filepath.Join(v.dir.Path(), name)
+	if err := writeCopy(ctx, v.dir, name, mode, src); err != nil {
 		return v, err
 	}
-	if v.file, err = os.Open(v.path); err != nil {
-		return v, err
-	}
-	return v, os.Chmod(v.dir, mode)
+	v.file, err = v.dir.Open(name)
+	return v, err
 }
 
-// The modes of directories with copies: the plugin's user is this one, or
-// another.
-const (
-	dirPrivate  = 0o700
-	dirExecuted = 0o711
-)
-
-// makeDir makes the directory for a copy, which is swept like those for sockets.
-func (v *verified) makeDir() error {
+// makeHeld makes a directory that is swept like those for sockets.
+func makeHeld(parent string, mode fs.FileMode) (*files.Dir, error) {
+	p, err := files.OpenParent(parent)
+	if err != nil {
+		return nil, err
+	}
+	defer p.Close()
 	for range dirTries {
-		dir, err := os.MkdirTemp("", dirPrefix)
-		if err != nil {
-			return err
-		}
-		lock, err := lockFile(filepath.Join(dir, lockName), true)
-		if err == nil {
-			v.dir, v.lock = dir, lock
-			return nil
-		}
-		os.RemoveAll(dir)
-		if !errors.Is(err, errLocked) {
-			return err
+		d, err := makeOuter(p, files.NewName(dirPrefix), mode)
+		if !retryable(err) {
+			return d, err
 		}
 	}
-	return errLocked
+	return nil, files.ErrHeld
 }
 
-// writeCopy writes the file at path, which must be new.
+// writeCopy writes a new file in dir.
 //
 // A file that is open for writing cannot be executed. A process that another
 // goroutine starts in the meantime would inherit the descriptor, and hold it for
 // the moment until it executes its own program. So nothing is started as long as
 // it is open. The source is a file that was opened, and nothing in between calls
 // anyone.
-func writeCopy(ctx context.Context, path string, src io.ReaderAt) error {
+func writeCopy(ctx context.Context, dir *files.Dir, name string, mode fs.FileMode, src io.ReaderAt) error {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
-	dst, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	dst, err := dir.Create(name, os.O_WRONLY, mode)
 	if err != nil {
 		return err
 	}
@@ -284,8 +269,14 @@ func (v *verified) close() {
 		return
 	}
 	closeFile(v.file)
-	if v.dir != "" {
-		os.RemoveAll(v.dir)
+	if v.dir == nil {
+		return
 	}
-	closeFile(v.lock)
+	parent, err := files.OpenParent(filepath.Dir(v.dir.Path()))
+	if err != nil {
+		v.dir.Close()
+		return
+	}
+	defer parent.Close()
+	removeOuter(parent, v.dir)
 }

@@ -78,6 +78,44 @@ func (u use) has(name string) bool {
 	return false
 }
 
+// byName are the ways to change files by their paths. Whoever can change the
+// directory above decides what they change: package files has others.
+var byName = use{
+	names: []string{
+		"os.Chmod", "os.Chown", "os.Lchown", "os.Chtimes", "os.Truncate", "os.Remove", "os.RemoveAll", "os.Rename", "os.Link", "os.Symlink",
+		"os.Mkdir", "os.MkdirAll", "os.MkdirTemp", "os.CreateTemp", "os.Create", "os.WriteFile", "os.O_CREATE", "os.O_TRUNC",
+		"syscall.Chmod", "syscall.Chown", "syscall.Lchown", "syscall.Unlink", "syscall.Rmdir", "syscall.Rename", "syscall.Mkdir", "syscall.Bind",
+		"net.ListenUnix", "net.ListenUnixgram", "net.ListenPacket", "net.ListenConfig",
+	},
+	allowed: []string{"plugin/internal/files/...", "cmd/..."},
+}
+
+// handled checks that files are changed by descriptors, in one package, in what is
+// linked into programs of others.
+func handled(t *Tree) []Finding {
+	var out []Finding
+	for _, f := range t.Files {
+		if f.Test || f.Nested || f.Generated || matchesAny(f.Path, byName.allowed) || strings.Contains(f.Path, "testdata/") {
+			continue
+		}
+		ast.Inspect(f.Syntax, func(n ast.Node) bool {
+			if name := f.selected(n); byName.has(name) {
+				out = append(out, Finding{f.Path, t.line(n), name + " must not be used here: whoever can change the directory decides what it changes; plugin/internal/files does it by descriptors"})
+			}
+			if call, ok := n.(*ast.CallExpr); ok && f.selected(call.Fun) == "net.Listen" && !listensTCP(f, call) {
+				out = append(out, Finding{f.Path, t.line(n), "net.Listen must be given \"tcp\" here, word for word: sockets with a path are made in plugin/internal/files"})
+			}
+			return true
+		})
+	}
+	return out
+}
+
+func listensTCP(f *File, call *ast.CallExpr) bool {
+	lit, ok := call.Args[0].(*ast.BasicLit)
+	return ok && lit.Value == `"tcp"` || f.selected(call.Args[0]) == Module+"/wire.NetworkTCP"
+}
+
 // pins checks that a peer's certificate is looked at in one place and in one
 // way.
 func pins(t *Tree) []Finding {

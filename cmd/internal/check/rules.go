@@ -13,6 +13,7 @@ func Rules() []Rule {
 		{"imports from outside", placed},
 		{"wire is pure", pure},
 		{"process-wide state", processWide},
+		{"files by descriptors", handled},
 		{"pinned certificates", pins},
 		{"environment names", environment},
 		{"no init", initless},

@@ -54,6 +54,13 @@ var examples = map[string]example{
 		"cmd/a/testdata/x/a.go":   "package main\nimport \"os\"\nfunc init() { os.Stdout = nil }",
 		"testdata/interop/go.mod": "module n",
 	},
+	"files by descriptors": {
+		"plugin/host/a.go":               "package host\nimport (\n\t\"net\"\n\t\"os\"\n\t\"" + check.Module + "/wire\"\n)\nfunc f(path string) {\n\tos.RemoveAll(path) // want\n\tos.OpenFile(path, os.O_CREATE|os.O_RDWR, 0) // want\n\tos.Open(path)\n\tnet.Listen(\"unix\", path) // want\n\tnet.Listen(wire.NetworkUnix, path) // want\n\tnet.Listen(\"tcp\", path)\n\tnet.Listen(wire.NetworkTCP, path)\n\tnew(net.ListenConfig).Listen(nil, \"unix\", path) // want\n}",
+		"plugin/internal/files/a.go":     "package files\nimport \"os\"\nvar _ = os.Remove",
+		"plugin/host/a_test.go":          "package host_test\nimport \"os\"\nvar _ = os.Remove",
+		"plugin/host/testdata/x/main.go": "package main\nimport \"os\"\nvar _ = os.Remove",
+		"cmd/kvhost/main.go":             "package main\nimport \"os\"\nvar _ = os.Remove",
+	},
 	"pinned certificates": {
 		"plugin/host/a.go":              "package host\nimport \"crypto/tls\"\nvar _ = tls.Config{\n\tInsecureSkipVerify: true, // want\n}\nfunc f(c *tls.Config) bool {\n\tc.VerifyConnection = nil // want\n\treturn c.InsecureSkipVerify\n}",
 		"plugin/internal/automtls/a.go": "package automtls\nimport \"crypto/tls\"\nvar _ = tls.Config{\n\tVerifyConnection: nil,\n\tVerifyPeerCertificate: nil, // want\n}",

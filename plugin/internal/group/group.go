@@ -3,13 +3,15 @@
 package group
 
 import (
+	"io/fs"
 	"os/user"
 	"strconv"
 )
 
-// The modes of what belongs to a group: the protocol's own.
+// The modes of what belongs to a group: the protocol's own, and the sticky bit, so
+// that nobody of the group can put something else where another has a socket.
 const (
-	DirMode    = 0o770
+	DirMode    = 0o770 | fs.ModeSticky
 	SocketMode = 0o660
 )
 

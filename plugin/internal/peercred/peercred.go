@@ -20,6 +20,16 @@ type Cred struct {
 	PID int // 0 if the process cannot be seen from this one's PID namespace
 }
 
+// Of returns who is at the other end of conn. It is not known if conn is no unix
+// socket, or the system does not tell.
+func Of(conn net.Conn) (c Cred, known bool, err error) {
+	unix, ok := conn.(*net.UnixConn)
+	if !ok {
+		return Cred{}, false, nil
+	}
+	return of(unix)
+}
+
 // Policy says who may be at the other end. Nil allows everyone. It must not
 // be changed once it is used.
 type Policy struct {

@@ -1,0 +1,120 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/tenonrpc/tenon/plugin/internal/files"
+)
+
+// placeDir makes the directory for the plugin's sockets where there is room for
+// their names: in the directory for temporary files, or, if that has too long a
+// name, in the user's own for what runs, or in /tmp. Config.TempDir says it
+// otherwise.
+func (c *Client) placeDir(env []string) (*socketDir, error) {
+	s := c.settings
+	if s.tempDir != "" {
+		return c.dirBelow(s.tempDir)
+	}
+	d, err := c.dirBelow(os.TempDir())
+	if tooLong := (*dirTooLongError)(nil); !errors.As(err, &tooLong) {
+		return d, err
+	}
+	for _, parent := range []string{lookupEnv(env, "XDG_RUNTIME_DIR"), "/tmp"} {
+		if !filepath.IsAbs(parent) || !safeParent(parent) {
+			continue
+		}
+		if d, err := c.dirBelow(parent); err == nil {
+			return d, nil
+		}
+	}
+	return nil, err
+}
+
+// dirBelow makes the directory below parent.
+func (c *Client) dirBelow(parent string) (*socketDir, error) {
+	s := c.settings
+	parent, err := filepath.Abs(parent) // whatever Cmd.Dir is, and where this process goes
+	if err != nil {
+		return nil, err
+	}
+	// Paths go into a line of fields, and to peers that take them for text.
+	if i := strings.IndexFunc(parent, func(r rune) bool { return r == '|' || r < ' ' || r == 0x7f }); i >= 0 {
+		return nil, &badPathError{parent, parent[i]}
+	}
+	if room := maxSocketPath() - len("/"+dirPrefix) - files.NameLength - len("/"+pluginDirName) - maxSocketName; len(parent) > room {
+		return nil, &dirTooLongError{parent, room}
+	}
+	return newSocketDir(parent, ownerOf(s), s.detach, s.runner != nil)
+}
+
+// safeParent reports whether a directory that the user has not chosen is one in
+// which nobody else can take ours away.
+func safeParent(path string) bool {
+	info, err := os.Stat(path)
+	if err != nil || !info.IsDir() || !files.Trusted(info) {
+		return false
+	}
+	return info.Mode()&0o022 == 0 || info.Mode()&fs.ModeSticky != 0
+}
+
+// dirTooLongError says that a directory's name leaves no room for sockets.
+type dirTooLongError struct {
+	path string
+	room int
+}
+
+func (e *dirTooLongError) Error() string {
+	return fmt.Sprintf("the directory %q has a name of %d bytes; at most %d leave room for the paths of sockets in it", e.path, len(e.path), e.room)
+}
+
+// badPathError says that a directory's name cannot be told to a peer.
+type badPathError struct {
+	path string
+	char byte
+}
+
+func (e *badPathError) Error() string {
+	return fmt.Sprintf("the directory %q has a %q in its name, which the protocol's handshake cannot carry", e.path, e.char)
+}
+
+// dirHint says what to do about a directory that could not be made.
+func (s *settings) dirHint(err error) string {
+	where := "TMPDIR"
+	if s.tempDir != "" {
+		where = "Config.TempDir"
+	}
+	tooLong, bad := (*dirTooLongError)(nil), (*badPathError)(nil)
+	switch {
+	case errors.As(err, &tooLong):
+		return "set " + where + " to a directory with a short name, such as /tmp"
+	case errors.As(err, &bad):
+		return "set " + where + " to a directory with another name, such as /tmp"
+	case errors.Is(err, files.ErrUmask):
+		return "start this host with another umask, such as 0077"
+	case s.group != nil && errors.Is(err, fs.ErrPermission):
+		return "this host's user must be in the group of Config.SocketGroup"
+	}
+	return "check that the directory for temporary files (" + where + ") is there and can be written to"
+}
+
+// dirNeeded reports whether a plugin cannot do without the directory: it was
+// asked for. Others may serve on TCP, or have their sockets elsewhere.
+func (s *settings) dirNeeded() bool { return s.group != nil || s.tempDir != "" }
+
+// addDirHint says in the error of a Start that there was no directory for the
+// plugin's sockets, which may be why it failed.
+func (c *Client) addDirHint(e *StartError) {
+	if c.dirErr == nil || e.Stage != StageLaunch && e.Stage != StageHandshake {
+		return
+	}
+	hint := fmt.Sprintf("there is no directory for the plugin's sockets: %v; %s", c.dirErr, c.settings.dirHint(c.dirErr))
+	if e.Hint != "" {
+		hint = e.Hint + "; " + hint
+	}
+	e.Hint = hint
+}

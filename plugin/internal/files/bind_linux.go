@@ -1,0 +1,108 @@
+package files
+
+import (
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"syscall"
+)
+
+// Two ways lead to a socket with exactly the access that was asked for.
+//
+// A plugin binds by path (listenPath), so that its path is what the system shows
+// of the socket, and what systemd-tmpfiles looks for before it takes a socket for
+// a dead one. The socket has its mode from fchmod(2) on its own descriptor, less
+// what the process's umask takes; what is missing then is given to what the
+// directory holds, by a descriptor of that.
+//
+// A host must not have a path looked up that a plugin may have changed. Its
+// sockets are bound by a thread whose working directory is the one that is held,
+// and whose umask is its own (listenWithin).
+
+// listenPath listens on a socket in dir, whose path is path.
+func listenPath(dir dirHandle, path, name string, a Access) (net.Listener, fs.FileInfo, error) {
+	first := a.Mode
+	if a.GID != -1 {
+		first = SocketMode // as long as it is another group's
+	}
+	return listen(dir, name, a, func(fd int) error {
+		syscall.Fchmod(fd, uint32(first)) // what it does not do shows later
+		return syscall.Bind(fd, &syscall.SockaddrUnix{Name: path})
+	})
+}
+
+// listen makes a socket, has it bound to a name in dir, and gives it the access a
+// before anyone can connect.
+func listen(dir dirHandle, name string, a Access, bind func(fd int) error) (net.Listener, fs.FileInfo, error) {
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, os.NewSyscallError("socket", err)
+	}
+	s := os.NewFile(uintptr(fd), name)
+	defer s.Close()
+	if err := bind(fd); err != nil {
+		return nil, nil, os.NewSyscallError("bind", err)
+	}
+	info, err := giveSocket(dir, name, a)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err = os.NewSyscallError("listen", syscall.Listen(fd, backlog)); err == nil {
+		var l net.Listener
+		if l, err = net.FileListener(s); err == nil {
+			return l, info, nil
+		}
+	}
+	dir.removeSocket(name, info)
+	return nil, nil, err
+}
+
+// listenWithin listens on a socket in dir, without looking at dir's path.
+func listenWithin(dir dirHandle, name string, a Access) (net.Listener, fs.FileInfo, error) {
+	return listen(dir, name, a, func(fd int) error {
+		err := dir.within(int(fs.ModePerm&^a.Mode), func() error {
+			return syscall.Bind(fd, &syscall.SockaddrUnix{Name: name})
+		})
+		if none := (errNoThread{}); !errors.As(err, &none) {
+			return err
+		}
+		// A path that leads to the directory by its descriptor, or, without /proc,
+		// the path that it had: what was made is looked at next.
+		path := procPath(dir.File)
+		if path == "" {
+			path = dir.Name()
+		}
+		syscall.Fchmod(fd, uint32(a.Mode))
+		return syscall.Bind(fd, &syscall.SockaddrUnix{Name: path + "/" + name})
+	})
+}
+
+// giveSocket gives the socket that was just made in dir the access a. If it
+// cannot, the socket is removed.
+func giveSocket(dir dirHandle, name string, a Access) (fs.FileInfo, error) {
+	// A descriptor that can be used for nothing but naming it.
+	made, err := dir.at(name, oPath, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer made.Close()
+	info, err := made.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if st := info.Sys().(*syscall.Stat_t); st.Mode&syscall.S_IFMT != syscall.S_IFSOCK || int(st.Uid) != os.Geteuid() || st.Nlink != 1 {
+		return nil, dir.failed("protect", name, ErrReplaced)
+	}
+	if a.UID != -1 || a.GID != -1 {
+		err = syscall.Fchownat(int(made.Fd()), "", a.UID, a.GID, atEmptyPath)
+	}
+	if err == nil && info.Mode()&permissions != a.Mode {
+		err = chmodByHandle(made, a.Mode)
+	}
+	if err != nil {
+		dir.removeSocket(name, info)
+		return nil, dir.failed("protect", name, err)
+	}
+	return made.Stat()
+}

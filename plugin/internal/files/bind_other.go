@@ -1,0 +1,54 @@
+//go:build !linux
+
+package files
+
+import (
+	"io/fs"
+	"net"
+	"os"
+)
+
+// listenPath listens on a socket in dir, whose path is path. There is no other
+// way than by path here; what was made is compared with what dir holds, and given
+// away there.
+func listenPath(dir dirHandle, path, name string, a Access) (net.Listener, fs.FileInfo, error) {
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, nil, err
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	info, err := giveSocket(dir, name, a)
+	if err != nil {
+		l.Close()
+		return nil, nil, err
+	}
+	return l, info, nil
+}
+
+// listenWithin is listenPath by the path that dir had when it was opened.
+func listenWithin(dir dirHandle, name string, a Access) (net.Listener, fs.FileInfo, error) {
+	return listenPath(dir, dir.path+string(os.PathSeparator)+name, name, a)
+}
+
+// giveSocket gives the socket that was just made in dir the access a. If it
+// cannot, the socket is removed.
+func giveSocket(dir dirHandle, name string, a Access) (fs.FileInfo, error) {
+	info, err := dir.stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if info.Mode().Type() != fs.ModeSocket || owner(info) != os.Geteuid() {
+		return nil, &fs.PathError{Op: "protect", Path: name, Err: ErrReplaced}
+	}
+	if a.UID != -1 || a.GID != -1 {
+		err = dir.root.Lchown(name, a.UID, a.GID)
+	}
+	if err == nil && info.Mode()&permissions != a.Mode {
+		err = dir.root.Chmod(name, a.Mode)
+	}
+	if err != nil {
+		dir.removeSocket(name, info)
+		return nil, err
+	}
+	return dir.stat(name)
+}

@@ -1,0 +1,99 @@
+package files
+
+import (
+	"fmt"
+	"io/fs"
+	"net"
+	"path/filepath"
+	"sync"
+)
+
+// Listen listens on a new unix socket at path, which gets exactly the access a
+// before anyone can connect. ready, if it is not nil, is waited for just before
+// the socket is made. Closing the listener removes the socket, if it is still the
+// one at path: other programs' files are never removed, unlike by the listeners
+// of package net.
+func Listen(path string, a Access, ready <-chan struct{}) (net.Listener, error) {
+	dir, err := openDir(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	place, err := dir.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if ready != nil {
+		<-ready
+	}
+	name := filepath.Base(path)
+	l, made, err := listenPath(dir, path, name, a)
+	if err != nil {
+		return nil, err
+	}
+	return &listener{listener: l, addr: net.UnixAddr{Net: "unix", Name: path}, remove: func() {
+		// The directory is not held meanwhile: a plugin may listen often.
+		dir, err := openDir(filepath.Dir(path))
+		if err != nil {
+			return
+		}
+		defer dir.Close()
+		if info, err := dir.Stat(); err == nil && same(info, place) {
+			dir.removeSocket(name, made)
+		}
+	}}, nil
+}
+
+// Listen listens on a new unix socket in the directory, as the function of that
+// name does. The directory's path may be longer than the system allows for
+// sockets, for as long as nobody dials it by that.
+func (d *Dir) Listen(name string, a Access) (net.Listener, error) {
+	l, made, err := listenWithin(d.self, name, a)
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(d.path, name)
+	return &listener{listener: l, addr: net.UnixAddr{Net: "unix", Name: path}, remove: func() { d.self.removeSocket(name, made) }}, nil
+}
+
+// removeSocket removes the socket that was made, or found before, unless
+// something else is there.
+func (d dirHandle) removeSocket(name string, was fs.FileInfo) error {
+	if err := d.isSocket(name, was); err != nil {
+		return fmt.Errorf("removing a socket: %w", err)
+	}
+	return d.remove(name, false)
+}
+
+// isSocket returns an error unless the socket of that name is the one that was
+// found before. File systems use the number of a file again at once, and a new
+// socket has another time.
+func (d dirHandle) isSocket(name string, was fs.FileInfo) error {
+	there, err := d.stat(name)
+	if err != nil {
+		return err
+	}
+	if !same(there, was) || there.Mode().Type() != fs.ModeSocket || !there.ModTime().Equal(was.ModTime()) {
+		return fmt.Errorf("%q: %w", name, ErrReplaced)
+	}
+	return nil
+}
+
+// listener is a listener whose socket is removed when it is closed.
+type listener struct {
+	listener net.Listener
+	addr     net.UnixAddr
+	remove   func()
+	once     sync.Once
+}
+
+func (l *listener) Accept() (net.Conn, error) { return l.listener.Accept() }
+
+// Addr returns where the socket was made, as others dial it.
+func (l *listener) Addr() net.Addr { return &l.addr }
+
+// Close removes the socket first: whoever finds it can connect.
+func (l *listener) Close() error {
+	l.once.Do(l.remove)
+	return l.listener.Close()
+}

@@ -1,0 +1,52 @@
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
+
+package files
+
+import (
+	"errors"
+	"os"
+	"syscall"
+)
+
+// Hold marks the directory as in use, for as long as it is open: by a lock
+// (flock(2)) on the directory itself, which the kernel lets go of when the
+// process ends in whatever way. Several can hold it. While somebody does, no
+// other process can Claim it, and systemd-tmpfiles leaves it alone with all that
+// is in it (tmpfiles.d(5), "Age").
+//
+// The error is ErrHeld if somebody has claimed it for the moment. Where a file
+// system has no such locks it is nil, and nothing is held.
+func (d *Dir) Hold() error { return lockFile(d.self.File, syscall.LOCK_SH) }
+
+// Claim marks the directory as about to be removed. The error is ErrHeld if
+// somebody holds it, and another one where that cannot be known.
+func (d *Dir) Claim() error { return lock(d.self.File, syscall.LOCK_EX) }
+
+// HoldFile is Hold by a file in the directory, which can be handed to a process
+// that must not be handed a directory: with that it could leave the one that it
+// is confined to (chroot(2)).
+func HoldFile(f *os.File) error { return lockFile(f, syscall.LOCK_SH) }
+
+// ClaimFile is Claim for such a file.
+func ClaimFile(f *os.File) error { return lock(f, syscall.LOCK_EX) }
+
+// lockFile takes a lock if there are locks.
+func lockFile(f *os.File, how int) error {
+	if err := lock(f, how); errors.Is(err, ErrHeld) {
+		return err
+	}
+	return nil
+}
+
+func lock(f *os.File, how int) error {
+	for {
+		err := syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case errors.Is(err, syscall.EWOULDBLOCK):
+			return ErrHeld
+		default:
+			return os.NewSyscallError("flock", err)
+		}
+	}
+}
