@@ -1,4 +1,12 @@
 package confine
 
+import "syscall"
+
 // auditArch is AUDIT_ARCH_AARCH64 of include/uapi/linux/audit.h.
 const auditArch = 0xc00000b7
+
+const (
+	sysSendmmsg = syscall.SYS_SENDMMSG
+	sysSetns    = syscall.SYS_SETNS
+	sysBPF      = syscall.SYS_BPF
+)

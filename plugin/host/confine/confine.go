@@ -13,23 +13,85 @@
 //
 // A plugin that is confined, and every program that it starts, reads, writes and
 // executes no file but those of its Policy, gains no privilege from a set-user-id
-// program, connects to and listens on no TCP port but those of its Policy,
-// signals and traces no process that is not confined with it, and connects to no
-// abstract unix socket of theirs. What is asked for and the kernel cannot give is
-// an error of Start, and the plugin does not run.
+// program, makes no sockets but unix ones and those that its Policy allows,
+// connects to and binds no TCP port but those of its Policy, signals and traces no
+// process that is not confined with it, connects to no abstract unix socket of
+// theirs, and types nothing into a terminal. What is asked for and the kernel
+// cannot give is an error of Start, and the plugin does not run. Programs for
+// another architecture than the host's, which its kernel may run as well, fail at
+// their first system call.
 //
 // # What it does not protect from
 //
-// Landlock says nothing of UDP, of unix sockets that have a path, of reading a
-// file's name, owner and times, and of descriptors that the plugin inherits: its
-// standard streams and ExtraFiles. Nothing here limits what the plugin makes the
-// host do by its answers, nor processor time and memory unless Policy.Cgroup has
-// limits. There are no private mounts: for those, use a Runner. Faults of the
-// kernel are not covered, and a plugin that shares its user with the host's other
-// programs can still send them files where both may write.
+// Landlock says nothing of unix sockets that have a path, of reading a file's
+// name, owner and times, and of descriptors that the plugin inherits: its standard
+// streams and ExtraFiles. Nothing here limits what the plugin makes the host do by
+// its answers, nor processor time and memory unless Policy.Cgroup has limits.
+// There are no private mounts: for those, use a Runner. Faults of the kernel are
+// not covered, and a plugin that shares its user with the host's other programs
+// can still send them files where both may write.
+//
+// A plugin that runs as root keeps root's capabilities for all that is neither a
+// file nor above: it loads modules into the kernel, which is the end of every
+// restriction, and changes the network's addresses, routes and filters. Start it
+// as another user, by SysProcAttr.Credential.
+//
+// # Ways to the network and to the terminal that Landlock does not see
+//
+// Closed by the seccomp filter, whatever the Policy says:
+//
+//   - Raw sockets, those of AF_PACKET, AF_XDP, AF_VSOCK, AF_SMC and of every other
+//     family but AF_UNIX, AF_INET and AF_INET6, of SCTP, of UDP-Lite and of ping:
+//     EACCES. So are those of netlink, but for NETLINK_ROUTE, which programs ask
+//     for the network's interfaces.
+//   - io_uring, which makes sockets without system calls, and request_key(2), by
+//     which the kernel has a helper resolve names: ENOSYS.
+//   - bpf(2), by which root sends frames and redirects connections: EPERM.
+//   - System calls of other architectures, and those for 32-bit pointers: ENOSYS.
+//   - ioctl(2) with TIOCSTI and TIOCLINUX, which type into a terminal: EPERM.
+//   - setns(2), if Policy.Namespaces has any: EPERM. Root could go back by it.
+//
+// Only with a field of Policy:
+//
+//   - Sockets of TCP: ConnectTCP, ListenTCP or AllowTCP; EACCES without. Ports are
+//     Landlock's, which is asked at connect(2) and bind(2), with
+//     TCP_FASTOPEN_CONNECT, TCP_REPAIR, IP_TRANSPARENT and SO_REUSEPORT as well.
+//     Connecting to an address of AF_UNSPEC disconnects and no more.
+//   - Listening without bind(2), on a port of the system's choice: ListenTCP with
+//     port 0, or AllowTCP. Nothing restricts it once there are sockets of TCP, so
+//     a Policy that has other ports must have that one too.
+//   - Fast open, by which sendto(2), sendmsg(2) and sendmmsg(2) connect: AllowTCP;
+//     EOPNOTSUPP without.
+//   - Upper layers on sockets of TCP (TCP_ULP), of which "smc" makes the socket
+//     one of another kind and "tls" has the kernel encrypt: AllowTCP; ENOPROTOOPT
+//     without.
+//   - MPTCP: AllowTCP; EPROTONOSUPPORT where there is TCP without it.
+//   - UDP, all of its ports: AllowUDP; EACCES without.
+//   - The host's standard input: Stdin; /dev/null without. With it the plugin reads
+//     what the user types, writes to the terminal, whose answers to some escape
+//     sequences look typed, and changes its settings.
+//
+// Open:
+//
+//   - Unix sockets that have a path: whatever listens on one that the plugin's user
+//     may write to, a container daemon's or a name service's, may reach the
+//     network for it. The plugin's user decides, or mounts of a Runner.
+//   - Descriptors that are inherited, or received on a unix socket: they do what
+//     they can already. Landlock still asks for the ports of TCP.
+//   - Looking for a name below an automounter's directory, which may ask the network
+//     for it, and whatever else other programs do when a plugin touches a file, or
+//     crashes.
+//   - As root: routes and rules that send a connection to an allowed port elsewhere
+//     (NETLINK_ROUTE, setsockopt(2) of iptables), and modules of the kernel's. On a
+//     Linux console that is its standard input, root also changes what keys type.
+//
+// There is no filter on architectures other than amd64 and arm64: all of this is
+// open there but for what Landlock does, raw sockets and the terminal included, and
+// Start is an error unless AllowTCP and AllowUDP are both set.
 //
 // Sources: the kernel's documents userspace-api/landlock, seccomp_filter and
-// no_new_privs, namespaces(7), cgroups(7).
+// no_new_privs, its security/landlock/net.c; namespaces(7), cgroups(7), tcp(7),
+// ioctl_tty(2).
 package confine
 
 import "os/exec"
@@ -49,14 +111,20 @@ type Policy struct {
 	// ConnectTCP and ListenTCP are the TCP ports of whatever address that the
 	// plugin may connect to and listen on. A plugin that serves its host on
 	// TCP listens on one of host.Config's MinPort to MaxPort.
-	ConnectTCP, ListenTCP []uint16
-	// AllowTCP leaves TCP alone. It is needed before Linux 6.7, and on
-	// architectures other than amd64 and arm64.
 	//
-	// Unless it is set the plugin cannot have sockets of MPTCP, which Landlock
-	// takes for something other than TCP, nor io_uring, which makes sockets
-	// behind the back of seccomp.
+	// Port 0 in ListenTCP stands for the ports that the system chooses, which
+	// are net.ipv4.ip_local_port_range. It must be there if either has any port:
+	// listen(2) without bind(2) takes such a port, and nothing can refuse that to
+	// a plugin which has sockets of TCP. With neither it has none, and no MPTCP
+	// with either.
+	ConnectTCP, ListenTCP []uint16
+	// AllowTCP leaves TCP alone, MPTCP included. It is needed before Linux 6.7,
+	// and on architectures other than amd64 and arm64.
 	AllowTCP bool
+	// AllowUDP lets the plugin have sockets of UDP, to all ports: those of names'
+	// servers, for example. It is needed on architectures other than amd64 and
+	// arm64, where it lets it have all other sockets as well.
+	AllowUDP bool
 	// AllowSignals lets the plugin signal processes that are not confined with
 	// it, and connect to their abstract unix sockets. It is needed before
 	// Linux 6.12.
@@ -69,6 +137,12 @@ type Policy struct {
 	// Making it, setting its limits and removing it is the caller's. Empty means
 	// the host's own.
 	Cgroup string
+
+	// Stdin lets the plugin inherit the host's standard input, which may be the
+	// user's terminal. Without, a Cmd.Stdin that is os.Stdin, as it is for a
+	// host.Config whose Cmd names none, becomes /dev/null. Any other file was
+	// asked for, and stays.
+	Stdin bool
 }
 
 // Namespaces is a set of namespaces: see namespaces(7).
@@ -98,7 +172,7 @@ const (
 // StartCmd. socketDir is the directory in which the plugin makes its sockets; it
 // is added to what the plugin may write.
 //
-// The descriptors of cmd are inherited whatever the Policy says.
+// The descriptors of cmd are inherited whatever the Policy says, but for os.Stdin.
 func (p *Policy) Start(cmd *exec.Cmd, socketDir string) error { return p.start(cmd, socketDir) }
 
 // Libraries returns where programs that are not linked statically find their

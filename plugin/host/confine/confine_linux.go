@@ -3,16 +3,21 @@ package confine
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"syscall"
 )
 
 func (p *Policy) start(cmd *exec.Cmd, socketDir string) error {
 	if cmd.Process != nil {
 		return errors.New("confine: the command has been started already")
+	}
+	if err := p.check(); err != nil {
+		return fmt.Errorf("confine: %w", err)
 	}
 	rules, err := p.ruleset(cmd.Path, socketDir)
 	if err != nil {
@@ -27,20 +32,34 @@ func (p *Policy) start(cmd *exec.Cmd, socketDir string) error {
 		defer group.Close()
 	}
 	cmd.SysProcAttr = attr
+	if !p.Stdin && cmd.Stdin == io.Reader(os.Stdin) {
+		cmd.Stdin = nil // which is /dev/null
+	}
 	return onOwnThread(func() error {
 		if err := noNewPrivileges(); err != nil {
 			return fmt.Errorf("confine: giving up new privileges: %w", err)
 		}
-		if !p.AllowTCP {
-			if err := noOtherTCP(); err != nil {
-				return fmt.Errorf("confine: applying the seccomp filter: %w", err)
-			}
+		if err := p.filter(); err != nil {
+			return fmt.Errorf("confine: applying the seccomp filter: %w", err)
 		}
 		if err := restrictSelf(rules); err != nil {
 			return fmt.Errorf("confine: applying the Landlock ruleset: %w", err)
 		}
 		return cmd.Start()
 	})
+}
+
+// check looks for what a policy promises and cannot keep.
+func (p *Policy) check() error {
+	switch ports := len(p.ConnectTCP)+len(p.ListenTCP) > 0; {
+	case auditArch == 0 && !(p.AllowTCP && p.AllowUDP):
+		return fmt.Errorf("sockets cannot be restricted on %s, which has no seccomp filter here: set Policy.AllowTCP and Policy.AllowUDP to do without", runtime.GOARCH)
+	case p.AllowTCP && ports:
+		return errors.New("Policy.AllowTCP allows all of TCP: ConnectTCP and ListenTCP must be empty")
+	case ports && !slices.Contains(p.ListenTCP, 0):
+		return errors.New("Policy.ConnectTCP and ListenTCP give the plugin sockets of TCP, and listen(2) without bind(2), which the kernel restricts by nothing, has them accept connections on a port of the system's choice: add port 0, which stands for those ports, to ListenTCP to accept that; or leave both empty, or set Policy.AllowTCP")
+	}
+	return nil
 }
 
 // onOwnThread runs f on a thread that ends with it: what f has given up stays

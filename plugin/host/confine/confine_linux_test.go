@@ -31,13 +31,6 @@ var attempts = map[string]func(arg string) error{
 	"child":  func(path string) error { return runAttempt("read " + path) },
 	"listen": func(address string) error { return closed(net.Listen("tcp", address)) },
 	"dial":   func(address string) error { return closed(net.Dial("tcp", address)) },
-	"mptcp": func(string) error {
-		fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 262)
-		if err == nil {
-			syscall.Close(fd)
-		}
-		return err
-	},
 	"socket": func(path string) error { return closed(net.Listen("unix", path)) },
 	"abstract": func(name string) error {
 		return closed(net.Dial("unix", "@"+name))
@@ -71,6 +64,17 @@ var attempts = map[string]func(arg string) error{
 	},
 }
 
+// attempt makes the attempt of a line.
+func attempt(line string) error {
+	what, arg, _ := strings.Cut(line, " ")
+	for _, group := range []map[string]func(string) error{attempts, networkAttempts, terminalAttempts} {
+		if f := group[what]; f != nil {
+			return f(arg)
+		}
+	}
+	return fmt.Errorf("%q is no attempt", what)
+}
+
 // closed closes what was opened.
 func closed[C interface{ Close() error }](c C, err error) error {
 	if err != nil {
@@ -93,8 +97,7 @@ func runAttempt(line string) error {
 func TestMain(m *testing.M) {
 	if lines := os.Getenv(attemptEnv); lines != "" {
 		for line := range strings.SplitSeq(lines, "\n") {
-			what, arg, _ := strings.Cut(line, " ")
-			if err := attempts[what](arg); err != nil {
+			if err := attempt(line); err != nil {
 				fmt.Println(err)
 			} else {
 				fmt.Println("done")
@@ -135,7 +138,12 @@ func asUser(lines string) int {
 // of each.
 func confined(t *testing.T, p *confine.Policy, socketDir string, lines ...string) []string {
 	t.Helper()
-	cmd := exec.Command(os.Args[0])
+	return outcomes(t, exec.Command(os.Args[0]), func(cmd *exec.Cmd) error { return p.Start(cmd, socketDir) }, lines...)
+}
+
+// outcomes has a command of this test binary, started by start, make the attempts.
+func outcomes(t *testing.T, cmd *exec.Cmd, start func(*exec.Cmd) error, lines ...string) []string {
+	t.Helper()
 	cmd.Env = []string{attemptEnv + "=" + strings.Join(lines, "\n")}
 	var out bytes.Buffer
 	read, write, err := os.Pipe()
@@ -144,7 +152,7 @@ func confined(t *testing.T, p *confine.Policy, socketDir string, lines ...string
 	}
 	defer read.Close()
 	cmd.Stdout, cmd.Stderr = write, write
-	err = p.Start(cmd, socketDir)
+	err = start(cmd)
 	write.Close()
 	if err != nil {
 		t.Fatal(err)
@@ -217,20 +225,6 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-func TestTCP(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	port := uint16(l.Addr().(*net.TCPAddr).Port)
-	lines := []string{"dial " + l.Addr().String(), "listen 127.0.0.1:0", "mptcp"}
-	want(t, lines, confined(t, own(confine.Policy{}), "", lines...), []string{denied, denied, "protocol not supported"})
-	want(t, lines, confined(t, own(confine.Policy{ConnectTCP: []uint16{port}}), "", lines...), []string{"done", denied, "protocol not supported"})
-	want(t, lines, confined(t, own(confine.Policy{ConnectTCP: []uint16{port ^ 1}, ListenTCP: []uint16{0}}), "", lines...), []string{denied, "done", "protocol not supported"})
-	want(t, lines[:2], confined(t, own(confine.Policy{AllowTCP: true}), "", lines[:2]...), []string{"done", "done"})
-}
-
 func TestOtherProcesses(t *testing.T) {
 	name := fmt.Sprintf("tn-confine-%d", os.Getpid())
 	l, err := net.Listen("unix", "@"+name)
@@ -249,7 +243,6 @@ func TestSetUserID(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can make programs of root's with the set-user-id bit")
 	}
-	const nobody = 65534
 	dir, err := os.MkdirTemp("/tmp", "") // all above it can be passed by everyone
 	if err != nil {
 		t.Fatal(err)
@@ -304,15 +297,10 @@ func TestNamespaces(t *testing.T) {
 	}
 
 	// As any user, in a user namespace.
+	cmd := ordinary(t)
 	uid := os.Getuid()
-	program := os.Args[0]
-	cmd := exec.Command(program)
 	if uid == 0 {
-		uid = 65534
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}
-		cmd.Path = readableCopy(t, program)
-		cmd.Args[0] = cmd.Path
-		cmd.Dir = "/"
+		uid = nobody
 	}
 	cmd.Env = []string{userEnv + "=" + strings.Join(lines, "\n")}
 	out, err := cmd.CombinedOutput()
@@ -320,6 +308,19 @@ func TestNamespaces(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	want(t, lines, strings.Split(string(out), "\n"), []string{"1", fmt.Sprint(uid), "1"})
+}
+
+const nobody = 65534
+
+// ordinary returns a command of this test binary that does not run as root.
+func ordinary(t *testing.T) *exec.Cmd {
+	if os.Getuid() != 0 {
+		return exec.Command(os.Args[0])
+	}
+	cmd := exec.Command(readableCopy(t, os.Args[0]))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	cmd.Dir = "/"
+	return cmd
 }
 
 // readableCopy returns a copy of a program that every user can execute.
@@ -457,6 +458,9 @@ func TestRefusals(t *testing.T) {
 		{"no such path to read", confine.Policy{Read: []string{"/no/such"}}, nil, "Policy.Read: open /no/such: no such file"},
 		{"no such path to write", confine.Policy{Write: []string{"/no/such"}}, nil, "Policy.Write: open /no/such: no such file"},
 		{"ports and AllowTCP", confine.Policy{AllowTCP: true, ListenTCP: []uint16{1}}, nil, "must be empty"},
+		{"ports to connect to and none to listen on", confine.Policy{ConnectTCP: []uint16{443}}, nil, "add port 0, which stands for those ports, to ListenTCP to accept that; or leave both empty, or set Policy.AllowTCP"},
+		{"a port to listen on and not those of the system's choice", confine.Policy{ListenTCP: []uint16{80}}, nil, "add port 0"},
+		{"port 0 to connect to", confine.Policy{ConnectTCP: []uint16{0}}, nil, "add port 0"},
 		{"unknown namespaces", confine.Policy{Namespaces: 1 << 10}, nil, "unknown bits"},
 		{"a user of its own", confine.Policy{Namespaces: confine.User}, &exec.Cmd{Path: os.Args[0], SysProcAttr: &syscall.SysProcAttr{Credential: &syscall.Credential{}}}, "Policy.Namespaces has User"},
 		{"two control groups", confine.Policy{Cgroup: "/"}, &exec.Cmd{Path: os.Args[0], SysProcAttr: &syscall.SysProcAttr{UseCgroupFD: true}}, "UseCgroupFD"},

@@ -32,8 +32,7 @@ func servePlugin() {
 	plugin.Serve(&plugin.ServeConfig{Handshake: handshake, Plugins: plugin.Set{"try": plugin.ServeOnly(func(b *plugin.Broker, s *h2grpc.Server) error {
 		s.RegisterService(&h2grpc.ServiceDesc{ServiceName: "test.Try", Methods: []h2grpc.MethodDesc{
 			method("Try", func(_ context.Context, line string) (string, error) {
-				what, arg, _ := strings.Cut(line, " ")
-				if err := attempts[what](arg); err != nil {
+				if err := attempt(line); err != nil {
 					return err.Error(), nil
 				}
 				return "done", nil

@@ -104,12 +104,7 @@ func (p *Policy) ruleset(path, socketDir string) (int, error) {
 		if version < tcpVersion {
 			return -1, fmt.Errorf("the kernel's Landlock has version %d: restricting TCP needs %d (Linux 6.7); set Policy.AllowTCP to do without", version, tcpVersion)
 		}
-		if auditArch == 0 {
-			return -1, fmt.Errorf("TCP cannot be restricted on %s; set Policy.AllowTCP to do without", runtime.GOARCH)
-		}
 		attr.handledNet = netBindTCP | netConnectTCP
-	} else if len(p.ConnectTCP)+len(p.ListenTCP) > 0 {
-		return -1, errors.New("Policy.AllowTCP allows all of TCP: ConnectTCP and ListenTCP must be empty")
 	}
 	if !p.AllowSignals {
 		if version < signalsVersion {

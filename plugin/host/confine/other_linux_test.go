@@ -1,0 +1,28 @@
+//go:build linux && !amd64 && !arm64
+
+package confine_test
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/tenonrpc/tenon/plugin/host/confine"
+)
+
+// Without a filter nothing may be promised that it is for.
+func TestNoFilter(t *testing.T) {
+	for _, p := range []confine.Policy{{}, {AllowTCP: true}, {AllowUDP: true}, {ListenTCP: []uint16{0}, AllowUDP: true}} {
+		err := own(p).Start(exec.Command(os.Args[0]), "")
+		if err == nil || !strings.Contains(err.Error(), "set Policy.AllowTCP and Policy.AllowUDP to do without") {
+			t.Errorf("%+v: %v, want an error that says what to set", p, err)
+		}
+	}
+	secret := t.TempDir()
+	lines := []string{"list " + secret, "udp 127.0.0.1:0"}
+	got := confined(t, own(confine.Policy{AllowTCP: true, AllowUDP: true}), "", lines...)
+	if !strings.Contains(got[0], denied) || strings.Contains(got[1], denied) {
+		t.Errorf("got %q", got)
+	}
+}
