@@ -135,7 +135,9 @@ type Policy struct {
 	// Cgroup is the directory of a control group (version 2) that the plugin is
 	// started in, so that the group's limits hold from its first instruction.
 	// Making it, setting its limits and removing it is the caller's. Empty means
-	// the host's own.
+	// the host's own. A plugin whose user may write to another group's
+	// cgroup.procs, as root may, can start processes there: clone(2),
+	// CLONE_INTO_CGROUP.
 	Cgroup string
 
 	// Stdin lets the plugin inherit the host's standard input, which may be the

@@ -103,7 +103,7 @@ func TestMain(m *testing.M) {
 				fmt.Println("done")
 			}
 		}
-		return
+		syscall.Exit(0) // os.Exit has the race detector sleep for a second
 	}
 	if os.Getenv(handshake.MagicCookieKey) != "" {
 		servePlugin()
@@ -138,13 +138,18 @@ func asUser(lines string) int {
 // of each.
 func confined(t *testing.T, p *confine.Policy, socketDir string, lines ...string) []string {
 	t.Helper()
-	return outcomes(t, exec.Command(os.Args[0]), func(cmd *exec.Cmd) error { return p.Start(cmd, socketDir) }, lines...)
+	return outcomes(t, self(), func(cmd *exec.Cmd) error { return p.Start(cmd, socketDir) }, lines...)
+}
+
+// environment makes this test binary make the attempts.
+func environment(lines ...string) []string {
+	return []string{attemptEnv + "=" + strings.Join(lines, "\n")}
 }
 
 // outcomes has a command of this test binary, started by start, make the attempts.
 func outcomes(t *testing.T, cmd *exec.Cmd, start func(*exec.Cmd) error, lines ...string) []string {
 	t.Helper()
-	cmd.Env = []string{attemptEnv + "=" + strings.Join(lines, "\n")}
+	cmd.Env = environment(lines...)
 	var out bytes.Buffer
 	read, write, err := os.Pipe()
 	if err != nil {
@@ -297,7 +302,7 @@ func TestNamespaces(t *testing.T) {
 	}
 
 	// As any user, in a user namespace.
-	cmd := ordinary(t)
+	cmd := ordinary(t)()
 	uid := os.Getuid()
 	if uid == 0 {
 		uid = nobody
@@ -312,16 +317,21 @@ func TestNamespaces(t *testing.T) {
 
 const nobody = 65534
 
-// ordinary returns a command of this test binary that does not run as root.
-func ordinary(t *testing.T) *exec.Cmd {
+// ordinary returns a maker of commands of this test binary that do not run as root.
+func ordinary(t *testing.T) func() *exec.Cmd {
 	if os.Getuid() != 0 {
-		return exec.Command(os.Args[0])
+		return self
 	}
-	cmd := exec.Command(readableCopy(t, os.Args[0]))
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-	cmd.Dir = "/"
-	return cmd
+	program := readableCopy(t, os.Args[0])
+	return func() *exec.Cmd {
+		cmd := exec.Command(program)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+		cmd.Dir = "/"
+		return cmd
+	}
 }
+
+func self() *exec.Cmd { return exec.Command(os.Args[0]) }
 
 // readableCopy returns a copy of a program that every user can execute.
 func readableCopy(t *testing.T, program string) string {

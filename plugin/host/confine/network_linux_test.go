@@ -241,9 +241,9 @@ const (
 
 // eachUser runs a test as who runs it and, if that is root, as an ordinary user.
 func eachUser(t *testing.T, test func(t *testing.T, command func() *exec.Cmd)) {
-	t.Run("self", func(t *testing.T) { test(t, func() *exec.Cmd { return exec.Command(os.Args[0]) }) })
+	t.Run("self", func(t *testing.T) { test(t, self) })
 	if os.Getuid() == 0 {
-		t.Run("ordinary", func(t *testing.T) { test(t, func() *exec.Cmd { return ordinary(t) }) })
+		t.Run("ordinary", func(t *testing.T) { test(t, ordinary(t)) })
 	}
 }
 
@@ -468,7 +468,7 @@ func TestOtherSystemCalls(t *testing.T) {
 	if os.Getuid() == 0 {
 		lines, refused = append(lines, "bpf"), append(refused, notAllowed)
 	}
-	for i, got := range outcomes(t, exec.Command(os.Args[0]), (*exec.Cmd).Start, lines...) {
+	for i, got := range outcomes(t, self(), (*exec.Cmd).Start, lines...) {
 		if strings.Contains(got, refused[i]) {
 			t.Logf("%s is refused without confinement too: %s", lines[i], got)
 		}

@@ -73,7 +73,7 @@ func typed(t *testing.T, cmd *exec.Cmd, start func(*exec.Cmd) error) (attempt, l
 	}
 	attr.Setsid, attr.Setctty = true, true // users other than root type into their own terminal alone
 	cmd.SysProcAttr, cmd.Stdin = &attr, slave
-	cmd.Env = []string{attemptEnv + "=type plugin\nline"}
+	cmd.Env = environment("type plugin", "line")
 	out, in, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -122,7 +122,7 @@ func TestTerminalRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	cmd := exec.Command(os.Args[0])
+	cmd := self()
 	cmd.Stdin = file
 	lines := []string{"ioctl 0x5412", "ioctl 0x541c", "ioctl 0x100005412", "ioctl 0xffffffff0000541c", "ioctl 0x5413"}
 	start := func(cmd *exec.Cmd) error { return own(confine.Policy{}).Start(cmd, "") }
@@ -156,7 +156,7 @@ func TestStdin(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			os.Stdin = open()
-			cmd := exec.Command(os.Args[0])
+			cmd := self()
 			cmd.Stdin = os.Stdin
 			if tt.other {
 				cmd.Stdin = open()
@@ -166,7 +166,7 @@ func TestStdin(t *testing.T) {
 
 			// In a host.
 			os.Stdin = open()
-			cmd = exec.Command(os.Args[0])
+			cmd = self()
 			if tt.other {
 				cmd.Stdin = open()
 			}
