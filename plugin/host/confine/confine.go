@@ -46,7 +46,8 @@
 //     for the network's interfaces.
 //   - io_uring, which makes sockets without system calls, and request_key(2), by
 //     which the kernel has a helper resolve names: ENOSYS.
-//   - bpf(2), by which root sends frames and redirects connections: EPERM.
+//   - bpf(2), by which root sends frames and redirects connections, and fsopen(2),
+//     by which it has the kernel connect to file servers: EPERM.
 //   - System calls of other architectures, and those for 32-bit pointers: ENOSYS.
 //   - ioctl(2) with TIOCSTI and TIOCLINUX, which type into a terminal: EPERM.
 //   - setns(2), if Policy.Namespaces has any: EPERM. Root could go back by it.

@@ -32,7 +32,7 @@ const (
 	solTCP, tcpRepair, tcpFastOpenConnect, tcpULP = 6, 19, 30, 31
 	solSocket, soReusePort                        = 1, 15
 	solIP, ipTransparent                          = 0, 19
-	ioUringSetup                                  = 425
+	ioUringSetup, fsopen                          = 425, 430
 )
 
 // networkAttempts are those to get to the network in ways of their own.
@@ -135,6 +135,11 @@ var networkAttempts = map[string]func(arg string) error{
 	"bpf": func(string) error {
 		_, _, errno := syscall.RawSyscall(numbers.bpf, ^uintptr(0), 0, 0)
 		return result(^uintptr(0), errno)
+	},
+	"fsopen": func(string) error {
+		name := []byte("tmpfs\x00")
+		fd, _, errno := syscall.RawSyscall(fsopen, uintptr(unsafe.Pointer(&name[0])), 0, 0)
+		return result(fd, errno)
 	},
 	"setns": func(string) error {
 		f, err := os.Open("/proc/self/ns/net")
@@ -466,7 +471,7 @@ func TestOtherSystemCalls(t *testing.T) {
 		lines, refused = append(lines, "x32"), append(refused, noSuchCall)
 	}
 	if os.Getuid() == 0 {
-		lines, refused = append(lines, "bpf"), append(refused, notAllowed)
+		lines, refused = append(lines, "bpf", "fsopen"), append(refused, notAllowed, notAllowed)
 	}
 	for i, got := range outcomes(t, self(), (*exec.Cmd).Start, lines...) {
 		if strings.Contains(got, refused[i]) {

@@ -8,8 +8,8 @@ import (
 	"unsafe"
 )
 
-// Numbers of the kernel's interface: include/uapi/linux/{seccomp,prctl,in,tcp}.h
-// and include/linux/{net,socket}.h.
+// Numbers of the kernel's interface: include/uapi/linux/{seccomp,prctl,in,tcp}.h,
+// include/linux/net.h and scripts/syscall.tbl.
 const (
 	prSetSeccomp      = 22
 	seccompModeFilter = 2
@@ -26,6 +26,7 @@ const (
 	ipprotoMPTCP    = 262
 	tcpULP          = 31
 	sysIoUringSetup = 425
+	sysFsopen       = 430
 	// x32Bit is in the numbers of amd64's system calls for 32-bit pointers.
 	x32Bit = 0x40000000
 )
@@ -72,6 +73,9 @@ func (p *Policy) rules() []rule {
 	refuse(syscall.SYS_REQUEST_KEY, syscall.ENOSYS)
 	// Programs of root's send frames and change where connections go to.
 	refuse(sysBPF, syscall.EPERM)
+	// What root configures there connects to a network's file server, before
+	// Landlock is asked for the mount, which it refuses.
+	refuse(sysFsopen, syscall.EPERM)
 	// They type into the terminal, for the host's shell to read.
 	refuse(syscall.SYS_IOCTL, syscall.EPERM, is(1, syscall.TIOCSTI))
 	refuse(syscall.SYS_IOCTL, syscall.EPERM, is(1, syscall.TIOCLINUX))
