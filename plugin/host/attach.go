@@ -74,7 +74,6 @@ func (c *Client) attach() error {
 	if c.identity, err = automtls.Restore(r.HostCertificate, r.HostKey); err != nil {
 		return &problem{stage: StageCheck, err: err}
 	}
-	c.ownKey = true
 	return nil
 }
 

@@ -23,8 +23,7 @@ import (
 type Client struct {
 	// Set by Start, stage by stage, and constant afterwards.
 	settings    *settings
-	identity    *automtls.Identity // nil without AutoMTLS
-	ownKey      bool               // identity is for this plugin alone
+	identity    *automtls.Identity // for this plugin alone; nil without AutoMTLS
 	out         *outputs
 	dir         *socketDir // nil if it could not be made
 	dirErr      error      // why

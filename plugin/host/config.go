@@ -87,7 +87,7 @@ type Config struct {
 
 	// Detach lets the plugin outlive this host, for another host to attach to
 	// with its record. Unless the plugin is let go with Client.Detach, Close
-	// ends it all the same. It gets a key pair of its own under AutoMTLS.
+	// ends it all the same.
 	//
 	// When the host is gone nobody reads the plugin's stdout and stderr, and
 	// writing to them is an error. Plugins made with package plugin get that
@@ -106,12 +106,12 @@ type Config struct {
 	ProcessGroup bool
 
 	// TLS is the configuration to connect with, for plugins with certificates of
-	// their own. Nil means AutoMTLS: host and plugin make a key pair each, hand
-	// each other the certificate and accept nothing else. With TLS set, a
-	// certificate that the plugin announces is ignored. An empty ServerName
-	// means "localhost". A plugin that does not ask for the host's certificate
-	// under AutoMTLS, as some libraries' do not, is used all the same, with a
-	// warning: it lets everyone in who reaches its socket.
+	// their own. Nil means AutoMTLS: host and plugin make a key pair each, for
+	// this one connection between them, hand each other the certificate and
+	// accept nothing else. With TLS set, a certificate that the plugin announces
+	// is ignored. An empty ServerName means "localhost". A plugin that does not
+	// ask for the host's certificate under AutoMTLS, as some libraries' do not, is
+	// used all the same, with a warning: it lets everyone in who reaches its socket.
 	TLS *tls.Config
 	// Curve is the curve of the host's key under AutoMTLS.
 	Curve Curve

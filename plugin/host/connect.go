@@ -146,8 +146,16 @@ func (c *Client) connectProblem(ctx context.Context, err error) error {
 		p.hint = "set Config.Curve to P256, which every TLS library has"
 	case errors.As(err, &record):
 		p.hint = c.hangupHint()
+	case isAlert(err):
+		p.hint = "what answers there does not accept this host's certificate, or its TLS; the address may be another plugin's"
 	}
 	return p
+}
+
+// isAlert reports whether the peer ended a connection with an alert of TLS.
+func isAlert(err error) bool {
+	op := (*net.OpError)(nil)
+	return errors.As(err, &op) && op.Op == "remote error" // so crypto/tls marks them
 }
 
 // isHangup reports whether the peer closed a connection. How that looks depends
@@ -186,7 +194,7 @@ func (c *Client) hangupHint() string {
 	if c.settings.plaintext {
 		return "the plugin may expect TLS; leave InsecurePlaintext unset"
 	}
-	return "the plugin does not speak TLS there, or does not accept the host's certificate"
+	return "the plugin does not speak TLS there, or does not accept the host's certificate; the address may be another plugin's"
 }
 
 // chain returns a MapError that applies first and then second, which may be nil.

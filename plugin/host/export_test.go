@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 
+	"github.com/tenonrpc/tenon/plugin/internal/automtls"
 	"github.com/tenonrpc/tenon/plugin/internal/files"
 )
 
@@ -31,6 +32,11 @@ func CopyPrivate(ctx context.Context, src io.ReaderAt, name string) (path string
 	}
 	return v.path, v.close, nil
 }
+
+// NewIdentity and MakeSpare are what Start does for its identity.
+func NewIdentity(curve automtls.Curve) (*automtls.Identity, error) { return newIdentity(curve) }
+
+func MakeSpare(curve automtls.Curve) { makeSpare(curve) }
 
 // StderrLog returns what logs the lines of a plugin's stderr.
 func StderrLog(log *slog.Logger) (line func([]byte), flush func()) {

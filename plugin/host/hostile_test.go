@@ -38,6 +38,7 @@ var hostiles = map[string]func(){
 		}
 		return line(1, 1, os.Getenv(networkEnv), os.Getenv(addressEnv), "grpc", cert) + "\n"
 	}),
+	"passes-for-another": playImpostor,
 	"lends-elsewhere": func() {
 		main, socket := true, socketPath() // plugin.Serve takes the directory out of the environment
 		plugin.Serve(&plugin.ServeConfig{

@@ -32,16 +32,13 @@ func (c *Client) Reattach() (*Reattach, error) {
 
 // ReattachWithKey is Reattach with the host's certificate and private key,
 // which the plugin asks for under AutoMTLS. Whoever has the record can use the
-// plugin. It fails unless Config.Detach is set: other plugins share the host's
-// key pair, and a plugin whose key is given away has one of its own. Without
-// AutoMTLS there is no key, and the record is that of Reattach.
+// plugin, and no other: each has a key pair of the host's to itself. Without
+// AutoMTLS there is no key, and the record is that of Reattach. It fails where
+// Reattach does.
 func (c *Client) ReattachWithKey() (*Reattach, error) {
 	r, err := c.record()
-	switch {
-	case err != nil || c.identity == nil:
+	if err != nil || c.identity == nil {
 		return r, err
-	case !c.ownKey:
-		return nil, errors.New("host: the record of a plugin with the host's key needs Config.Detach: without it, the key is that of all of this host's plugins")
 	}
 	key, err := c.identity.Key()
 	if err != nil {

@@ -365,7 +365,6 @@ func TestRecordsThatAreNotGiven(t *testing.T) {
 			t.Errorf("%s: it can be let go", name)
 		}
 	}
-	refuses("without Detach", fakeConfig(t, "real"), (*host.Client).ReattachWithKey, "Config.Detach")
 	refuses("a Runner", runnerConfig(t, "real", new(runner)), (*host.Client).Reattach, "Runner")
 	mux := fakeConfig(t, "real")
 	mux.Multiplex = true

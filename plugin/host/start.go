@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync"
 	"time"
 
-	"github.com/tenonrpc/tenon/plugin/internal/automtls"
 	"github.com/tenonrpc/tenon/wire"
 )
 
@@ -24,6 +22,9 @@ func Start(ctx context.Context, config *Config) (*Client, error) {
 		return nil, c.abort(err)
 	}
 	go c.watch()
+	if c.identity != nil {
+		makeSpare(c.settings.curve)
+	}
 	return c, nil
 }
 
@@ -112,14 +113,7 @@ func (c *Client) prepare() (protocol wire.Env, err error) {
 		UnixSocketGroup: s.groupName,
 	}
 	if s.autoMTLS() {
-		if s.detach {
-			// It may be written down, and must not be another plugin's then.
-			c.identity, err = automtls.New(s.curve)
-			c.ownKey = true
-		} else {
-			c.identity, err = ownIdentity(s.curve)
-		}
-		if err != nil {
+		if c.identity, err = newIdentity(s.curve); err != nil {
 			return protocol, &problem{stage: StagePrepare, err: err}
 		}
 		protocol.ClientCert = c.identity.PEM()
@@ -179,17 +173,6 @@ func (c *Client) launch(ctx context.Context, env wire.Env) error {
 	}
 	return err
 }
-
-// identities are the host's own certificates, one for each curve that is asked
-// for. One is enough for all plugins of a process: each plugin trusts only it,
-// and the host trusts only each plugin's own. Making one takes milliseconds.
-var identities = map[automtls.Curve]func() (*automtls.Identity, error){
-	automtls.P521: sync.OnceValues(func() (*automtls.Identity, error) { return automtls.New(automtls.P521) }),
-	automtls.P384: sync.OnceValues(func() (*automtls.Identity, error) { return automtls.New(automtls.P384) }),
-	automtls.P256: sync.OnceValues(func() (*automtls.Identity, error) { return automtls.New(automtls.P256) }),
-}
-
-func ownIdentity(curve automtls.Curve) (*automtls.Identity, error) { return identities[curve]() }
 
 // abort frees everything that a failed start has made, and returns the error
 // with what is known about the plugin.

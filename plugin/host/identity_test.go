@@ -1,0 +1,144 @@
+package host_test
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/tenonrpc/tenon/plugin/host"
+	"github.com/tenonrpc/tenon/plugin/internal/automtls"
+	"github.com/tenonrpc/tenon/wire"
+)
+
+// playImpostor announces the socket of another plugin, and the certificate that
+// this one shows to whoever connects.
+func playImpostor() {
+	conn, err := tls.Dial("unix", os.Getenv(addressEnv), &tls.Config{InsecureSkipVerify: true})
+	must(err)
+	der := conn.ConnectionState().PeerCertificates[0].Raw
+	conn.Close()
+	fmt.Print(line(1, 1, "unix", os.Getenv(addressEnv), "grpc", certField(der)), "\n")
+	linger()
+}
+
+// A plugin announces another plugin's socket and certificate. The other does not
+// know the host that the first one has, and is not taken for it.
+func TestPluginsThatPassForAnother(t *testing.T) {
+	for name, curve := range map[string]host.Curve{"P-256": host.P256, "P-521": host.P521} {
+		t.Run(name, func(t *testing.T) {
+			noLeaks(t)
+			cfg := fakeConfig(t, "good")
+			cfg.Curve = curve
+			other := start(t, cfg)
+			r, err := other.Reattach()
+			if err != nil {
+				t.Fatal(err)
+			}
+			cfg = fakeConfig(t, "passes-for-another")
+			cfg.Curve = curve
+			cfg.Env = append(cfg.Env, addressEnv+"="+r.Address)
+			failed := failing(t, cfg)
+			if failed.Stage != host.StageConnect || !strings.Contains(failed.Hint, "another plugin's") {
+				t.Errorf("got %v", failed)
+			}
+			if !exists(r.Address) {
+				t.Error("the other plugin's socket is gone")
+			}
+			if got, err := do(t.Context(), other, "echo here"); err != nil || got != "here" {
+				t.Errorf("the other plugin answers %q, %v", got, err)
+			}
+			closes(t, other)
+		})
+	}
+}
+
+// The same by the broker, of a plugin that has started well.
+func TestPluginsThatLendAnother(t *testing.T) {
+	noLeaks(t)
+	other := start(t, fakeConfig(t, "good"))
+	r, err := other.Reattach()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := withEcho(t, "lends-elsewhere")
+	cfg.Env = append(cfg.Env, networkEnv+"=unix", addressEnv+"="+r.Address)
+	c := start(t, cfg)
+	var lent words
+	if err := c.Conn().Invoke(t.Context(), lenderMethod, new(words), &lent); err != nil {
+		t.Fatal(err)
+	}
+	cc, err := c.Broker().Dial(t.Context(), idIn(t, lent.Service))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), ample)
+	defer cancel()
+	if err := cc.Invoke(ctx, doMethod, &words{Service: "echo here"}, new(words)); err == nil || !strings.Contains(err.Error(), "not the pinned one") {
+		t.Errorf("calling: %v", err)
+	}
+	cc.Close()
+	closes(t, c)
+	if got, err := do(t.Context(), other, "echo here"); err != nil || got != "here" {
+		t.Errorf("the other plugin answers %q, %v", got, err)
+	}
+	closes(t, other)
+}
+
+// Every start has a certificate of its own, also one that fails, and one that
+// finds a spare.
+func TestEachPluginKnowsAnotherCertificate(t *testing.T) {
+	noLeaks(t)
+	seen := make(map[string]bool)
+	for range 3 {
+		pem := environment(t, fakeConfig(t, "prints-environment"))[wire.EnvClientCert]
+		if pem == "" || seen[pem] {
+			t.Errorf("a second plugin is given the certificate %q", pem)
+		}
+		seen[pem] = true
+		c := start(t, fakeConfig(t, "good"))
+		r, err := c.ReattachWithKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if der := string(r.HostCertificate); der == "" || seen[der] {
+			t.Error("a second plugin knows its host by the same certificate")
+		} else {
+			seen[der] = true
+		}
+		closes(t, c)
+	}
+}
+
+// However many ask for identities while spares are made, no two get the same.
+func TestSpareIdentities(t *testing.T) {
+	for _, curve := range []automtls.Curve{automtls.P256, automtls.P384, automtls.P521} {
+		noLeaks(t)
+		var mu sync.Mutex
+		seen := make(map[string]bool)
+		var askers sync.WaitGroup
+		for range 8 {
+			askers.Go(func() {
+				for range 4 {
+					id, err := host.NewIdentity(curve)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					host.MakeSpare(curve)
+					mu.Lock()
+					if der := string(id.DER()); seen[der] || automtls.CurveOf(id.DER()) != curve {
+						t.Errorf("%v: an identity on %v, there before: %v", curve, automtls.CurveOf(id.DER()), seen[der])
+					} else {
+						seen[der] = true
+					}
+					mu.Unlock()
+				}
+			})
+		}
+		askers.Wait()
+	}
+}
