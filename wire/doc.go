@@ -42,7 +42,8 @@
 //
 // CORE is 1. APP is the application version: the highest that both have, or the
 // plugin's lowest if there is none, which the host reports as a mismatch (see
-// [Negotiate]). NETWORK is unix or tcp, ADDR a path or host:port. PROTOCOL is
+// [Negotiate]). NETWORK is unix or tcp, ADDR a path or host:port; a host that is
+// empty or unspecified, as in [::]:10000, stands for this machine. PROTOCOL is
 // grpc; netrpc, and a line of four fields, stand for a protocol that is refused
 // by name. CERT is the plugin's certificate: its DER in standard base64 without
 // padding, or nothing without TLS. MUX is written only if PLUGIN_MULTIPLEX_GRPC

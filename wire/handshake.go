@@ -88,7 +88,9 @@ type Handshake struct {
 	AppVersion int
 	// Network is "unix" or "tcp".
 	Network string
-	// Address is a socket path or host:port, of at most MaxAddress bytes.
+	// Address is a socket path or host:port, of at most MaxAddress bytes. The port
+	// is a number from 1 to MaxPort. A host that is empty or unspecified, as of a
+	// listener on all interfaces, stands for the loopback interface.
 	Address string
 	// Protocol is "grpc".
 	Protocol string

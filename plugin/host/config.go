@@ -144,7 +144,9 @@ type Config struct {
 	// Dial connects to what the plugin announces, its main address and those of
 	// brokered connections: for transports other than a socket of this machine.
 	// Network is "unix" or "tcp", and the address is the plugin's as its Runner
-	// translates it. Nil dials the address as it is.
+	// translates it. Nil dials it: a path as it is, and of TCP addresses those that
+	// RemoteTCP allows. One that is localhost's or unspecified, such as
+	// [::]:10000, is dialled on the loopback interface.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Listen opens a listener for each brokered connection that the plugin is to
 	// make to this host. Its address must have the network "unix" or "tcp"; the
@@ -152,10 +154,11 @@ type Config struct {
 	// application's business. Nil means a socket in the plugin's directory.
 	Listen func() (net.Listener, error)
 
-	// RemoteTCP allows TCP addresses other than the loopback interface's: of
-	// plugins that a Runner launches in a container or on another machine.
-	// Otherwise a plugin could make its host connect to wherever it says. Dial
-	// is not restricted.
+	// RemoteTCP allows TCP addresses other than the loopback interface's, and
+	// names other than localhost, which are looked up: of plugins that a Runner
+	// launches in a container or on another machine. Otherwise a plugin could make
+	// its host connect to wherever it says, and ask name servers what it likes.
+	// Dial is not restricted.
 	RemoteTCP bool
 	// AllowUIDs are users whom the plugin may run as besides this process's own,
 	// and besides the one of Cmd.SysProcAttr, by number. On Linux, the kernel

@@ -5,7 +5,9 @@ import (
 	"crypto/ed25519"
 	"io"
 	"log/slog"
+	"net"
 	"os"
+
 
 	"github.com/tenonrpc/tenon/plugin/internal/automtls"
 	"github.com/tenonrpc/tenon/plugin/internal/files"
@@ -37,6 +39,14 @@ func CopyPrivate(ctx context.Context, src io.ReaderAt, name string) (path string
 func NewIdentity(curve automtls.Curve) (*automtls.Identity, error) { return newIdentity(curve) }
 
 func MakeSpare(curve automtls.Curve) { makeSpare(curve) }
+
+// DialPlugin dials an address as a plugin has announced it.
+func DialPlugin(ctx context.Context, remote bool, network, address string) (net.Conn, error) {
+	return localDialer(remote).DialContext(ctx, network, address)
+}
+
+// ErrRemote is the error for addresses that are not to be dialled.
+var ErrRemote = errRemote
 
 // StderrLog returns what logs the lines of a plugin's stderr.
 func StderrLog(log *slog.Logger) (line func([]byte), flush func()) {

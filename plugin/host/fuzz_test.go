@@ -94,7 +94,7 @@ func FuzzStart(f *testing.F) {
 	const line = "1|1|unix|/tmp/s|grpc"
 	const settings = "\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x04\x01\x00\x00\x00\x00"
 	for _, stdout := range []string{
-		line + "\n", line + "|\n", line + "||true\n", line + "|AAAA\n", line, "1|1|tcp|127.0.0.1:1|grpc\n", "1|1|tcp|192.0.2.1:1|grpc\n",
+		line + "\n", line + "|\n", line + "||true\n", line + "|AAAA\n", line, "1|1|tcp|127.0.0.1:1|grpc\n", "1|1|tcp|192.0.2.1:1|grpc\n", "1|1|tcp|[::]:1|grpc\n", "1|1|tcp|a.example:1|grpc\n",
 		"1|1|unix|/tmp/s|netrpc\n", "1|9|unix|/tmp/s|grpc\n", "2|1|unix|/tmp/s|grpc\n", "1|1|pipe|x|grpc\n", "hello\n", "\x00\xff\n", "",
 	} {
 		for flags := range uint8(4) {

@@ -39,6 +39,7 @@ var hostiles = map[string]func(){
 		return line(1, 1, os.Getenv(networkEnv), os.Getenv(addressEnv), "grpc", cert) + "\n"
 	}),
 	"passes-for-another": playImpostor,
+	"listens-everywhere": playEverywhere,
 	"lends-elsewhere": func() {
 		main, socket := true, socketPath() // plugin.Serve takes the directory out of the environment
 		plugin.Serve(&plugin.ServeConfig{
@@ -80,10 +81,14 @@ func (e elsewhere) Addr() net.Addr {
 	case os.Getenv(networkEnv) == "unix":
 		return &net.UnixAddr{Net: "unix", Name: os.Getenv(addressEnv)}
 	}
-	addr, err := net.ResolveTCPAddr("tcp", os.Getenv(addressEnv))
-	must(err)
-	return addr
+	return said(os.Getenv(addressEnv))
 }
+
+// said is a TCP address in the words of whoever announces it.
+type said string
+
+func (said) Network() string  { return "tcp" }
+func (s said) String() string { return string(s) }
 
 // bystander listens for connections that have nothing to do with plugins, and
 // returns what each has sent, until it is closed.

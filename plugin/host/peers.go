@@ -8,11 +8,11 @@ import (
 	"net/netip"
 	"os"
 	"slices"
-	"strings"
-	"syscall"
+	"strconv"
 
 	"github.com/tenonrpc/tenon/plugin/internal/peercred"
 	"github.com/tenonrpc/tenon/plugin/internal/procid"
+	"github.com/tenonrpc/tenon/wire"
 )
 
 // peers says who may be at the other end of the plugin's sockets, and of this
@@ -36,22 +36,54 @@ func (c *Client) peers() *peercred.Policy {
 	return policy
 }
 
-// localDialer returns a dialer that connects to this machine only, or to any
-// with remote. The plugin says where: it must not make its host speak to others
-// on the network. What is looked at is what a name has turned out to mean.
-func localDialer(remote bool) *net.Dialer {
-	if remote {
-		return new(net.Dialer)
+// dialer connects to where plugins say that they are: on this machine, unless
+// remote. A plugin must not make its host speak to others on the network, a name
+// server included, so names are not looked up to see what they mean.
+type dialer struct{ remote bool }
+
+func localDialer(remote bool) dialer { return dialer{remote} }
+
+// DialContext has the form of net.Dialer's.
+func (d dialer) DialContext(ctx context.Context, network, address string) (conn net.Conn, err error) {
+	if network != wire.NetworkTCP {
+		return new(net.Dialer).DialContext(ctx, network, address)
 	}
-	return &net.Dialer{Control: func(network, address string, _ syscall.RawConn) error {
-		if !strings.HasPrefix(network, "tcp") {
-			return nil
+	addresses, err := d.tcp(address)
+	if err != nil {
+		return nil, err
+	}
+	for i, a := range addresses {
+		c, failed := new(net.Dialer).DialContext(ctx, network, a)
+		if failed == nil {
+			return c, nil
 		}
-		if to, err := netip.ParseAddrPort(address); err != nil || !to.Addr().Unmap().IsLoopback() {
-			return fmt.Errorf("%w: %s", errRemote, address)
+		if i == 0 { // the others are but there for those that listen nowhere else
+			err = failed
 		}
-		return nil
-	}}
+	}
+	return nil, err
+}
+
+// tcp returns what to dial for an address that a plugin announced, one after the
+// other. Its error wraps errRemote if that is not to be dialled.
+func (d dialer) tcp(address string) ([]string, error) {
+	name, port, err := net.SplitHostPort(address)
+	if n, notNumber := strconv.ParseUint(port, 10, 16); err != nil || notNumber != nil || n == 0 {
+		return nil, fmt.Errorf("the address is not HOST:PORT with a port from 1 to %d: %s", wire.MaxPort, quoted(address))
+	}
+	v4, v6 := net.JoinHostPort("127.0.0.1", port), net.JoinHostPort("::1", port)
+	ip, notIP := netip.ParseAddr(name)
+	switch ip = ip.Unmap().WithZone(""); {
+	case name == "", name == "localhost", ip == netip.IPv6Unspecified():
+		return []string{v4, v6}, nil
+	case ip == netip.IPv4Unspecified():
+		return []string{v4}, nil
+	case d.remote:
+		return []string{address}, nil
+	case notIP != nil, !ip.IsLoopback():
+		return nil, fmt.Errorf("%w: %s", errRemote, quoted(address))
+	}
+	return []string{net.JoinHostPort(ip.String(), port)}, nil
 }
 
 // errRemote says that a plugin's TCP address is none of the loopback interface.
