@@ -17,7 +17,7 @@ type security struct {
 
 // newSecurity chooses: the application's own TLS, AutoMTLS if the host sent its
 // certificate, or else plaintext, which only a host can choose.
-func newSecurity(own *tls.Config, clientCert string) (*security, error) {
+func newSecurity(own *tls.Config, clientCert string, log Logger) (*security, error) {
 	if own != nil {
 		return &security{server: own, client: own}, nil
 	}
@@ -29,6 +29,9 @@ func newSecurity(own *tls.Config, clientCert string) (*security, error) {
 	host, err := automtls.ParsePEM(clientCert)
 	if err != nil {
 		return nil, fmt.Errorf("plugin: the host's certificate in %s: %w", wire.EnvClientCert, err)
+	}
+	if err := automtls.CheckValidity(host); err != nil {
+		log.Warn("the host's certificate is used all the same", "err", err)
 	}
 	id, err := automtls.New(automtls.CurveOf(host))
 	if err != nil {

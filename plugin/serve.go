@@ -109,7 +109,7 @@ func serve(ctx context.Context, cfg *ServeConfig, orphaned func(removeSockets fu
 	}
 	sigs := proc.catch()
 	defer sigs.letGo()
-	sec, err := newSecurity(c.TLS, env.ClientCert)
+	sec, err := newSecurity(c.TLS, env.ClientCert, c.Logger)
 	if err != nil {
 		return err
 	}

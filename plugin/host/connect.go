@@ -93,6 +93,9 @@ func (c *Client) tlsConfigs() (client, server *tls.Config) {
 		}
 		return client, s.tls.Clone()
 	}
+	if err := automtls.CheckValidity(c.terms.certificate); err != nil {
+		c.proc.log.Warn("the plugin's certificate is used all the same", "err", err)
+	}
 	client = automtls.ClientConfig(c.identity, c.terms.certificate)
 	certificate := client.GetClientCertificate
 	client.GetClientCertificate = func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {

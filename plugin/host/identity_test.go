@@ -2,12 +2,20 @@ package host_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
+	"log/slog"
+	"math/big"
 	"os"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/tenonrpc/tenon/plugin/host"
 	"github.com/tenonrpc/tenon/plugin/internal/automtls"
@@ -140,5 +148,57 @@ func TestSpareIdentities(t *testing.T) {
 			})
 		}
 		askers.Wait()
+	}
+}
+
+// outdated returns the PEM of a certificate that has expired, with another behind
+// it, and of its key.
+func outdated(t *testing.T) (cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1e9, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := automtls.New(automtls.P256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})) + other.PEM(),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}))
+}
+
+// A plugin has a certificate that has expired, and sends another behind it. It is
+// the one that was announced: the host uses it, with a warning, from the start and
+// when it comes back.
+func TestOutdatedCertificate(t *testing.T) {
+	noLeaks(t)
+	cert, key := outdated(t)
+	warned := make(chan string, 8)
+	log := slog.New(&onMessage{text: "the plugin's certificate is used all the same", do: func() { warned <- "yes" }})
+	cfg := detachable(t, "announces-its-own")
+	cfg.Env = append(cfg.Env, "TN_CERT="+cert, "TN_KEY="+key)
+	cfg.Logger = log
+	r := letGo(t, cfg)
+	if len(warned) != 1 {
+		t.Errorf("%d warnings at the start", len(warned))
+	}
+	cfg = attaching(t, r)
+	cfg.Logger = log
+	c := start(t, cfg)
+	if got, err := do(t.Context(), c, "echo here"); err != nil || got != "here" {
+		t.Errorf("the plugin answers %q, %v", got, err)
+	}
+	closes(t, c)
+	if len(warned) != 2 {
+		t.Errorf("%d warnings after attaching", len(warned))
 	}
 }

@@ -73,7 +73,8 @@ var (
 	ErrTooLarge = errors.New("the certificate is too large")
 	// ErrParse reports bytes that are not exactly one X.509 certificate.
 	ErrParse = errors.New("not exactly one X.509 certificate")
-	// ErrValidity reports a certificate outside its span of validity.
+	// ErrValidity reports a certificate outside its span of validity. It is no
+	// reason to refuse one.
 	ErrValidity = errors.New("the certificate is not valid at this time")
 	// ErrKey reports a key that is weak or of a kind not supported.
 	ErrKey = errors.New("the certificate's key is not acceptable")
@@ -168,9 +169,9 @@ func ParsePEM(text string) (der []byte, err error) {
 }
 
 // ParseDER checks that der is a certificate that can be pinned: exactly one,
-// at most wire.MaxCertificate bytes, valid now, with a key that is not weak.
-// Who signed it does not matter. The errors wrap ErrTooLarge, ErrParse,
-// ErrValidity or ErrKey.
+// at most wire.MaxCertificate bytes, with a key that is not weak. Who signed it
+// does not matter, nor do its dates: see CheckValidity. The errors wrap
+// ErrTooLarge, ErrParse or ErrKey.
 func ParseDER(der []byte) error {
 	if len(der) > maxDER {
 		return fmt.Errorf("automtls: the peer's certificate: %w: %d bytes, at most %d are allowed", ErrTooLarge, len(der), maxDER)
@@ -180,17 +181,21 @@ func ParseDER(der []byte) error {
 	if err != nil {
 		return fmt.Errorf("automtls: the peer's certificate: %w: %s", ErrParse, bounded(err.Error()))
 	}
-	now := time.Now()
-	switch {
-	case now.Before(cert.NotBefore):
-		return fmt.Errorf("automtls: the peer's certificate: %w: it is valid from %s on and it is %s; check the clock",
-			ErrValidity, cert.NotBefore.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
-	case now.After(cert.NotAfter):
-		return fmt.Errorf("automtls: the peer's certificate: %w: it expired at %s and it is %s",
-			ErrValidity, cert.NotAfter.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
-	}
 	if err := checkKey(cert.PublicKey); err != nil {
 		return fmt.Errorf("automtls: the peer's certificate: %w: %w", ErrKey, err)
+	}
+	return nil
+}
+
+// CheckValidity returns an error that wraps ErrValidity and says what to do if a
+// certificate that ParseDER has accepted is outside its span of validity. That is
+// a reason to warn, not to refuse it: it was announced just now by the peer that
+// is meant, and who is wrong about the time is not known.
+func CheckValidity(der []byte) error {
+	cert, err := x509.ParseCertificate(der)
+	if now := time.Now(); err == nil && (now.Before(cert.NotBefore) || now.After(cert.NotAfter)) {
+		return fmt.Errorf("automtls: the peer's certificate: %w: it is valid from %s to %s, and it is %s; check the clocks, and what made the certificate",
+			ErrValidity, cert.NotBefore.UTC().Format(time.RFC3339), cert.NotAfter.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 	}
 	return nil
 }

@@ -26,22 +26,23 @@ var ErrCurve = errors.New("automtls: the peer's TLS library does not accept keys
 // Both switch off the checks that crypto/tls makes of a peer's certificate by
 // itself (InsecureSkipVerify on the client, RequireAnyClientCert instead of
 // RequireAndVerifyClientCert on the server) and make their own in
-// VerifyConnection: the peer sent one certificate, and it equals, byte for
-// byte, the one that it announced beforehand.
+// VerifyConnection: the certificate that the peer sent, the first one if it sent
+// others behind it, equals, byte for byte, the one that it announced beforehand.
 //
 // That is stronger than what is switched off. The usual checks build a chain
 // to a trusted root, then look at times, names and usages, all to conclude
 // that the certificate belongs to the peer one meant. Here that is known
 // beforehand, of one exact certificate; a chain to itself would prove nothing
 // more, would run more code on a peer's bytes, and would make the outcome hang
-// on fields that other libraries of the protocol fill in differently. Size,
-// dates and the strength of the key are checked once, when the certificate is
-// announced: see ParseDER.
+// on fields that other libraries of the protocol fill in differently. Size and
+// the strength of the key are checked once, when the certificate is announced: see
+// ParseDER. So are its dates, which decide nothing: see CheckValidity.
 //
 // What is not switched off, because neither setting touches it: crypto/tls
-// verifies the peer's signature over the handshake with the key of the
+// verifies the peer's signature over the handshake with the key of the first
 // certificate it sent (RFC 8446 §4.4.3; RFC 5246 §7.4.3 and §7.4.8). Without
-// the private key the pinned certificate is of no use to anyone.
+// the private key the pinned certificate is of no use to anyone. What stands
+// behind it is looked at by nobody: some TLS libraries send the issuer as well.
 //
 // VerifyConnection, unlike VerifyPeerCertificate, also runs when a session is
 // resumed, with the certificate that the session was made with. It runs before
@@ -50,7 +51,8 @@ var ErrCurve = errors.New("automtls: the peer's TLS library does not accept keys
 // there is no second one to disagree with.
 //
 // The package's tests fail if any of this changes: wrong certificate, none at
-// all, a chain, and resumption against another pin, each in both directions.
+// all, the pinned one behind another or without its key, and resumption against
+// another pin, each in both directions.
 
 // ServerConfig returns the configuration for every server that talks to the
 // peer with the certificate peerDER. ParseDER must have accepted peerDER.
@@ -111,11 +113,12 @@ func base(own *Identity, peerDER []byte) *tls.Config {
 func pin(peerDER []byte) func(tls.ConnectionState) error {
 	want := bytes.Clone(peerDER)
 	return func(cs tls.ConnectionState) error {
-		if n := len(cs.PeerCertificates); n != 1 {
-			return fmt.Errorf("%w (it sent %d certificates; one is expected)", ErrPin, n)
+		if len(cs.PeerCertificates) == 0 {
+			return fmt.Errorf("%w (it sent none)", ErrPin)
 		}
-		// crypto/tls has verified that the peer holds the key of this
-		// certificate, now or, in a resumed session, at the session's start.
+		// That the peer holds the key of this certificate crypto/tls verifies
+		// before the handshake is complete, or did so at the start of a session
+		// that is resumed.
 		got := cs.PeerCertificates[0].Raw
 		if len(want) == 0 || !bytes.Equal(got, want) {
 			return fmt.Errorf("%w (SHA-256 %x, pinned %x)", ErrPin, sha256.Sum256(got), sha256.Sum256(want))
