@@ -68,16 +68,16 @@ func (c Curve) parameters() (elliptic.Curve, error) {
 // The kinds of faults of a peer's certificate, for errors.Is.
 var (
 	// ErrPEM reports text that is not exactly one certificate in PEM.
-	ErrPEM = errors.New("not exactly one certificate in PEM")
+	ErrPEM = errors.New("automtls: the peer's certificate is not exactly one certificate in PEM")
 	// ErrTooLarge reports a certificate over wire.MaxCertificate.
-	ErrTooLarge = errors.New("the certificate is too large")
+	ErrTooLarge = errors.New("automtls: the peer's certificate is too large")
 	// ErrParse reports bytes that are not exactly one X.509 certificate.
-	ErrParse = errors.New("not exactly one X.509 certificate")
+	ErrParse = errors.New("automtls: the peer's certificate is not exactly one X.509 certificate")
 	// ErrValidity reports a certificate outside its span of validity. It is no
 	// reason to refuse one.
-	ErrValidity = errors.New("the certificate is not valid at this time")
+	ErrValidity = errors.New("automtls: the peer's certificate is not valid at this time")
 	// ErrKey reports a key that is weak or of a kind not supported.
-	ErrKey = errors.New("the certificate's key is not acceptable")
+	ErrKey = errors.New("automtls: the peer's certificate has a key that is not acceptable")
 )
 
 // Identity is a certificate of our own and its private key. It is made for one
@@ -101,11 +101,9 @@ func New(curve Curve) (*Identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("automtls: making a key: %w", err)
 	}
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), serialBits))
-	if err != nil {
-		return nil, fmt.Errorf("automtls: making a serial number: %w", err)
-	}
-	der, err := selfSigned(curve, key, serial, time.Now())
+	var serial [serialBits / 8]byte
+	rand.Read(serial[:])
+	der, err := selfSigned(curve, key, new(big.Int).SetBytes(serial[:]), time.Now())
 	if err != nil {
 		return nil, fmt.Errorf("automtls: making a certificate: %w", err)
 	}
@@ -139,28 +137,28 @@ const pemType = "CERTIFICATE"
 // ErrPEM or the kinds that ParseDER returns.
 func ParsePEM(text string) (der []byte, err error) {
 	if len(text) > maxPEM {
-		return nil, fmt.Errorf("automtls: the peer's certificate: %w: %d bytes of PEM, at most %d are allowed", ErrTooLarge, len(text), maxPEM)
+		return nil, fmt.Errorf("%w: %d bytes of PEM, at most %d are allowed", ErrTooLarge, len(text), maxPEM)
 	}
 	// pem.Decode skips whatever precedes the first block.
 	data := bytes.TrimSpace([]byte(text))
 	if !bytes.HasPrefix(data, []byte("-----BEGIN ")) {
-		return nil, fmt.Errorf("automtls: the peer's certificate: %w: it does not begin with a PEM block", ErrPEM)
+		return nil, fmt.Errorf("%w: it does not begin with a PEM block", ErrPEM)
 	}
 	block, rest := pem.Decode(data)
 	switch {
 	case block == nil:
-		return nil, fmt.Errorf("automtls: the peer's certificate: %w: the PEM block is damaged", ErrPEM)
+		return nil, fmt.Errorf("%w: the PEM block is damaged", ErrPEM)
 	case block.Type != pemType:
-		return nil, fmt.Errorf("automtls: the peer's certificate: %w: the PEM block is a %s", ErrPEM, bounded(block.Type))
+		return nil, fmt.Errorf("%w: the PEM block is a %s", ErrPEM, bounded(block.Type))
 	case len(block.Headers) > 0:
-		return nil, fmt.Errorf("automtls: the peer's certificate: %w: the PEM block has headers", ErrPEM)
+		return nil, fmt.Errorf("%w: the PEM block has headers", ErrPEM)
 	case len(bytes.TrimSpace(rest)) > 0:
-		return nil, fmt.Errorf("automtls: the peer's certificate: %w: something follows the first block; a chain is not accepted, send the leaf alone", ErrPEM)
+		return nil, fmt.Errorf("%w: something follows the first block; a chain is not accepted, send the leaf alone", ErrPEM)
 	}
 	// A block that pem.Decode had to skip, because it was damaged, would make
 	// the one it returned not the first.
 	if bytes.Count(data, []byte("-----BEGIN ")) != 1 {
-		return nil, fmt.Errorf("automtls: the peer's certificate: %w: there are several PEM blocks", ErrPEM)
+		return nil, fmt.Errorf("%w: there are several PEM blocks", ErrPEM)
 	}
 	if err := ParseDER(block.Bytes); err != nil {
 		return nil, err
@@ -174,15 +172,15 @@ func ParsePEM(text string) (der []byte, err error) {
 // ErrTooLarge, ErrParse or ErrKey.
 func ParseDER(der []byte) error {
 	if len(der) > maxDER {
-		return fmt.Errorf("automtls: the peer's certificate: %w: %d bytes, at most %d are allowed", ErrTooLarge, len(der), maxDER)
+		return fmt.Errorf("%w: %d bytes, at most %d are allowed", ErrTooLarge, len(der), maxDER)
 	}
 	// This refuses trailing bytes, and so a chain.
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
-		return fmt.Errorf("automtls: the peer's certificate: %w: %s", ErrParse, bounded(err.Error()))
+		return fmt.Errorf("%w: %s", ErrParse, bounded(err.Error()))
 	}
 	if err := checkKey(cert.PublicKey); err != nil {
-		return fmt.Errorf("automtls: the peer's certificate: %w: %w", ErrKey, err)
+		return fmt.Errorf("%w: %w", ErrKey, err)
 	}
 	return nil
 }
@@ -194,7 +192,7 @@ func ParseDER(der []byte) error {
 func CheckValidity(der []byte) error {
 	cert, err := x509.ParseCertificate(der)
 	if now := time.Now(); err == nil && (now.Before(cert.NotBefore) || now.After(cert.NotAfter)) {
-		return fmt.Errorf("automtls: the peer's certificate: %w: it is valid from %s to %s, and it is %s; check the clocks, and what made the certificate",
+		return fmt.Errorf("%w: it is valid from %s to %s, and it is %s; check the clocks, and what made the certificate",
 			ErrValidity, cert.NotBefore.UTC().Format(time.RFC3339), cert.NotAfter.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 	}
 	return nil
