@@ -68,8 +68,8 @@ func TestBroker(t *testing.T) {
 			cfg := &broker.Config{Listen: func() (net.Listener, error) { return net.Listen("unix", filepath.Join(dir, "host")) }}
 			var client *tls.Config
 			if secure {
-				client = automtls.ClientConfig(host, s.hs.Certificate)
-				cfg.ClientTLS, cfg.ServerTLS = client, automtls.ServerConfig(host, s.hs.Certificate)
+				client = automtls.ClientConfig(host, s.hs.Certificate, nil)
+				cfg.ClientTLS, cfg.ServerTLS = client, automtls.ServerConfig(host, s.hs.Certificate, nil)
 			}
 			cc := s.dial(client)
 			ctx := deadline(t)

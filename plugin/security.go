@@ -13,33 +13,36 @@ import (
 type security struct {
 	server, client *tls.Config // nil: plaintext
 	certificate    []byte      // DER of our certificate for the handshake, under AutoMTLS
+
+	floor automtls.Floor // of the brokered connections: what the main one has
 }
 
 // newSecurity chooses: the application's own TLS, AutoMTLS if the host sent its
 // certificate, or else plaintext, which only a host can choose.
-func newSecurity(own *tls.Config, clientCert string, log Logger) (*security, error) {
-	if own != nil {
-		return &security{server: own, client: own}, nil
+func newSecurity(c *ServeConfig, env wire.Env) (*security, error) {
+	if c.TLS != nil {
+		return &security{server: c.TLS, client: c.TLS}, nil
 	}
-	if clientCert == "" {
+	if env.ClientCert == "" {
 		return &security{}, nil
 	}
 	// A certificate that cannot be pinned ends the plugin here. It would
 	// otherwise come to light much later, as a failed TLS handshake.
-	host, err := automtls.ParsePEM(clientCert)
+	host, err := automtls.ParsePEM(env.ClientCert)
 	if err != nil {
 		return nil, fmt.Errorf("plugin: the host's certificate in %s: %w", wire.EnvClientCert, err)
 	}
 	if err := automtls.CheckValidity(host); err != nil {
-		log.Warn("the host's certificate is used all the same", "err", err)
+		c.Logger.Warn("the host's certificate is used all the same", "err", err)
 	}
 	id, err := automtls.New(automtls.CurveOf(host))
 	if err != nil {
 		return nil, fmt.Errorf("plugin: making a certificate: %w", err)
 	}
-	return &security{
-		server:      automtls.ServerConfig(id, host),
-		client:      automtls.ClientConfig(id, host),
-		certificate: id.DER(),
-	}, nil
+	s := &security{certificate: id.DER()}
+	s.server, s.client = automtls.ServerConfig(id, host, &s.floor), automtls.ClientConfig(id, host, &s.floor)
+	if env.Lifeline != "" { // the host is built with this module, and so has it
+		s.server.MinVersion, s.client.MinVersion = tls.VersionTLS13, tls.VersionTLS13
+	}
+	return s, nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/h2grpc/health"
+	"github.com/tenonrpc/tenon/h2grpc/peer"
 	"github.com/tenonrpc/tenon/h2grpc/reflection"
 	"github.com/tenonrpc/tenon/plugin/internal/broker"
 	"github.com/tenonrpc/tenon/plugin/internal/control"
@@ -109,7 +110,7 @@ func serve(ctx context.Context, cfg *ServeConfig, orphaned func(removeSockets fu
 	}
 	sigs := proc.catch()
 	defer sigs.letGo()
-	sec, err := newSecurity(c.TLS, env.ClientCert, c.Logger)
+	sec, err := newSecurity(c, env)
 	if err != nil {
 		return err
 	}
@@ -236,6 +237,7 @@ func (a *accepting) Accept() (net.Conn, error) {
 // serving is a plugin at work.
 type serving struct {
 	cfg       *ServeConfig
+	sec       *security
 	server    *h2grpc.Server
 	broker    *broker.Broker
 	mux       *broker.Mux // nil without multiplexing
@@ -254,6 +256,7 @@ type serving struct {
 func newServing(c *ServeConfig, sec *security, lis *listener, mux *broker.Mux) *serving {
 	s := &serving{
 		cfg:    c,
+		sec:    sec,
 		health: health.NewServer(),
 		output: newOutput(c.Logger, c.OutputBuffer),
 		asked:  make(chan struct{}),
@@ -300,8 +303,12 @@ func (s *serving) register(version int) error {
 	return nil
 }
 
-// StartStream implements control.BrokerServer.
+// StartStream implements control.BrokerServer. Before anything is brokered, the
+// connection that it comes on says what those must at least be like.
 func (s *serving) StartStream(stream h2grpc.BidiStreamingServer[wire.ConnInfo, wire.ConnInfo]) error {
+	if p, ok := peer.FromContext(stream.Context()); ok && p.TLS != nil {
+		s.sec.floor.Raise(p.TLS.Version)
+	}
 	return s.broker.Run(stream)
 }
 

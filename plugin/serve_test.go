@@ -98,14 +98,14 @@ func TestAutoMTLS(t *testing.T) {
 		if got := automtls.CurveOf(s.hs.Certificate); got != curve {
 			t.Errorf("the plugin's key is on %v, want the host's %v", got, curve)
 		}
-		wantEcho(t, s.dial(automtls.ClientConfig(host, s.hs.Certificate)), "x", "x")
+		wantEcho(t, s.dial(automtls.ClientConfig(host, s.hs.Certificate, nil)), "x", "x")
 
 		stranger, err := automtls.New(automtls.P256)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for name, cfg := range map[string]*tls.Config{
-			"another certificate": automtls.ClientConfig(stranger, s.hs.Certificate),
+			"another certificate": automtls.ClientConfig(stranger, s.hs.Certificate, nil),
 			"no certificate":      {InsecureSkipVerify: true, NextProtos: []string{"h2"}},
 			"no TLS":              nil,
 		} {

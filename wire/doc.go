@@ -62,7 +62,10 @@
 // Each side makes a key pair and a self-signed certificate for localhost, and
 // trusts the other's certificate alone: the host's came in PLUGIN_CLIENT_CERT,
 // the plugin's in CERT. Both sides authenticate; TLS is 1.2 or newer; the
-// application protocol is h2. Brokered connections use the same material.
+// application protocol is h2. Brokered connections use the same material. Tenon
+// makes a key pair for each connection of a host and a plugin, takes no brokered
+// connection of an older TLS than the main one, and no TLS but 1.3 where a plugin
+// finds TENON_LIFELINE.
 //
 // # Control services
 //

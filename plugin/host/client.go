@@ -41,6 +41,7 @@ type Client struct {
 	dialErr atomic.Pointer[error]        // how the latest dial failed, if one did
 	dials   atomic.Uint64                // attempts to dial, so that another connection shows
 	known   atomic.Bool                  // the plugin has asked for this host's certificate
+	floor   automtls.Floor               // of the brokered connections: what the main one has
 
 	listeners atomic.Uint64 // brokered listeners so far
 

@@ -96,13 +96,13 @@ func (c *Client) tlsConfigs() (client, server *tls.Config) {
 	if err := automtls.CheckValidity(c.terms.certificate); err != nil {
 		c.proc.log.Warn("the plugin's certificate is used all the same", "err", err)
 	}
-	client = automtls.ClientConfig(c.identity, c.terms.certificate)
+	client = automtls.ClientConfig(c.identity, c.terms.certificate, &c.floor)
 	certificate := client.GetClientCertificate
 	client.GetClientCertificate = func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		c.known.Store(true)
 		return certificate(r)
 	}
-	return client, automtls.ServerConfig(c.identity, c.terms.certificate)
+	return client, automtls.ServerConfig(c.identity, c.terms.certificate, &c.floor)
 }
 
 // connectProblem says why the plugin could not be connected to.

@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 
-
 	"github.com/tenonrpc/tenon/plugin/internal/automtls"
 	"github.com/tenonrpc/tenon/plugin/internal/files"
 )

@@ -64,7 +64,7 @@ func (s *server) run() {
 		must(err)
 		own, err := automtls.New(automtls.CurveOf(peer))
 		must(err)
-		config.TLS = automtls.ServerConfig(own, peer)
+		config.TLS = automtls.ServerConfig(own, peer, nil)
 		if s.anyHost {
 			config.TLS.ClientAuth, config.TLS.VerifyConnection = tls.NoClientCert, nil
 		}

@@ -39,6 +39,7 @@ var hostiles = map[string]func(){
 		return line(1, 1, os.Getenv(networkEnv), os.Getenv(addressEnv), "grpc", cert) + "\n"
 	}),
 	"passes-for-another": playImpostor,
+	"older-tls":          playOlder,
 	"listens-everywhere": playEverywhere,
 	"lends-elsewhere": func() {
 		main, socket := true, socketPath() // plugin.Serve takes the directory out of the environment

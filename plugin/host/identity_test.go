@@ -11,14 +11,19 @@ import (
 	"fmt"
 	"log/slog"
 	"math/big"
+	"net"
 	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/tenonrpc/tenon/h2grpc"
+	"github.com/tenonrpc/tenon/plugin"
 	"github.com/tenonrpc/tenon/plugin/host"
 	"github.com/tenonrpc/tenon/plugin/internal/automtls"
+	"github.com/tenonrpc/tenon/plugin/internal/broker"
+	"github.com/tenonrpc/tenon/plugin/internal/control"
 	"github.com/tenonrpc/tenon/wire"
 )
 
@@ -148,6 +153,86 @@ func TestSpareIdentities(t *testing.T) {
 			})
 		}
 		askers.Wait()
+	}
+}
+
+// olderEnv says on which of its connections playOlder stays behind.
+const olderEnv = "TN_OLDER"
+
+// playOlder is a plugin with TLS 1.2 on its main connection, its brokered ones,
+// or all.
+func playOlder() {
+	host, err := automtls.ParsePEM(os.Getenv(wire.EnvClientCert))
+	must(err)
+	own, err := automtls.New(automtls.P256)
+	must(err)
+	main, accepted, dialled := automtls.ServerConfig(own, host, nil), automtls.ServerConfig(own, host, nil), automtls.ClientConfig(own, host, nil)
+	if os.Getenv(olderEnv) != "brokered" {
+		main.MaxVersion = tls.VersionTLS12
+	}
+	accepted.MaxVersion, dialled.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
+	path := socketPath()
+	l, err := net.Listen("unix", path)
+	must(err)
+	b := broker.New(&broker.Config{
+		Listen:    func() (net.Listener, error) { return net.Listen("unix", path+"b") },
+		ServerTLS: accepted,
+		ClientTLS: dialled,
+	})
+	g := h2grpc.NewServer(&h2grpc.ServerConfig{TLS: main})
+	control.RegisterBroker(g, brokerOnly{b})
+	must(echo{"1 "}.GRPCServer((*plugin.Broker)(b), g))
+	fmt.Println(line(1, 1, "unix", path, "grpc", certField(own.DER())))
+	go func() {
+		linger()
+		os.Exit(0)
+	}()
+	must(g.Serve(l))
+}
+
+type brokerOnly struct{ *broker.Broker }
+
+func (b brokerOnly) StartStream(stream h2grpc.BidiStreamingServer[wire.ConnInfo, wire.ConnInfo]) error {
+	return b.Run(stream)
+}
+
+// A plugin's brokered connections have the TLS of its main one, or a newer,
+// whoever dials. One that has nothing newer at all is used as it is.
+func TestBrokeredTLSIsNoOlder(t *testing.T) {
+	for which, fine := range map[string]bool{"brokered": false, "all": true} {
+		noLeaks(t)
+		cfg := withEcho(t, "older-tls")
+		cfg.Env = append(cfg.Env, olderEnv+"="+which)
+		c := start(t, cfg)
+		client, err := host.Dispense[*echoClient](t.Context(), c, "echo")
+		if err != nil {
+			t.Fatal(err)
+		}
+		id, err := client.broker.Serve(t.Context(), func(s *h2grpc.Server) {
+			s.RegisterService(&h2grpc.ServiceDesc{ServiceName: "test.Host", Methods: []h2grpc.MethodDesc{
+				method("Name", func(context.Context, string) (string, error) { return "the host", nil }),
+			}}, nil)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := client.call(t.Context(), callMethod, fmt.Sprint(id)); (err == nil) != fine {
+			t.Errorf("TLS 1.2 on %s connections: the host is called back: %q, %v", which, got, err)
+		}
+		lent, err := client.call(t.Context(), lendMethod, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cc, err := client.broker.Dial(t.Context(), idIn(t, lent))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = cc.Invoke(t.Context(), "/test.Lent/Say", &words{Service: "x"}, new(words))
+		if (err == nil) != fine || err != nil && !strings.Contains(err.Error(), automtls.ErrVersion.Error()) {
+			t.Errorf("TLS 1.2 on %s connections: the plugin is called: %v", which, err)
+		}
+		cc.Close()
+		c.Kill()
 	}
 }
 

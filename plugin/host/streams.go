@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tenonrpc/tenon/h2grpc"
+	"github.com/tenonrpc/tenon/h2grpc/peer"
 	"github.com/tenonrpc/tenon/plugin"
 	"github.com/tenonrpc/tenon/plugin/internal/broker"
 	"github.com/tenonrpc/tenon/plugin/internal/control"
@@ -47,7 +48,12 @@ func openStreams(c *Client, client, server *tls.Config) *streams {
 		stdioDone:   make(chan struct{}),
 	}
 	announcements := c.openKept("broker", func() (func() error, error) {
-		stream, err := control.StartStream(brokerCtx, c.conn)
+		// Nothing is brokered yet, by either side.
+		var main peer.Peer
+		stream, err := control.StartStream(brokerCtx, c.conn, h2grpc.Peer(&main))
+		if main.TLS != nil {
+			c.floor.Raise(main.TLS.Version)
+		}
 		return func() error { return b.Run(stream) }, err
 	})
 	output := c.openKept("output", func() (func() error, error) {

@@ -298,7 +298,7 @@ func TestHandshake(t *testing.T) {
 	for _, curve := range []automtls.Curve{automtls.P521, automtls.P384, automtls.P256} {
 		t.Run(curve.String(), func(t *testing.T) {
 			host, plug := identity(t, curve), identity(t, curve)
-			c, s := connect(t, automtls.ClientConfig(host, plug.DER()), automtls.ServerConfig(plug, host.DER()))
+			c, s := connect(t, automtls.ClientConfig(host, plug.DER(), nil), automtls.ServerConfig(plug, host.DER(), nil))
 			wantBothFine(t, "handshake", c, s)
 			if c.state.Version != tls.VersionTLS13 {
 				t.Errorf("version %x between our own ends, want TLS 1.3", c.state.Version)
@@ -316,22 +316,22 @@ func TestHandshake(t *testing.T) {
 func TestWrongPeer(t *testing.T) {
 	host, plug, other := identity(t, automtls.P256), identity(t, automtls.P256), identity(t, automtls.P256)
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		client, server := automtls.ClientConfig(host, plug.DER()), automtls.ServerConfig(plug, host.DER())
+		client, server := automtls.ClientConfig(host, plug.DER(), nil), automtls.ServerConfig(plug, host.DER(), nil)
 		client.MaxVersion = version
 
-		c, _ := connect(t, client, automtls.ServerConfig(other, host.DER()))
+		c, _ := connect(t, client, automtls.ServerConfig(other, host.DER(), nil))
 		if !errors.Is(c.err, automtls.ErrPin) {
 			t.Errorf("%s: a client took another server: %v", tls.VersionName(version), c.err)
 		}
 
-		wrong := automtls.ClientConfig(other, plug.DER())
+		wrong := automtls.ClientConfig(other, plug.DER(), nil)
 		wrong.MaxVersion = version
 		c, s := connect(t, wrong, server)
 		if !errors.Is(s.err, automtls.ErrPin) || c.err == nil {
 			t.Errorf("%s: a server took another client: %v, %v", tls.VersionName(version), s.err, c.err)
 		}
 
-		wrong = automtls.ClientConfig(host, plug.DER())
+		wrong = automtls.ClientConfig(host, plug.DER(), nil)
 		wrong.MaxVersion = version
 		wrong.GetClientCertificate = nil
 		wrong.Certificates = nil
@@ -341,21 +341,21 @@ func TestWrongPeer(t *testing.T) {
 		}
 
 		// The pinned certificate behind another, whose key the peer has.
-		wrong = automtls.ClientConfig(other, plug.DER())
+		wrong = automtls.ClientConfig(other, plug.DER(), nil)
 		wrong.MaxVersion = version
 		wrong.GetClientCertificate = nil
 		wrong.Certificates[0].Certificate = append(wrong.Certificates[0].Certificate, host.DER())
 		if _, s = connect(t, wrong, server); !errors.Is(s.err, automtls.ErrPin) {
 			t.Errorf("%s: a server took a client by its second certificate: %v", tls.VersionName(version), s.err)
 		}
-		behind := automtls.ServerConfig(other, host.DER())
+		behind := automtls.ServerConfig(other, host.DER(), nil)
 		behind.Certificates[0].Certificate = append(behind.Certificates[0].Certificate, plug.DER())
 		if c, _ = connect(t, client, behind); !errors.Is(c.err, automtls.ErrPin) {
 			t.Errorf("%s: a client took a server by its second certificate: %v", tls.VersionName(version), c.err)
 		}
 
 		// The pinned certificate without its key.
-		wrong = automtls.ClientConfig(other, plug.DER())
+		wrong = automtls.ClientConfig(other, plug.DER(), nil)
 		wrong.MaxVersion = version
 		wrong.GetClientCertificate = nil
 		wrong.Certificates[0].Certificate = [][]byte{host.DER()}
@@ -370,11 +370,11 @@ func TestWrongPeer(t *testing.T) {
 // TestNoPin is about the worst mistake of a caller.
 func TestNoPin(t *testing.T) {
 	host, plug := identity(t, automtls.P256), identity(t, automtls.P256)
-	c, _ := connect(t, automtls.ClientConfig(host, nil), automtls.ServerConfig(plug, host.DER()))
+	c, _ := connect(t, automtls.ClientConfig(host, nil, nil), automtls.ServerConfig(plug, host.DER(), nil))
 	if !errors.Is(c.err, automtls.ErrPin) {
 		t.Errorf("a client without a pin connected: %v", c.err)
 	}
-	_, s := connect(t, automtls.ClientConfig(host, plug.DER()), automtls.ServerConfig(plug, nil))
+	_, s := connect(t, automtls.ClientConfig(host, plug.DER(), nil), automtls.ServerConfig(plug, nil, nil))
 	if !errors.Is(s.err, automtls.ErrPin) {
 		t.Errorf("a server without a pin accepted: %v", s.err)
 	}
@@ -384,7 +384,7 @@ func TestResumption(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		t.Run(tls.VersionName(version), func(t *testing.T) {
 			host, plug := identity(t, automtls.P256), identity(t, automtls.P256)
-			client, server := automtls.ClientConfig(host, plug.DER()), automtls.ServerConfig(plug, host.DER())
+			client, server := automtls.ClientConfig(host, plug.DER(), nil), automtls.ServerConfig(plug, host.DER(), nil)
 			client.MaxVersion = version
 			// Another server of the same plugin, configured before the first
 			// connection: brokered servers come about like this.
@@ -405,7 +405,7 @@ func TestResumption(t *testing.T) {
 			// The same sessions and the same ticket keys, but other pins: what
 			// was a good session must not get anyone past the pin.
 			other := identity(t, automtls.P256)
-			repinned := automtls.ClientConfig(host, other.DER())
+			repinned := automtls.ClientConfig(host, other.DER(), nil)
 			repinned.MaxVersion = version
 			repinned.ClientSessionCache = client.ClientSessionCache
 			c, _ = connect(t, repinned, server)
@@ -413,7 +413,7 @@ func TestResumption(t *testing.T) {
 				t.Errorf("a client resumed a session with a peer that is not its pin: %v", c.err)
 			}
 			strict := server.Clone()
-			strict.VerifyConnection = automtls.ServerConfig(plug, other.DER()).VerifyConnection
+			strict.VerifyConnection = automtls.ServerConfig(plug, other.DER(), nil).VerifyConnection
 			_, s = connect(t, client, strict)
 			if !errors.Is(s.err, automtls.ErrPin) {
 				t.Errorf("a server resumed a session with a peer that is not its pin: %v", s.err)
@@ -431,7 +431,7 @@ func TestCurveUnknownToPeer(t *testing.T) {
 		want  error
 	}{{automtls.P256, nil}, {automtls.P384, nil}, {automtls.P521, automtls.ErrCurve}} {
 		own := identity(t, tt.curve)
-		got, err := automtls.ClientConfig(own, peer).GetClientCertificate(&tls.CertificateRequestInfo{
+		got, err := automtls.ClientConfig(own, peer, nil).GetClientCertificate(&tls.CertificateRequestInfo{
 			Version:          tls.VersionTLS13,
 			SignatureSchemes: []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256, tls.ECDSAWithP384AndSHA384, tls.PSSWithSHA256},
 			AcceptableCAs:    [][]byte{[]byte("somebody else")},
@@ -450,29 +450,29 @@ func TestCurveUnknownToPeer(t *testing.T) {
 func TestOneGroup(t *testing.T) {
 	host, plug := identity(t, automtls.P521), identity(t, automtls.P521)
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		peer := automtls.ServerConfig(plug, host.DER())
+		peer := automtls.ServerConfig(plug, host.DER(), nil)
 		peer.CurvePreferences, peer.MaxVersion = []tls.CurveID{tls.CurveP256}, version
-		c, s := connect(t, automtls.ClientConfig(host, plug.DER()), peer)
+		c, s := connect(t, automtls.ClientConfig(host, plug.DER(), nil), peer)
 		wantBothFine(t, tls.VersionName(version)+", server with one group", c, s)
-		peer = automtls.ClientConfig(plug, host.DER())
+		peer = automtls.ClientConfig(plug, host.DER(), nil)
 		peer.CurvePreferences, peer.MaxVersion = []tls.CurveID{tls.CurveP256}, version
-		c, s = connect(t, peer, automtls.ServerConfig(host, plug.DER()))
+		c, s = connect(t, peer, automtls.ServerConfig(host, plug.DER(), nil))
 		wantBothFine(t, tls.VersionName(version)+", client with one group", c, s)
 	}
 }
 
 func TestOldVersionsRefused(t *testing.T) {
 	host, plug := identity(t, automtls.P256), identity(t, automtls.P256)
-	old := automtls.ClientConfig(host, plug.DER())
+	old := automtls.ClientConfig(host, plug.DER(), nil)
 	old.MinVersion, old.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
-	c, s := connect(t, old, automtls.ServerConfig(plug, host.DER()))
+	c, s := connect(t, old, automtls.ServerConfig(plug, host.DER(), nil))
 	// Under FIPS 140 the client has no such version to offer.
 	if c.err == nil || s.err == nil || !strings.Contains(s.err.Error()+c.err.Error(), "version") {
 		t.Errorf("TLS 1.1 client: %v, %v", c.err, s.err)
 	}
-	oldServer := automtls.ServerConfig(plug, host.DER())
+	oldServer := automtls.ServerConfig(plug, host.DER(), nil)
 	oldServer.MinVersion, oldServer.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
-	c, s = connect(t, automtls.ClientConfig(host, plug.DER()), oldServer)
+	c, s = connect(t, automtls.ClientConfig(host, plug.DER(), nil), oldServer)
 	if c.err == nil || s.err == nil {
 		t.Errorf("TLS 1.1 server: %v, %v", c.err, s.err)
 	}
@@ -480,18 +480,18 @@ func TestOldVersionsRefused(t *testing.T) {
 
 func TestProtocols(t *testing.T) {
 	host, plug := identity(t, automtls.P256), identity(t, automtls.P256)
-	silent := automtls.ClientConfig(host, plug.DER())
+	silent := automtls.ClientConfig(host, plug.DER(), nil)
 	silent.NextProtos = nil
-	c, s := connect(t, silent, automtls.ServerConfig(plug, host.DER()))
+	c, s := connect(t, silent, automtls.ServerConfig(plug, host.DER(), nil))
 	wantBothFine(t, "a client that offers no protocol", c, s)
-	silent = automtls.ServerConfig(plug, host.DER())
+	silent = automtls.ServerConfig(plug, host.DER(), nil)
 	silent.NextProtos = nil
-	c, s = connect(t, automtls.ClientConfig(host, plug.DER()), silent)
+	c, s = connect(t, automtls.ClientConfig(host, plug.DER(), nil), silent)
 	wantBothFine(t, "a server that selects no protocol", c, s)
 
-	other := automtls.ClientConfig(host, plug.DER())
+	other := automtls.ClientConfig(host, plug.DER(), nil)
 	other.NextProtos = []string{"spdy/3"}
-	if c, _ = connect(t, other, automtls.ServerConfig(plug, host.DER())); c.err == nil {
+	if c, _ = connect(t, other, automtls.ServerConfig(plug, host.DER(), nil)); c.err == nil {
 		t.Error("a client that insists on another protocol was accepted")
 	}
 }
@@ -520,10 +520,10 @@ func TestForeignTemplates(t *testing.T) {
 			// does: our template must satisfy a full verification.
 			c, s := connect(t,
 				&tls.Config{Certificates: []tls.Certificate{theirs}, RootCAs: pool, ServerName: "localhost"},
-				automtls.ServerConfig(ours, der))
+				automtls.ServerConfig(ours, der, nil))
 			wantBothFine(t, "their client, our server", c, s)
 			c, s = connect(t,
-				automtls.ClientConfig(ours, der),
+				automtls.ClientConfig(ours, der, nil),
 				&tls.Config{Certificates: []tls.Certificate{theirs}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert})
 			wantBothFine(t, "our client, their server", c, s)
 		})
@@ -543,8 +543,8 @@ func mustParse(t *testing.T, der []byte) *x509.Certificate {
 func TestPinIsCopied(t *testing.T) {
 	host, plug := identity(t, automtls.P256), identity(t, automtls.P256)
 	der := plug.DER()
-	client := automtls.ClientConfig(host, der)
+	client := automtls.ClientConfig(host, der, nil)
 	clear(der)
-	c, s := connect(t, client, automtls.ServerConfig(plug, host.DER()))
+	c, s := connect(t, client, automtls.ServerConfig(plug, host.DER(), nil))
 	wantBothFine(t, "handshake", c, s)
 }

@@ -55,13 +55,14 @@ var ErrCurve = errors.New("automtls: the peer's TLS library does not accept keys
 // another pin, each in both directions.
 
 // ServerConfig returns the configuration for every server that talks to the
-// peer with the certificate peerDER. ParseDER must have accepted peerDER.
+// peer with the certificate peerDER. ParseDER must have accepted peerDER. The
+// floor is the peer's; nil means none.
 //
 // Use one configuration per peer for all its servers: its session ticket keys
 // are fixed, so that a session made with one server resumes with the others,
 // also where the configuration has been cloned.
-func ServerConfig(own *Identity, peerDER []byte) *tls.Config {
-	cfg := base(own, peerDER)
+func ServerConfig(own *Identity, peerDER []byte, floor *Floor) *tls.Config {
+	cfg := base(own, peerDER, floor)
 	cfg.ClientAuth = tls.RequireAnyClientCert // and VerifyConnection: see above
 	// The keys never leave the process and end with it. Sessions resume with
 	// a fresh key exchange, so that they are not what protects past traffic.
@@ -72,10 +73,11 @@ func ServerConfig(own *Identity, peerDER []byte) *tls.Config {
 }
 
 // ClientConfig returns the configuration for every client that talks to the
-// peer with the certificate peerDER. ParseDER must have accepted peerDER. Use
-// one configuration per peer: it holds the peer's sessions.
-func ClientConfig(own *Identity, peerDER []byte) *tls.Config {
-	cfg := base(own, peerDER)
+// peer with the certificate peerDER. ParseDER must have accepted peerDER. The
+// floor is the peer's; nil means none. Use one configuration per peer: it holds
+// the peer's sessions.
+func ClientConfig(own *Identity, peerDER []byte, floor *Floor) *tls.Config {
+	cfg := base(own, peerDER, floor)
 	cfg.ServerName = serverName
 	cfg.InsecureSkipVerify = true // but VerifyConnection: see above
 	cfg.ClientSessionCache = tls.NewLRUClientSessionCache(sessionCacheSize)
@@ -95,7 +97,7 @@ func ClientConfig(own *Identity, peerDER []byte) *tls.Config {
 }
 
 // base is what both ends have in common.
-func base(own *Identity, peerDER []byte) *tls.Config {
+func base(own *Identity, peerDER []byte, floor *Floor) *tls.Config {
 	return &tls.Config{
 		Certificates: []tls.Certificate{own.Certificate()},
 		MinVersion:   tls.VersionTLS12,
@@ -105,12 +107,12 @@ func base(own *Identity, peerDER []byte) *tls.Config {
 		// Growing records slowly helps browsers render early. Here it would
 		// only split messages.
 		DynamicRecordSizingDisabled: true,
-		VerifyConnection:            pin(peerDER),
+		VerifyConnection:            pin(peerDER, floor),
 	}
 }
 
-// pin returns the check of the peer's certificate.
-func pin(peerDER []byte) func(tls.ConnectionState) error {
+// pin returns the check of the peer's certificate, and of the version.
+func pin(peerDER []byte, floor *Floor) func(tls.ConnectionState) error {
 	want := bytes.Clone(peerDER)
 	return func(cs tls.ConnectionState) error {
 		if len(cs.PeerCertificates) == 0 {
@@ -122,6 +124,9 @@ func pin(peerDER []byte) func(tls.ConnectionState) error {
 		got := cs.PeerCertificates[0].Raw
 		if len(want) == 0 || !bytes.Equal(got, want) {
 			return fmt.Errorf("%w (SHA-256 %x, pinned %x)", ErrPin, sha256.Sum256(got), sha256.Sum256(want))
+		}
+		if floor != nil && uint32(cs.Version) < floor.version.Load() {
+			return ErrVersion
 		}
 		return nil
 	}

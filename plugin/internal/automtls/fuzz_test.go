@@ -80,8 +80,8 @@ func FuzzParseDER(f *testing.F) {
 			t.Errorf("accepted a key of type %T", key)
 		}
 		automtls.CurveOf(der)
-		automtls.ServerConfig(own, der)
-		automtls.ClientConfig(own, der)
+		automtls.ServerConfig(own, der, nil)
+		automtls.ClientConfig(own, der, nil)
 	})
 }
 

@@ -46,13 +46,13 @@ func TestOutsideItsValidity(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-			client, server := automtls.ClientConfig(ours, der), automtls.ServerConfig(old, ours.DER())
+			client, server := automtls.ClientConfig(ours, der, nil), automtls.ServerConfig(old, ours.DER(), nil)
 			client.MaxVersion = version
 			for range 2 { // the second connection resumes, or not
 				c, s := connect(t, client, server)
 				wantBothFine(t, name+", server", c, s)
 			}
-			client, server = automtls.ClientConfig(old, ours.DER()), automtls.ServerConfig(ours, der)
+			client, server = automtls.ClientConfig(old, ours.DER(), nil), automtls.ServerConfig(ours, der, nil)
 			client.MaxVersion = version
 			for range 2 {
 				c, s := connect(t, client, server)
@@ -68,7 +68,7 @@ func TestCertificatesBehindThePinnedOne(t *testing.T) {
 	host, plug := identity(t, automtls.P256), identity(t, automtls.P256)
 	other := foreign(t, rsaKey(t, 2048), valid(-2*time.Hour, -time.Hour)).Certificate[0]
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		client, server := automtls.ClientConfig(host, plug.DER()), automtls.ServerConfig(plug, host.DER())
+		client, server := automtls.ClientConfig(host, plug.DER(), nil), automtls.ServerConfig(plug, host.DER(), nil)
 		client.MaxVersion = version
 		client.GetClientCertificate = nil
 		client.Certificates[0].Certificate = append(client.Certificates[0].Certificate, other)

@@ -34,8 +34,8 @@ func TestRestore(t *testing.T) {
 		}
 		// The plugin pins the first host's certificate and takes the second.
 		a, b := net.Pipe()
-		server := tls.Server(a, automtls.ServerConfig(plugin, host.DER()))
-		client := tls.Client(b, automtls.ClientConfig(again, plugin.DER()))
+		server := tls.Server(a, automtls.ServerConfig(plugin, host.DER(), nil))
+		client := tls.Client(b, automtls.ClientConfig(again, plugin.DER(), nil))
 		done := make(chan error)
 		go func() { done <- server.Handshake() }()
 		if err := client.Handshake(); err != nil {

@@ -23,7 +23,7 @@ func TestCandidates(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := broker.NewPluginMux(nil)
-	server := h2grpc.NewServer(&h2grpc.ServerConfig{TLS: automtls.ServerConfig(plugID, hostID.DER())})
+	server := h2grpc.NewServer(&h2grpc.ServerConfig{TLS: automtls.ServerConfig(plugID, hostID.DER(), nil)})
 	named("main")(server)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(m.Listen(l)) }()
@@ -76,7 +76,7 @@ func TestCandidates(t *testing.T) {
 	raw := dial()
 	host := broker.NewHostMux(raw, nil)
 	defer host.Close()
-	cc := h2grpc.NewClient(&h2grpc.ClientConfig{Dial: host.Dial, TLS: automtls.ClientConfig(hostID, plugID.DER())})
+	cc := h2grpc.NewClient(&h2grpc.ClientConfig{Dial: host.Dial, TLS: automtls.ClientConfig(hostID, plugID.DER(), nil)})
 	defer cc.Close()
 	if got, err := ask(deadline(t), cc); err != nil || got != "main" {
 		t.Errorf("the host gets %q, %v", got, err)

@@ -84,8 +84,8 @@ func pair(t *testing.T, secure bool) (host, plug *broker.Broker) {
 	hostCfg, plugCfg := broker.Config{Listen: s.listen}, broker.Config{Listen: s.listen}
 	if secure {
 		h, p := identity(t), identity(t)
-		hostCfg.ServerTLS, hostCfg.ClientTLS = automtls.ServerConfig(h, p.DER()), automtls.ClientConfig(h, p.DER())
-		plugCfg.ServerTLS, plugCfg.ClientTLS = automtls.ServerConfig(p, h.DER()), automtls.ClientConfig(p, h.DER())
+		hostCfg.ServerTLS, hostCfg.ClientTLS = automtls.ServerConfig(h, p.DER(), nil), automtls.ClientConfig(h, p.DER(), nil)
+		plugCfg.ServerTLS, plugCfg.ClientTLS = automtls.ServerConfig(p, h.DER(), nil), automtls.ClientConfig(p, h.DER(), nil)
 	}
 	host, plug = broker.New(&hostCfg), broker.New(&plugCfg)
 	a, b, hangup := stream()
@@ -122,8 +122,8 @@ func muxPairOver(t *testing.T, secure bool, l net.Listener, dial func() (net.Con
 	var hostCfg, plugCfg broker.Config
 	if secure {
 		h, p := identity(t), identity(t)
-		hostCfg.ServerTLS, hostCfg.ClientTLS = automtls.ServerConfig(h, p.DER()), automtls.ClientConfig(h, p.DER())
-		plugCfg.ServerTLS, plugCfg.ClientTLS = automtls.ServerConfig(p, h.DER()), automtls.ClientConfig(p, h.DER())
+		hostCfg.ServerTLS, hostCfg.ClientTLS = automtls.ServerConfig(h, p.DER(), nil), automtls.ClientConfig(h, p.DER(), nil)
+		plugCfg.ServerTLS, plugCfg.ClientTLS = automtls.ServerConfig(p, h.DER(), nil), automtls.ClientConfig(p, h.DER(), nil)
 	}
 	plugMux := broker.NewPluginMux(nil)
 	t.Cleanup(func() { plugMux.Close() })

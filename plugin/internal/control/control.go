@@ -134,8 +134,8 @@ func streamStdioHandler(srv any, stream h2grpc.ServerStream) error {
 
 // StartStream opens the broker's stream to a plugin. It lives until ctx ends,
 // the plugin ends it, or the connection is lost.
-func StartStream(ctx context.Context, cc h2grpc.ClientConnInterface) (h2grpc.BidiStreamingClient[wire.ConnInfo, wire.ConnInfo], error) {
-	stream, err := cc.NewStream(ctx, &brokerDesc.Streams[0], methodStartStream)
+func StartStream(ctx context.Context, cc h2grpc.ClientConnInterface, opts ...h2grpc.CallOption) (h2grpc.BidiStreamingClient[wire.ConnInfo, wire.ConnInfo], error) {
+	stream, err := cc.NewStream(ctx, &brokerDesc.Streams[0], methodStartStream, opts...)
 	if err != nil {
 		return nil, err
 	}
