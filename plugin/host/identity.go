@@ -18,9 +18,11 @@ type spare struct {
 	making   atomic.Bool
 }
 
-// newIdentity returns an identity that nobody else has: the spare one, or a new one.
+// newIdentity returns an identity that nobody else has: the spare one, or a new
+// one, also if the clock has been set back since the spare was made: plugins of
+// other libraries look at its dates.
 func newIdentity(curve automtls.Curve) (*automtls.Identity, error) {
-	if id := spares[curve].identity.Swap(nil); id != nil {
+	if id := spares[curve].identity.Swap(nil); id != nil && automtls.CheckValidity(id.DER()) == nil {
 		return id, nil
 	}
 	return automtls.New(curve)

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tenonrpc/tenon/h2grpc"
@@ -154,6 +155,36 @@ func TestSpareIdentities(t *testing.T) {
 		}
 		askers.Wait()
 	}
+}
+
+// A spare is used, however much later, but not outside its validity.
+func TestSpareIsUsed(t *testing.T) {
+	noLeaks(t)
+	synctest.Test(t, func(t *testing.T) {
+		age := func() time.Duration {
+			id, err := host.NewIdentity(automtls.P256)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cert, err := x509.ParseCertificate(id.DER())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return time.Since(cert.NotBefore).Truncate(time.Hour)
+		}
+		age() // takes what other tests have left
+		for _, later := range []struct{ wait, want time.Duration }{{0, 0}, {time.Hour, time.Hour}, {31 * 366 * 24 * time.Hour, 0}} {
+			host.MakeSpare(automtls.P256)
+			synctest.Wait()
+			time.Sleep(later.wait)
+			if got := age(); got != later.want {
+				t.Errorf("after %v the identity is %v old, want %v", later.wait, got, later.want)
+			}
+			if got := age(); got != 0 {
+				t.Errorf("the next one is %v old", got)
+			}
+		}
+	})
 }
 
 // olderEnv says on which of its connections playOlder stays behind.

@@ -80,9 +80,9 @@ var (
 	ErrKey = errors.New("automtls: the peer's certificate has a key that is not acceptable")
 )
 
-// Identity is a certificate of our own and its private key. It is made for one
-// process and never written anywhere. It is immutable and may be used by
-// several goroutines at once.
+// Identity is a certificate of our own and its private key, for one peer. It is
+// never written anywhere, unless its owner is to come back: see Restore. It is
+// immutable and may be used by several goroutines at once.
 type Identity struct {
 	key  crypto.Signer
 	leaf *x509.Certificate
