@@ -55,10 +55,6 @@ const (
 	// pipe 64 KiB; a quarter of it is a read worth its system call.
 	stdioReadSize = 16 << 10
 
-	// maxSocketTries bounds how often a new socket name is drawn when the one
-	// drawn is taken. Of two thousand million names that hardly ever happens by chance.
-	maxSocketTries = 4
-
 	// maxSocketPath is the longest path of a unix socket in bytes, without the
 	// final NUL: sun_path holds 104 bytes on the BSDs and macOS, 108 on Linux
 	// and Windows.

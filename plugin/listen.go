@@ -11,10 +11,10 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
-	"syscall"
 
 	"github.com/tenonrpc/tenon/plugin/internal/files"
 	"github.com/tenonrpc/tenon/plugin/internal/group"
+	"github.com/tenonrpc/tenon/plugin/internal/local"
 	"github.com/tenonrpc/tenon/plugin/internal/peercred"
 	"github.com/tenonrpc/tenon/wire"
 )
@@ -95,7 +95,7 @@ func (l *listener) listenCustom() (net.Listener, error) {
 // dial connects to where the host listens for the plugin.
 func (c *ServeConfig) dial(peers *peercred.Policy) func(ctx context.Context, network, address string) (net.Conn, error) {
 	if c.Dial == nil {
-		return peers.Dialer(new(net.Dialer).DialContext)
+		return peers.Dialer(local.Dial)
 	}
 	return c.Dial
 }
@@ -136,39 +136,32 @@ func (l *listener) listenUnix() (net.Listener, error) {
 	}), nil
 }
 
+// socketPrefix begins the names of a plugin's sockets, as go-plugin's does.
+const socketPrefix = "plugin"
+
 func (l *listener) bindUnix(dir string, access files.Access) (net.Listener, error) {
 	limit := maxSocketPathSmall
 	switch runtime.GOOS {
 	case "linux", "android", "windows":
 		limit = maxSocketPath
 	}
-	var last error
-	for range maxSocketTries {
-		path := filepath.Join(dir, files.NewName("plugin"))
-		if len(path) > limit {
-			return nil, fmt.Errorf("plugin: the path of the socket, %q, has %d bytes, but the system allows %d: the host must choose a shorter directory in %s, or the user one in TMPDIR",
-				path, len(path), limit, wire.EnvUnixSocketDir)
-		}
-		if strings.ContainsAny(path, "|\r\n") {
-			return nil, fmt.Errorf("plugin: the path of the socket, %q, contains a '|' or a line's end, which the handshake cannot carry: the host must choose another directory in %s, or the user one in TMPDIR",
-				path, wire.EnvUnixSocketDir)
-		}
-		// Binding fails if the name is taken, and so never takes a socket away
-		// from someone.
-		unix, err := files.Listen(path, access, l.safe)
-		if err == nil {
-			return unix, nil
-		}
-		last = err
-		if !errors.Is(err, syscall.EADDRINUSE) {
-			break
-		}
+	if n := len(filepath.Join(dir, socketPrefix)) + files.NameLength; n > limit {
+		return nil, fmt.Errorf("plugin: the path of a socket in %q has %d bytes, but the system allows %d: the host must choose a shorter directory in %s, or the user one in TMPDIR",
+			dir, n, limit, wire.EnvUnixSocketDir)
 	}
-	if errors.Is(last, fs.ErrPermission) && l.env.UnixSocketDir != "" {
+	if strings.ContainsAny(dir, "|\r\n") {
+		return nil, fmt.Errorf("plugin: the directory for sockets, %q, contains a '|' or a line's end, which the handshake cannot carry: the host must choose another directory in %s, or the user one in TMPDIR",
+			dir, wire.EnvUnixSocketDir)
+	}
+	unix, err := files.Listen(dir, socketPrefix, access, l.safe)
+	if err == nil {
+		return unix, nil
+	}
+	if errors.Is(err, fs.ErrPermission) && l.env.UnixSocketDir != "" {
 		return nil, fmt.Errorf("plugin: making a socket in the directory %q as user %d: %w: the host made it for another user; it must know whom the plugin runs as, or share a group with it (AllowUIDs and SocketGroup of package host's Config)",
-			dir, os.Geteuid(), last)
+			dir, os.Geteuid(), err)
 	}
-	return nil, fmt.Errorf("plugin: making a socket in the directory %q: %w", dir, last)
+	return nil, fmt.Errorf("plugin: making a socket in the directory %q: %w", dir, err)
 }
 
 // access lets only the plugin's user connect, and the host's group if it names

@@ -5,11 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"slices"
-	"strconv"
 
+	"github.com/tenonrpc/tenon/plugin/internal/local"
 	"github.com/tenonrpc/tenon/plugin/internal/peercred"
 	"github.com/tenonrpc/tenon/plugin/internal/procid"
 	"github.com/tenonrpc/tenon/wire"
@@ -43,47 +42,22 @@ type dialer struct{ remote bool }
 
 func localDialer(remote bool) dialer { return dialer{remote} }
 
-// DialContext has the form of net.Dialer's.
-func (d dialer) DialContext(ctx context.Context, network, address string) (conn net.Conn, err error) {
+// DialContext has the form of net.Dialer's. Its error wraps errRemote for what is
+// not to be dialled.
+func (d dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	if network != wire.NetworkTCP {
 		return new(net.Dialer).DialContext(ctx, network, address)
 	}
-	addresses, err := d.tcp(address)
-	if err != nil {
+	to, err := local.Parse(address)
+	switch {
+	case err == nil && !d.remote && !to[0].Addr().IsLoopback(), errors.Is(err, local.ErrName) && !d.remote:
+		return nil, fmt.Errorf("%w: %s", errRemote, quoted(address))
+	case errors.Is(err, local.ErrName):
+		return new(net.Dialer).DialContext(ctx, network, address)
+	case err != nil:
 		return nil, err
 	}
-	for i, a := range addresses {
-		c, failed := new(net.Dialer).DialContext(ctx, network, a)
-		if failed == nil {
-			return c, nil
-		}
-		if i == 0 { // the others are but there for those that listen nowhere else
-			err = failed
-		}
-	}
-	return nil, err
-}
-
-// tcp returns what to dial for an address that a plugin announced, one after the
-// other. Its error wraps errRemote if that is not to be dialled.
-func (d dialer) tcp(address string) ([]string, error) {
-	name, port, err := net.SplitHostPort(address)
-	if n, notNumber := strconv.ParseUint(port, 10, 16); err != nil || notNumber != nil || n == 0 {
-		return nil, fmt.Errorf("the address is not HOST:PORT with a port from 1 to %d: %s", wire.MaxPort, quoted(address))
-	}
-	v4, v6 := net.JoinHostPort("127.0.0.1", port), net.JoinHostPort("::1", port)
-	ip, notIP := netip.ParseAddr(name)
-	switch ip = ip.Unmap().WithZone(""); {
-	case name == "", name == "localhost", ip == netip.IPv6Unspecified():
-		return []string{v4, v6}, nil
-	case ip == netip.IPv4Unspecified():
-		return []string{v4}, nil
-	case d.remote:
-		return []string{address}, nil
-	case notIP != nil, !ip.IsLoopback():
-		return nil, fmt.Errorf("%w: %s", errRemote, quoted(address))
-	}
-	return []string{net.JoinHostPort(ip.String(), port)}, nil
+	return local.DialAny(ctx, to)
 }
 
 // errRemote says that a plugin's TCP address is none of the loopback interface.

@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"slices"
 	"syscall"
+
+	"github.com/tenonrpc/tenon/plugin/internal/ownthread"
 )
 
 func (p *Policy) start(cmd *exec.Cmd, socketDir string) error {
@@ -35,7 +37,7 @@ func (p *Policy) start(cmd *exec.Cmd, socketDir string) error {
 	if !p.Stdin && cmd.Stdin == io.Reader(os.Stdin) {
 		cmd.Stdin = nil // which is /dev/null
 	}
-	return onOwnThread(func() error {
+	return ownthread.Run(func() error {
 		if err := noNewPrivileges(); err != nil {
 			return fmt.Errorf("confine: giving up new privileges: %w", err)
 		}
@@ -60,25 +62,6 @@ func (p *Policy) check() error {
 		return errors.New("Policy.ConnectTCP and ListenTCP give the plugin sockets of TCP, and listen(2) without bind(2), which the kernel restricts by nothing, has them accept connections on a port of the system's choice: add port 0, which stands for those ports, to ListenTCP to accept that; or leave both empty, or set Policy.AllowTCP")
 	}
 	return nil
-}
-
-// onOwnThread runs f on a thread that ends with it: what f has given up stays
-// given up for the thread, and for the processes that it starts, and nobody else
-// must ever run on it. The runtime makes new threads from another one meanwhile.
-func onOwnThread(f func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		if syscall.Gettid() == syscall.Getpid() {
-			// The first thread cannot end before the process does. While this
-			// goroutine sits on it, another gets one that can.
-			defer runtime.UnlockOSThread()
-			done <- onOwnThread(f)
-			return
-		}
-		done <- f() // never unlocked, so the thread ends here
-	}()
-	return <-done
 }
 
 // attributes returns how to start the process, and the open control group if

@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/tenonrpc/tenon/h2grpc"
+	"github.com/tenonrpc/tenon/plugin/internal/local"
 	"github.com/tenonrpc/tenon/wire"
 )
 
@@ -125,7 +126,7 @@ func New(cfg *Config) *Broker {
 		b.cfg.Logger = h2grpc.Discard{}
 	}
 	if b.cfg.Dial == nil {
-		b.cfg.Dial = new(net.Dialer).DialContext
+		b.cfg.Dial = local.Dial
 	}
 	b.ctx, b.hangup = context.WithCancel(context.Background())
 	b.serving, b.cancel = context.WithCancel(context.Background())

@@ -14,7 +14,8 @@ import (
 // of the socket, and what systemd-tmpfiles looks for before it takes a socket for
 // a dead one. The socket has its mode from fchmod(2) on its own descriptor, less
 // what the process's umask takes; what is missing then is given to what the
-// directory holds, by a descriptor of that.
+// directory holds, by a descriptor of that. Nobody can connect before all is done:
+// the socket is not listened on.
 //
 // A host must not have a path looked up that a plugin may have changed. Its
 // sockets are bound by a thread whose working directory is the one that is held,
@@ -22,14 +23,14 @@ import (
 
 // listenPath listens on a socket in dir, whose path is path.
 func listenPath(dir dirHandle, path, name string, a Access) (net.Listener, fs.FileInfo, error) {
-	first := a.Mode
-	if a.GID != -1 {
-		first = SocketMode // as long as it is another group's
-	}
-	return listen(dir, name, a, func(fd int) error {
-		syscall.Fchmod(fd, uint32(first)) // what it does not do shows later
+	l, info, err := listen(dir, name, a, func(fd int) error {
+		syscall.Fchmod(fd, uint32(a.Mode)) // what it does not do shows later
 		return syscall.Bind(fd, &syscall.SockaddrUnix{Name: path})
 	})
+	if errors.Is(err, ErrUmask) {
+		return listenWithin(dir, name, a)
+	}
+	return l, info, err
 }
 
 // listen makes a socket, has it bound to a name in dir, and gives it the access a

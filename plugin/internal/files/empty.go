@@ -13,8 +13,10 @@ import (
 // have moved here what they could not have removed themselves. Those it removes
 // if they are empty.
 func (d *Dir) Empty() error {
-	if d.Owned() {
-		d.self.Chmod(0o700) // whatever it has become; an error shows below
+	if info, err := d.self.Stat(); err == nil && d.Owned() && info.Mode()&0o700 != 0o700 {
+		// Whatever it has become. What else its mode says stays, and an error of
+		// this shows below.
+		d.self.Chmod(info.Mode()&permissions | 0o700)
 	}
 	e := emptying{left: maxRemoved, private: d.info.Mode()&0o022 == 0, owner: owner(d.info), device: device(d.info)}
 	return e.empty(d.self, 0)

@@ -1,20 +1,22 @@
 package files
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"net"
 	"path/filepath"
 	"sync"
+	"syscall"
 )
 
-// Listen listens on a new unix socket at path, which gets exactly the access a
-// before anyone can connect. ready, if it is not nil, is waited for just before
-// the socket is made. Closing the listener removes the socket, if it is still the
-// one at path: other programs' files are never removed, unlike by the listeners
-// of package net.
-func Listen(path string, a Access, ready <-chan struct{}) (net.Listener, error) {
-	dir, err := openDir(filepath.Dir(path))
+// Listen listens on a unix socket with a new name in the directory at path, which
+// begins with prefix. It gets exactly the access a before anyone can connect.
+// ready, if it is not nil, is waited for just before the socket is made. Closing
+// the listener removes the socket, if it is still there: other programs' files are
+// never removed, unlike by the listeners of package net.
+func Listen(path, prefix string, a Access, ready <-chan struct{}) (net.Listener, error) {
+	dir, err := openDir(path)
 	if err != nil {
 		return nil, err
 	}
@@ -26,14 +28,23 @@ func Listen(path string, a Access, ready <-chan struct{}) (net.Listener, error) 
 	if ready != nil {
 		<-ready
 	}
-	name := filepath.Base(path)
-	l, made, err := listenPath(dir, path, name, a)
+	var (
+		name string
+		l    net.Listener
+		made fs.FileInfo
+	)
+	// Binding fails if the name is taken, and so never takes a socket away from
+	// someone.
+	for try := 0; try == 0 || errors.Is(err, syscall.EADDRINUSE) && try < maxNames; try++ {
+		name = NewName(prefix)
+		l, made, err = listenPath(dir, filepath.Join(path, name), name, a)
+	}
 	if err != nil {
 		return nil, err
 	}
-	return &listener{listener: l, addr: net.UnixAddr{Net: "unix", Name: path}, remove: func() {
+	return &listener{listener: l, addr: net.UnixAddr{Net: "unix", Name: filepath.Join(path, name)}, remove: func() {
 		// The directory is not held meanwhile: a plugin may listen often.
-		dir, err := openDir(filepath.Dir(path))
+		dir, err := openDir(path)
 		if err != nil {
 			return
 		}
