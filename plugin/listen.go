@@ -149,8 +149,8 @@ func (l *listener) bindUnix(dir string, access files.Access) (net.Listener, erro
 		return nil, fmt.Errorf("plugin: the path of a socket in %q has %d bytes, but the system allows %d: the host must choose a shorter directory in %s, or the user one in TMPDIR",
 			dir, n, limit, wire.EnvUnixSocketDir)
 	}
-	if strings.ContainsAny(dir, "|\r\n") {
-		return nil, fmt.Errorf("plugin: the directory for sockets, %q, contains a '|' or a line's end, which the handshake cannot carry: the host must choose another directory in %s, or the user one in TMPDIR",
+	if strings.ContainsFunc(dir, func(r rune) bool { return r == '|' || r < ' ' || r == 0x7f }) {
+		return nil, fmt.Errorf("plugin: the directory for sockets, %q, contains a '|' or a control character, which the handshake cannot carry: the host must choose another directory in %s, or the user one in TMPDIR",
 			dir, wire.EnvUnixSocketDir)
 	}
 	unix, err := files.Listen(dir, socketPrefix, access, l.safe)
@@ -158,8 +158,7 @@ func (l *listener) bindUnix(dir string, access files.Access) (net.Listener, erro
 		return unix, nil
 	}
 	if errors.Is(err, fs.ErrPermission) && l.env.UnixSocketDir != "" {
-		return nil, fmt.Errorf("plugin: making a socket in the directory %q as user %d: %w: the host made it for another user; it must know whom the plugin runs as, or share a group with it (AllowUIDs and SocketGroup of package host's Config)",
-			dir, os.Geteuid(), err)
+		return nil, fmt.Errorf("plugin: user %d must not make sockets in %q: %w: the host needs this user in its AllowUIDs, or a SocketGroup", os.Geteuid(), dir, err)
 	}
 	return nil, fmt.Errorf("plugin: making a socket in the directory %q: %w", dir, err)
 }

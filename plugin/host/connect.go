@@ -8,11 +8,13 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"os"
 	"syscall"
 	"time"
 
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/plugin/internal/automtls"
+	"github.com/tenonrpc/tenon/plugin/internal/files"
 	"github.com/tenonrpc/tenon/plugin/internal/peercred"
 	"github.com/tenonrpc/tenon/plugin/internal/yamux"
 )
@@ -131,7 +133,11 @@ func (c *Client) connectProblem(ctx context.Context, err error) error {
 		if op := (*net.OpError)(nil); errors.As(err, &op) {
 			err = op.Err // the rest of it repeats the address
 		}
-		return &problem{StageConnect, dialHint(err), fmt.Errorf("no connection to %s: %w", where, err)}
+		hint := dialHint(err)
+		if errors.Is(err, fs.ErrPermission) && c.maskedSocket() {
+			hint = "its umask has taken the permission to connect from the plugin's socket; start this host, or the plugin, with a umask such as 0077"
+		}
+		return &problem{StageConnect, hint, fmt.Errorf("no connection to %s: %w", where, err)}
 	}
 	if isHangup(err) {
 		return &problem{StageConnect, c.hangupHint(),
@@ -183,13 +189,23 @@ func dialHint(err error) string {
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist):
 		return "nobody listens there; the plugin must listen before it prints its handshake"
 	case errors.Is(err, peercred.ErrStranger):
-		return "nothing was sent to it; a plugin that is to run as another user needs its number in AllowUIDs, and one whose process is none that this host has started needs AutoMTLS"
+		return "nothing was sent to it; a plugin that is to run as another user needs Cmd.SysProcAttr.Credential, or, where a wrapper changes the user, its number in AllowUIDs; one whose process is none that this host has started needs AutoMTLS"
 	case errors.Is(err, errRemote):
 		return "nothing was sent to it; a plugin that is to be on another machine needs RemoteTCP"
 	case errors.Is(err, fs.ErrPermission):
-		return "the plugin's socket is not this user's; host and plugin must run as the same user, or share a group (SocketGroup)"
+		return "the plugin's socket is another user's, and only root can connect to it then; host and plugin must run as the same user, or share a group (SocketGroup)"
 	}
 	return "the plugin announced an address that is of no use"
+}
+
+// maskedSocket reports whether the plugin's socket is this user's, who must not
+// connect to it nevertheless.
+func (c *Client) maskedSocket() bool {
+	if c.socket == "" {
+		return false
+	}
+	info, err := os.Lstat(c.socket)
+	return err == nil && files.Own(info) && info.Mode()&0o200 == 0
 }
 
 // hangupHint says what to do about a plugin that speaks something else.

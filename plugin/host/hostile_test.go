@@ -78,7 +78,7 @@ type elsewhere struct {
 func (e elsewhere) Addr() net.Addr {
 	switch {
 	case os.Getenv(addressEnv) == "host": // where the host listens first
-		return &net.UnixAddr{Net: "unix", Name: filepath.Join(e.dir, "host1")}
+		return &net.UnixAddr{Net: "unix", Name: filepath.Join(filepath.Dir(e.dir), "h", "host1")}
 	case os.Getenv(networkEnv) == "unix":
 		return &net.UnixAddr{Net: "unix", Name: os.Getenv(addressEnv)}
 	}

@@ -32,6 +32,9 @@ const (
 	reportFD = 4 // takes a line when the host is where it should be
 )
 
+// hosts are hosts that are not killed, by name.
+var hosts = map[string]func(){}
+
 // hostEnv names what the test binary does as a host.
 const (
 	hostEnv    = "TN_HOST"
@@ -134,6 +137,10 @@ func (b both) Handle(ctx context.Context, r slog.Record) error {
 
 // playHost is what the test binary does as a host, until it is killed.
 func playHost(name string) {
+	if play, ok := hosts[name]; ok {
+		play()
+		return
+	}
 	if leave, ok := detachers[name]; ok {
 		playDetacher(leave)
 		return

@@ -167,7 +167,7 @@ func TestUpstreamAttaches(t *testing.T) {
 		t.Errorf("the plugin's socket is still there: %v", err)
 	}
 	// This library's hosts remove the directory, when they come by.
-	os.RemoveAll(filepath.Dir(r.Address))
+	os.RemoveAll(filepath.Dir(filepath.Dir(r.Address)))
 	if err := before.Since(false, true); err != nil {
 		t.Error(err)
 	}
@@ -194,7 +194,7 @@ func TestUpstreamDoesNotAttach(t *testing.T) {
 			if c, err := host.Start(t.Context(), attachConfig(r)); err == nil {
 				c.Close()
 			}
-			os.RemoveAll(filepath.Dir(r.Address))
+			os.RemoveAll(filepath.Dir(filepath.Dir(r.Address)))
 		})
 	}
 }

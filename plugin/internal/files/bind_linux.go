@@ -8,29 +8,50 @@ import (
 	"syscall"
 )
 
-// Two ways lead to a socket with exactly the access that was asked for.
+// A socket gets exactly the access that was asked for before anyone can connect: it
+// is not listened on until then. It has its mode from fchmod(2) on its own
+// descriptor, less what the process's umask takes; what is missing, and its owner,
+// are given to what the directory holds, by a descriptor of that.
 //
-// A plugin binds by path (listenPath), so that its path is what the system shows
-// of the socket, and what systemd-tmpfiles looks for before it takes a socket for
-// a dead one. The socket has its mode from fchmod(2) on its own descriptor, less
-// what the process's umask takes; what is missing then is given to what the
-// directory holds, by a descriptor of that. Nobody can connect before all is done:
-// the socket is not listened on.
-//
-// A host must not have a path looked up that a plugin may have changed. Its
-// sockets are bound by a thread whose working directory is the one that is held,
-// and whose umask is its own (listenWithin).
+// Where a socket is bound is a path. A path that somebody else can change is not
+// looked up again: /proc leads to the directory that is held, and without /proc a
+// thread does that has it for its working directory. But what was bound in one of
+// these ways does not show its path, which is what systemd-tmpfiles looks for
+// before it takes a socket for a dead one.
 
-// listenPath listens on a socket in dir, whose path is path.
+// listenPath listens on a socket in dir, bound by its path.
 func listenPath(dir dirHandle, path, name string, a Access) (net.Listener, fs.FileInfo, error) {
 	l, info, err := listen(dir, name, a, func(fd int) error {
 		syscall.Fchmod(fd, uint32(a.Mode)) // what it does not do shows later
 		return syscall.Bind(fd, &syscall.SockaddrUnix{Name: path})
 	})
 	if errors.Is(err, ErrUmask) {
-		return listenWithin(dir, name, a)
+		return listenByThread(dir, name, a)
 	}
 	return l, info, err
+}
+
+// listenWithin listens on a socket in dir, without looking at dir's path.
+func listenWithin(dir dirHandle, name string, a Access) (net.Listener, fs.FileInfo, error) {
+	if path := procPath(dir.File); path != "" {
+		return listenPath(dir, path+"/"+name, name, a)
+	}
+	return listenByThread(dir, name, a)
+}
+
+// listenByThread is listenWithin by a thread, whose umask is its own, too.
+func listenByThread(dir dirHandle, name string, a Access) (net.Listener, fs.FileInfo, error) {
+	return listen(dir, name, a, func(fd int) error {
+		err := dir.within(int(fs.ModePerm&^a.Mode), func() error {
+			return syscall.Bind(fd, &syscall.SockaddrUnix{Name: name})
+		})
+		if none := (errNoThread{}); !errors.As(err, &none) {
+			return err
+		}
+		// By the path that it had: what was made is looked at next.
+		syscall.Fchmod(fd, uint32(a.Mode))
+		return syscall.Bind(fd, &syscall.SockaddrUnix{Name: dir.Name() + "/" + name})
+	})
 }
 
 // listen makes a socket, has it bound to a name in dir, and gives it the access a
@@ -57,26 +78,6 @@ func listen(dir dirHandle, name string, a Access, bind func(fd int) error) (net.
 	}
 	dir.removeSocket(name, info)
 	return nil, nil, err
-}
-
-// listenWithin listens on a socket in dir, without looking at dir's path.
-func listenWithin(dir dirHandle, name string, a Access) (net.Listener, fs.FileInfo, error) {
-	return listen(dir, name, a, func(fd int) error {
-		err := dir.within(int(fs.ModePerm&^a.Mode), func() error {
-			return syscall.Bind(fd, &syscall.SockaddrUnix{Name: name})
-		})
-		if none := (errNoThread{}); !errors.As(err, &none) {
-			return err
-		}
-		// A path that leads to the directory by its descriptor, or, without /proc,
-		// the path that it had: what was made is looked at next.
-		path := procPath(dir.File)
-		if path == "" {
-			path = dir.Name()
-		}
-		syscall.Fchmod(fd, uint32(a.Mode))
-		return syscall.Bind(fd, &syscall.SockaddrUnix{Name: path + "/" + name})
-	})
 }
 
 // giveSocket gives the socket that was just made in dir the access a. If it

@@ -64,6 +64,9 @@ func Read(path string) (*os.File, fs.FileInfo, error) {
 	return f, info, nil
 }
 
+// Own reports whether a file belongs to this process's user.
+func Own(info fs.FileInfo) bool { return owner(info) == os.Geteuid() }
+
 // Trusted reports whether a file belongs to this process's user, or to root, who
 // can do all that this user can. Where files have no such owners it is true.
 func Trusted(info fs.FileInfo) bool {

@@ -41,7 +41,9 @@ func TestListenersRemoveTheirOwnAlone(t *testing.T) {
 	_, d := newDir(t)
 	for name, listen := range map[string]func() (net.Listener, error){
 		"in a directory": func() (net.Listener, error) { return d.Listen("s", files.Private(files.SocketMode)) },
-		"by path":        func() (net.Listener, error) { return files.Listen(d.Path(), "s", files.Private(files.SocketMode), nil) },
+		"by path": func() (net.Listener, error) {
+			return files.Listen(d.Path(), "s", files.Private(files.SocketMode), nil)
+		},
 	} {
 		for what, put := range map[string]func(path string) error{
 			"a file":         func(path string) error { return os.WriteFile(path, nil, 0o600) },

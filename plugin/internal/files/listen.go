@@ -15,6 +15,10 @@ import (
 // ready, if it is not nil, is waited for just before the socket is made. Closing
 // the listener removes the socket, if it is still there: other programs' files are
 // never removed, unlike by the listeners of package net.
+//
+// The socket is bound by its path, so that this is what the system shows of it:
+// whoever can change the way to the directory decides where it is made, and no
+// more than that.
 func Listen(path, prefix string, a Access, ready <-chan struct{}) (net.Listener, error) {
 	dir, err := openDir(path)
 	if err != nil {

@@ -36,8 +36,9 @@ func TestMain(m *testing.M) {
 	case os.Getenv(swapperEnv) != "":
 		swap(os.Getenv(swapperEnv))
 	case os.Getenv(hostEnv) != "":
-		n, err := operate(os.Getenv(hostEnv), *rounds)
-		fmt.Println(n, err)
+		playHost(os.Getenv(hostEnv))
+	case os.Getenv(shake.MagicCookieKey) != "":
+		servePlugin()
 	case os.Getenv(oddEnv) != "":
 		fmt.Println(playOdd(os.Getenv(oddEnv)))
 	default:
@@ -321,6 +322,10 @@ func TestSwaps(t *testing.T) {
 			end := func() { once.Do(func() { stop.Close(); swapper.Process.Kill(); swapper.Wait() }) }
 			defer end()
 			if tc.host == os.Geteuid() {
+				started := startPlugins(base, program, *starts)
+				if t.Log(started); started["started"] == 0 || started["served"] == 0 {
+					t.Errorf("of %d starts: %v", *starts, started)
+				}
 				went, err := operate(base, *rounds)
 				if err != nil {
 					t.Fatal(err)
@@ -332,7 +337,7 @@ func TestSwaps(t *testing.T) {
 					}
 				}
 			} else {
-				host := as(exec.Command(program, fmt.Sprintf("-rounds=%d", *rounds)), tc.host)
+				host := as(exec.Command(program, fmt.Sprintf("-rounds=%d", *rounds), fmt.Sprintf("-starts=%d", *starts)), tc.host)
 				host.Env = []string{hostEnv + "=" + base}
 				host.Dir = "/"
 				out, err := host.CombinedOutput()
