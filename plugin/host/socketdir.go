@@ -253,8 +253,12 @@ func (d *socketDir) close() (parent string, outer *files.Dir) {
 
 // removeOuter removes a directory as makeOuter makes it, and closes it.
 func removeOuter(parent, outer *files.Dir) error {
-	err := removeAll(outer)
-	return errors.Join(err, parent.Remove(outer))
+	left := removeAll(outer)
+	err := parent.Remove(outer)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // somebody has cleared it away
+	}
+	return errors.Join(left, err)
 }
 
 // removeAll removes what is in such a directory. What is the plugin's goes by the

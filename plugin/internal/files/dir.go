@@ -192,11 +192,15 @@ func (d *Dir) Open(name string) (*os.File, error) { return d.self.open(name) }
 func (d *Dir) Unlink(name string) error { return d.self.remove(name, false) }
 
 // Remove removes a directory that was made or found here, which must be empty, if
-// it is still here. It is closed in any case.
+// it is still here. It is closed in any case. The error wraps fs.ErrNotExist if
+// nothing is there any more.
 func (d *Dir) Remove(sub *Dir) error {
-	there := d.Has(sub)
+	there, err := d.self.stat(sub.name)
 	sub.Close()
-	if !there {
+	if err != nil {
+		return err
+	}
+	if !same(sub.info, there) {
 		return fmt.Errorf("removing %s: %w", sub.path, ErrReplaced)
 	}
 	return d.self.remove(sub.name, true)
