@@ -25,7 +25,7 @@ each = @failed=; for dir in $(MODULES); do echo "$$dir: $(1)"; (cd $$dir && $(1)
 	[ -z "$$failed" ] || { echo "failed in:$$failed"; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test race fips audit vulnerabilities check check-format check-vet check-static check-rules fuzz fuzz-list interop interop-languages conformance attack generate size cross bench bench-scale bench-readme
+.PHONY: help demo test race fips audit vulnerabilities check check-format check-vet check-static check-rules fuzz fuzz-list interop interop-languages conformance attack generate size cross swaps bench bench-scale bench-readme
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name text; do printf '  %-14s %s\n' "$$name" "$$text"; done
@@ -116,6 +116,12 @@ attack: ## attack a server and a client of h2grpc as hostile peers do (Linux, tw
 	@mkdir -p $(BUILD)/attack
 	$(GO) test -count=1 -timeout=30m ./h2grpc/internal/attack -args -attack -figures "$(CURDIR)/$(BUILD)/attack/figures.txt" -readme "$(CURDIR)/README.md"
 	@cat $(BUILD)/attack/figures.txt
+
+SWAPS  ?= 10000
+STARTS ?= 200
+
+swaps: ## work on files, and start plugins, beside somebody who swaps what they work on (Linux; as root, as another user too)
+	$(GO) test -count=1 -v -timeout=30m ./plugin/internal/files -run '^TestSwaps$$' -args -rounds=$(SWAPS) -starts=$(STARTS)
 
 generate: ## write the generated code anew (needs protoc)
 	@set -e; for script in $$(find . -name generate.sh | sort); do echo "$$script"; "$$script"; done

@@ -53,9 +53,10 @@ type Config struct {
 	// Cmd says what to run. It is a recipe: Start runs a new command made from
 	// its Path, Args, Env, Dir, Stdin, ExtraFiles, SysProcAttr and Err; a
 	// context given to exec.CommandContext is not looked at. Stdout, Stderr and
-	// Process must not be set, except for Stderr with Detach. Stdin nil means the host's own stdin, so that a
-	// plugin can ask its user for a password; anything else must be an *os.File,
-	// because it is passed on as a descriptor and never copied from. Variables
+	// Process must not be set, except for Stderr with Detach. Stdin nil means the
+	// host's own stdin, so that a plugin can ask its user for a password, unless
+	// package confine gives it /dev/null; anything else must be an *os.File, because
+	// it is passed on as a descriptor and never copied from. Variables
 	// of Cmd.Env whose names begin with PLUGIN_ or TENON_ are not passed on:
 	// they are most likely the host's own.
 	Cmd *exec.Cmd
@@ -70,7 +71,7 @@ type Config struct {
 	// StartCmd starts the command that was made of Cmd, in place of its Start
 	// method, so that something can be done around it: package confine confines
 	// the plugin so. It must not change the command's Path, Args, Env, standard
-	// streams or ExtraFiles, and must have started it when it returns nil.
+	// output and error, or ExtraFiles, and must have started it when it returns nil.
 	// socketDir is the directory in which the plugin makes its sockets; it finds
 	// the host's in a directory beside it, or wherever else they are announced to
 	// be. It is "" if none could be made. Several Starts may call it at once.
@@ -125,11 +126,12 @@ type Config struct {
 	// ErrMuxUnsupported. Such a plugin cannot be attached to again.
 	Multiplex bool
 
-	// SocketGroup gives the plugin's sockets, the host's and the directory that
-	// they are in to a group of users, by name or number: for a plugin that runs
-	// as another user, who must be in the group, as this host's user must. All
-	// of the group can then connect; AutoMTLS keeps them from more. Empty means
-	// that the plugin's user alone can. It is not supported on Windows.
+	// SocketGroup gives the plugin's sockets, the host's and the plugin's directory
+	// to a group of users, by name or number: for a plugin that runs as another
+	// user, who must be in the group, as this host's user must. All of the group
+	// can then connect, and make sockets of their own beside the plugin's; AutoMTLS
+	// keeps them from more. Empty means that the plugin's user alone can. It is not
+	// supported on Windows.
 	SocketGroup string
 	// TempDir is where the directory for the plugin's sockets is made, if not in
 	// the usual place: the directory for temporary files (TMPDIR), or, where that
@@ -161,7 +163,11 @@ type Config struct {
 	// Dial is not restricted.
 	RemoteTCP bool
 	// AllowUIDs are users whom the plugin may run as besides this process's own,
-	// and besides the one of Cmd.SysProcAttr, by number. On Linux, the kernel
+	// and besides the one of Cmd.SysProcAttr, by number: for wrappers that change
+	// the user, such as sudo or setpriv. The plugin's directory, and the host's
+	// sockets, are given to the first of them who is not this process's, if this
+	// is root; only root can give them away, and connect to that user's sockets.
+	// Other hosts need a SocketGroup for that. On Linux, the kernel
 	// says whose process is at the other end of a unix socket, and others are
 	// refused before anything is sent to them or read, on brokered connections
 	// too. With InsecurePlaintext it must also be the plugin's process, or one

@@ -27,6 +27,10 @@ var attempts = map[string]func(arg string) error{
 	"write":  func(path string) error { return os.WriteFile(path, []byte("mine"), 0o600) },
 	"cut":    func(path string) error { return os.Truncate(path, 0) },
 	"remove": os.Remove,
+	"lead": func(paths string) error {
+		from, to, _ := strings.Cut(paths, " ")
+		return errors.Join(os.Rename(from, from+"-moved"), os.Symlink(to, from))
+	},
 	"run":    func(path string) error { return exec.Command(path).Run() },
 	"child":  func(path string) error { return runAttempt("read " + path) },
 	"listen": func(address string) error { return closed(net.Listen("tcp", address)) },

@@ -131,3 +131,54 @@ func TestPluginDoesNotStartUnconfined(t *testing.T) {
 		t.Errorf("a StartCmd that does nothing: %v", err)
 	}
 }
+
+// TestPluginCannotLeadItsHostElsewhere confines a plugin of the host's own user that
+// may write where its directory is, and that has its host clean up elsewhere.
+func TestPluginCannotLeadItsHostElsewhere(t *testing.T) {
+	victim := t.TempDir()
+	precious := filepath.Join(victim, "precious")
+	if err := os.WriteFile(precious, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, what := range []string{"plugin's directory", "directory above it"} {
+		temp, err := os.MkdirTemp("", "tn")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer os.RemoveAll(temp)
+		policy := own(confine.Policy{Write: []string{temp}})
+		var dir string
+		client, err := host.Start(t.Context(), &host.Config{
+			Handshake: handshake, Cmd: exec.Command(os.Args[0]), TempDir: temp,
+			StartCmd: func(cmd *exec.Cmd, socketDir string) error {
+				dir = socketDir
+				return policy.Start(cmd, socketDir)
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		if what == "directory above it" {
+			dir = filepath.Dir(dir)
+		}
+		for line, want := range map[string]string{"remove " + precious: denied, "lead " + dir + " " + victim: "done"} {
+			req, out := text(line), text("")
+			if err := client.Conn().Invoke(t.Context(), "/test.Try/Try", &req, &out); err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(string(out), want) {
+				t.Errorf("%s: %s, want %s", line, out, want)
+			}
+		}
+		if _, err := client.Broker().Accept(t.Context(), client.Broker().NextID()); err != nil {
+			t.Logf("the %s is elsewhere: %v", what, err) // what it prevents is its own loss
+		}
+		if err := client.Close(); err != nil {
+			t.Error(err)
+		}
+		if left, err := os.ReadDir(victim); err != nil || len(left) != 1 || left[0].Name() != "precious" {
+			t.Errorf("the %s is elsewhere, and there is %v, %v", what, left, err)
+		}
+	}
+}
