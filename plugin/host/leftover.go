@@ -46,6 +46,19 @@ func (c *Client) dialOutside(ctx context.Context) (net.Conn, error) {
 	return conn, nil
 }
 
+// findOutside finds out whose the plugin's main socket is, if it is outside and was
+// not connected to yet: a plugin that is refused leaves it, too. Nothing is sent.
+func (c *Client) findOutside() {
+	if !c.isOutside() || c.dials.Load() > 0 || c.proc.hasEnded() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), exitStatusWait)
+	defer cancel()
+	if conn, err := c.dialOutside(ctx); err == nil {
+		conn.Close()
+	}
+}
+
 // isOutside reports whether the plugin's main socket is to be looked at: it is on
 // this machine, and in none of the directories that are this host's to remove.
 func (c *Client) isOutside() bool {

@@ -190,6 +190,7 @@ func (c *Client) abort(err error) error {
 		if e.attached {
 			c.proc.handle.letGo()
 		} else {
+			c.findOutside()
 			c.proc.handle.kill()
 		}
 		waitFor(c.proc.drained, killWait)
