@@ -91,11 +91,12 @@
 // # Files
 //
 // Start goes through its stages in this order: config.go checks the Config,
-// environ.go, identity.go and socketdir.go prepare, process.go launches,
+// environ.go, identity.go, place.go and socketdir.go prepare, process.go launches,
 // handshake.go reads and checks the plugin's answer, connect.go and mux.go
 // connect, where peers.go lets them, and streams.go opens the calls that stay
 // open. attach.go takes the place of launching and of the handshake for a plugin
-// that runs. shutdown.go is the way back, detach.go the other. output.go,
+// that runs. shutdown.go is the way back, detach.go the other, and leftover.go
+// clears up after plugins. Who may do what with which path is in SECURITY.md. output.go,
 // stderr.go and outputs.go deal with what the plugin prints.
 // Every limit is in limits.go.
 package host
