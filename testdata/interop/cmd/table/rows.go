@@ -120,6 +120,7 @@ var rows = []row{
 	{what: "certificates of the application's own", cases: []string{"own certificates"}, void: notAutoMTLS},
 	{what: "the plugin listens on TCP", cases: []string{"TCP"}},
 	{what: "sockets of a group that the host chooses", cases: []string{"sockets of a group"}, newer: true},
+	{what: "a umask that directories cannot be entered with (0177)", cases: []string{"umask 0177"}, newer: true},
 	{what: "another host attaches", cases: []string{"reattach"}, newer: true},
 	{what: "a host attaches in test mode", cases: []string{"test mode"}, newer: true, void: onlyPlain},
 	{what: "the end, with exit status 0", cases: []string{"shutdown"}},
