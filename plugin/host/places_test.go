@@ -197,18 +197,7 @@ func TestPlacesThatAreGone(t *testing.T) {
 					t.Fatal(err)
 				}
 				usesBroker(t, c) // the plugin calls its host
-				var lent, answer words
-				if err := c.Conn().Invoke(t.Context(), lenderMethod, new(words), &lent); err != nil {
-					t.Fatal(err)
-				}
-				cc, err := c.Broker().Dial(t.Context(), idIn(t, lent.Service))
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := cc.Invoke(t.Context(), echoMethod, &words{Service: "x"}, &answer); err != nil {
-					t.Error(err)
-				}
-				cc.Close()
+				usesLent(t, c)
 			}
 			closes(t, c)
 		})

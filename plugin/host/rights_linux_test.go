@@ -195,18 +195,7 @@ func TestWrappersThatChangeTheUser(t *testing.T) {
 				t.Errorf("the socket is %v, %v", info, err)
 			}
 			usesBroker(t, c)
-			var lent, answer words
-			if err := c.Conn().Invoke(t.Context(), lenderMethod, new(words), &lent); err != nil {
-				t.Fatal(err)
-			}
-			cc, err := c.Broker().Dial(t.Context(), idIn(t, lent.Service))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := cc.Invoke(t.Context(), echoMethod, &words{Service: "x"}, &answer); err != nil {
-				t.Error(err)
-			}
-			cc.Close()
+			usesLent(t, c)
 			closes(t, c)
 		})
 	}

@@ -284,3 +284,20 @@ func TestBubblewrap(t *testing.T) {
 		t.Errorf("exit status %v, killed %d times", c.ExitStatus(), r.killed)
 	}
 }
+
+// usesLent makes a call to what the plugin lends by the broker: it is a lender.
+func usesLent(t *testing.T, c *host.Client) {
+	t.Helper()
+	var lent words
+	if err := c.Conn().Invoke(t.Context(), lenderMethod, new(words), &lent); err != nil {
+		t.Fatal(err)
+	}
+	cc, err := c.Broker().Dial(t.Context(), idIn(t, lent.Service))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cc.Close()
+	if err := cc.Invoke(t.Context(), echoMethod, &words{Service: "x"}, new(words)); err != nil {
+		t.Error(err)
+	}
+}
