@@ -94,6 +94,31 @@ func TestCompareGoesRed(t *testing.T) {
 	}
 }
 
+// TestNothingLooksUpNames requires that a plugin's binary has nothing to ask name
+// servers with: what would bring it is one call of net.Dial, or of a Dialer's
+// DialContext, with an address in words.
+func TestNothingLooksUpNames(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "kvplugin")
+	build := exec.Command("go", "build", "-o", program, "./cmd/kvplugin")
+	build.Dir = root
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	symbols, err := exec.Command("go", "tool", "nm", program).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(symbols, []byte(" net.(*Dialer).DialUnix\n")) {
+		t.Fatal("these are not the symbols of a plugin")
+	}
+	for _, name := range []string{"net.(*Resolver).", "net.(*Dialer).DialContext", "net.Listen\n"} {
+		if bytes.Contains(symbols, []byte(" "+name)) {
+			t.Errorf("%s is linked", strings.TrimSpace(name))
+		}
+	}
+}
+
 // TestNothingRegistered requires that linking the whole library registers none
 // of the protobuf names that go-plugin and grpc-go register: a process that
 // links both would panic before main.
