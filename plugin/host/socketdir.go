@@ -50,8 +50,8 @@ type socketDir struct {
 	mu sync.Mutex
 	// guarded by mu
 	outer  *files.Dir // held: see files.Dir.Hold
-	host   *files.Dir
-	keep   *os.File // nil unless the plugin is to outlive its host
+	host   *files.Dir // nil until it is needed
+	keep   *os.File   // nil unless the plugin is to outlive its host
 	closed bool
 }
 
@@ -114,22 +114,30 @@ func (d *socketDir) fill(outer *files.Dir) error {
 	if err != nil {
 		return err
 	}
-	host := plugin
-	if !d.one {
-		plugin.Close()
-		mode := d.to.hostDirMode()
-		if host, err = findOrMake(outer, hostDirName, mode, files.Private(mode)); err != nil {
-			return err
-		}
-	}
+	plugin.Close()
 	if d.detach && d.keep == nil {
 		if d.keep, err = makeKeep(outer); err != nil {
-			host.Close()
 			return err
 		}
 	}
-	d.outer, d.host = outer, host
+	d.outer = outer
 	return nil
+}
+
+// listenIn opens a listener in the directory for the host's sockets, which is made
+// with the first one. It is called with mu held.
+func (d *socketDir) listenIn(name string) (net.Listener, error) {
+	if d.host == nil {
+		dir, mode := hostDirName, d.to.hostDirMode()
+		if d.one {
+			dir = pluginDirName
+		}
+		var err error
+		if d.host, err = findOrMake(d.outer, dir, mode, files.Private(mode)); err != nil {
+			return nil, err
+		}
+	}
+	return d.host.Listen(name, d.to.socket())
 }
 
 // findOrMake returns a directory in the outer one. A new one is given away.
@@ -176,12 +184,12 @@ func (d *socketDir) listen(name string) (net.Listener, error) {
 	if d.closed {
 		return nil, net.ErrClosed
 	}
-	l, err := d.host.Listen(name, d.to.socket())
+	l, err := d.listenIn(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := d.renew(); err != nil {
 			return nil, fmt.Errorf("the directory for sockets is gone, and cannot be made again: %w", err)
 		}
-		l, err = d.host.Listen(name, d.to.socket())
+		l, err = d.listenIn(name)
 	}
 	return l, err
 }
@@ -193,13 +201,13 @@ func (d *socketDir) renew() error {
 		return err
 	}
 	defer parent.Close()
-	old, oldHost := d.outer, d.host
+	if d.host != nil {
+		d.host.Close()
+		d.host = nil
+	}
+	old := d.outer
 	if parent.Has(old) { // what was in it is gone
-		if err := d.fill(old); err != nil {
-			return err
-		}
-		oldHost.Close()
-		return nil
+		return d.fill(old)
 	}
 	outer, err := makeOuter(parent, filepath.Base(old.Path()), d.to.outerMode())
 	if err != nil {
@@ -210,7 +218,6 @@ func (d *socketDir) renew() error {
 		return err
 	}
 	old.Close()
-	oldHost.Close()
 	return nil
 }
 
@@ -246,7 +253,9 @@ func (d *socketDir) close() (parent string, outer *files.Dir) {
 		return "", nil
 	}
 	d.closed = true
-	d.host.Close()
+	if d.host != nil {
+		d.host.Close()
+	}
 	closeFile(d.keep)
 	return filepath.Dir(d.outer.Path()), d.outer
 }
