@@ -25,7 +25,7 @@ func (c *Client) placeDir(env []string) (*socketDir, error) {
 		return d, err
 	}
 	for _, parent := range []string{lookupEnv(env, "XDG_RUNTIME_DIR"), "/tmp"} {
-		if !filepath.IsAbs(parent) || !safeParent(parent) {
+		if !filepath.IsAbs(parent) || !safeParent(parent, ownerOf(s).others()) {
 			continue
 		}
 		if d, err := c.dirBelow(parent); err == nil {
@@ -53,10 +53,13 @@ func (c *Client) dirBelow(parent string) (*socketDir, error) {
 }
 
 // safeParent reports whether a directory that the user has not chosen is one in
-// which nobody else can take ours away.
-func safeParent(path string) bool {
+// which nobody else can take ours away, and which others can enter if they have to.
+func safeParent(path string, others bool) bool {
 	info, err := os.Stat(path)
 	if err != nil || !info.IsDir() || !files.Trusted(info) {
+		return false
+	}
+	if others && info.Mode()&0o001 == 0 {
 		return false
 	}
 	return info.Mode()&0o022 == 0 || info.Mode()&fs.ModeSticky != 0

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -81,6 +82,18 @@ func TestRuntimeDir(t *testing.T) {
 			closes(t, c)
 		})
 	}
+	t.Run("private, and a group has to enter", func(t *testing.T) {
+		noLeaks(t)
+		t.Setenv("XDG_RUNTIME_DIR", shortDir(t))
+		t.Setenv("TMPDIR", longDir(t, 91))
+		cfg := withEcho(t, "real")
+		cfg.SocketGroup = strconv.Itoa(os.Getegid())
+		c := start(t, cfg)
+		if isBelow(t, c, os.Getenv("XDG_RUNTIME_DIR")) {
+			t.Errorf("the socket is %v", connectedTo(t, c))
+		}
+		closes(t, c)
+	})
 	t.Run("relative", func(t *testing.T) {
 		noLeaks(t)
 		t.Setenv("TMPDIR", longDir(t, 91))

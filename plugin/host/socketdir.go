@@ -128,12 +128,13 @@ func (d *socketDir) fill(outer *files.Dir) error {
 // with the first one. It is called with mu held.
 func (d *socketDir) listenIn(name string) (net.Listener, error) {
 	if d.host == nil {
-		dir, mode := hostDirName, d.to.hostDirMode()
+		name, mode := hostDirName, d.to.hostDirMode()
+		access := files.Private(mode)
 		if d.one {
-			dir = pluginDirName
+			name, mode, access = pluginDirName, dirMode, d.to.dir()
 		}
 		var err error
-		if d.host, err = findOrMake(d.outer, dir, mode, files.Private(mode)); err != nil {
+		if d.host, err = findOrMake(d.outer, name, mode, access); err != nil {
 			return nil, err
 		}
 	}
@@ -157,7 +158,7 @@ func findOrMake(outer *files.Dir, name string, mode fs.FileMode, a files.Access)
 }
 
 func makeKeep(outer *files.Dir) (*os.File, error) {
-	f, err := outer.Create(keepName, os.O_RDWR, 0o600)
+	f, err := outer.Create(keepName, os.O_RDONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ package files
 import (
 	"io/fs"
 	"os"
+	"runtime"
 	"syscall"
 )
 
@@ -89,8 +90,12 @@ func (d dirHandle) remove(name string, _ bool) error { return d.root.Remove(name
 // rename moves an entry within the directory, over another one if need be.
 func (d dirHandle) rename(from, to string) error { return d.root.Rename(from, to) }
 
-// give changes the owner and the mode of the directory itself.
+// give changes the owner and the mode of the directory itself. On Windows there are
+// none.
 func (d dirHandle) give(a Access) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
 	if a.UID != -1 || a.GID != -1 {
 		if err := d.root.Lchown(".", a.UID, a.GID); err != nil {
 			return err
