@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -26,11 +27,16 @@ const oddEnv = "TN_ODD"
 var oddities = map[string]func() error{
 	// No /proc: in a mount namespace of this process's own.
 	"noproc": func() error { return syscall.Mount("none", "/proc", "tmpfs", 0, "") },
+	// A /proc that shows nothing of other users' processes: proc(5).
+	"hidepid": func() error { return syscall.Mount("proc", "/proc", "proc", 0, "hidepid=2") },
 	// Container runtimes' filters refuse unshare(2) to those without rights.
 	"nothread": func() error { return refuse(syscall.SYS_UNSHARE, syscall.EPERM) },
 	// Linux before 6.6.
 	"old": func() error { return refuse(452, syscall.ENOSYS) },
 }
+
+// mounts reports whether an oddity is one that only root can bring about.
+func mounts(odd string) bool { return odd == "noproc" || odd == "hidepid" }
 
 // refuse has the kernel refuse a system call to the whole process: seccomp(2).
 func refuse(call uint32, with syscall.Errno) error {
@@ -66,7 +72,7 @@ func playOdd(words string) error {
 	var umask int
 	fmt.Sscanf(fields[1], "%o", &umask)
 	for _, odd := range fields[2:] {
-		if odd == "noproc" {
+		if mounts(odd) {
 			if err := oddities[odd](); err != nil {
 				return err
 			}
@@ -78,7 +84,7 @@ func playOdd(words string) error {
 		}
 	}
 	for _, odd := range fields[2:] {
-		if odd != "noproc" {
+		if !mounts(odd) {
 			if err := oddities[odd](); err != nil {
 				return err
 			}
@@ -156,11 +162,11 @@ func TestOddSurroundings(t *testing.T) {
 	if err := os.Chmod(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	for _, odd := range []string{"", "noproc", "nothread", "old", "noproc nothread", "old nothread", "old noproc", "old noproc nothread"} {
+	for _, odd := range []string{"", "noproc", "hidepid", "old hidepid", "nothread", "old", "noproc nothread", "old nothread", "old noproc", "old noproc nothread"} {
 		for _, umask := range []string{"0000", "0022", "0077", "0177", "0277", "0777"} {
 			t.Run(umask+" "+odd, func(t *testing.T) {
-				if strings.Contains(odd, "noproc") && os.Getuid() != 0 {
-					t.Skip("only root can hide /proc")
+				if slices.ContainsFunc(strings.Fields(odd), mounts) && os.Getuid() != 0 {
+					t.Skip("only root can change what /proc is")
 				}
 				cmd := exec.Command(program)
 				cmd.Env = []string{oddEnv + "=" + dir + " " + umask + " " + odd}
