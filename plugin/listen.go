@@ -158,7 +158,7 @@ func (l *listener) bindUnix(dir string, access files.Access) (net.Listener, erro
 		return unix, nil
 	}
 	if errors.Is(err, fs.ErrPermission) && l.env.UnixSocketDir != "" {
-		return nil, fmt.Errorf("plugin: user %d must not make sockets in %q: %w: the host needs this user in its AllowUIDs, or a SocketGroup", os.Geteuid(), dir, err)
+		return nil, fmt.Errorf("plugin: user %d must not make sockets in %q: %w: the host needs this user first in its AllowUIDs, or a SocketGroup", os.Geteuid(), dir, err)
 	}
 	return nil, fmt.Errorf("plugin: making a socket in the directory %q: %w", dir, err)
 }

@@ -40,7 +40,7 @@ func (c *Client) dialOutside(ctx context.Context) (net.Conn, error) {
 		return nil, err
 	}
 	cred, known, err := peercred.Of(conn)
-	if err == nil && known && c.ofPlugin(cred.PID) && cred.UID == s.Owner() && s.Unchanged() {
+	if err == nil && known && peercred.Alive(conn) && c.ofPlugin(cred.PID) && cred.UID == s.Owner() && s.Unchanged() {
 		c.outside.Store(s)
 	}
 	return conn, nil

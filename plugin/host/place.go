@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/tenonrpc/tenon/plugin/internal/files"
 )
@@ -49,7 +50,14 @@ func (c *Client) dirBelow(parent string) (*socketDir, error) {
 	if room := maxSocketPath() - len("/"+dirPrefix) - files.NameLength - len("/"+pluginDirName) - maxSocketName; len(parent) > room {
 		return nil, &dirTooLongError{parent, room}
 	}
-	return newSocketDir(parent, ownerOf(s), s.detach, s.runner != nil)
+	to := ownerOf(s)
+	d, err := newSocketDir(parent, to, s.detach, s.runner != nil)
+	if to.maybe && (errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EINVAL)) {
+		// Not all that root may this root may. The plugin may yet be this user.
+		s.logger.Warn("the plugin's directory cannot be given to a user of AllowUIDs, and is kept", "user", to.uid, "err", err)
+		return newSocketDir(parent, owner{uid: -1, gid: -1}, s.detach, s.runner != nil)
+	}
+	return d, err
 }
 
 // safeParent reports whether a directory that the user has not chosen is one in

@@ -203,7 +203,7 @@ func TestWrappersThatChangeTheUser(t *testing.T) {
 	cfg := withEcho(t, "becomes-nobody")
 	cfg.Cmd = exec.Command(program)
 	cfg.Cmd.Stdin = alive
-	if text := failing(t, cfg).Error(); !strings.Contains(text, "user 65534 must not make sockets") || !strings.Contains(text, "in its AllowUIDs, or a SocketGroup") {
+	if text := failing(t, cfg).Error(); !strings.Contains(text, "user 65534 must not make sockets") || !strings.Contains(text, "first in its AllowUIDs, or a SocketGroup") {
 		t.Errorf("got %s", text)
 	}
 }
@@ -233,6 +233,39 @@ func TestGroupMembersKeepTheirPlaces(t *testing.T) {
 	if exists(dir) {
 		t.Error("the directory is left")
 	}
+}
+
+// A member of the group moves a directory into the plugin's, which it can write to,
+// with what it could not have removed in it. The host does not do it either.
+func TestGroupMembersDoNotHaveTheirHostRemove(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can start a program as somebody else")
+	}
+	openTemp(t, false)
+	shared := shortDir(t)
+	moved := filepath.Join(shared, "moved")
+	must(os.MkdirAll(moved+"/private", 0o755))
+	must(os.WriteFile(moved+"/private/precious", nil, 0o644))
+	for _, path := range []string{shared, moved} {
+		must(errors.Join(os.Chown(path, 0, nobody), os.Chmod(path, 0o770)))
+	}
+	cfg := withEcho(t, "real")
+	cfg.SocketGroup = strconv.Itoa(nobody)
+	c := start(t, cfg)
+	dir := filepath.Dir(connectedTo(t, c).String())
+	out, err := asMember(`! rm -f "$0/private/precious" && mv "$0" "$1/moved"; echo $?`, moved, dir)
+	if err != nil || !strings.HasSuffix(out, "\n0\n") {
+		t.Fatalf("%v: %s", err, out)
+	}
+	closes(t, c)
+	if !exists(dir + "/moved/private/precious") {
+		t.Error("the host removed what the member could not")
+	}
+	host.Sweep(os.TempDir())
+	if !exists(dir + "/moved/private/precious") {
+		t.Error("the sweep removed what the member could not")
+	}
+	must(os.RemoveAll(filepath.Dir(dir)))
 }
 
 // asMember runs a script as a member of nobody's group.

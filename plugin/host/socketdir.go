@@ -274,15 +274,16 @@ func removeOuter(parent, outer *files.Dir) error {
 // removeAll removes what is in such a directory. What is the plugin's goes by the
 // rules for what is the plugin's: see files.Dir.Empty.
 func removeAll(outer *files.Dir) error {
+	outer.Mend()
 	var failed error
 	for _, name := range []string{pluginDirName, hostDirName} {
-		sub, err := outer.Find(name)
+		sub, err := outer.FindOwn(name)
 		if err != nil {
 			continue // none, or something else, which goes with the rest
 		}
 		failed = errors.Join(failed, sub.Empty(), outer.Remove(sub))
 	}
-	return errors.Join(failed, outer.Empty())
+	return errors.Join(failed, outer.Strip())
 }
 
 func closeFile(f *os.File) {

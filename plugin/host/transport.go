@@ -47,6 +47,7 @@ func settleTransport(c *Config, s *settings) error {
 type owner struct {
 	uid, gid int  // -1: they stay this process's
 	shared   bool // the whole group may use them
+	maybe    bool // the plugin may as well run as this process's user
 }
 
 // ownerOf returns the owner for a plugin: the user that it runs as, if that is
@@ -62,7 +63,7 @@ func ownerOf(s *settings) owner {
 			o.uid, o.gid = outsideUser(uid, attr), outsideGroup(gid, attr)
 		}
 	} else if i := slices.IndexFunc(s.allowUIDs, func(uid int) bool { return uid != own }); own == 0 && i >= 0 && s.group == nil {
-		o.uid = s.allowUIDs[i]
+		o.uid, o.maybe = s.allowUIDs[i], true
 	}
 	if s.group != nil {
 		o.gid, o.shared = *s.group, true

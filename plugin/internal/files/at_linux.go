@@ -1,6 +1,7 @@
 package files
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -137,6 +138,33 @@ func (d dirHandle) rename(from, to string) error {
 		return d.failed("rename", from, err)
 	}
 	return nil
+}
+
+// renameTo moves an entry to another directory, where nothing must be in its place.
+func (d dirHandle) renameTo(from string, dir dirHandle, to string) error {
+	if _, err := dir.stat(to); !errors.Is(err, fs.ErrNotExist) {
+		return d.failed("rename", from, fs.ErrExist)
+	}
+	err := d.control(func(fd int) error {
+		return dir.control(func(other int) error { return syscall.Renameat(fd, from, other, to) })
+	})
+	if err != nil {
+		return d.failed("rename", from, err)
+	}
+	return nil
+}
+
+// chmodDir gives this process's user all permissions to a directory of its own.
+func (d dirHandle) chmodDir(name string) error {
+	f, err := d.at(name, oPath|syscall.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || owner(info) != os.Geteuid() {
+		return d.failed("chmod", name, ErrReplaced)
+	}
+	return chmodByHandle(f, 0o700)
 }
 
 // give changes the owner and the mode of the directory itself, which is open to

@@ -3,6 +3,7 @@
 package files
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"runtime"
@@ -89,6 +90,14 @@ func (d dirHandle) remove(name string, _ bool) error { return d.root.Remove(name
 
 // rename moves an entry within the directory, over another one if need be.
 func (d dirHandle) rename(from, to string) error { return d.root.Rename(from, to) }
+
+// renameTo moves nothing: os.Root stays within one directory.
+func (d dirHandle) renameTo(from string, _ dirHandle, _ string) error {
+	return &fs.PathError{Op: "rename", Path: from, Err: errors.ErrUnsupported}
+}
+
+// chmodDir gives this process's user all permissions to a directory of its own.
+func (d dirHandle) chmodDir(name string) error { return d.root.Chmod(name, 0o700) }
 
 // give changes the owner and the mode of the directory itself. On Windows there are
 // none.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"syscall"
+	"time"
 )
 
 // A socket gets exactly the access that was asked for before anyone can connect: it
@@ -63,10 +64,11 @@ func listen(dir dirHandle, name string, a Access, bind func(fd int) error) (net.
 	}
 	s := os.NewFile(uintptr(fd), name)
 	defer s.Close()
+	begun := time.Now()
 	if err := bind(fd); err != nil {
 		return nil, nil, os.NewSyscallError("bind", err)
 	}
-	info, err := giveSocket(dir, name, a)
+	info, err := giveSocket(dir, name, a, begun)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -80,9 +82,13 @@ func listen(dir dirHandle, name string, a Access, bind func(fd int) error) (net.
 	return nil, nil, err
 }
 
-// giveSocket gives the socket that was just made in dir the access a. If it
+// giveSocket gives the socket that was made in dir since begun the access a. If it
 // cannot, the socket is removed.
-func giveSocket(dir dirHandle, name string, a Access) (fs.FileInfo, error) {
+//
+// Who can change dir can put another socket of this user's in its place, moved from
+// elsewhere. Nothing tells that from the one that was made but its time, which only
+// its owner can change. Sockets of this user's alone need no telling.
+func giveSocket(dir dirHandle, name string, a Access, begun time.Time) (fs.FileInfo, error) {
 	// A descriptor that can be used for nothing but naming it.
 	made, err := dir.at(name, oPath, 0)
 	if err != nil {
@@ -97,6 +103,9 @@ func giveSocket(dir dirHandle, name string, a Access) (fs.FileInfo, error) {
 		return nil, dir.failed("protect", name, ErrReplaced)
 	}
 	if a.UID != -1 || a.GID != -1 {
+		if info.ModTime().Before(begun.Add(-clockTick)) {
+			return nil, dir.failed("protect", name, ErrReplaced)
+		}
 		err = syscall.Fchownat(int(made.Fd()), "", a.UID, a.GID, atEmptyPath)
 	}
 	if err == nil && info.Mode()&permissions != a.Mode {

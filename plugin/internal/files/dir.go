@@ -129,6 +129,17 @@ func (d *Dir) fresh(mode fs.FileMode) error {
 	return d.refresh()
 }
 
+// FindOwn is Find, also for a directory of this process's user that its mode keeps
+// from being opened.
+func (d *Dir) FindOwn(name string) (*Dir, error) {
+	sub, err := d.self.subOwn(name)
+	if err != nil {
+		return nil, err
+	}
+	sub.Close()
+	return d.Find(name)
+}
+
 func findDir(parent dirHandle, path, name string) (*Dir, error) {
 	self, err := parent.sub(name)
 	if err != nil {
@@ -188,8 +199,34 @@ func (d *Dir) Create(name string, flags int, mode fs.FileMode) (*os.File, error)
 // Open opens a file to be read. It does not wait for the other end of a pipe.
 func (d *Dir) Open(name string) (*os.File, error) { return d.self.open(name) }
 
-// Unlink removes an entry that is not a directory.
-func (d *Dir) Unlink(name string) error { return d.self.remove(name, false) }
+// Mend gives the directory the mode that it had when it was opened or given away,
+// if it is this process's user's.
+func (d *Dir) Mend() {
+	if d.Owned() {
+		d.self.Chmod(d.info.Mode() & permissions) // an error shows in what comes next
+	}
+}
+
+// Strip removes everything in the directory but what directories hold that are not
+// empty: at most maxRemoved entries.
+func (d *Dir) Strip() error {
+	if _, err := d.self.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	names, err := d.self.Readdirnames(maxRemoved)
+	if err != nil && err != io.EOF {
+		return err
+	}
+	var failed error
+	for _, name := range names {
+		if err := d.self.remove(name, false); err != nil {
+			if err := d.self.remove(name, true); err != nil {
+				failed = errors.Join(failed, err)
+			}
+		}
+	}
+	return failed
+}
 
 // Remove removes a directory that was made or found here, which must be empty, if
 // it is still here. It is closed in any case. The error wraps fs.ErrNotExist if
@@ -205,9 +242,6 @@ func (d *Dir) Remove(sub *Dir) error {
 	}
 	return d.self.remove(sub.name, true)
 }
-
-// Same reports whether both are the same directory.
-func (d *Dir) Same(other fs.FileInfo) bool { return same(d.info, other) }
 
 // Close lets go of the directory, and of the hold on it.
 func (d *Dir) Close() error { return d.self.Close() }

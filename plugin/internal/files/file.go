@@ -113,7 +113,20 @@ func (s *Socket) DialPath() string {
 }
 
 // Unchanged reports whether the socket is still the one that was found.
-func (s *Socket) Unchanged() bool { return s.dir.isSocket(filepath.Base(s.path), s.info) == nil }
+func (s *Socket) Unchanged() bool { return s.isIn(s.dir) == nil }
+
+// isIn returns an error unless the socket is in dir. File systems use the number of
+// a file again at once, and a new socket has another time.
+func (s *Socket) isIn(dir dirHandle) error {
+	there, err := dir.stat(filepath.Base(s.path))
+	if err != nil {
+		return err
+	}
+	if !there.ModTime().Equal(s.info.ModTime()) {
+		return ErrReplaced
+	}
+	return dir.isSocket(filepath.Base(s.path), s.info)
+}
 
 // Owner returns the number of the user to whom the socket belongs.
 func (s *Socket) Owner() int { return owner(s.info) }
@@ -131,6 +144,9 @@ func (s *Socket) Remove() error {
 	defer dir.Close()
 	if info, err := dir.Stat(); err != nil || !same(info, s.place) {
 		return fmt.Errorf("removing %q: its directory: %w", s.path, ErrReplaced)
+	}
+	if err := s.isIn(dir); err != nil {
+		return fmt.Errorf("removing %q: %w", s.path, err)
 	}
 	return dir.removeSocket(filepath.Base(s.path), s.info)
 }

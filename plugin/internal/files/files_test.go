@@ -102,21 +102,51 @@ func TestEmptyIsBounded(t *testing.T) {
 		t.Errorf("what was left: %v", err)
 	}
 	deep := d.Path()
-	for range 40 {
+	for range 200 {
 		deep += "/d"
 		if err := os.Mkdir(deep, 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := d.Empty(); !errors.Is(err, syscall.ENOTEMPTY) {
-		t.Errorf("40 directories in each other: %v", err)
+	if err := d.Empty(); err != nil {
+		t.Errorf("200 directories in each other: %v", err)
 	}
-	if err := d.Empty(); err == nil { // the deepest one is as deep as before
-		t.Error("nothing was left of 40 directories in each other")
-	}
-	os.RemoveAll(d.Path() + "/d")
 	if err := parent.Remove(d); err != nil {
 		t.Errorf("removing the empty directory: %v", err)
+	}
+}
+
+// TestEmptyDoesNotGoWhereOthersWrite has a directory that others can write to, and in
+// it what they could not have removed themselves.
+func TestEmptyDoesNotGoWhereOthersWrite(t *testing.T) {
+	_, d := newDir(t)
+	for _, path := range []string{"open/private/precious", "sticky/private/precious", "open/file", "private/file"} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(d.Path(), path)), 0o700), os.WriteFile(filepath.Join(d.Path(), path), nil, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.Chmod(filepath.Join(d.Path(), "open"), 0o770), os.Chmod(filepath.Join(d.Path(), "sticky"), 0o777|fs.ModeSticky)); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Empty(); err == nil {
+		t.Error("nothing was left")
+	}
+	for path, stays := range map[string]bool{"open/private/precious": true, "sticky/private/precious": true, "open/file": false, "private": false} {
+		if _, err := os.Lstat(filepath.Join(d.Path(), path)); (err == nil) != stays {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	// The same where the directory itself is another's to write to, and one level up.
+	if err := errors.Join(os.RemoveAll(d.Path()+"/sticky"), os.WriteFile(d.Path()+"/file", nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Strip(); err == nil {
+		t.Error("nothing was left")
+	}
+	for path, stays := range map[string]bool{"open/private/precious": true, "file": false} {
+		if _, err := os.Lstat(filepath.Join(d.Path(), path)); (err == nil) != stays {
+			t.Errorf("%s: %v", path, err)
+		}
 	}
 }
 

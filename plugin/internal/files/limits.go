@@ -1,5 +1,7 @@
 package files
 
+import "time"
+
 const (
 	// maxNames bounds how often a new name is drawn when the one drawn is taken,
 	// or what was made under it is taken away at once by a host that sweeps.
@@ -19,11 +21,15 @@ const (
 	maxRemoved = 20_000
 
 	// maxDepth bounds how deep it descends, which takes a descriptor for each
-	// directory.
+	// directory. What is deeper is moved up first.
 	maxDepth = 32
 
 	// readNames is how many names are read from a directory at once.
 	readNames = 256
+
+	// clockTick is how far the times of files may lag behind the clock: a tick of
+	// the kernel's, which has a hundred or more in a second.
+	clockTick = 10 * time.Millisecond
 
 	// backlog is how many connections wait to be accepted. The system takes its
 	// own limit where that is lower.

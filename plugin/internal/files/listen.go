@@ -80,15 +80,14 @@ func (d dirHandle) removeSocket(name string, was fs.FileInfo) error {
 	return d.remove(name, false)
 }
 
-// isSocket returns an error unless the socket of that name is the one that was
-// found before. File systems use the number of a file again at once, and a new
-// socket has another time.
+// isSocket returns an error unless the socket of that name is the one that was made
+// or found before.
 func (d dirHandle) isSocket(name string, was fs.FileInfo) error {
 	there, err := d.stat(name)
 	if err != nil {
 		return err
 	}
-	if !same(there, was) || there.Mode().Type() != fs.ModeSocket || !there.ModTime().Equal(was.ModTime()) {
+	if !same(there, was) || there.Mode().Type() != fs.ModeSocket {
 		return fmt.Errorf("%q: %w", name, ErrReplaced)
 	}
 	return nil

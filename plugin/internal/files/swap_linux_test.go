@@ -14,6 +14,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/tenonrpc/tenon/plugin/internal/files"
 )
@@ -71,7 +72,7 @@ func furnish(t *testing.T, uid int) string {
 		}
 	}
 	must(os.Chmod(base, 0o711))
-	for _, dir := range []string{p.dir, p.dir + "/group", p.dir + "/left"} {
+	for _, dir := range []string{p.dir, p.dir + "/group", p.dir + "/left", p.dir + "/moved"} {
 		must(os.Mkdir(dir, 0o777))
 		must(os.Chmod(dir, 0o777))
 	}
@@ -134,6 +135,8 @@ func operate(base string, n int) (went map[string]int, err error) {
 	socket := plugin
 	socket.Mode = files.SocketMode
 	went = make(map[string]int)
+	own := &ownSocket{path: p.dir + "/moved/own"}
+	defer own.close()
 	count := func(what string, err error) bool {
 		if err == nil {
 			went[what]++
@@ -141,6 +144,9 @@ func operate(base string, n int) (went map[string]int, err error) {
 		return err == nil
 	}
 	for range n {
+		if err := own.check(); err != nil {
+			return went, err
+		}
 		outer, err := parent.MakeTemp("tenon-", 0o711|fs.ModeSticky)
 		if !count("make", err) {
 			continue
@@ -190,6 +196,43 @@ func operate(base string, n int) (went map[string]int, err error) {
 	return went, nil
 }
 
+// ownSocket is a socket of the host's that somebody else can move, and not give
+// away. It is an old one.
+type ownSocket struct {
+	path string
+	file *os.File // of nothing but its name
+}
+
+func (s *ownSocket) check() error {
+	if s.file != nil {
+		info, err := s.file.Stat()
+		if err != nil || int(info.Sys().(*syscall.Stat_t).Uid) != os.Geteuid() {
+			return fmt.Errorf("a socket of the host's was given away: %v, %v", info, err)
+		}
+	}
+	if _, err := os.Lstat(s.path); err == nil {
+		return nil
+	}
+	s.close()
+	old := time.Now().Add(-time.Hour)
+	if err := bind(s.path + "-new"); err != nil {
+		return err
+	}
+	if err := errors.Join(os.Chtimes(s.path+"-new", old, old), os.Rename(s.path+"-new", s.path)); err != nil {
+		return err
+	}
+	const oPath = 0x200000
+	s.file, _ = os.OpenFile(s.path, oPath, 0) // it may be gone already
+	return nil
+}
+
+func (s *ownSocket) close() {
+	if s.file != nil {
+		s.file.Close()
+		s.file = nil
+	}
+}
+
 // swap changes everything in the place as fast as it can, until nobody is
 // interested any more. It does not leave the place itself.
 func swap(base string) {
@@ -236,7 +279,11 @@ func swap(base string) {
 	overwrite := func(key string, dir func() string) {
 		for i := 0; ; i++ {
 			for _, to := range entries(dir(), "plugin") {
-				root.Symlink(p.outside+[]string{"/file", "/plugin"}[i%2], "link-"+key)
+				if i%3 == 2 {
+					root.Rename("moved/own", to)
+					continue
+				}
+				root.Symlink(p.outside+[]string{"/file", "/plugin"}[i%3], "link-"+key)
 				root.Rename("link-"+key, to)
 			}
 		}

@@ -30,6 +30,17 @@ func Of(conn net.Conn) (c Cred, known bool, err error) {
 	return of(unix)
 }
 
+// Alive reports whether the process at the other end of conn has certainly not
+// ended, so that its number cannot be another's. Linux tells from 6.5 on.
+func Alive(conn net.Conn) bool {
+	unix, ok := conn.(*net.UnixConn)
+	if !ok {
+		return false
+	}
+	alive, _ := lives(unix)
+	return alive
+}
+
 // Policy says who may be at the other end. Nil allows everyone. It must not
 // be changed once it is used.
 type Policy struct {
@@ -39,7 +50,8 @@ type Policy struct {
 	MoreUID func() (uid int, ok bool)
 	// PID reports whether it may be that process. Nil allows all, and a process
 	// that cannot be seen is always allowed: other things than its number keep
-	// it apart.
+	// it apart. A process that has ended is never allowed: its number may be
+	// another's by now.
 	PID func(pid int) bool
 }
 
@@ -58,7 +70,10 @@ func (p *Policy) Check(conn net.Conn) error {
 		return nil
 	case !slices.Contains(p.UIDs, c.UID) && !p.more(c.UID):
 		return fmt.Errorf("%w: a process of user %d (pid %d); allowed is %d", ErrStranger, c.UID, c.PID, p.UIDs)
-	case p.PID != nil && c.PID != 0 && !p.PID(c.PID):
+	case p.PID == nil || c.PID == 0:
+		return nil
+	}
+	if _, ended := lives(unix); ended || !p.PID(c.PID) {
 		return fmt.Errorf("%w: process %d", ErrStranger, c.PID)
 	}
 	return nil

@@ -22,3 +22,30 @@ func of(conn *net.UnixConn) (c Cred, known bool, err error) {
 	}
 	return Cred{UID: int(cred.Uid), PID: int(cred.Pid)}, true, nil
 }
+
+// Numbers of the kernel's interface that package syscall lacks, the same on all
+// architectures but for the option on sparc: asm-generic/socket.h, and
+// pidfd_send_signal(2).
+const (
+	soPeerPidfd        = 77 // Linux 6.5
+	sysPidfdSendSignal = 424
+)
+
+// lives asks the kernel for a hold on the process at the other end, and whether
+// that can still be signalled. Both are false if the kernel does not say.
+func lives(conn *net.UnixConn) (alive, ended bool) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return false, false
+	}
+	pidfd := -1
+	if raw.Control(func(fd uintptr) { pidfd, err = syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, soPeerPidfd) }) != nil {
+		return false, false
+	}
+	if err != nil { // before Linux 6.16 there is no hold on a process that was waited for
+		return false, err == syscall.ESRCH || err == syscall.EINVAL
+	}
+	defer syscall.Close(pidfd)
+	_, _, errno := syscall.RawSyscall6(sysPidfdSendSignal, uintptr(pidfd), 0, 0, 0, 0, 0)
+	return errno == 0 || errno == syscall.EPERM, errno == syscall.ESRCH
+}
