@@ -9,12 +9,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/tenonrpc/tenon/plugin/internal/files"
 )
@@ -279,17 +281,26 @@ func swap(base string) {
 	overwrite := func(key string, dir func() string) {
 		for i := 0; ; i++ {
 			for _, to := range entries(dir(), "plugin") {
-				if i%3 == 2 {
-					root.Rename("moved/own", to)
-					continue
-				}
-				root.Symlink(p.outside+[]string{"/file", "/plugin"}[i%3], "link-"+key)
+				root.Symlink(p.outside+[]string{"/file", "/plugin"}[i%2], "link-"+key)
 				root.Rename("link-"+key, to)
 			}
 		}
 	}
 	go overwrite("plugin", func() string { return outer() + "/p" })
 	go overwrite("group", func() string { return "group" })
+	// A socket of the host's takes the place of another one of the host's. By these
+	// paths somebody of the same user would himself get outside.
+	go func() {
+		for {
+			if info, err := os.Stat(p.outside); err != nil || files.Own(info) {
+				return
+			}
+			to := filepath.Join(p.dir, outer(), "p", "plugin")
+			for range 200 {
+				exchange(p.dir+"/moved/own", to)
+			}
+		}
+	}()
 	// Sockets are left, and there is something to be removed.
 	go func() {
 		for i := 0; ; i++ {
@@ -307,6 +318,18 @@ func swap(base string) {
 		}
 	}()
 	io.Copy(io.Discard, os.Stdin)
+}
+
+// exchange has two files change places: rename(2), RENAME_EXCHANGE.
+func exchange(a, b string) {
+	number, ok := map[string]uintptr{"amd64": 316, "arm64": 276, "386": 353}[runtime.GOARCH]
+	from, errA := syscall.BytePtrFromString(a)
+	to, errB := syscall.BytePtrFromString(b)
+	if !ok || errA != nil || errB != nil {
+		panic("no exchange")
+	}
+	at := -0x64 // AT_FDCWD
+	syscall.Syscall6(number, uintptr(at), uintptr(unsafe.Pointer(from)), uintptr(at), uintptr(unsafe.Pointer(to)), 2, 0)
 }
 
 // as makes a command run as a user who can reach no more than the files that are
