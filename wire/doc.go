@@ -50,9 +50,10 @@
 // is set, and says whether the plugin multiplexes.
 //
 // A reader accepts more than a writer may send: white space around the line,
-// five fields, padded base64, and a sixth field of up to [MaxLegacyField] bytes
-// that is no certificate. Before the line the plugin writes nothing; after it,
-// stdout is drained for as long as the process lives. See [Handshake].
+// five fields, padded base64, a sixth field of up to [MaxLegacyField] bytes that
+// is no certificate, and further fields after the seventh, which it ignores.
+// Before the line the plugin writes nothing; after it, stdout is drained for as
+// long as the process lives. See [Handshake].
 //
 // A plugin without the right cookie writes a text for people to stderr, nothing
 // to stdout, and exits with status 1.

@@ -32,8 +32,8 @@ var (
 	ErrLineTooLong = fmt.Errorf("the line is longer than %d bytes; check that the program is a plugin", MaxHandshakeLine)
 	// ErrControlByte reports a control byte, such as NUL, inside the line.
 	ErrControlByte = errors.New("the line holds a control byte; check that the program is a plugin, and that nothing in it prints to stdout before it serves")
-	// ErrFieldCount reports fewer than five or more than seven fields.
-	ErrFieldCount = errors.New("a handshake has five to seven fields divided by '|'; check that the program is a plugin, and that nothing else prints to stdout while it starts")
+	// ErrFieldCount reports fewer than five fields, but for ErrNetRPC's four.
+	ErrFieldCount = errors.New("a handshake has at least five fields divided by '|'; check that the program is a plugin, and that nothing else prints to stdout while it starts")
 	// ErrCoreVersion reports a core protocol version other than CoreVersion.
 	ErrCoreVersion = fmt.Errorf("this host speaks core protocol version %d only; rebuild the plugin with a library of that version", CoreVersion)
 	// ErrVersionSyntax reports a version that is not a decimal number up to MaxVersion.
@@ -104,8 +104,8 @@ type Handshake struct {
 // ParseHandshake reads a handshake line, with or without its newline, and
 // keeps nothing of line. White space around the line is ignored, a missing
 // sixth field means no certificate, base64 may be padded or not, and a sixth
-// field of up to MaxLegacyField bytes is dropped. Append of the result is the
-// canonical form of the line.
+// field of up to MaxLegacyField bytes is dropped, as is what follows the
+// seventh field. Append of the result is the canonical form of the line.
 //
 // The error is a *HandshakeError that wraps one of the kinds above; the
 // Handshake is then the zero value.
@@ -125,7 +125,8 @@ func parseHandshake(line []byte) (h Handshake, err error) {
 	if len(line) == 0 {
 		return h, badHandshake("line", line, ErrEmptyLine)
 	}
-	// One more than the allowed seven, so that too many can be told.
+	// The eighth is all that follows the seventh. Upstream hosts ignore it, too,
+	// so that a line can grow.
 	fields := strings.SplitN(string(line), "|", 8)
 	if len(fields) < 4 {
 		kind := ErrFieldCount
@@ -147,9 +148,6 @@ func parseHandshake(line []byte) (h Handshake, err error) {
 	}
 	if core != CoreVersion {
 		return h, badHandshake("core version", fields[0], ErrCoreVersion)
-	}
-	if len(fields) > 7 {
-		return h, badHandshake("line", line, ErrFieldCount)
 	}
 	app, ok := decimal(fields[1], MaxVersion)
 	if !ok {
