@@ -157,15 +157,61 @@ func TestEditions(t *testing.T) {
 	}
 }
 
+// TestFeatures checks that every answer says what is supported. Without it in an
+// answer with an error, newer versions of protoc tell of missing support for the
+// file's edition or optional fields, and nothing of the error.
 func TestFeatures(t *testing.T) {
-	response := answer(t, readRequest(t, "empty"))
 	const features = pluginpb.CodeGeneratorResponse_FEATURE_PROTO3_OPTIONAL | pluginpb.CodeGeneratorResponse_FEATURE_SUPPORTS_EDITIONS
-	if got := response.GetSupportedFeatures(); got != uint64(features) {
-		t.Errorf("supported features are %b, want %b: proto3 optional and editions", got, features)
+	check := func(t *testing.T, response *pluginpb.CodeGeneratorResponse) {
+		t.Helper()
+		if got := response.GetSupportedFeatures(); got != uint64(features) {
+			t.Errorf("supported features are %b, want %b: proto3 optional and editions", got, features)
+		}
+		low, high := descriptorpb.Edition(response.GetMinimumEdition()), descriptorpb.Edition(response.GetMaximumEdition())
+		if low != descriptorpb.Edition_EDITION_PROTO2 || high != descriptorpb.Edition_EDITION_2024 {
+			t.Errorf("editions from %v to %v are supported, want from proto2 to 2024", low, high)
+		}
 	}
-	low, high := descriptorpb.Edition(response.GetMinimumEdition()), descriptorpb.Edition(response.GetMaximumEdition())
-	if low != descriptorpb.Edition_EDITION_PROTO2 || high != descriptorpb.Edition_EDITION_2024 {
-		t.Errorf("editions from %v to %v are supported, want from proto2 to 2024", low, high)
+	for _, name := range requests(t) {
+		t.Run(name, func(t *testing.T) { check(t, answer(t, readRequest(t, name))) })
+	}
+
+	// The mistakes that people make with a file of an edition.
+	message := []*descriptorpb.DescriptorProto{{Name: proto.String("M")}}
+	service := []*descriptorpb.ServiceDescriptorProto{{Name: proto.String("S"), Method: []*descriptorpb.MethodDescriptorProto{
+		{Name: proto.String("A"), InputType: proto.String(".a.M"), OutputType: proto.String(".a.M")},
+	}}}
+	file := func(goPackage string) *pluginpb.CodeGeneratorRequest {
+		return &pluginpb.CodeGeneratorRequest{
+			FileToGenerate: []string{"ed.proto"},
+			ProtoFile: []*descriptorpb.FileDescriptorProto{{
+				Name: proto.String("ed.proto"), Package: proto.String("a"), MessageType: message, Service: service,
+				Syntax: proto.String("editions"), Edition: descriptorpb.Edition_EDITION_2023.Enum(),
+				Options: &descriptorpb.FileOptions{GoPackage: proto.String(goPackage)},
+			}},
+		}
+	}
+	for _, c := range []struct {
+		name, goPackage, parameter, error string
+	}{
+		{"no go_package", "", "", `unable to determine Go import path for "ed.proto"`},
+		{"go_package without a slash", "a", "", `invalid Go import path "a"`},
+		{"unknown parameter", "", "plugins=grpc,Med.proto=a/b", `unknown parameter "plugins"`},
+		{"unknown path type", "a/b", "paths=relative", `unknown path type "relative"`},
+		{"module and relative paths", "a/b", "module=a,paths=source_relative", "cannot use module= with paths=source_relative"},
+		{"outside the module", "a/b", "module=c", "a/b/ed_h2grpc.pb.go: generated file does not match prefix"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			request := file(c.goPackage)
+			request.Parameter = proto.String(c.parameter)
+			b, err := proto.Marshal(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response := answer(t, b)
+			begins(t, "the error", response.GetError(), c.error)
+			check(t, response)
+		})
 	}
 }
 

@@ -98,6 +98,19 @@ func serve(stdin io.Reader, stdout io.Writer) error {
 
 // generate turns protoc's request into the answer.
 func generate(request *pluginpb.CodeGeneratorRequest) *pluginpb.CodeGeneratorResponse {
+	response := stubs(request)
+	// Neither proto3's optional nor the features of editions change a service,
+	// so that every edition protogen knows will do. An answer with an error says
+	// so, too, or newer versions of protoc take the lack of it for the mistake;
+	// protogen leaves it out of most of them.
+	response.SupportedFeatures = proto.Uint64(uint64(pluginpb.CodeGeneratorResponse_FEATURE_PROTO3_OPTIONAL | pluginpb.CodeGeneratorResponse_FEATURE_SUPPORTS_EDITIONS))
+	response.MinimumEdition = proto.Int32(int32(descriptorpb.Edition_EDITION_PROTO2))
+	response.MaximumEdition = proto.Int32(int32(descriptorpb.Edition_EDITION_2024))
+	return response
+}
+
+// stubs is the part of the answer that depends on the request.
+func stubs(request *pluginpb.CodeGeneratorRequest) *pluginpb.CodeGeneratorResponse {
 	parameters := flag.NewFlagSet("", flag.ContinueOnError)
 	requireUnimplemented := parameters.Bool("require_unimplemented_servers", true, "")
 
@@ -113,12 +126,6 @@ func generate(request *pluginpb.CodeGeneratorRequest) *pluginpb.CodeGeneratorRes
 	if err != nil {
 		return &pluginpb.CodeGeneratorResponse{Error: proto.String(err.Error())}
 	}
-
-	// Neither proto3's optional nor the features of editions change a service,
-	// so that every edition protogen knows will do.
-	plugin.SupportedFeatures = uint64(pluginpb.CodeGeneratorResponse_FEATURE_PROTO3_OPTIONAL | pluginpb.CodeGeneratorResponse_FEATURE_SUPPORTS_EDITIONS)
-	plugin.SupportedEditionsMinimum = descriptorpb.Edition_EDITION_PROTO2
-	plugin.SupportedEditionsMaximum = descriptorpb.Edition_EDITION_2024
 
 	if err := checkNames(plugin.Files); err != nil {
 		plugin.Error(err)
