@@ -74,7 +74,9 @@ type Config struct {
 	// output and error, or ExtraFiles, and must have started it when it returns nil.
 	// socketDir is the directory in which the plugin makes its sockets; it finds
 	// the host's in a directory beside it, or wherever else they are announced to
-	// be. It is "" if none could be made. Several Starts may call it at once.
+	// be. It is "" if none could be made. Several Starts may call it at once, and
+	// one more than once: if its error is syscall.ETXTBSY, because the program is
+	// open for writing, it is called again after a pause, with another command.
 	StartCmd func(cmd *exec.Cmd, socketDir string) error
 
 	// Runner launches the plugin in another way, in place of Cmd. Exactly one

@@ -29,7 +29,7 @@ func launchHint(path string, err error) string {
 	case errors.Is(err, syscall.ENOEXEC), isBadFormat(err):
 		return formatHint(path)
 	case errors.Is(err, syscall.ETXTBSY):
-		return "the file is still open for writing; close it before it is started"
+		return "another process, or this one, has the file open for writing; start the plugin when all that write it have closed it"
 	case errors.Is(err, syscall.EBADF):
 		return "a file of the Cmd is closed; check Stdin and ExtraFiles, and that the host's own stdin is open"
 	}

@@ -16,6 +16,14 @@ const (
 	// enough to flush a file, short enough for someone who pressed Ctrl-C.
 	DefaultStopTimeout = 5 * time.Second
 
+	// busyAttempts is how often a program is started that is open for writing, and
+	// busyPause the first pause in between; it doubles each time. Children that
+	// were forked while the program was written have it open for less than a
+	// millisecond, and on a busy machine for some. All pauses together are a
+	// second, after which it is somebody who writes for longer.
+	busyAttempts = 11
+	busyPause    = time.Millisecond
+
 	// gracePercent is the part of the stop time that a plugin has to end after
 	// the Shutdown call; the rest is what it has after SIGTERM.
 	gracePercent = 60

@@ -1,7 +1,9 @@
 package host
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -63,7 +65,7 @@ func newProcess(path string) *process {
 // launch starts the process and its goroutines. The caller must see to it that
 // it is ended, with kill for example. files are what the process inherits
 // besides what the recipe says. With a verified copy, that is what is executed.
-func launch(s *settings, v *verified, socketDir string, env []string, files []*os.File, out *outputs) (*process, error) {
+func launch(ctx context.Context, s *settings, v *verified, socketDir string, env []string, files []*os.File, out *outputs) (*process, error) {
 	if s.recipe.err != nil {
 		return nil, s.recipe.err
 	}
@@ -82,21 +84,13 @@ func launch(s *settings, v *verified, socketDir string, env []string, files []*o
 	}
 	defer errWrite.Close()
 
-	recipe := s.recipe.cmd
-	cmd := &exec.Cmd{
-		Path:        recipe.Path,
-		Args:        recipe.Args,
-		Env:         env,
-		Dir:         recipe.Dir,
-		Stdin:       recipe.Stdin,
-		Stdout:      outWrite,
-		Stderr:      errWrite,
-		ExtraFiles:  slices.Concat(recipe.ExtraFiles, files),
-		SysProcAttr: recipe.SysProcAttr,
+	cmd := unstarted(&s.recipe.cmd)
+	cmd.Env = env
+	cmd.Stdout = outWrite
+	if cmd.Stderr == nil { // otherwise nothing comes through the pipe
+		cmd.Stderr = errWrite
 	}
-	if recipe.Stderr != nil { // and nothing comes through the pipe
-		cmd.Stderr = recipe.Stderr
-	}
+	cmd.ExtraFiles = slices.Concat(cmd.ExtraFiles, files)
 	if s.processGroup {
 		cmd.SysProcAttr = ownGroup(cmd.SysProcAttr)
 	}
@@ -110,7 +104,7 @@ func launch(s *settings, v *verified, socketDir string, env []string, files []*o
 		defer done()
 	}
 	p.started = time.Now()
-	if err := s.start(cmd, socketDir); err != nil {
+	if cmd, err = s.startPatiently(ctx, cmd, socketDir); err != nil {
 		outRead.Close()
 		errRead.Close()
 		return nil, err
@@ -123,6 +117,43 @@ func launch(s *settings, v *verified, socketDir string, env []string, files []*o
 	}
 	p.run(outRead, errRead, out)
 	return p, nil
+}
+
+// unstarted returns a new command with what matters of cmd. A command can be
+// started only once, even if that fails.
+func unstarted(cmd *exec.Cmd) *exec.Cmd {
+	return &exec.Cmd{
+		Path:        cmd.Path,
+		Args:        cmd.Args,
+		Env:         cmd.Env,
+		Dir:         cmd.Dir,
+		Stdin:       cmd.Stdin,
+		Stdout:      cmd.Stdout,
+		Stderr:      cmd.Stderr,
+		ExtraFiles:  cmd.ExtraFiles,
+		SysProcAttr: cmd.SysProcAttr,
+	}
+}
+
+// startPatiently starts a command, and another one like it for as long as the
+// program is open for writing. It returns the one that it has started.
+//
+// A program that was written and closed a moment ago may still be open: a child
+// that was forked in between, by another Start for example, has it open until it
+// executes its own program.
+func (s *settings) startPatiently(ctx context.Context, cmd *exec.Cmd, socketDir string) (*exec.Cmd, error) {
+	pause := busyPause
+	for attempt := 1; ; attempt++ {
+		next := unstarted(cmd) // before StartCmd changes it
+		err := s.start(cmd, socketDir)
+		if err == nil || cmd.Process != nil || !errors.Is(err, syscall.ETXTBSY) || attempt == busyAttempts {
+			return cmd, err
+		}
+		if waitFor(ctx.Done(), pause) {
+			return nil, fmt.Errorf("%w; gave up: %w", err, context.Cause(ctx))
+		}
+		cmd, pause = next, 2*pause
+	}
 }
 
 // start starts a command as Config.StartCmd wants it.

@@ -166,7 +166,7 @@ func (c *Client) launch(ctx context.Context, env wire.Env) error {
 	if s.runner != nil {
 		c.proc, err = runProcess(ctx, s, &Launch{environment, c.socketDir(), files, s.logger}, c.out)
 	} else {
-		c.proc, err = launch(s, c.verified, c.socketDir(), environment, files, c.out)
+		c.proc, err = launch(ctx, s, c.verified, c.socketDir(), environment, files, c.out)
 	}
 	if err != nil {
 		c.out.closePipes()
