@@ -97,9 +97,10 @@
 // # Logs
 //
 // The plugin's stderr is its log, by line: hclog's JSON objects, text behind a
-// level in brackets, hclog's text form, or plain text. From a line that begins
-// like the runtime's last words on, lines without a level of their own are
-// errors. See [ParseLogLine] and [IsPanicStart].
+// level in brackets, hclog's text form, or plain text. A tenon host reads the
+// JSON of zap, logrus and slog as well, which is plain text to others. From a
+// line that begins like the runtime's last words on, lines without a level of
+// their own are errors. See [ParseLogLine] and [IsPanicStart].
 //
 // # Reattach
 //

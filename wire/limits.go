@@ -80,6 +80,11 @@ const (
 	// behind them is cut; hclog's own keys come first or nearly so.
 	maxLogKeys = 1024
 
+	// maxLogSeconds bounds a time in seconds since 1970: it is the first second of
+	// the year 10000, which RFC 3339 cannot write. What loggers have in
+	// milliseconds is above it.
+	maxLogSeconds = 253402300800
+
 	// MaxLogKey bounds the key of an attribute in bytes.
 	MaxLogKey = 256
 

@@ -91,8 +91,19 @@ const logTimeLayout = "2006-01-02T15:04:05.000000Z07:00"
 //
 //   - hclog's JSON: an object with a known "@level". Keys may hold any JSON
 //     type; a "@message" or "@module" that is no string is kept as its JSON.
-//     Without a known "@level", or with a "@timestamp" that is no RFC 3339
+//     With an unknown "@level", or with a "@timestamp" that is no RFC 3339
 //     time, the line is plain text.
+//   - JSON of zap, logrus, slog and others: an object without "@level" that has
+//     a level and a message. The level is in "level", "lvl" or "severity", the
+//     message in "msg" or "message", the first of these that is there, and the
+//     time in "ts", "time" or "timestamp", the first in the line; "@message",
+//     "@module" and "@timestamp" come before them. What is not taken for one of
+//     these is an attribute. A level is one of hclog's but "off", or warning,
+//     dpanic, panic or fatal, in any case, or between two of slog's, as in
+//     INFO+2. A time is RFC 3339, with or without the colon of its zone, or a
+//     number of seconds since 1970, read to the microsecond. With anything else
+//     for a level or a time, or a message that is no string, the line is plain
+//     text.
 //   - text behind [TRACE], [DEBUG], [INFO], [WARN] or [ERROR], which is removed;
 //   - hclog's own text form, "time [LEVEL]  module: message: key=value". That
 //     form is ambiguous: a first word that ends in a colon is taken for the
@@ -131,27 +142,15 @@ func IsPanicStart(line []byte) bool {
 	return bytes.HasPrefix(line, []byte("panic: ")) || bytes.HasPrefix(line, []byte("fatal error: "))
 }
 
-// parseJSONLine reads an hclog JSON line; ok is false if line is none.
+// parseJSONLine reads a JSON line; ok is false if line is none.
 func parseJSONLine(line []byte) (r LogRecord, ok bool) {
 	// Valid first: it bounds nesting, and no error can occur half-way.
 	if start := bytes.TrimLeft(line, " \t"); len(start) == 0 || start[0] != '{' || !json.Valid(line) {
 		return r, false
 	}
-	dec := json.NewDecoder(bytes.NewReader(line))
-	if _, err := dec.Token(); err != nil { // the opening brace
-		return r, false
-	}
-	for keys := 0; dec.More(); keys++ {
-		if keys == maxLogKeys {
-			r.Truncated = true
-			break
-		}
-		token, err := dec.Token()
-		key, isKey := token.(string)
-		var raw json.RawMessage
-		if err != nil || !isKey || dec.Decode(&raw) != nil {
-			return LogRecord{}, false
-		}
+	var keys logKeys
+	ok = r.eachKey(line, func(key string, raw json.RawMessage) bool {
+		keys.note(key)
 		switch key {
 		case logKeyLevel:
 			level, _ := jsonText(raw)
@@ -164,19 +163,47 @@ func parseJSONLine(line []byte) (r LogRecord, ok bool) {
 			text, isString := jsonText(raw)
 			t, err := parseLogTime(time.RFC3339Nano, text)
 			if !isString || err != nil {
-				return LogRecord{}, false
+				return false
 			}
 			r.Time = t
 		default:
-			value, cut := jsonValue(raw)
-			r.Truncated = r.Truncated || cut
-			r.setAttr(key, value)
+			r.setJSONAttr(key, raw)
+		}
+		return true
+	})
+	if ok && keys.level != logKeyLevel {
+		return parseOtherJSONLine(line, keys)
+	}
+	return r, ok && r.Tagged
+}
+
+// eachKey calls f with the keys of a line's object and their values, and reports
+// whether it returned true for all of them.
+func (r *LogRecord) eachKey(line []byte, f func(key string, raw json.RawMessage) bool) bool {
+	dec := json.NewDecoder(bytes.NewReader(line))
+	if _, err := dec.Token(); err != nil { // the opening brace
+		return false
+	}
+	for keys := 0; dec.More(); keys++ {
+		if keys == maxLogKeys {
+			r.Truncated = true
+			break
+		}
+		token, err := dec.Token()
+		key, isKey := token.(string)
+		var raw json.RawMessage
+		if err != nil || !isKey || dec.Decode(&raw) != nil || !f(key, raw) {
+			return false
 		}
 	}
-	if !r.Tagged {
-		return LogRecord{}, false
-	}
-	return r, true
+	return true
+}
+
+// setJSONAttr adds an attribute as JSON has it, within the limits.
+func (r *LogRecord) setJSONAttr(key string, raw json.RawMessage) {
+	value, cut := jsonValue(raw)
+	r.Truncated = r.Truncated || cut
+	r.setAttr(key, value)
 }
 
 // setAttr adds an attribute, within the limits, or replaces it.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -47,6 +48,35 @@ func TestTimesOfRecords(t *testing.T) {
 			t.Errorf("a line without a time has %v, want that of its arrival", records[1]["time"])
 		}
 	})
+}
+
+// TestOtherLoggersArrive has lines as zap, logrus and slog write them.
+func TestOtherLoggersArrive(t *testing.T) {
+	var own bytes.Buffer
+	slog.New(slog.NewJSONHandler(&own, nil)).With("module", "kv").WithGroup("req").Warn("slow", "id", 7)
+	var got []string
+	for _, r := range logged(t, func() {},
+		`{"level":"fatal","ts":1735787045.5,"caller":"kv/main.go:3","msg":"no disk","n":3}`,
+		`{"level":"warning","msg":"slow","n":3,"time":"2025-01-02T03:04:05+01:00"}`,
+		strings.TrimSpace(own.String()),
+	) {
+		if r["msg"] == "slow" && r["req"] != nil { // slog's own time is that of the test
+			delete(r, "time")
+		}
+		text, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, string(text))
+	}
+	want := []string{
+		`{"caller":"kv/main.go:3","level":"ERROR","msg":"no disk","n":3,"time":"2025-01-02T03:04:05.5Z"}`,
+		`{"level":"WARN","msg":"slow","n":3,"time":"2025-01-02T02:04:05Z"}`,
+		`{"level":"WARN","msg":"slow","plugin.module":"kv","req":{"id":7}}`,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
 }
 
 // TestCrashIsOneRecord has a crash, with another goroutine's log line in it, and
