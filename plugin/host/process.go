@@ -19,11 +19,10 @@ import (
 // until everything about it is freed. Three goroutines belong to it: one reads
 // each pipe, and reap waits for the end.
 type process struct {
-	path    string // or a Runner's name for it
-	pid     int    // 0 if a Runner has launched it
-	id      string // the Runner's id for it
-	started time.Time
-	log     *slog.Logger // says which plugin it is
+	path string       // or a Runner's name for it
+	pid  int          // 0 if a Runner has launched it
+	id   string       // the Runner's id for it
+	log  *slog.Logger // says which plugin it is
 
 	handle         handle
 	runner         Process       // nil unless a Runner has launched it
@@ -103,7 +102,6 @@ func launch(ctx context.Context, s *settings, v *verified, socketDir string, env
 		}
 		defer done()
 	}
-	p.started = time.Now()
 	if cmd, err = s.startPatiently(ctx, cmd, socketDir); err != nil {
 		outRead.Close()
 		errRead.Close()

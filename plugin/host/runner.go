@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/tenonrpc/tenon/wire"
 )
@@ -159,7 +158,6 @@ func (h *runnerHandle) letGo()        { h.end() }
 
 // runProcess has the Runner launch the plugin.
 func runProcess(ctx context.Context, s *settings, launch *Launch, out *outputs) (*process, error) {
-	started := time.Now()
 	proc, err := s.runner.Run(ctx, launch)
 	if err == nil && proc == nil {
 		err = errors.New("the Runner returned neither a Process nor an error")
@@ -169,7 +167,6 @@ func runProcess(ctx context.Context, s *settings, launch *Launch, out *outputs) 
 	}
 	p := newProcess(proc.Name())
 	p.id = proc.ID()
-	p.started = started
 	p.log = s.logger.With("plugin", filepath.Base(p.path), "id", p.id)
 	p.runner = proc
 	h := &runnerHandle{proc: proc, log: p.log}
