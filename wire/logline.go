@@ -66,7 +66,8 @@ func appendJSONValue(b []byte, v any) []byte {
 }
 
 // appendJSONString appends s as a JSON string (RFC 8259 §7). Bytes that are not
-// UTF-8 become the replacement character.
+// UTF-8 become the replacement character, and what a terminal would act on is
+// escaped: somebody may read the log there.
 func appendJSONString(b []byte, s string) []byte {
 	b = append(b, '"')
 	for i := 0; i < len(s); {
@@ -82,8 +83,15 @@ func appendJSONString(b []byte, s string) []byte {
 		case c < utf8.RuneSelf:
 			b = append(b, c)
 		default:
-			r, n := utf8.DecodeRuneInString(s[i:])
-			b = utf8.AppendRune(b, r) // an invalid byte decodes as U+FFFD
+			r, n := utf8.DecodeRuneInString(s[i:]) // an invalid byte decodes as U+FFFD
+			if r <= 0xffff && r != utf8.RuneError && shown(s[i:]) == 0 {
+				b = append(b, '\\', 'u')
+				for shift := 12; shift >= 0; shift -= 4 {
+					b = append(b, "0123456789abcdef"[r>>shift&15])
+				}
+			} else {
+				b = utf8.AppendRune(b, r)
+			}
 			i += n
 			continue
 		}

@@ -3,6 +3,7 @@ package wire_test
 import (
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,6 +17,11 @@ func TestAppendLogLine(t *testing.T) {
 	want := `{"@level":"warn","@message":"say \"hi\"\n\u0001é` + "\uFFFD" + `","@module":"kv","@timestamp":"2025-03-04T05:06:07.890000Z","n":3,"ok":true,"err":"no","d":"1s","nil":null}` + "\n"
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	nasty := "\x7f\u009b\u202e\u2028日\u200d"
+	line := string(wire.AppendLogLine(nil, lineTime, wire.LogWarn, "", nasty))
+	if want := `"@message":"\u007f\u009b\u202e\u2028日` + "\u200d\""; !strings.Contains(line, want) || wire.ParseLogLine([]byte(line)).Message != nasty {
+		t.Errorf("%q is not in %s", want, line)
 	}
 	for _, args := range [][]any{{"alone"}, {1, 2}, {nil}, {"k", "v", "odd"}} {
 		line := wire.AppendLogLine(nil, lineTime, wire.LogInfo, "", "m", args...)

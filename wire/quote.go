@@ -1,6 +1,9 @@
 package wire
 
-import "strconv"
+import (
+	"strconv"
+	"unicode/utf8"
+)
 
 // quote returns a peer's words in the form errors show them: quoted like a Go
 // string, so that no control byte reaches a terminal or a log, and cut at
@@ -31,4 +34,62 @@ func decimal(s string, max uint64) (uint64, bool) {
 		return 0, false
 	}
 	return n, true
+}
+
+// Printable returns a peer's words in the form errors and logs show them where
+// quotes would be in the way. Escaped as in a Go string is what a terminal would
+// act on, show as nothing, or show in another order: control characters, line ends
+// among them, but for the tab; Unicode's, such as those for the direction of
+// writing; and bytes that are not UTF-8. Letters, signs and spaces of every script
+// stay as they are. Of more than about limit bytes the rest is cut, and how much
+// that was is said. The result is s itself if there is nothing to do.
+func Printable(s string, limit int) string {
+	i := 0
+	for i < len(s) && i < limit {
+		n := shown(s[i:])
+		if n == 0 {
+			break
+		}
+		i += n
+	}
+	if i == len(s) {
+		return s
+	}
+	b := append(make([]byte, 0, min(len(s), limit)+len(`\u2028… (4096 bytes more)`)), s[:i]...)
+	for i < len(s) {
+		if len(b) >= limit {
+			b = append(b, "… ("...)
+			b = strconv.AppendInt(b, int64(len(s)-i), 10)
+			b = append(b, " bytes more)"...)
+			break
+		}
+		n := shown(s[i:])
+		if n > 0 {
+			b = append(b, s[i:i+n]...)
+		} else {
+			_, n = utf8.DecodeRuneInString(s[i:])
+			at := len(b)
+			b = strconv.AppendQuote(b, s[i:i+n])
+			b = append(b[:at], b[at+1:len(b)-1]...) // without the quotes
+		}
+		i += n
+	}
+	return string(b)
+}
+
+// shown returns how many bytes the first character of s has, and 0 if it cannot
+// be shown as it is.
+func shown(s string) int {
+	if c := s[0]; c < utf8.RuneSelf {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			return 0
+		}
+		return 1
+	}
+	r, n := utf8.DecodeRuneInString(s)
+	// The joiner and the non-joiner belong to words of some scripts, and to emoji.
+	if r == utf8.RuneError && n == 1 || !strconv.IsGraphic(r) && r != '\u200c' && r != '\u200d' {
+		return 0
+	}
+	return n
 }
