@@ -285,7 +285,7 @@ func (cc *ClientConn) connect(ctx context.Context) (*clientTransport, error) {
 	}
 	raw, err := cc.cfg.Dial(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("dialling: %w", err)
+		return nil, &doingError{"dialling", err}
 	}
 	tr := &clientTransport{turns: newTurns(cc.cfg.Compressors), peer: peer.Peer{Addr: raw.RemoteAddr(), LocalAddr: raw.LocalAddr()}}
 	nc := raw
@@ -294,7 +294,7 @@ func (cc *ClientConn) connect(ctx context.Context) (*clientTransport, error) {
 		conn := tls.Client(raw, cc.tls)
 		if err := conn.HandshakeContext(ctx); err != nil {
 			raw.Close()
-			return nil, fmt.Errorf("TLS handshake: %w", err)
+			return nil, &doingError{"TLS handshake", err}
 		}
 		state := conn.ConnectionState()
 		if err := checkALPN(state); err != nil {

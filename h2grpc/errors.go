@@ -23,6 +23,20 @@ var ErrServerClosed = errors.New("h2grpc: server closed")
 // their calls have ended.
 var ErrHandlersRunning = errors.New("h2grpc: handlers have not returned although their calls have ended")
 
+// doingError is an error of something that was done with a peer, whose text may
+// have words of the peer's: the names in its certificate, the address that it
+// announced.
+type doingError struct {
+	doing string
+	err   error
+}
+
+func (e *doingError) Error() string {
+	return e.doing + ": " + wire.Printable(e.err.Error(), maxErrorText)
+}
+
+func (e *doingError) Unwrap() error { return e.err }
+
 // resetCode maps an HTTP/2 error code of an RST_STREAM to a gRPC code: gRPC's
 // PROTOCOL-HTTP2 document, "HTTP2 Transport Mapping", "Errors".
 func resetCode(c h2.ErrCode) codes.Code {
@@ -219,7 +233,7 @@ func parseBins(vals []string, f h2.Field) ([]string, error) {
 		v, rest, more = strings.Cut(rest, ",")
 		b, err := wire.ParseBin(v)
 		if err != nil {
-			return nil, fmt.Errorf("metadata %q is not base64: %.100q", f.Name, v)
+			return nil, fmt.Errorf("metadata %.100q is not base64: %.100q", f.Name, v)
 		}
 		vals = append(vals, b)
 	}

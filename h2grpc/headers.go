@@ -47,7 +47,7 @@ func checkPair(k, v string) error {
 	}
 	for i := 0; i < len(v); i++ {
 		if v[i] < 0x20 || v[i] > 0x7e {
-			return fmt.Errorf("metadata value of %q has characters that are not printable ASCII: use a key that ends in -bin", k)
+			return fmt.Errorf("metadata value of %.100q has characters that are not printable ASCII: use a key that ends in -bin", k)
 		}
 	}
 	return nil

@@ -99,4 +99,7 @@ const (
 	headCacheCap = 1024
 	// maxQuoted bounds a peer's words in an error message.
 	maxQuoted = 256
+	// maxErrorText bounds the text of another package's error in one of ours, in
+	// bytes: a certificate may have many names.
+	maxErrorText = 4 << 10
 )

@@ -388,7 +388,7 @@ func (s *Server) handshake(ctx context.Context, nc net.Conn) (*tls.Conn, net.Con
 	s.mu.Unlock()
 	if err != nil {
 		nc.Close()
-		return nil, nil, fmt.Errorf("h2grpc: TLS handshake: %w", err)
+		return nil, nil, &doingError{"h2grpc: TLS handshake", err}
 	}
 	if err := checkALPN(conn.ConnectionState()); err != nil {
 		conn.Close()

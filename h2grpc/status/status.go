@@ -4,6 +4,13 @@
 // A [Status] is immutable. Err turns it into an error, FromError finds it again
 // in an error chain. Details travel as google.rpc.Status, which is coded by
 // hand in package wire: no protobuf name is registered.
+//
+// A message is the peer's, whatever it holds. Message and Details return it as it
+// is; texts of errors are made to be shown, and have it with all escaped, as in a
+// Go string, that a terminal would act on (control characters, line ends, what
+// changes the direction of writing, bytes that are not UTF-8), and cut after 4
+// KiB, with how much is missing. grpc-go's texts have it as it is, whole. There is
+// no difference for a message of one line that can be printed and is not that long.
 package status
 
 import (
@@ -68,7 +75,8 @@ func (s *Status) Code() codes.Code {
 	return codes.Code(s.w.Code)
 }
 
-// Message returns the message.
+// Message returns the message as it is. It may be the peer's: escape it before
+// showing it on a terminal, as String does.
 func (s *Status) Message() string {
 	if s == nil {
 		return ""
@@ -76,12 +84,14 @@ func (s *Status) Message() string {
 	return s.w.Message
 }
 
-// String describes the status for people.
+// String describes the status for people: see above for what becomes of the
+// message.
 func (s *Status) String() string {
-	return fmt.Sprintf("rpc error: code = %s desc = %s", s.Code(), s.Message())
+	return "rpc error: code = " + s.Code().String() + " desc = " + wire.Printable(s.Message(), maxErrorText)
 }
 
-// Err returns the status as an error, or nil if its code is OK.
+// Err returns the status as an error, whose text is String's, or nil if its code
+// is OK.
 func (s *Status) Err() error {
 	if s.Code() == codes.OK {
 		return nil
@@ -161,8 +171,8 @@ func (e *statusError) Is(target error) bool {
 
 // FromError returns the status that err carries. Nil is OK. An error type may
 // carry one by a method GRPCStatus() *Status; if such an error is wrapped, the
-// status has the whole chain's text as its message. Any other error gives
-// UNKNOWN with its text, and false.
+// status has the whole chain's text as its message, and so the carried message as
+// errors show it. Any other error gives UNKNOWN with its text, and false.
 func FromError(err error) (s *Status, ok bool) {
 	if err == nil {
 		return nil, true

@@ -159,3 +159,46 @@ func TestStrangeDetails(t *testing.T) {
 		t.Errorf("a type without a host is %v", d[5])
 	}
 }
+
+// TestErrorsArePrintable: the message is the peer's, and data; the error's text is
+// made to be shown.
+func TestErrorsArePrintable(t *testing.T) {
+	for message, want := range map[string]string{
+		"":                           "",
+		"plain":                      "plain",
+		"日本語 \t naïve \\x1b":         "日本語 \t naïve \\x1b",
+		"\x1b]0;owned\a\x1b[2J\rx":   `\x1b]0;owned\a\x1b[2J\rx`,
+		"EOF\n2026 ERROR forged":     `EOF\n2026 ERROR forged`,
+		"\x00\x7f\u009b\u202e\u2069": `\x00\x7f\u009b\u202e\u2069`,
+		"not \xff UTF-8 \xe2\x82":    `not \xff UTF-8 \xe2\x82`,
+		strings.Repeat("A", 8000):    strings.Repeat("A", 4096) + "… (3904 bytes more)",
+		strings.Repeat("\x1b", 8000): strings.Repeat(`\x1b`, 1024) + "… (6976 bytes more)",
+	} {
+		err := status.Error(codes.Internal, message)
+		want = "rpc error: code = Internal desc = " + want
+		if err.Error() != want || status.Convert(err).String() != want {
+			t.Errorf("%.40q has the text %.200q", message, err)
+		}
+		if got := status.Convert(err).Message(); got != message {
+			t.Errorf("%.40q became %.40q", message, got)
+		}
+		if w := status.Convert(err).Wire(); w.Message != message {
+			t.Errorf("%.40q goes out as %.40q", message, w.Message)
+		}
+		if !errors.Is(err, status.Error(codes.Internal, message)) {
+			t.Errorf("%.40q is another error", message)
+		}
+		wrapped := status.Convert(fmt.Errorf("calling: %w", err))
+		if wrapped.Message() != "calling: "+want {
+			t.Errorf("%.40q wrapped is %.200q", message, wrapped.Message())
+		}
+	}
+}
+
+// TestPrintableErrorsCostNothing: their text is put together once.
+func TestPrintableErrorsCostNothing(t *testing.T) {
+	err := status.Error(codes.NotFound, strings.Repeat("naïve ", 100))
+	if n := testing.AllocsPerRun(100, func() { _ = err.Error() }); n > 1 {
+		t.Errorf("%v allocations", n)
+	}
+}

@@ -3,6 +3,8 @@ package h2
 import (
 	"errors"
 	"fmt"
+
+	"github.com/tenonrpc/tenon/wire"
 )
 
 // ResetError says that one stream was reset (RFC 9113 §6.4).
@@ -35,7 +37,8 @@ func (e *ConnError) Error() string {
 	case e.Local:
 		return fmt.Sprintf("connection closed with %s: %s", e.Code, e.Reason)
 	case e.Err != nil:
-		return fmt.Sprintf("connection lost: %v", e.Err)
+		// It names the address, which may be one that the peer has announced.
+		return "connection lost: " + wire.Printable(e.Err.Error(), maxErrorText)
 	case e.Reason != "":
 		return fmt.Sprintf("peer sent GOAWAY %s: %q", e.Code, e.Reason)
 	default:

@@ -189,6 +189,9 @@ const (
 
 	// maxErrorBody is how much of an HTTP error's body is kept to be quoted.
 	maxErrorBody = 512
+	// maxErrorText bounds the text of a connection's error in one of ours, in bytes:
+	// it has two addresses at most, which are short.
+	maxErrorText = 512
 
 	// headerTimeout is how long a header block may stay unfinished.
 	headerTimeout = 10 * time.Second
