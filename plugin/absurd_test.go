@@ -31,7 +31,7 @@ func TestAbsurdEnvironments(t *testing.T) {
 			pemOf("CERTIFICATE", strings.Repeat("\x30\x80", 10_000)), pemOf("CERTIFICATE", "\x30\x84\xff\xff\xff\xff"),
 			"-----BEGIN CERTIFICATE-----\n",
 		},
-		wire.EnvUnixSocketDir: {"/" + long, "/no/such/directory", "/dev/null", "/tmp/\n", "/tmp/a|b", "/proc/self"},
+		wire.EnvUnixSocketDir: {"/" + long, "/no/such/directory", "/dev/null", "/tmp/\n", "/tmp/a|b", "/proc/self", "/none\u009b2J\u202e\u2028"},
 		// A number that no group has, and what is neither a number nor a name.
 		wire.EnvUnixSocketGroup: {"no-such-group", "-1", "99999999999", long, "a\x1bb", "4294967296"},
 		wire.EnvLifeline:        {long},
@@ -54,7 +54,7 @@ func TestAbsurdEnvironments(t *testing.T) {
 				t.Errorf("%s=%.40q: stdout: %.200q, %v", name, value, stdout, err)
 			case !strings.HasPrefix(c.stderr, "plugin: ") || !strings.Contains(c.stderr, name) && !strings.Contains(c.stderr, "directory"):
 				t.Errorf("%s=%.40q: stderr: %.400q", name, value, c.stderr)
-			case strings.Count(c.stderr, "\n") != 1 || len(c.stderr) > 2000 || strings.Contains(c.stderr, "\x1b"):
+			case strings.Count(c.stderr, "\n") != 1 || len(c.stderr) > 2000 || strings.ContainsAny(c.stderr, "\x1b\u009b\u202e\u2028"):
 				t.Errorf("%s=%.40q: stderr is not one short line: %.400q", name, value, c.stderr)
 			}
 		}

@@ -60,4 +60,8 @@ const (
 	// and Windows.
 	maxSocketPath      = 107
 	maxSocketPathSmall = 103
+
+	// maxErrorLine bounds a line of the error that ends a plugin, in bytes: it has
+	// two paths at most.
+	maxErrorLine = 16 << 10
 )

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -52,7 +53,10 @@ func Serve(cfg *ServeConfig) {
 	case errors.Is(err, ErrCookie):
 		io.WriteString(stderr, cookieText)
 	default:
-		fmt.Fprintf(stderr, "%v\n", err)
+		// Several mistakes have a line each. A path may be in the host's words.
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			fmt.Fprintln(stderr, wire.Printable(line, maxErrorLine))
+		}
 	}
 	if cfg.Process == nil {
 		os.Exit(1)

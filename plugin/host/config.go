@@ -217,8 +217,10 @@ type Config struct {
 	// attributes; others are records at level debug, or error once the plugin has
 	// crashed. The Go runtime's account of a crash is one record at level error,
 	// with all but its first line as the attribute "stack". Lines over 64 KiB are
-	// logged in pieces. hclog's trace is slog.LevelDebug-4. Nil means
-	// slog.Default().
+	// logged in pieces. hclog's trace is slog.LevelDebug-4. In messages everything
+	// is escaped, as in a Go string, that a terminal would act on, and line ends;
+	// attributes are as the plugin wrote them, and the handler's to escape, as
+	// slog's do. Nil means slog.Default().
 	//
 	// It is a *slog.Logger, where a plugin has the interface plugin.Logger:
 	// records that come with a time and attributes need slog's handlers, and a

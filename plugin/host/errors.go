@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/tenonrpc/tenon/wire"
 )
 
 // ErrKilled is what Shutdown and Close return, wrapped, when the plugin did not
@@ -91,7 +93,7 @@ type StartError struct {
 	PID   int    // the process it was; 0 if there was none, or a Runner launched it
 	ID    string // what the Runner launched; "" without one
 	Hint  string // what the user can do about it; "" if nothing is known
-	// Diagnosis is what the Runner had to say, at most 4 KiB.
+	// Diagnosis is what the Runner had to say, at most 4 KiB, as it is.
 	Diagnosis string
 	// Stdout and Stderr are the ends of what the plugin wrote, at most 16 KiB
 	// each. They come from the plugin as they are: escape them before showing
@@ -121,7 +123,9 @@ func (e *StartError) Error() string {
 		b.WriteString(" " + name)
 	}
 	// The parser's errors say that they are about a handshake; so does Stage.
-	fmt.Fprintf(&b, ": %v: %s", e.Stage, strings.TrimPrefix(fmt.Sprint(e.Err), "handshake: "))
+	// What a Runner, a Verifier or a Dial returns may have the plugin's words in it.
+	cause := wire.Printable(strings.TrimPrefix(fmt.Sprint(e.Err), "handshake: "), maxErrorText)
+	fmt.Fprintf(&b, ": %v: %s", e.Stage, cause)
 	if e.ExitStatus.Ended {
 		fmt.Fprintf(&b, " (%v)", e.ExitStatus)
 	}

@@ -39,6 +39,11 @@ var hostiles = map[string]func(){
 		return line(1, 1, os.Getenv(networkEnv), os.Getenv(addressEnv), "grpc", cert) + "\n"
 	}),
 	"passes-for-another": playImpostor,
+	"nasty-words":        playNastyWords,
+	"nasty-certificate":  playNastyCertificate,
+	"nasty-stdout": printing(func() string {
+		return line(1, 1, "unix", "/none\u009b2J\u202e", "grpc", ownCert()) + "\n" + nasty + "\n"
+	}),
 	"older-tls":          playOlder,
 	"listens-everywhere": playEverywhere,
 	"lends-elsewhere": func() {

@@ -100,6 +100,9 @@ const (
 	// maxLogLine is the longest line that is parsed and logged as one record,
 	// in bytes. Longer ones become several records; nothing is lost.
 	maxLogLine = 64 << 10
+	// maxMessage bounds a record's message, in bytes: a line with everything in it
+	// escaped, which makes at most four bytes of one.
+	maxMessage = 4 * maxLogLine
 
 	// maxCrash is how much of a crash's account is logged as one record, in
 	// bytes: that of a program with hundreds of goroutines fits. What is longer
@@ -127,6 +130,9 @@ const (
 	// stream; the error's fields hold more.
 	shownLines   = 24
 	shownColumns = 240
+
+	// maxErrorText bounds the text of a StartError's cause in its own, in bytes.
+	maxErrorText = 4 << 10
 
 	// maxSocketName is the longest name of a plugin's socket in its directory,
 	// with the slash before it, in bytes: what package plugin and go-plugin make.

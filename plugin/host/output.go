@@ -28,7 +28,7 @@ func (p *process) readStdout(out *outputs) {
 		head = nil
 		if rest = out.process(); rest == nil {
 			rest = &lineWriter{emit: func(line []byte) {
-				p.log.Debug(string(line), "stream", "stdout")
+				p.log.Debug(wire.Printable(string(line), maxMessage), "stream", "stdout")
 			}}
 		}
 	}

@@ -101,13 +101,15 @@ func (l *stderrLog) line(line []byte) {
 	l.emit(record.Time, level, record.Message, attrs...)
 }
 
-// emit hands a record to the application's logger.
+// emit hands a record to the application's logger. Handlers escape attributes, as
+// far as their format needs it; the message is written as it is by some, slog's
+// default among them, so that it must not be able to end its line.
 func (l *stderrLog) emit(at time.Time, level slog.Level, message string, attrs ...slog.Attr) {
 	ctx := context.Background()
 	if !l.log.Enabled(ctx, level) {
 		return
 	}
-	r := slog.NewRecord(at, level, message, 0)
+	r := slog.NewRecord(at, level, wire.Printable(message, maxMessage), 0)
 	r.AddAttrs(attrs...)
 	// There is nobody to report a failing log handler to.
 	_ = l.log.Handler().Handle(ctx, r)

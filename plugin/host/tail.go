@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/tenonrpc/tenon/wire"
 )
@@ -63,32 +61,11 @@ func showTail(b *strings.Builder, name string, data []byte) {
 		fmt.Fprintf(b, "\n    … %d more above", first)
 	}
 	for _, line := range lines[first:end] {
-		b.WriteString(strings.TrimRight("\n    | "+printable(strings.TrimSuffix(line, "\r"), shownColumns), " "))
+		b.WriteString(strings.TrimRight("\n    | "+wire.Printable(strings.TrimSuffix(line, "\r"), shownColumns), " "))
 	}
 	if n := len(lines) - end; n > 0 {
 		fmt.Fprintf(b, "\n    … %d more below", n)
 	}
-}
-
-// printable returns a line of the plugin's with everything escaped that a
-// terminal would not show as it is, cut to limit bytes.
-func printable(line string, limit int) string {
-	var b strings.Builder
-	for i := 0; i < len(line); {
-		r, size := utf8.DecodeRuneInString(line[i:])
-		if b.Len() >= limit {
-			fmt.Fprintf(&b, "… (%d bytes more)", len(line)-i)
-			break
-		}
-		if r == '\t' || (r != utf8.RuneError && unicode.IsPrint(r)) {
-			b.WriteRune(r)
-		} else {
-			q := strconv.Quote(line[i : i+size])
-			b.WriteString(q[1 : len(q)-1])
-		}
-		i += size
-	}
-	return b.String()
 }
 
 // quoted returns words of the plugin's, quoted like a Go string and cut to
