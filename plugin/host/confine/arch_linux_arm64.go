@@ -6,7 +6,11 @@ import "syscall"
 const auditArch = 0xc00000b7
 
 const (
-	sysSendmmsg = syscall.SYS_SENDMMSG
-	sysSetns    = syscall.SYS_SETNS
-	sysBPF      = syscall.SYS_BPF
+	sysOpenByHandleAt = syscall.SYS_OPEN_BY_HANDLE_AT
+	sysSendmmsg       = syscall.SYS_SENDMMSG
+	sysSetns          = syscall.SYS_SETNS
+	sysBPF            = syscall.SYS_BPF
 )
+
+// oldCalls are none: arm64 came later.
+var oldCalls fileCalls

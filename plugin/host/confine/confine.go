@@ -36,6 +36,31 @@
 // restriction, and changes the network's addresses, routes and filters. Start it
 // as another user, by SysProcAttr.Credential.
 //
+// # Files' modes, owners, times and attributes
+//
+// Landlock is not asked when these change. The seccomp filter refuses:
+//
+//   - chmod(2), chown(2), utime(2), setxattr(2), removexattr(2), file_setattr(2) and
+//     all of their kind that take a path: Policy.AllowMetadata; EPERM without.
+//     Calls that take a descriptor stay, futimens(3) among them. They need a file
+//     that was opened, so that Landlock was asked, but be it for reading: a file
+//     that the plugin's user owns should be in Policy.Read, or be the plugin's
+//     program, only if the plugin may give rights to it to others. The same goes
+//     for files that it inherits.
+//   - The bits of set-user-id and set-group-id in the modes of chmod(2) and
+//     fchmod(2), open(2), creat(2) and mknod(2), whatever the Policy says: EPERM.
+//     With one, a program that the plugin wrote would run as the plugin's user,
+//     unconfined, for whoever starts it.
+//   - open(2) with access mode 3, for neither reading nor writing, about which
+//     Landlock is not asked: EPERM.
+//   - openat2(2), whose arguments lie in memory: ENOSYS. Programs use openat(2) then.
+//
+// A plugin of this library gives its socket a mode by a descriptor. In two cases
+// that does not do, and it ends with an error unless there is AllowMetadata: its host
+// has a SocketGroup, to which it gives the socket; its umask takes from a socket's
+// owner what the mode gives. Other programs that keep modes or times (cp -p, tar)
+// report errors without it, in Policy.Write too.
+//
 // # Ways to the network and to the terminal that Landlock does not see
 //
 // Closed by the seccomp filter, whatever the Policy says:
@@ -130,6 +155,15 @@ type Policy struct {
 	// it, and connect to their abstract unix sockets. It is needed before
 	// Linux 6.12.
 	AllowSignals bool
+
+	// AllowMetadata lets the plugin change by path the modes, owners, times and
+	// extended attributes, access control lists among them, of every file of its
+	// user's, wherever it is: nothing restricts that to directories. A plugin that
+	// calls os.Chmod, os.Chown or os.Chtimes needs it, for files in Write too;
+	// without, there are the methods of os.File. So does one whose host has a
+	// SocketGroup, or that makes its sockets under a umask that takes rights from
+	// their owner. It is needed on architectures other than amd64 and arm64.
+	AllowMetadata bool
 
 	// Namespaces are those that the plugin gets for its own.
 	Namespaces Namespaces

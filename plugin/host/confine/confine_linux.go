@@ -54,8 +54,8 @@ func (p *Policy) start(cmd *exec.Cmd, socketDir string) error {
 // check looks for what a policy promises and cannot keep.
 func (p *Policy) check() error {
 	switch ports := len(p.ConnectTCP)+len(p.ListenTCP) > 0; {
-	case auditArch == 0 && !(p.AllowTCP && p.AllowUDP):
-		return fmt.Errorf("sockets cannot be restricted on %s, which has no seccomp filter here: set Policy.AllowTCP and Policy.AllowUDP to do without", runtime.GOARCH)
+	case auditArch == 0 && !(p.AllowTCP && p.AllowUDP && p.AllowMetadata):
+		return fmt.Errorf("sockets and what is known of files cannot be restricted on %s, which has no seccomp filter here: set Policy.AllowTCP, AllowUDP and AllowMetadata to do without", runtime.GOARCH)
 	case p.AllowTCP && ports:
 		return errors.New("Policy.AllowTCP allows all of TCP: ConnectTCP and ListenTCP must be empty")
 	case ports && !slices.Contains(p.ListenTCP, 0):

@@ -71,7 +71,7 @@ var attempts = map[string]func(arg string) error{
 // attempt makes the attempt of a line.
 func attempt(line string) error {
 	what, arg, _ := strings.Cut(line, " ")
-	for _, group := range []map[string]func(string) error{attempts, networkAttempts, terminalAttempts} {
+	for _, group := range []map[string]func(string) error{attempts, networkAttempts, terminalAttempts, callAttempts} {
 		if f := group[what]; f != nil {
 			return f(arg)
 		}

@@ -13,15 +13,15 @@ import (
 
 // Without a filter nothing may be promised that it is for.
 func TestNoFilter(t *testing.T) {
-	for _, p := range []confine.Policy{{}, {AllowTCP: true}, {AllowUDP: true}, {ListenTCP: []uint16{0}, AllowUDP: true}} {
+	for _, p := range []confine.Policy{{}, {AllowTCP: true}, {AllowUDP: true}, {AllowTCP: true, AllowUDP: true}, {ListenTCP: []uint16{0}, AllowUDP: true, AllowMetadata: true}} {
 		err := own(p).Start(exec.Command(os.Args[0]), "")
-		if err == nil || !strings.Contains(err.Error(), "set Policy.AllowTCP and Policy.AllowUDP to do without") {
+		if err == nil || !strings.Contains(err.Error(), "set Policy.AllowTCP, AllowUDP and AllowMetadata to do without") {
 			t.Errorf("%+v: %v, want an error that says what to set", p, err)
 		}
 	}
 	secret := t.TempDir()
 	lines := []string{"list " + secret, "udp 127.0.0.1:0"}
-	got := confined(t, own(confine.Policy{AllowTCP: true, AllowUDP: true}), "", lines...)
+	got := confined(t, own(confine.Policy{AllowTCP: true, AllowUDP: true, AllowMetadata: true}), "", lines...)
 	if !strings.Contains(got[0], denied) || strings.Contains(got[1], denied) {
 		t.Errorf("got %q", got)
 	}

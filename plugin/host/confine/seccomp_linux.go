@@ -27,6 +27,8 @@ const (
 	tcpULP          = 31
 	sysIoUringSetup = 425
 	sysFsopen       = 430
+	sysClone3       = 435
+	ioprioProcess   = 1 // IOPRIO_WHO_PROCESS of include/uapi/linux/ioprio.h
 	// x32Bit is in the numbers of amd64's system calls for 32-bit pointers.
 	x32Bit = 0x40000000
 )
@@ -42,16 +44,32 @@ type rule struct {
 const allow syscall.Errno = 0
 
 // An argument is as told if it has the value in the bits of mask. Its upper 32
-// bits are not looked at, as the kernel does not: all of these are ints to it.
-type argument struct{ number, mask, value uint32 }
+// bits are not looked at unless they are what is meant: the kernel does not
+// either, since all but pointers are ints to it.
+type argument struct {
+	number, mask, value uint32
+	upper               bool
+}
 
 // is says what an argument is, all of it.
-func is(number, value uint32) argument { return argument{number, ^uint32(0), value} }
+func is(number, value uint32) argument {
+	return argument{number: number, mask: ^uint32(0), value: value}
+}
+
+// all says that an argument has all of some bits.
+func all(number, bits uint32) argument {
+	return argument{number: number, mask: bits, value: bits}
+}
+
+// null says that an argument is a pointer to nothing.
+func null(number uint32) []argument {
+	return []argument{is(number, 0), {number: number, mask: ^uint32(0), upper: true}}
+}
 
 // rules are what the policy has the kernel refuse. What Landlock decides on
 // itself, by port, is allowed here.
 func (p *Policy) rules() []rule {
-	rules := p.socketRules()
+	rules := append(p.socketRules(), p.fileRules()...)
 	refuse := func(call uint32, errno syscall.Errno, when ...argument) {
 		rules = append(rules, rule{call, errno, when})
 	}
@@ -59,9 +77,9 @@ func (p *Policy) rules() []rule {
 		// Fast open connects in sendmsg(2), where Landlock looks at no port. The
 		// error is that of a system without it, so that programs connect then.
 		const fastOpen = syscall.MSG_FASTOPEN
-		refuse(syscall.SYS_SENDTO, syscall.EOPNOTSUPP, argument{3, fastOpen, fastOpen})
-		refuse(syscall.SYS_SENDMSG, syscall.EOPNOTSUPP, argument{2, fastOpen, fastOpen})
-		refuse(sysSendmmsg, syscall.EOPNOTSUPP, argument{3, fastOpen, fastOpen})
+		refuse(syscall.SYS_SENDTO, syscall.EOPNOTSUPP, all(3, fastOpen))
+		refuse(syscall.SYS_SENDMSG, syscall.EOPNOTSUPP, all(2, fastOpen))
+		refuse(sysSendmmsg, syscall.EOPNOTSUPP, all(3, fastOpen))
 		// An upper layer may make of a TCP socket one of its own kind: "smc"
 		// does, and Landlock takes it for something other than TCP from then on.
 		refuse(syscall.SYS_SETSOCKOPT, syscall.ENOPROTOOPT, is(1, syscall.IPPROTO_TCP), is(2, tcpULP))
@@ -96,7 +114,7 @@ func (p *Policy) socketRules() []rule {
 	}
 	internet := func(kind, protocol uint32, errno syscall.Errno) {
 		for _, family := range []uint32{syscall.AF_INET, syscall.AF_INET6} {
-			socket(errno, is(0, family), argument{1, sockTypeMask, kind}, is(2, protocol))
+			socket(errno, is(0, family), argument{number: 1, mask: sockTypeMask, value: kind}, is(2, protocol))
 		}
 	}
 	socket(allow, is(0, syscall.AF_UNIX))
@@ -144,8 +162,12 @@ func verdict(errno syscall.Errno) syscall.SockFilter {
 func (r rule) assemble() []syscall.SockFilter {
 	out := []syscall.SockFilter{{Code: opLoad, K: offsetNumber}, {Code: opEqual, K: r.call}}
 	for _, a := range r.when {
-		out = append(out, syscall.SockFilter{Code: opLoad, K: offsetArguments + 8*a.number},
-			syscall.SockFilter{Code: opAnd, K: a.mask}, syscall.SockFilter{Code: opEqual, K: a.value})
+		offset := offsetArguments + 8*a.number
+		if a.upper {
+			offset += 4
+		}
+		out = append(out, syscall.SockFilter{Code: opLoad, K: offset}, syscall.SockFilter{Code: opAnd, K: a.mask},
+			syscall.SockFilter{Code: opEqual, K: a.value})
 	}
 	out = append(out, verdict(r.errno))
 	for i := range out {
