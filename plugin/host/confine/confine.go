@@ -12,24 +12,46 @@
 // # What it protects from
 //
 // A plugin that is confined, and every program that it starts, reads, writes and
-// executes no file but those of its Policy, gains no privilege from a set-user-id
-// program, makes no sockets but unix ones and those that its Policy allows,
-// connects to and binds no TCP port but those of its Policy, signals and traces no
-// process that is not confined with it, connects to no abstract unix socket of
-// theirs, and types nothing into a terminal. What is asked for and the kernel
-// cannot give is an error of Start, and the plugin does not run. Programs for
-// another architecture than the host's, which its kernel may run as well, fail at
-// their first system call.
+// executes no file of any file system but those of its Policy, changes the mode,
+// owner, times and attributes of none that it has not opened, gains no privilege
+// from a set-user-id program and makes none, makes no sockets but unix ones and
+// those that its Policy allows, connects to and binds no TCP port but those of its
+// Policy, signals and traces no process that is not confined with it, connects to
+// no abstract unix socket of theirs, changes no other process's limits and
+// priority, reads no keys, and types nothing into a terminal. What is asked for and
+// the kernel cannot give is an error of Start, and the plugin does not run. Programs
+// for another architecture than the host's, which its kernel may run as well, fail
+// at their first system call.
 //
 // # What it does not protect from
 //
-// Landlock says nothing of unix sockets that have a path, of reading a file's
-// name, owner and times, and of descriptors that the plugin inherits: its standard
-// streams and ExtraFiles. Nothing here limits what the plugin makes the host do by
-// its answers, nor processor time and memory unless Policy.Cgroup has limits.
-// There are no private mounts: for those, use a Runner. Faults of the kernel are
-// not covered, and a plugin that shares its user with the host's other programs
-// can still send them files where both may write.
+// Landlock says nothing of unix sockets that have a path, and of descriptors that
+// the plugin inherits: its standard streams and ExtraFiles. Nothing here limits what
+// the plugin makes the host do by its answers, nor processor time and memory unless
+// Policy.Cgroup has limits. There are no private mounts: for those, use a Runner.
+// Faults of the kernel are not covered, and a plugin that shares its user with the
+// host's other programs can still send them files where both may write.
+//
+// Also open, and what closes it:
+//
+//   - Executing what the plugin brings along or writes itself: memfd_create(2) makes
+//     files that are in no file system, and a loader or an interpreter of its Policy
+//     runs what it can read. It is confined as the plugin is, and does nothing that
+//     the plugin could not. The sysctl vm.memfd_noexec=2 refuses such files, to the
+//     host as well.
+//   - Shared memory, semaphores and message queues of System V, and POSIX message
+//     queues, as far as their modes go: Namespaces.IPC.
+//   - The names, owners, sizes and times of all files below directories that the
+//     plugin's user can pass, and by inotify(7) who uses them when: another user, who
+//     cannot pass them, or a Runner's mounts.
+//   - Scheduling: sched_setaffinity(2), sched_setscheduler(2) and sched_setattr(2)
+//     on other processes of its user's. They take ids of threads, which programs
+//     give them for their own: Namespaces.PID, which hides the others, or another
+//     user.
+//   - With Policy.Cgroup, or UseCgroupFD, children that the plugin makes in its
+//     host's name by clone3(2), which starting it needs and whose flags lie in memory.
+//     They stay as zombies until the host ends: Namespaces.PID, or the group's
+//     pids.max.
 //
 // A plugin that runs as root keeps root's capabilities for all that is neither a
 // file nor above: it loads modules into the kernel, which is the end of every
@@ -60,6 +82,19 @@
 // has a SocketGroup, to which it gives the socket; its umask takes from a socket's
 // owner what the mode gives. Other programs that keep modes or times (cp -p, tar)
 // report errors without it, in Policy.Write too.
+//
+// # Other processes
+//
+// The seccomp filter refuses, whatever the Policy says:
+//
+//   - prlimit64(2) with another process than 0, the caller; setpriority(2) and
+//     ioprio_set(2) with anything but PRIO_PROCESS and 0. A limit of the host's is
+//     its end. Getting the limits of others is refused as well: EPERM.
+//   - keyctl(2) and add_key(2), for the keys that all of the user's programs share:
+//     ENOSYS, as for request_key(2).
+//   - clone(2) with CLONE_PARENT, which makes children of the host's that it does not
+//     know: EPERM. clone3(2): ENOSYS, whereupon programs use clone(2), but see above
+//     for Policy.Cgroup.
 //
 // # Ways to the network and to the terminal that Landlock does not see
 //
@@ -112,12 +147,13 @@
 //     Linux console that is its standard input, root also changes what keys type.
 //
 // There is no filter on architectures other than amd64 and arm64: all of this is
-// open there but for what Landlock does, raw sockets and the terminal included, and
-// Start is an error unless AllowTCP and AllowUDP are both set.
+// open there but for what Landlock does, raw sockets and the terminal included, as
+// are files' modes and other processes' limits, and Start is an error unless AllowTCP,
+// AllowUDP and AllowMetadata are all set.
 //
 // Sources: the kernel's documents userspace-api/landlock, seccomp_filter and
-// no_new_privs, its security/landlock/net.c; namespaces(7), cgroups(7), tcp(7),
-// ioctl_tty(2).
+// no_new_privs, its security/landlock/net.c and fs.c; namespaces(7), cgroups(7),
+// tcp(7), ioctl_tty(2), open(2), inode(7), prlimit(2), clone(2), keyrings(7).
 package confine
 
 import "os/exec"
@@ -172,7 +208,8 @@ type Policy struct {
 	// Making it, setting its limits and removing it is the caller's. Empty means
 	// the host's own. A plugin whose user may write to another group's
 	// cgroup.procs, as root may, can start processes there: clone(2),
-	// CLONE_INTO_CGROUP.
+	// CLONE_INTO_CGROUP. That call stays open to the plugin, and with it
+	// CLONE_PARENT, by which it makes children of the host's.
 	Cgroup string
 
 	// Stdin lets the plugin inherit the host's standard input, which may be the
@@ -210,6 +247,7 @@ const (
 // is added to what the plugin may write.
 //
 // The descriptors of cmd are inherited whatever the Policy says, but for os.Stdin.
+// SysProcAttr.Pdeathsig is an error: the thread that starts the plugin ends at once.
 func (p *Policy) Start(cmd *exec.Cmd, socketDir string) error { return p.start(cmd, socketDir) }
 
 // Libraries returns where programs that are not linked statically find their

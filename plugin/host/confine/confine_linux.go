@@ -41,7 +41,7 @@ func (p *Policy) start(cmd *exec.Cmd, socketDir string) error {
 		if err := noNewPrivileges(); err != nil {
 			return fmt.Errorf("confine: giving up new privileges: %w", err)
 		}
-		if err := p.filter(); err != nil {
+		if err := p.filter(attr); err != nil {
 			return fmt.Errorf("confine: applying the seccomp filter: %w", err)
 		}
 		if err := restrictSelf(rules); err != nil {
@@ -70,6 +70,9 @@ func (p *Policy) attributes(attr *syscall.SysProcAttr) (*syscall.SysProcAttr, *o
 	own := syscall.SysProcAttr{}
 	if attr != nil {
 		own = *attr
+	}
+	if own.Pdeathsig != 0 {
+		return nil, nil, errors.New("SysProcAttr.Pdeathsig is sent when the thread ends that has started the plugin, which it does at once here: leave it out; a plugin of this library ends when its host is gone")
 	}
 	if p.Namespaces&^allNamespaces != 0 {
 		return nil, nil, fmt.Errorf("Policy.Namespaces %#x holds unknown bits", uint(p.Namespaces))

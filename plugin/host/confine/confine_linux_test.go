@@ -71,7 +71,7 @@ var attempts = map[string]func(arg string) error{
 // attempt makes the attempt of a line.
 func attempt(line string) error {
 	what, arg, _ := strings.Cut(line, " ")
-	for _, group := range []map[string]func(string) error{attempts, networkAttempts, terminalAttempts, callAttempts} {
+	for _, group := range []map[string]func(string) error{attempts, networkAttempts, terminalAttempts, callAttempts, processAttempts} {
 		if f := group[what]; f != nil {
 			return f(arg)
 		}
@@ -440,8 +440,8 @@ func TestCgroup(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	lines := []string{"read /proc/self/cgroup"}
-	want(t, lines, confined(t, own(confine.Policy{Cgroup: dir, Read: []string{"/proc"}}), "", lines...), []string{"done"})
+	lines := []string{"read /proc/self/cgroup", "call - clone3 zeros 0"} // the start needs that call
+	want(t, lines, confined(t, own(confine.Policy{Cgroup: dir, Read: []string{"/proc"}}), "", lines...), []string{"done", "invalid argument"})
 	read, write, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -477,6 +477,7 @@ func TestRefusals(t *testing.T) {
 		{"port 0 to connect to", confine.Policy{ConnectTCP: []uint16{0}}, nil, "add port 0"},
 		{"unknown namespaces", confine.Policy{Namespaces: 1 << 10}, nil, "unknown bits"},
 		{"a user of its own", confine.Policy{Namespaces: confine.User}, &exec.Cmd{Path: os.Args[0], SysProcAttr: &syscall.SysProcAttr{Credential: &syscall.Credential{}}}, "Policy.Namespaces has User"},
+		{"a signal when the thread ends", confine.Policy{}, &exec.Cmd{Path: os.Args[0], SysProcAttr: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}}, "SysProcAttr.Pdeathsig is sent when the thread ends"},
 		{"two control groups", confine.Policy{Cgroup: "/"}, &exec.Cmd{Path: os.Args[0], SysProcAttr: &syscall.SysProcAttr{UseCgroupFD: true}}, "UseCgroupFD"},
 	} {
 		cmd := tt.cmd

@@ -27,11 +27,13 @@ var callNumbers = map[string]map[string]int{
 		"setxattr": 188, "lsetxattr": 189, "fsetxattr": 190, "removexattr": 197, "lremovexattr": 198, "fremovexattr": 199, "utimes": 235,
 		"openat": 257, "mknodat": 259, "fchownat": 260, "futimesat": 261, "fchmodat": 268, "utimensat": 280, "open_by_handle_at": 304,
 		"openat2": 437, "fchmodat2": 452, "setxattrat": 463, "removexattrat": 466, "file_setattr": 469,
+		"clone": 56, "setpriority": 141, "add_key": 248, "keyctl": 250, "ioprio_set": 251, "prlimit64": 302, "clone3": 435,
 	},
 	"arm64": {
 		"setxattr": 5, "lsetxattr": 6, "fsetxattr": 7, "removexattr": 14, "lremovexattr": 15, "fremovexattr": 16,
 		"mknodat": 33, "fchmod": 52, "fchmodat": 53, "fchownat": 54, "fchown": 55, "openat": 56, "utimensat": 88, "open_by_handle_at": 265,
 		"openat2": 437, "fchmodat2": 452, "setxattrat": 463, "removexattrat": 466, "file_setattr": 469,
+		"clone": 220, "setpriority": 140, "add_key": 217, "keyctl": 219, "ioprio_set": 30, "prlimit64": 261, "clone3": 435,
 	},
 }[runtime.GOARCH]
 

@@ -4,6 +4,7 @@ package confine
 
 import (
 	"runtime"
+	"slices"
 	"syscall"
 	"unsafe"
 )
@@ -28,6 +29,7 @@ const (
 	sysIoUringSetup = 425
 	sysFsopen       = 430
 	sysClone3       = 435
+	prioProcess     = 0 // PRIO_PROCESS of include/uapi/linux/resource.h
 	ioprioProcess   = 1 // IOPRIO_WHO_PROCESS of include/uapi/linux/ioprio.h
 	// x32Bit is in the numbers of amd64's system calls for 32-bit pointers.
 	x32Bit = 0x40000000
@@ -67,9 +69,10 @@ func null(number uint32) []argument {
 }
 
 // rules are what the policy has the kernel refuse. What Landlock decides on
-// itself, by port, is allowed here.
-func (p *Policy) rules() []rule {
-	rules := append(p.socketRules(), p.fileRules()...)
+// itself, by port, is allowed here. clone3 tells whether the start itself needs
+// clone3(2).
+func (p *Policy) rules(clone3 bool) []rule {
+	rules := slices.Concat(p.socketRules(), p.fileRules(), processRules(clone3))
 	refuse := func(call uint32, errno syscall.Errno, when ...argument) {
 		rules = append(rules, rule{call, errno, when})
 	}
@@ -87,8 +90,11 @@ func (p *Policy) rules() []rule {
 	// It makes sockets and sends behind the back of seccomp.
 	refuse(sysIoUringSetup, syscall.ENOSYS)
 	// With a description for its helper, which the kernel starts as root and
-	// outside of all this, it resolves names of the plugin's choice.
+	// outside of all this, it resolves names of the plugin's choice. The others
+	// read and write the keys of all the user's programs.
 	refuse(syscall.SYS_REQUEST_KEY, syscall.ENOSYS)
+	refuse(syscall.SYS_KEYCTL, syscall.ENOSYS)
+	refuse(syscall.SYS_ADD_KEY, syscall.ENOSYS)
 	// Programs of root's send frames and change where connections go to.
 	refuse(sysBPF, syscall.EPERM)
 	// What root configures there connects to a network's file server, before
@@ -100,6 +106,28 @@ func (p *Policy) rules() []rule {
 	if p.Namespaces != 0 {
 		// Root could go back to the host's.
 		refuse(sysSetns, syscall.EPERM)
+	}
+	return rules
+}
+
+// processRules refuse what changes processes other than the caller, and what
+// makes some that are another's.
+func processRules(clone3 bool) []rule {
+	rules := []rule{
+		// By limits a process is killed, or opens no more files.
+		{syscall.SYS_PRLIMIT64, allow, []argument{is(0, 0)}},
+		{syscall.SYS_PRLIMIT64, syscall.EPERM, nil},
+		// Groups of processes, and a user's, include others.
+		{syscall.SYS_SETPRIORITY, allow, []argument{is(0, prioProcess), is(1, 0)}},
+		{syscall.SYS_SETPRIORITY, syscall.EPERM, nil},
+		{syscall.SYS_IOPRIO_SET, allow, []argument{is(0, ioprioProcess), is(1, 0)}},
+		{syscall.SYS_IOPRIO_SET, syscall.EPERM, nil},
+		// The host would have children that it does not know and does not wait for.
+		{syscall.SYS_CLONE, syscall.EPERM, []argument{all(0, syscall.CLONE_PARENT)}},
+	}
+	if !clone3 {
+		// Its flags lie in memory. Programs use clone(2) then.
+		rules = append(rules, rule{sysClone3, syscall.ENOSYS, nil})
 	}
 	return rules
 }
@@ -196,9 +224,9 @@ func assemble(rules []rule) []syscall.SockFilter {
 }
 
 // filter has the kernel refuse what the policy's rules say to the calling thread
-// and what it starts.
-func (p *Policy) filter() error {
-	program := assemble(p.rules())
+// and what it starts, by attr.
+func (p *Policy) filter(attr *syscall.SysProcAttr) error {
+	program := assemble(p.rules(attr.UseCgroupFD || attr.Cloneflags&syscall.CLONE_NEWTIME != 0))
 	prog := syscall.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
 	_, _, errno := syscall.Syscall6(syscall.SYS_PRCTL, prSetSeccomp, seccompModeFilter, uintptr(unsafe.Pointer(&prog)), 0, 0, 0)
 	runtime.KeepAlive(program)
