@@ -80,8 +80,8 @@
 // A plugin of this library gives its socket a mode by a descriptor. In two cases
 // that does not do, and it ends with an error unless there is AllowMetadata: its host
 // has a SocketGroup, to which it gives the socket; its umask takes from a socket's
-// owner what the mode gives. Other programs that keep modes or times (cp -p, tar)
-// report errors without it, in Policy.Write too.
+// owner what the mode gives. Other programs fail without it in Policy.Write too, if
+// they name the file whose mode they set: os.Chmod, chmod(1), install(1), git(1).
 //
 // # Other processes
 //
@@ -227,7 +227,8 @@ const (
 	// and no others. It lets users other than root have the namespaces below;
 	// for a host that runs as root it is an error. The plugin may then read
 	// and write files below /proc as far as their permissions go, since the
-	// kernel is told there who the user is.
+	// kernel is told there who the user is: those of the user's other processes
+	// too, oom_score_adj and autogroup for example.
 	User Namespaces = 1 << iota
 	// PID hides all processes but the plugin's own, which end with it. The
 	// plugin is process 1 there: a signal that it does not handle is ignored,
