@@ -77,11 +77,10 @@
 //     Landlock is not asked: EPERM.
 //   - openat2(2), whose arguments lie in memory: ENOSYS. Programs use openat(2) then.
 //
-// A plugin of this library gives its socket a mode by a descriptor. In two cases
-// that does not do, and it ends with an error unless there is AllowMetadata: its host
-// has a SocketGroup, to which it gives the socket; its umask takes from a socket's
-// owner what the mode gives. Other programs fail without it in Policy.Write too, if
-// they name the file whose mode they set: os.Chmod, chmod(1), install(1), git(1).
+// A plugin of this library gives its socket a mode by a descriptor. If its host has a
+// SocketGroup, to which it gives the socket, that does not do, and it ends with an
+// error unless there is AllowMetadata. Other programs fail without it in Policy.Write
+// too, if they name the file whose mode they set: os.Chmod, chmod(1), install(1), git(1).
 //
 // # Other processes
 //
@@ -197,8 +196,7 @@ type Policy struct {
 	// user's, wherever it is: nothing restricts that to directories. A plugin that
 	// calls os.Chmod, os.Chown or os.Chtimes needs it, for files in Write too;
 	// without, there are the methods of os.File. So does one whose host has a
-	// SocketGroup, or that makes its sockets under a umask that takes rights from
-	// their owner. It is needed on architectures other than amd64 and arm64.
+	// SocketGroup. It is needed on architectures other than amd64 and arm64.
 	AllowMetadata bool
 
 	// Namespaces are those that the plugin gets for its own.

@@ -209,10 +209,13 @@ func chmodByHandle(f *os.File, mode fs.FileMode) error {
 	if errno == 0 {
 		return nil
 	}
+	err := error(errno)
 	if path := procPath(f); path != "" {
-		return os.Chmod(path, mode)
+		if err = os.Chmod(path, mode); err == nil {
+			return nil
+		}
 	}
-	return fmt.Errorf("%w (%w)", ErrUmask, errno)
+	return fmt.Errorf("%w (%w)", ErrUmask, err)
 }
 
 // procPath returns a path that leads to an open file, "" where there is no /proc.
