@@ -4,6 +4,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -39,7 +40,6 @@ const (
 // The prefixes of the variables that a host must not pass on: a leaked
 // certificate or multiplexing flag breaks the next plugin down.
 const (
-	envPrefix    = "PLUGIN_"
 	envOwnPrefix = "TENON_"
 )
 
@@ -268,12 +268,15 @@ func (e Env) Append(env []string) []string {
 }
 
 // StripEnv returns a copy of env, a list of "NAME=value" entries, without the
-// protocol's variables: every name that begins with PLUGIN_ or TENON_. A host
-// that is itself a plugin must not hand its own to the plugins it starts.
+// protocol's variables: those of EnvNames, and every name that begins with TENON_.
+// A host that is itself a plugin must not hand its own to the plugins it starts.
+// Other names that begin with PLUGIN_ are applications': some libraries' plugins
+// are configured by such.
 func StripEnv(env []string) []string {
 	kept := make([]string, 0, len(env))
 	for _, entry := range env {
-		if !strings.HasPrefix(entry, envPrefix) && !strings.HasPrefix(entry, envOwnPrefix) {
+		name, _, _ := strings.Cut(entry, "=")
+		if !strings.HasPrefix(name, envOwnPrefix) && !slices.Contains(EnvNames(), name) {
 			kept = append(kept, entry)
 		}
 	}

@@ -79,10 +79,11 @@ func TestStripEnv(t *testing.T) {
 	env := []string{
 		"PATH=/bin", "PLUGIN_CLIENT_CERT=x", "PLUGIN_SOMETHING_NEW=1", "TENON_LIFELINE=3:1:1",
 		"MY_PLUGIN_DIR=/p", "PLUGIN=1", "TF_REATTACH_PROVIDERS={}", "NOVALUE",
+		"PLUGIN_CLIENT_CERTS=1", "PLUGIN_MIN_PORT", "TENON_NEW=1",
 	}
 	before := slices.Clone(env)
 	got := wire.StripEnv(env)
-	want := []string{"PATH=/bin", "MY_PLUGIN_DIR=/p", "PLUGIN=1", "TF_REATTACH_PROVIDERS={}", "NOVALUE"}
+	want := []string{"PATH=/bin", "PLUGIN_SOMETHING_NEW=1", "MY_PLUGIN_DIR=/p", "PLUGIN=1", "TF_REATTACH_PROVIDERS={}", "NOVALUE", "PLUGIN_CLIENT_CERTS=1"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}

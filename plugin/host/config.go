@@ -56,9 +56,9 @@ type Config struct {
 	// Process must not be set, except for Stderr with Detach. Stdin nil means the
 	// host's own stdin, so that a plugin can ask its user for a password, unless
 	// package confine gives it /dev/null; anything else must be an *os.File, because
-	// it is passed on as a descriptor and never copied from. Variables
-	// of Cmd.Env whose names begin with PLUGIN_ or TENON_ are not passed on:
-	// they are most likely the host's own.
+	// it is passed on as a descriptor and never copied from. The protocol's own
+	// variables (wire.StripEnv) in Cmd.Env are not passed on: they are most likely
+	// those of this host, which is a plugin itself.
 	Cmd *exec.Cmd
 
 	// Verify says whether the plugin's file may be executed: SHA256, SHA512,
@@ -177,11 +177,12 @@ type Config struct {
 	// Reattach. Nothing of this holds with SocketGroup, nor for Listen and Dial.
 	AllowUIDs []int
 
-	// InheritEnv gives the plugin the host's whole environment, except for
-	// variables whose names begin with PLUGIN_ or TENON_. Otherwise it gets the
-	// few that programs need to run at all: search path, home and user, locale,
-	// time zone, terminal, temporary and runtime directories, and what the Go
-	// runtime and Windows look for.
+	// InheritEnv gives the plugin the host's whole environment, except for the
+	// protocol's own variables (wire.StripEnv). Otherwise it gets those that a
+	// program needs to run as its operator meant: search path, home and user,
+	// locale, time zone, terminal, temporary and runtime directories, certificate
+	// authorities, libraries, and what the Go runtime and Windows look for.
+	// README.md has the table; names that are left out are logged at level debug.
 	InheritEnv bool
 	// Env are further "NAME=value" entries. They take precedence over Cmd.Env,
 	// which takes precedence over what is inherited. The protocol's own

@@ -9,22 +9,38 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// inherited are the variables of the host that every plugin gets: what programs
-// need to run at all. Credentials, proxies, preloaded libraries and whatever
-// else an environment collects stay out; Config.InheritEnv opts in to them.
-var inherited = []string{
-	"PATH", "HOME", "USER", "LOGNAME", "SHELL",
-	"LANG", "LANGUAGE", "TZ", "TERM", "COLORTERM", "NO_COLOR",
-	"TMPDIR", "TMP", "TEMP", "XDG_RUNTIME_DIR",
-	"GOTRACEBACK", "GOCOVERDIR",
-	// What Windows programs and its own libraries look for.
-	"SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT",
-	"USERNAME", "USERPROFILE", "HOMEDRIVE", "HOMEPATH",
-	"APPDATA", "LOCALAPPDATA", "PROGRAMDATA",
+// inherited are the variables of the host that every plugin gets: what a program
+// needs to run as its operator meant. Credentials, proxies (which may hold some),
+// preloaded libraries and whatever else an environment collects stay out;
+// Config.InheritEnv opts in to them. README.md has the same table.
+var inherited = []struct {
+	names []string
+	why   string
+}{
+	{[]string{"PATH", "HOME", "USER", "LOGNAME", "SHELL"}, "where programs and the user's files are, and who the user is"},
+	{[]string{"LANG", "LANGUAGE", "LC_*", "TZ"}, "language and time"},
+	{[]string{"TERM", "COLORTERM", "NO_COLOR"}, "how to write for people"},
+	{[]string{"TMPDIR", "TMP", "TEMP", "XDG_RUNTIME_DIR"}, "where temporary files and sockets go"},
+	{[]string{"SSL_CERT_FILE", "SSL_CERT_DIR"}, "which authorities this machine trusts"},
+	{[]string{"LD_LIBRARY_PATH"}, "where its libraries are"},
+	{[]string{"GODEBUG", "GOMEMLIMIT", "GOGC", "GOMAXPROCS", "GOTRACEBACK", "GOCOVERDIR"}, "how Go programs run here: what they may use, and what FIPS 140 asks for"},
+	{[]string{"SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT", "USERNAME", "USERPROFILE", "HOMEDRIVE", "HOMEPATH", "APPDATA", "LOCALAPPDATA", "PROGRAMDATA"},
+		"what Windows programs and its own libraries look for"},
 }
 
-// inheritedPrefix is that of the locale's many variables.
-const inheritedPrefix = "LC_"
+// isInherited reports whether a plugin gets the variable of that name.
+func isInherited(name string) bool {
+	name = canonicalName(name)
+	for _, group := range inherited {
+		for _, known := range group.names {
+			prefix, all := strings.CutSuffix(known, "*")
+			if name == known || all && strings.HasPrefix(name, prefix) {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 // foldNames is whether the names of variables differ by more than case. They do
 // not on Windows.
@@ -43,10 +59,7 @@ func canonicalName(name string) string {
 // environment), Cmd.Env, Config.Env, the cookie, and the protocol's variables.
 func environ(s *settings, own []string, protocol wire.Env) []string {
 	if !s.inheritEnv {
-		own = slices.DeleteFunc(slices.Clone(own), func(entry string) bool {
-			name := canonicalName(entryName(entry))
-			return !slices.Contains(inherited, name) && !strings.HasPrefix(name, inheritedPrefix)
-		})
+		own = slices.DeleteFunc(slices.Clone(own), func(entry string) bool { return !isInherited(entryName(entry)) })
 	}
 	return mergeEnv(
 		wire.StripEnv(own),
@@ -55,6 +68,21 @@ func environ(s *settings, own []string, protocol wire.Env) []string {
 		[]string{s.handshake.MagicCookieKey + "=" + s.handshake.MagicCookieValue},
 		protocol.Append(nil),
 	)
+}
+
+// withheld returns the names of the variables of own that are not in env, for the
+// log: at most maxWithheld of them, and how many there are.
+func withheld(own, env []string) (names []string, count int) {
+	for _, entry := range own {
+		name := entryName(entry)
+		if name == "" || slices.ContainsFunc(env, func(e string) bool { return canonicalName(entryName(e)) == canonicalName(name) }) {
+			continue
+		}
+		if count++; count <= maxWithheld {
+			names = append(names, wire.Printable(name, maxNameShown))
+		}
+	}
+	return names, count
 }
 
 // mergeEnv joins environments. Of several entries with the same name the last

@@ -1,8 +1,10 @@
 package host_test
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
+	"log/slog"
 	"os"
 	"runtime"
 	"slices"
@@ -98,14 +100,96 @@ func TestEnvironmentIsLeastPrivilege(t *testing.T) {
 	}
 }
 
+// TestEnvironmentTable compares the README's table with the code's.
+func TestEnvironmentTable(t *testing.T) {
+	const readme, head = "../../README.md", "  | variables | why |\n  | --- | --- |\n"
+	text, err := os.ReadFile(readme)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(text), head)
+	if !ok {
+		t.Fatal("README.md has no table of variables")
+	}
+	rows := 0
+	for strings.HasPrefix(rest[rows:], "  | ") {
+		rows += strings.IndexByte(rest[rows:], '\n') + 1
+	}
+	want := host.InheritedTable()
+	if rest[:rows] == want {
+		return
+	}
+	if !*update {
+		t.Fatalf("README.md has\n%s\nand the code\n%s(-update writes it anew)", rest[:rows], want)
+	}
+	if err := os.WriteFile(readme, []byte(before+head+want+rest[rows:]), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Programs are looked for, and libraries, as on the host; and what an operator has
+// asked of Go programs holds for plugins.
+func TestEnvironmentOfTheOperator(t *testing.T) {
+	noLeaks(t)
+	names := []string{"SSL_CERT_FILE", "SSL_CERT_DIR", "LD_LIBRARY_PATH", "GOMEMLIMIT", "GOMAXPROCS"}
+	for _, name := range names {
+		t.Setenv(name, "1")
+	}
+	t.Setenv("GODEBUG", os.Getenv("GODEBUG")+",execerrdot=1")
+	withheld := []string{"HTTPS_PROXY", "LD_PRELOAD_X", "PLUGIN_OF_THE_HOSTS"}
+	for _, name := range withheld {
+		t.Setenv(name, "hush-hush")
+	}
+	cfg := fakeConfig(t, "prints-environment")
+	cfg.Cmd.Env = []string{"PLUGIN_MEANT=by the caller", wire.EnvMultiplex + "=true"}
+	var log bytes.Buffer
+	cfg.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	env := environment(t, cfg)
+	for _, name := range names {
+		if env[name] != "1" {
+			t.Errorf("%s is %q", name, env[name])
+		}
+	}
+	if env["GODEBUG"] != os.Getenv("GODEBUG") || env["PLUGIN_MEANT"] != "by the caller" || env[wire.EnvMultiplex] != "" {
+		t.Errorf("the environment is %q", env)
+	}
+	for _, name := range withheld {
+		if _, there := env[name]; there || !strings.Contains(log.String(), name) {
+			t.Errorf("%s: there %v; the log says %s", name, there, log.String())
+		}
+	}
+	if strings.Contains(log.String(), "hush-hush") {
+		t.Errorf("the log has values: %s", log.String())
+	}
+}
+
+// A loader that finds no library says so, and ends the program with a status of its
+// own; so does a shell that finds no program.
+func TestLoadersWords(t *testing.T) {
+	for _, script := range []string{
+		"echo '/bin/x: error while loading shared libraries: libx.so.1: cannot open shared object file: No such file or directory' >&2; exit 1",
+		"no-such-program-at-all",
+	} {
+		cfg := fakeConfig(t, "silent")
+		cfg.Cmd.Path, cfg.Cmd.Args = "/bin/sh", []string{"sh", "-c", script}
+		if runtime.GOOS == "windows" {
+			t.Skip("no shell")
+		}
+		if failed := failing(t, cfg); !strings.Contains(failed.Hint, "a library that the plugin needs was not found") {
+			t.Errorf("%s: %v", script, failed)
+		}
+	}
+}
+
 func TestInheritEnvPassesAllButTheProtocols(t *testing.T) {
 	noLeaks(t)
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+	t.Setenv("PLUGIN_OF_ANOTHER_KIND", "x")
 	t.Setenv(wire.EnvMultiplex, "true")
 	cfg := fakeConfig(t, "prints-environment")
 	cfg.InheritEnv = true
 	env := environment(t, cfg)
-	if env["AWS_SECRET_ACCESS_KEY"] != "secret" {
+	if env["AWS_SECRET_ACCESS_KEY"] != "secret" || env["PLUGIN_OF_ANOTHER_KIND"] != "x" {
 		t.Error("a variable of the host is missing")
 	}
 	if value, ok := env[wire.EnvMultiplex]; ok {

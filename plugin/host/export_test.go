@@ -3,10 +3,12 @@ package host
 import (
 	"context"
 	"crypto/ed25519"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"os"
+	"strings"
 
 	"github.com/tenonrpc/tenon/plugin/internal/automtls"
 	"github.com/tenonrpc/tenon/plugin/internal/files"
@@ -59,4 +61,13 @@ func ListedSum(list []byte, name string) ([]byte, error) { return listedSum(list
 // CheckSignature checks a signature in any of the forms that are accepted.
 func CheckSignature(key ed25519.PublicKey, message, sig []byte) error {
 	return checkSignature(key, message, sig)
+}
+
+// InheritedTable is the table of the variables that every plugin gets.
+func InheritedTable() string {
+	var b strings.Builder
+	for _, group := range inherited {
+		fmt.Fprintf(&b, "  | `%s` | %s |\n", strings.Join(group.names, "`, `"), group.why)
+	}
+	return b.String()
 }

@@ -85,6 +85,13 @@ func endedEarly(ctx context.Context, p *process, begun []byte) error {
 // their cookie, in lower case: the ports', go-plugin's and package plugin's.
 var cookieWords = []string{"cookie", "executed directly", "started by hand"}
 
+// loaderWords are in the texts with which the dynamic loaders of Linux (glibc, musl),
+// macOS and FreeBSD refuse a program, in lower case; notFoundStatus is the exit
+// status that goes with them, and with a shell that has not found a program.
+var loaderWords = []string{"error while loading shared libraries", "error loading shared library", "library not loaded", "cannot open shared object file", "shared object \""}
+
+const notFoundStatus = 127
+
 // endHint guesses from a plugin's last words why it ended.
 func endHint(p *process) string {
 	text := string(bytes.ToLower(p.stderrTail.Bytes()))
@@ -96,6 +103,8 @@ func endHint(p *process) string {
 		return "a signal ended the plugin; look for memory limits, sandboxes and the system's log"
 	case p.status.Code == 1 && slices.ContainsFunc(cookieWords, func(words string) bool { return strings.Contains(text, words) }):
 		return "the plugin refused the magic cookie; MagicCookieKey and MagicCookieValue must be those that it was built with"
+	case p.status.Code == notFoundStatus, slices.ContainsFunc(loaderWords, func(words string) bool { return strings.Contains(text, words) }):
+		return "a program or a library that the plugin needs was not found; it has the variables of its host that README.md lists, and Config.Env adds others"
 	case text != "":
 		return "the plugin's stderr below may say why"
 	}

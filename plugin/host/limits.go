@@ -167,6 +167,11 @@ const (
 	// entries fit.
 	maxSumsFile = 1 << 20
 
+	// maxWithheld is how many variables that a plugin does not get are named in the
+	// log, and maxNameShown how long each name is there, in bytes: a terminal full.
+	maxWithheld  = 100
+	maxNameShown = 64
+
 	// firstExtraFile is the descriptor that the first inherited file has in the
 	// plugin, after its three standard streams.
 	firstExtraFile = 3

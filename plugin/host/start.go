@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"time"
 
@@ -161,7 +162,13 @@ func (c *Client) launch(ctx context.Context, env wire.Env) error {
 		defer closeAll(pipes)
 		files = append(files, pipes...)
 	}
-	environment := environ(s, os.Environ(), env)
+	own := os.Environ()
+	environment := environ(s, own, env)
+	if s.logger.Enabled(ctx, slog.LevelDebug) {
+		if names, count := withheld(own, environment); count > 0 {
+			s.logger.Debug("the plugin does not get these variables of its host's; Config.Env and InheritEnv pass them", "count", count, "names", names)
+		}
+	}
 	var err error
 	if s.runner != nil {
 		c.proc, err = runProcess(ctx, s, &Launch{environment, c.socketDir(), files, s.logger}, c.out)
