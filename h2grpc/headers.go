@@ -10,14 +10,21 @@ import (
 )
 
 // reserved says whether a field belongs to gRPC or HTTP, so that applications
-// neither set nor see it: gRPC's PROTOCOL-HTTP2 document, "Custom-Metadata".
+// neither set nor see it: the fields that gRPC's PROTOCOL-HTTP2 document defines,
+// and the one that older implementations send. That document reserves all names
+// that begin with grpc- to gRPC, which is more than a library: instrumentation of
+// OpenCensus' and OpenTelemetry's hands on traces in grpc-trace-bin and
+// grpc-tags-bin, and retries are counted in grpc-previous-rpc-attempts. Those are
+// passed on, as grpc-go does.
 func reserved(name string) bool {
 	switch name {
 	case "content-type", "te", "user-agent", "host", "content-length", "connection", "keep-alive",
-		"proxy-connection", "transfer-encoding", "upgrade":
+		"proxy-connection", "transfer-encoding", "upgrade",
+		"grpc-timeout", "grpc-encoding", "grpc-accept-encoding", "grpc-message-type",
+		"grpc-status", "grpc-message", "grpc-status-details-bin":
 		return true
 	}
-	return name == "" || name[0] == ':' || strings.HasPrefix(name, "grpc-")
+	return strings.HasPrefix(name, ":")
 }
 
 func contains(list []string, s string) bool {

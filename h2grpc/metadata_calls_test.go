@@ -148,8 +148,9 @@ func TestMetadataOfErrors(t *testing.T) {
 func TestReservedMetadata(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reserved := metadata.MD{
-			":path": {"/x"}, "content-type": {"x"}, "te": {"x"}, "user-agent": {"x"}, "grpc-status": {"5"}, "grpc-timeout": {"1n"}, "grpc-anything": {"x"},
-			"connection": {"x"}, "host": {"x"}, "content-length": {"7"}, "transfer-encoding": {"x"}, "": {"x"},
+			":path": {"/x"}, "content-type": {"x"}, "te": {"x"}, "user-agent": {"x"}, "grpc-status": {"5"}, "grpc-timeout": {"1n"}, "grpc-encoding": {"x"},
+			"grpc-accept-encoding": {"x"}, "grpc-message": {"x"}, "grpc-message-type": {"x"}, "grpc-status-details-bin": {"x"},
+			"connection": {"x"}, "host": {"x"}, "content-length": {"7"}, "transfer-encoding": {"x"},
 		}
 		var seen metadata.MD
 		cc, _ := start(t, setup{service: &testService{unary: func(ctx context.Context, in *raw) (*raw, error) {
@@ -174,10 +175,37 @@ func TestReservedMetadata(t *testing.T) {
 	})
 }
 
+// TestMetadataOfInstrumentation: names that begin as gRPC's own do, and belong to
+// those who measure calls, arrive.
+func TestMetadataOfInstrumentation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sent := metadata.MD{"grpc-trace-bin": {"\x00\x00abc"}, "grpc-tags-bin": {"\xff"}, "grpc-previous-rpc-attempts": {"2"}, "traceparent": {"00-abc"}}
+		var seen metadata.MD
+		cc, _ := start(t, setup{service: &testService{unary: func(ctx context.Context, in *raw) (*raw, error) {
+			seen, _ = metadata.FromIncomingContext(ctx)
+			h2grpc.SetHeader(ctx, sent)
+			h2grpc.SetTrailer(ctx, sent)
+			return in, nil
+		}}})
+		var header, trailer metadata.MD
+		ctx := metadata.NewOutgoingContext(t.Context(), sent)
+		if err := cc.Invoke(ctx, unaryMethod, msg("x"), new(raw), h2grpc.Header(&header), h2grpc.Trailer(&trailer)); err != nil {
+			t.Fatal(err)
+		}
+		for where, md := range map[string]metadata.MD{"the server": seen, "the header": header, "the trailer": trailer} {
+			for k, v := range sent {
+				if !slices.Equal(md[k], v) {
+					t.Errorf("%s: %s is %q, want %q", where, k, md[k], v)
+				}
+			}
+		}
+	})
+}
+
 // TestBadMetadata: what cannot be sent fails before anything is.
 func TestBadMetadata(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for _, kv := range [][2]string{{"spa ce", "x"}, {"ü", "x"}, {"key", "line\nend"}, {"key", "ü"}, {"key", "\x00"}, {"key", "\x7f"}} {
+		for _, kv := range [][2]string{{"", "x"}, {"spa ce", "x"}, {"ü", "x"}, {"key", "line\nend"}, {"key", "ü"}, {"key", "\x00"}, {"key", "\x7f"}} {
 			md := metadata.Pairs(kv[0], kv[1])
 			calls := 0
 			cc, _ := start(t, setup{service: &testService{unary: func(ctx context.Context, in *raw) (*raw, error) {

@@ -4,6 +4,12 @@
 // Keys are lower case. Values of keys that end in "-bin" are arbitrary bytes
 // (they travel as base64, gRPC's PROTOCOL-HTTP2 document, "Binary-Header");
 // values of all other keys are printable ASCII.
+//
+// As in grpc-go, keys that are gRPC's own (grpc-status, grpc-timeout and their kind)
+// or HTTP's are neither sent nor received, and other keys that begin with "grpc-",
+// such as grpc-trace-bin, are. An empty key is an error of the call. Spaces at the
+// ends of values are not sent, which HTTP/2 forbids (RFC 9113, section 8.2.1);
+// grpc-go sends them.
 package metadata
 
 import (
