@@ -55,7 +55,7 @@ var names = [...]string{
 // String returns the code's name as grpc-go spells it, or "Code(n)" for a
 // number the specification does not define.
 func (c Code) String() string {
-	if int(c) < len(names) {
+	if uint64(c) < uint64(len(names)) { // an int may have 32 bits
 		return names[c]
 	}
 	return "Code(" + strconv.FormatUint(uint64(c), 10) + ")"

@@ -211,16 +211,17 @@ func (c *Conn) assemble(s *Stream, n int) error {
 // are there for a moment. Reader only.
 func (s *Stream) growth(n int) int {
 	a := &s.reader
+	got, whole := int64(a.got), int64(a.size) // sums of these are more than an int of 32 bits holds
 	s.mu.Lock()
-	most := a.got + n + s.in.window - a.uncounted
+	most := got + int64(n) + int64(s.in.window) - int64(a.uncounted)
 	s.mu.Unlock()
-	size := min(most, 4*a.got)
+	size := min(most, 4*got)
 	switch {
-	case a.got >= wholeFrom && a.size/wholeShare <= a.got,
-		a.size <= most && a.size-size <= a.got: // sizes just above a power of two are common
+	case got >= wholeFrom && whole/wholeShare <= got,
+		whole <= most && whole-size <= got: // sizes just above a power of two are common
 		size = most
 	}
-	return min(a.size, max(size, 2*a.got))
+	return int(min(whole, max(size, 2*got)))
 }
 
 // begin starts a message whose prefix is complete; n bytes of the frame are
@@ -233,7 +234,7 @@ func (a *assembler) begin(s *Stream, n int) {
 		a.fail(s, &MessageError{Reason: "message with the flag " + strconv.Itoa(int(a.prefix[0])) + ", which gRPC does not define"})
 		return
 	case uint64(size) > uint64(s.MaxMessage):
-		a.fail(s, &MessageError{TooLarge: true, Length: int(size), Limit: s.MaxMessage})
+		a.fail(s, &MessageError{TooLarge: true, Length: int64(size), Limit: s.MaxMessage})
 		return
 	}
 	a.size, a.got = int(size), 0

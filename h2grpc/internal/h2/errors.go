@@ -51,9 +51,9 @@ func (e *ConnError) Unwrap() error { return e.Err }
 // MessageError says that the bytes of a message break gRPC's framing or a
 // limit.
 type MessageError struct {
-	TooLarge bool // the declared length is above Limit
-	Extra    bool // a second message where one was due
-	Length   int
+	TooLarge bool  // the declared length is above Limit
+	Extra    bool  // a second message where one was due
+	Length   int64 // up to 2^32-1, whatever an int holds
 	Limit    int
 	Reason   string
 }

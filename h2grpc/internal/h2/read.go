@@ -312,6 +312,10 @@ func (c *Conn) onSettings(fh FrameHeader, p []byte) error {
 	return nil
 }
 
+// grows reports whether a window grows past 2^31-1 by n, also where that is the
+// largest int.
+func grows(window, n int) bool { return int64(window)+int64(n) > maxWindow }
+
 // setPeerWindow changes the send window of all streams: RFC 9113 §6.9.2.
 func (c *Conn) setPeerWindow(n int) error {
 	delta := n - c.peerWindow
@@ -320,10 +324,10 @@ func (c *Conn) setPeerWindow(n int) error {
 	}
 	c.peerWindow = n
 	for _, s := range c.streams {
-		s.sendWindow += delta
-		if s.sendWindow > maxWindow {
+		if grows(s.sendWindow, delta) {
 			return fault(ErrCodeFlowControl, "SETTINGS_INITIAL_WINDOW_SIZE of %d makes a stream's window larger than 2^31-1", n)
 		}
+		s.sendWindow += delta
 		if delta > 0 {
 			s.wakeSender()
 		}
@@ -393,7 +397,7 @@ func (c *Conn) onWindowUpdate(fh FrameHeader, n uint32) error {
 	c.mu.Lock()
 	if id == 0 {
 		defer c.mu.Unlock()
-		if c.sendWindow+int(n) > maxWindow {
+		if grows(c.sendWindow, int(n)) {
 			return fault(ErrCodeFlowControl, "the connection's window grew past 2^31-1")
 		}
 		c.sendWindow += int(n)
@@ -405,7 +409,7 @@ func (c *Conn) onWindowUpdate(fh FrameHeader, n uint32) error {
 		c.mu.Unlock()
 		return nil
 	}
-	over := s.sendWindow+int(n) > maxWindow
+	over := grows(s.sendWindow, int(n))
 	if !over {
 		s.sendWindow += int(n)
 		s.wakeSender()
