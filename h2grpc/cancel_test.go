@@ -44,6 +44,37 @@ func TestCancelUnary(t *testing.T) {
 	})
 }
 
+// TestCancelBeforeCloseSend: a call that was given up is not completed by what its
+// caller does next, however soon that is.
+func TestCancelBeforeCloseSend(t *testing.T) {
+	cc, _ := start(t, setup{service: &testService{stream: func(s h2grpc.ServerStream) error {
+		for {
+			if err := s.RecvMsg(new(raw)); err == io.EOF {
+				return nil
+			} else if err != nil {
+				return err
+			}
+		}
+	}}})
+	for i := range 500 {
+		ctx, cancel := context.WithCancel(t.Context())
+		s, err := cc.NewStream(ctx, &bidiDesc, bidiMethod)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.SendMsg(msg("x")); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		if err := s.CloseSend(); err != nil {
+			t.Errorf("CloseSend: %v", err)
+		}
+		if err := s.RecvMsg(new(raw)); status.Code(err) != codes.Canceled {
+			t.Fatalf("call %d: %v", i, err)
+		}
+	}
+}
+
 // TestCancelStream: RecvMsg, SendMsg and Header return at both ends.
 func TestCancelStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

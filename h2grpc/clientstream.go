@@ -129,6 +129,12 @@ func (cs *clientStream) CloseSend() error {
 		return nil
 	}
 	cs.closed = true
+	if s := cs.s.Load(); cs.ctx.Err() != nil && !s.Complete() {
+		// The server must not take a call that was given up for one that is
+		// complete, because expire is only about to run.
+		s.Reset(h2.ErrCodeCancel, "the call's context ended")
+		return nil
+	}
 	// An error means that the stream has ended; RecvMsg says how.
 	cs.commit(nil).Write(nil, &h2.Frames{End: true}, h2.FlushNow)
 	return nil
