@@ -12,7 +12,7 @@ func BenchmarkListen(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer parent.Close()
-	d, err := parent.MakeTemp("d", 0o700)
+	d, err := parent.Make(files.NewName("d"), 0o700)
 	if err != nil {
 		b.Fatal(err)
 	}

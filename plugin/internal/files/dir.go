@@ -41,18 +41,6 @@ func OpenParent(path string) (*Dir, error) {
 	return d, nil
 }
 
-// MakeTemp makes a directory with a new name, which begins with prefix. It
-// belongs to this process's user and has exactly the permissions of mode, among
-// which must be the user's own.
-func (d *Dir) MakeTemp(prefix string, mode fs.FileMode) (*Dir, error) {
-	for try := 0; ; try++ {
-		made, err := d.Make(NewName(prefix), mode)
-		if err == nil || try == maxNames || !errors.Is(err, fs.ErrExist) && !errors.Is(err, ErrReplaced) {
-			return made, err
-		}
-	}
-}
-
 // NewName returns a name that is likely not in use: prefix, and six letters and
 // digits.
 func NewName(prefix string) string {
@@ -63,8 +51,9 @@ func NewName(prefix string) string {
 	return prefix + text
 }
 
-// Make is MakeTemp with a name. It is an error that wraps fs.ErrExist if
-// anything is there.
+// Make makes a directory, which belongs to this process's user and has exactly the
+// permissions of mode, among which must be the user's own. It is an error that
+// wraps fs.ErrExist if anything is there.
 func (d *Dir) Make(name string, mode fs.FileMode) (*Dir, error) {
 	return makeDir(d.self, d.path, name, mode)
 }

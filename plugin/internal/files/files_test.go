@@ -28,7 +28,7 @@ func newDir(t *testing.T) (parent, d *files.Dir) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { parent.Close() })
-	if d, err = parent.MakeTemp("tenon-", 0o700); err != nil {
+	if d, err = parent.Make(files.NewName("tenon-"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { d.Close() })

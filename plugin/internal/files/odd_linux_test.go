@@ -100,7 +100,7 @@ func makeOne(path string) error {
 		return err
 	}
 	defer parent.Close()
-	d, err := parent.MakeTemp("tenon-", 0o700|fs.ModeSticky)
+	d, err := parent.Make(files.NewName("tenon-"), 0o700|fs.ModeSticky)
 	if err != nil {
 		return err
 	}

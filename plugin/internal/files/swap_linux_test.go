@@ -149,7 +149,7 @@ func operate(base string, n int) (went map[string]int, err error) {
 		if err := own.check(); err != nil {
 			return went, err
 		}
-		outer, err := parent.MakeTemp("tenon-", 0o711|fs.ModeSticky)
+		outer, err := parent.Make(files.NewName("tenon-"), 0o711|fs.ModeSticky)
 		if !count("make", err) {
 			continue
 		}
