@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"sync/atomic"
 
 	"github.com/tenonrpc/tenon/plugin/internal/files"
@@ -25,6 +25,7 @@ type listener struct {
 	network string // "unix" or "tcp"
 	env     wire.Env
 	dir     string                       // for unix sockets: absolute, whatever becomes the working directory
+	temp    string                       // the directory for temporary files, absolute likewise
 	used    atomic.Bool                  // a socket was made in dir
 	custom  func() (net.Listener, error) // ServeConfig.Listen
 	peers   *peercred.Policy
@@ -48,11 +49,9 @@ func newListener(c *ServeConfig, env wire.Env, safe <-chan struct{}) (*listener,
 	}
 	l := &listener{network: network, env: env, dir: env.UnixSocketDir, custom: c.Listen, log: c.Logger, safe: safe}
 	if network == wire.NetworkUnix {
-		if l.dir == "" {
-			l.dir = os.TempDir()
-		}
+		l.temp, _ = filepath.Abs(os.TempDir()) // "" is found out where it is needed
 		var err error
-		if l.dir, err = filepath.Abs(l.dir); err != nil {
+		if l.dir, err = filepath.Abs(cmp.Or(l.dir, os.TempDir())); err != nil {
 			return nil, fmt.Errorf("plugin: the directory for sockets: %w", err)
 		}
 	}
@@ -125,7 +124,7 @@ func (l *listener) listenUnix() (net.Listener, error) {
 	unix, err := l.bindUnix(l.dir, access)
 	if errors.Is(err, fs.ErrNotExist) && l.used.Load() {
 		// Something clears old files away, and the host need not know.
-		unix, err = l.bindUnix(os.TempDir(), access)
+		unix, err = l.bindUnix(l.temp, access)
 	}
 	if err != nil {
 		return nil, err
@@ -149,7 +148,7 @@ func (l *listener) bindUnix(dir string, access files.Access) (net.Listener, erro
 		return nil, fmt.Errorf("plugin: the path of a socket in %q has %d bytes, but the system allows %d: the host must choose a shorter directory in %s, or the user one in TMPDIR",
 			dir, n, limit, wire.EnvUnixSocketDir)
 	}
-	if strings.ContainsFunc(dir, func(r rune) bool { return r == '|' || r < ' ' || r == 0x7f }) {
+	if wire.Unspeakable(dir) >= 0 {
 		return nil, fmt.Errorf("plugin: the directory for sockets, %q, contains a '|' or a control character, which the handshake cannot carry: the host must choose another directory in %s, or the user one in TMPDIR",
 			dir, wire.EnvUnixSocketDir)
 	}

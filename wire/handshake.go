@@ -185,6 +185,18 @@ func parseHandshake(line []byte) (h Handshake, err error) {
 	return h, nil
 }
 
+// Unspeakable returns the position of the first byte of a socket's path that a
+// handshake line cannot carry, a '|' or a control character, and -1 if there is
+// none. Whoever makes the path asks first.
+func Unspeakable(path string) int {
+	for i := range len(path) {
+		if path[i] == '|' || controlByte(path[i:i+1]) >= 0 {
+			return i
+		}
+	}
+	return -1
+}
+
 // validAddress checks an address for form alone. Whether a path fits into a
 // socket address differs by system, and is found when connecting.
 func validAddress(network, address string) bool {

@@ -104,3 +104,18 @@ func FuzzHandshake(f *testing.F) {
 		}
 	})
 }
+
+func TestUnspeakable(t *testing.T) {
+	for path, want := range map[string]int{
+		"": -1, "/tmp/a b/ü": -1, "/a|b": 2, "/a\nb": 2, "\x00": 0, "/tmp/\x1b[2J": 5, "/\x7f|": 1,
+	} {
+		if got := wire.Unspeakable(path); got != want {
+			t.Errorf("%q: %d, want %d", path, got, want)
+		}
+		h := wire.Handshake{AppVersion: 1, Network: wire.NetworkUnix, Address: path, Protocol: wire.ProtocolGRPC}
+		parsed, err := wire.ParseHandshake(h.Append(nil))
+		if told := err == nil && parsed.Address == path; path != "" && told != (want < 0) {
+			t.Errorf("%q: it can be told: %v (%v)", path, told, err)
+		}
+	}
+}

@@ -23,7 +23,7 @@ func NewSocketDir(parent string) (path string, remove func(), err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	return d.path(), func() { d.remove() }, nil
+	return d.path, func() { d.remove() }, nil
 }
 
 func HoldFile(f *os.File) error { return files.HoldFile(f) }

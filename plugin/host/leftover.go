@@ -115,6 +115,6 @@ func (c *Client) holdAttached() {
 func (c *Client) sweep() {
 	sweepOnce(os.TempDir())
 	if c.dir != nil {
-		sweepOnce(filepath.Dir(filepath.Dir(c.dir.path())))
+		sweepOnce(filepath.Dir(filepath.Dir(c.dir.path)))
 	}
 }

@@ -6,10 +6,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"github.com/tenonrpc/tenon/plugin/internal/files"
+	"github.com/tenonrpc/tenon/wire"
 )
 
 // placeDir makes the directory for the plugin's sockets where there is room for
@@ -44,7 +44,7 @@ func (c *Client) dirBelow(parent string) (*socketDir, error) {
 		return nil, err
 	}
 	// Paths go into a line of fields, and to peers that take them for text.
-	if i := strings.IndexFunc(parent, func(r rune) bool { return r == '|' || r < ' ' || r == 0x7f }); i >= 0 {
+	if i := wire.Unspeakable(parent); i >= 0 {
 		return nil, &badPathError{parent, parent[i]}
 	}
 	if room := maxSocketPath() - len("/"+dirPrefix) - files.NameLength - len("/"+pluginDirName) - maxSocketName; len(parent) > room {

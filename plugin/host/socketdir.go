@@ -45,7 +45,8 @@ const (
 type socketDir struct {
 	to     owner
 	detach bool
-	one    bool // the host's sockets are in the plugin's directory
+	one    bool   // the host's sockets are in the plugin's directory
+	path   string // the plugin's directory, where it is made anew, too
 
 	mu sync.Mutex
 	// guarded by mu
@@ -58,7 +59,7 @@ type socketDir struct {
 // newSocketDir makes the directories below parent. With one, the host's sockets
 // are in the plugin's: for a Runner, which knows of one directory.
 func newSocketDir(parent string, to owner, detach, one bool) (*socketDir, error) {
-	d := &socketDir{to: to, detach: detach, one: one}
+	d := &socketDir{to: to, detach: detach && files.CanHold, one: one}
 	p, err := files.OpenParent(parent)
 	if err != nil {
 		return nil, err
@@ -79,6 +80,7 @@ func newSocketDir(parent string, to owner, detach, one bool) (*socketDir, error)
 			}
 			return nil, err
 		}
+		d.path = filepath.Join(outer.Path(), pluginDirName)
 		return d, nil
 	}
 	return nil, fmt.Errorf("making the plugin's socket directory: %w", files.ErrHeld)
@@ -167,13 +169,6 @@ func makeKeep(outer *files.Dir) (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
-}
-
-// path returns the plugin's directory.
-func (d *socketDir) path() string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return filepath.Join(d.outer.Path(), pluginDirName)
 }
 
 // listen opens a listener on a socket of that name among the host's. If the

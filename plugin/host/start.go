@@ -130,7 +130,7 @@ func (c *Client) socketDir() string {
 	if c.dir == nil {
 		return ""
 	}
-	return c.dir.path()
+	return c.dir.path
 }
 
 // launch starts the process, with a lifeline unless it is to be detached.
@@ -139,7 +139,7 @@ func (c *Client) launch(ctx context.Context, env wire.Env) error {
 	var files []*os.File
 	if s.detach {
 		env.Lifeline = wire.LifelineNone
-		if c.dir != nil && s.runner == nil {
+		if c.dir != nil && c.dir.keep != nil && s.runner == nil {
 			// The plugin holds it, too, so that nobody takes the directory away
 			// when this host has ended.
 			files = append(files, c.dir.keep)

@@ -7,6 +7,9 @@ import (
 	"os"
 )
 
+// CanHold is whether directories can be held, and files handed down for that.
+const CanHold = false
+
 // Hold does nothing: there are no locks here that would tell the directories of
 // dead hosts from those in use. They stay.
 func (d *Dir) Hold() error { return nil }

@@ -8,6 +8,9 @@ import (
 	"syscall"
 )
 
+// CanHold is whether directories can be held, and files handed down for that.
+const CanHold = true
+
 // Hold marks the directory as in use, for as long as it is open: by a lock
 // (flock(2)) on the directory itself, which the kernel lets go of when the
 // process ends in whatever way. Several can hold it. While somebody does, no
