@@ -94,7 +94,7 @@ func (c *Conn) data(fh FrameHeader) error {
 			return err
 		}
 	}
-	c.deliver(s)
+	c.deliver(s, end)
 	if !s.whole {
 		c.streak = 0
 	}
@@ -287,8 +287,9 @@ func (c *Conn) errorBody(s *Stream, n int) error {
 	return c.discard(n - k)
 }
 
-// deliver hands the messages of one frame to the consumer and grants window.
-func (c *Conn) deliver(s *Stream) {
+// deliver hands the messages of one frame to the consumer and grants window. end
+// says that the stream ends with them.
+func (c *Conn) deliver(s *Stream, end bool) {
 	a := &s.reader
 	queued := a.ready.bytes
 	s.mu.Lock()
@@ -334,7 +335,9 @@ func (c *Conn) deliver(s *Stream) {
 		c.mu.Unlock()
 		s.wake()
 	case failed && s.whole:
-		c.start(s)
+		if !end { // otherwise its handler would answer a request that seems to go on
+			c.start(s)
+		}
 	case failed, queued > 0 && !s.whole:
 		s.wake()
 	}
