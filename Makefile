@@ -25,7 +25,7 @@ each = @failed=; for dir in $(MODULES); do echo "$$dir: $(1)"; (cd $$dir && $(1)
 	[ -z "$$failed" ] || { echo "failed in:$$failed"; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test race fips audit vulnerabilities check check-format check-vet check-static check-rules narrow fuzz fuzz-list interop interop-languages conformance attack generate size cross swaps bench bench-scale bench-readme
+.PHONY: help demo test race fips audit vulnerabilities check check-format check-vet check-static check-rules lines narrow fuzz fuzz-list interop interop-languages conformance attack generate size cross swaps bench bench-scale bench-readme
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name text; do printf '  %-14s %s\n' "$$name" "$$text"; done
@@ -65,6 +65,9 @@ check-vet:
 
 check-static:
 	$(call each,$(GO) run $(STATICCHECK) ./...)
+
+lines: ## count lines of code anew, for the README's table
+	$(GO) run ./cmd/internal/audit -lines
 
 check-rules:
 	$(GO) test ./cmd/internal/check/...

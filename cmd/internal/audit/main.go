@@ -20,7 +20,15 @@ import (
 
 func main() {
 	verbose := flag.Bool("v", false, "go on with every use by name and every limit's reason")
+	lines := flag.Bool("lines", false, "count lines of code anew and write them into the README, and nothing else")
 	flag.Parse()
+	if *lines {
+		if err := count("."); err != nil {
+			fmt.Fprintln(os.Stderr, "audit:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	w := bufio.NewWriter(os.Stdout)
 	err := audit(w, ".", *verbose)
 	if flushed := w.Flush(); err == nil {
@@ -30,6 +38,15 @@ func main() {
 		fmt.Fprintln(os.Stderr, "audit:", err)
 		os.Exit(1)
 	}
+}
+
+// count writes the README's numbers of lines of code.
+func count(dir string) error {
+	tree, err := check.Load(dir)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path.Join(dir, "README.md"), check.Lines(tree), 0o666)
 }
 
 // What the report looks for, by prefixes of import paths.
@@ -64,6 +81,12 @@ func audit(w io.Writer, dir string, verbose bool) error {
 	}
 	heading(w, "Every use by name")
 	named(w, tree.Uses(append(past, cryptology...)...))
+	heading(w, "Uses between the files of the engine that point back up, in the order that has fewest")
+	order, up := check.Up(tree, "h2grpc/internal/h2")
+	fmt.Fprintln(w, strings.Join(order, " "))
+	for _, line := range up {
+		fmt.Fprintln(w, line)
+	}
 	heading(w, "Every limit's reason")
 	for _, l := range limits {
 		fmt.Fprintf(w, "%s:%d: %s = %s: %s\n", l.Path, l.Line, l.Name, l.Value, l.Reason)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"os"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -71,7 +72,20 @@ func TestDetails(t *testing.T) {
 	text := report(t, true)
 	inOrder(t, text,
 		"\n## Every use by name\n", "\ncrypto/ecdsa.GenerateKey: plugin/internal/automtls/", "\nsyscall.Syscall: ", "\nunsafe.Pointer: ",
-		"\n## Every limit's reason\n", "\nh2grpc/limits.go:", ": DefaultMaxMessageSize = 64 << 20: ", "limits messages in both directions")
+		"\n## Uses between the files", "\n", "conn.go", "\n## Every limit's reason\n", "\nh2grpc/limits.go:", ": DefaultMaxMessageSize = 64 << 20: ", "limits messages in both directions")
+	dir := t.TempDir()
+	os.Mkdir(dir+"/wire", 0o777)
+	for name, text := range map[string]string{"README.md": "| [`wire`](wire) | 0 | codecs |\nall\n", "wire/a.go": "package wire\n\n// nothing\n"} {
+		if err := os.WriteFile(dir+"/"+name, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := count(dir); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(dir + "/README.md"); string(got) != "| [`wire`](wire) | 1 | codecs |\nall\n" {
+		t.Errorf("the README has become %q (%v)", got, err)
+	}
 	var b bytes.Buffer
 	if err := audit(&b, t.TempDir(), true); err == nil || !strings.Contains(err.Error(), "top") {
 		t.Errorf("a directory without Go files: %v", err)

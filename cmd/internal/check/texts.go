@@ -3,40 +3,9 @@ package check
 import (
 	"bytes"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 )
-
-// words are what no file may say. They are put together from pieces, so that
-// this file does not say them either.
-var words = []struct {
-	pattern *regexp.Regexp
-	why     string
-}{
-	{regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME|XX` + `X|HA` + `CK)\b`), "say what is so, or do it"},
-	{regexp.MustCompile(`(^|[^\w.])/(wo` + `rk|home|ro` + `ot)/\w`), "a path of one machine helps nobody elsewhere"},
-	{regexp.MustCompile(`(?i)\bissue #?[0-9]+\b|\bses` + `sion #?[0-9]+\b`), "the text must stand without what it was written for"},
-	{regexp.MustCompile(`\b(proxy|sum|pkg)\.go` + `lang\.org\b|\bpypi\.o` + `rg\b|\bnpmjs\.(org|com)\b`), "where modules come from is the user's choice"},
-}
-
-// wordless checks every text for words.
-func wordless(t *Tree) []Finding {
-	var out []Finding
-	for _, name := range t.paths() {
-		if strings.HasSuffix(name, "go.sum") {
-			continue
-		}
-		for i, line := range bytes.Split(t.Texts[name], []byte("\n")) {
-			for _, w := range words {
-				if m := w.pattern.Find(line); m != nil {
-					out = append(out, Finding{name, i + 1, fmt.Sprintf("%q: %s", m, w.why)})
-				}
-			}
-		}
-	}
-	return out
-}
 
 // MaxLines is how long a Go file may be: longer ones are read by nobody.
 const MaxLines = 600
