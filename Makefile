@@ -15,7 +15,13 @@ MODULES := . $(NESTED)
 # linux/386 is there for its 32-bit int.
 PLATFORMS := $(foreach os,linux darwin windows freebsd,$(os)/amd64 $(os)/arm64) linux/386
 
+# How the example programs are built: the same source gives the same bytes, in
+# whatever folder it lies.
+PLAIN    := -trimpath
+STRIPPED := -trimpath -ldflags='-s -w'
+
 # Tools run by version and stay out of go.mod.
+CYCLONEDX   := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.8.0
 
@@ -25,14 +31,14 @@ each = @failed=; for dir in $(MODULES); do echo "$$dir: $(1)"; (cd $$dir && $(1)
 	[ -z "$$failed" ] || { echo "failed in:$$failed"; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test race fips audit vulnerabilities check check-format check-vet check-static check-rules lines narrow fuzz fuzz-list interop interop-languages conformance attack generate size cross swaps bench bench-scale bench-readme
+.PHONY: help demo test race fips audit sbom reproduce vulnerabilities check check-format check-vet check-static check-rules lines narrow fuzz fuzz-list interop interop-languages conformance attack generate size cross swaps bench bench-scale bench-readme
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name text; do printf '  %-14s %s\n' "$$name" "$$text"; done
 
 demo: ## build the example host and plugin, both static, and run them
 	@mkdir -p $(BUILD)
-	CGO_ENABLED=0 $(GO) build -o $(BUILD)/ ./cmd/kvhost ./cmd/kvplugin
+	CGO_ENABLED=0 $(GO) build $(PLAIN) -o $(BUILD)/ ./cmd/kvhost ./cmd/kvplugin
 	@echo
 	@$(BUILD)/kvhost
 
@@ -82,8 +88,37 @@ vulnerabilities: ## look for known vulnerabilities, where the database can be re
 
 audit: ## print a page for auditors: imports, system calls, cryptography, limits, licences, vulnerabilities (AUDIT=-v: every use, every reason)
 	@$(GO) run ./cmd/internal/audit $(AUDIT)
+	@echo; echo "## Bills of materials, in CycloneDX's JSON"
+	@$(MAKE) -s sbom
 	@echo; echo "## Known vulnerabilities, by govulncheck"
 	@$(MAKE) -s vulnerabilities
+
+# What the bill names must be what Go itself says that the program was built of.
+sbom: ## write what the example programs are made of to .build/sbom, in CycloneDX's JSON
+	@mkdir -p $(BUILD)/sbom
+	@set -e; for program in kvhost kvplugin; do \
+		out=$(BUILD)/sbom/$$program; \
+		$(GO) run $(CYCLONEDX) app -json -licenses -std -noserial -main cmd/$$program -output $$out.json . 2>$$out.log || { cat $$out.log; exit 1; }; \
+		CGO_ENABLED=0 $(GO) build $(PLAIN) -o $$out ./cmd/$$program; \
+		{ $(GO) version $$out | sed 's,.*: ,std@,'; $(GO) version -m $$out | awk '$$1 == "dep" { print $$2 "@" $$3 }'; } | sort >$$out.is; \
+		sed -n '/"components"/,$$s,.*"purl": "pkg:golang/\([^?#"]*\).*,\1,p' $$out.json | sort >$$out.says; \
+		diff $$out.is $$out.says || { echo "$$out.json does not say what $$program is made of"; exit 1; }; \
+		echo "$$out.json: $$(paste -sd' ' $$out.says)"; \
+	done
+
+reproduce: ## build the example programs in two folders, each way, and compare them
+	@set -e; top=$$(mktemp -d); trap 'rm -r $$top' EXIT; mkdir -p $$top/one $$top/another/one/deeper; \
+	for dir in $$top/one $$top/another/one/deeper; do \
+		tar -cf - go.mod go.sum cmd h2grpc plugin wire | tar -xf - -C $$dir; \
+		(cd $$dir && export CGO_ENABLED=0 && \
+			for program in kvhost kvplugin; do \
+				$(GO) build $(PLAIN) -o $$program.plain ./cmd/$$program; \
+				$(GO) build $(STRIPPED) -o $$program.stripped ./cmd/$$program; \
+			done; \
+			sha256sum *.plain *.stripped >sums); \
+	done; \
+	cat $$top/one/sums; \
+	diff $$top/one/sums $$top/another/one/deeper/sums || { echo "they depend on the folder that they are built in"; exit 1; }
 
 # Go up to 1.26 may take the end of the time for a failure (golang/go#75804). An
 # input that fails says more than that one line.
@@ -136,7 +171,7 @@ generate: ## write the generated code anew (needs protoc)
 
 size: ## print the size of the stripped static example plugin; fail above testdata/size.txt
 	@mkdir -p $(BUILD)
-	@GOOS=linux GOARCH=amd64 CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o $(BUILD)/kvplugin-stripped ./cmd/kvplugin
+	@GOOS=linux GOARCH=amd64 CGO_ENABLED=0 $(GO) build $(STRIPPED) -o $(BUILD)/kvplugin-stripped ./cmd/kvplugin
 	@size=$$(($$(wc -c <$(BUILD)/kvplugin-stripped))); ceiling=$$(cat testdata/size.txt); \
 	echo "cmd/kvplugin, linux/amd64, static and stripped: $$size bytes; the ceiling is $$ceiling"; \
 	if [ $$size -gt $$ceiling ]; then echo "testdata/size.txt:1: the plugin has outgrown its ceiling"; exit 1; fi
