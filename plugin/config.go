@@ -73,9 +73,12 @@ type ServeConfig struct {
 	// host opens the sockets to a group, nor for Listen and Dial.
 	AllowUIDs []int
 
-	// NoReflection leaves out gRPC reflection, which lets a host list the
-	// plugin's services and read their descriptors.
-	NoReflection bool
+	// Reflection, if set to reflection.Register of h2grpc/reflection, adds gRPC
+	// reflection, by which tools such as grpcurl list the plugin's services and read
+	// their descriptors. No host needs it, so who does not name it does not link it.
+	// It is called once for the plugin's server, with the descriptors of the
+	// protocol's own services.
+	Reflection func(s *h2grpc.Server, extra ...[]byte)
 
 	// OutliveHost keeps the plugin alive when its host is gone. Otherwise it
 	// ends within two seconds, unless a host built with this module has said

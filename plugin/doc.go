@@ -30,8 +30,8 @@
 //
 // Besides the application's services a plugin serves the protocol's own: the
 // health of the service "plugin", the controller by which the host ends it,
-// its output, the [Broker], and, unless ServeConfig.NoReflection is set, gRPC
-// reflection.
+// its output, and the [Broker]. gRPC reflection is there if ServeConfig.Reflection
+// is set.
 //
 // What the program prints to os.Stdout and os.Stderr reaches the host. A host built
 // with this module hands down pipes for it, so that nothing is lost by os.Exit or

@@ -17,7 +17,6 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/h2grpc/health"
 	"github.com/tenonrpc/tenon/h2grpc/peer"
-	"github.com/tenonrpc/tenon/h2grpc/reflection"
 	"github.com/tenonrpc/tenon/plugin/internal/broker"
 	"github.com/tenonrpc/tenon/plugin/internal/control"
 	"github.com/tenonrpc/tenon/wire"
@@ -295,8 +294,8 @@ func (s *serving) register(version int) error {
 	control.RegisterBroker(s.server, s)
 	control.RegisterController(s.server, s)
 	control.RegisterStdio(s.server, s.output)
-	if !s.cfg.NoReflection {
-		reflection.Register(s.server, control.Descriptors(), health.Descriptors())
+	if s.cfg.Reflection != nil {
+		s.cfg.Reflection(s.server, control.Descriptors(), health.Descriptors())
 	}
 	set := s.cfg.Versions[version]
 	for _, name := range slices.Sorted(maps.Keys(set)) {

@@ -17,6 +17,7 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/h2grpc/codes"
 	"github.com/tenonrpc/tenon/h2grpc/health"
+	"github.com/tenonrpc/tenon/h2grpc/reflection"
 	"github.com/tenonrpc/tenon/h2grpc/status"
 	"github.com/tenonrpc/tenon/plugin"
 	"github.com/tenonrpc/tenon/plugin/internal/automtls"
@@ -158,15 +159,15 @@ func TestReflection(t *testing.T) {
 		}
 		return strings.Split(string(*answer), "\n"), nil
 	}
-	names, err := list(serve(t, &plugin.ServeConfig{Plugins: echoSet()}).dial(nil))
+	names, err := list(serve(t, &plugin.ServeConfig{Plugins: echoSet(), Reflection: reflection.Register}).dial(nil))
 	text := strings.Join(names, "\n")
 	for _, want := range []string{"test.Echo", "plugin.GRPCBroker", "plugin.GRPCController", "plugin.GRPCStdio", "grpc.health.v1.Health"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("reflection does not list %s: %q, %v", want, text, err)
 		}
 	}
-	if _, err := list(serve(t, &plugin.ServeConfig{Plugins: echoSet(), NoReflection: true}).dial(nil)); status.Code(err) != codes.Unimplemented {
-		t.Errorf("with NoReflection: %v", err)
+	if _, err := list(serve(t, &plugin.ServeConfig{Plugins: echoSet()}).dial(nil)); status.Code(err) != codes.Unimplemented {
+		t.Errorf("without reflection: %v", err)
 	}
 }
 

@@ -20,5 +20,7 @@ func main() {
 		Handshake: kvshared.Handshake,
 		Plugins:   kvshared.Plugins(store),
 		Logger:    logger,
+		// nil, unless the program is built with -tags reflection: reflection.go
+		Reflection: registerReflection,
 	})
 }

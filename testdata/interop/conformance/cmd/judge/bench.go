@@ -34,7 +34,7 @@ var suites = map[string]string{
 }
 
 // own are the programs that the suites test: this module's, and the example
-// plugin.
+// plugin, with reflection.
 var own = []string{"./cmd/...", "github.com/tenonrpc/tenon/cmd/kvplugin"}
 
 const (
@@ -70,7 +70,7 @@ func newBench(ctx context.Context, dir string) (*bench, error) {
 		}
 	}
 	fmt.Println("building the programs under test")
-	if err := command(ctx, "", append([]string{"go", "build", "-o", b.bin + string(filepath.Separator)}, own...)...); err != nil {
+	if err := command(ctx, "", append([]string{"go", "build", "-tags", "reflection", "-o", b.bin + string(filepath.Separator)}, own...)...); err != nil {
 		return nil, err
 	}
 	for name, pkg := range suites {
