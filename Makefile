@@ -31,7 +31,7 @@ each = @failed=; for dir in $(MODULES); do echo "$$dir: $(1)"; (cd $$dir && $(1)
 	[ -z "$$failed" ] || { echo "failed in:$$failed"; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test race fips audit sbom reproduce vulnerabilities check check-format check-vet check-static check-rules lines narrow fuzz fuzz-list interop interop-languages conformance attack generate size cross swaps bench bench-scale bench-readme
+.PHONY: help demo test race fips audit sbom reproduce vulnerabilities check check-format check-vet check-static check-rules lines narrow fuzz fuzz-list interop interop-languages conformance attack generate size cross swaps bench bench-before bench-scale bench-readme
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name text; do printf '  %-14s %s\n' "$$name" "$$text"; done
@@ -186,6 +186,15 @@ BENCH ?=
 bench: ## measure tenon beside grpc-go, go-plugin and others: ten minutes on a quiet machine
 	@mkdir -p $(BUILD)/bench
 	@cd testdata/bench && $(GO) build -o ../../$(BUILD)/bench/bench . && ../../$(BUILD)/bench/bench -out ../../$(BUILD)/bench $(BENCH)
+
+BEFORE ?= e1201b6
+
+bench-before: ## measure this tree beside an earlier commit and beside itself, in pairs (BEFORE=commit): half an hour on a quiet machine
+	@git rev-parse --verify --quiet "$(BEFORE)^{commit}" >/dev/null || { echo "this clone has no commit $(BEFORE): if it is shallow, git fetch --unshallow"; exit 1; }
+	@rm -rf $(BUILD)/before && mkdir -p $(BUILD)/before && git archive $(BEFORE) | tar -xf - -C $(BUILD)/before
+	@cd $(BUILD)/before/testdata/bench && $(GO) build -o $(CURDIR)/$(BUILD)/bench-before .
+	@mkdir -p $(BUILD)/bench
+	@cd testdata/bench && $(GO) build -o ../../$(BUILD)/bench/bench . && ../../$(BUILD)/bench/bench -out ../../$(BUILD)/bench -beside $(BEFORE)=../../$(BUILD)/bench-before $(BENCH)
 
 bench-scale: ## measure how costs grow with connections, streams, bytes and plugins
 	@$(MAKE) -s bench BENCH="-scale $(BENCH)"

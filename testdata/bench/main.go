@@ -6,6 +6,9 @@
 //	bench            everything but -scale: tables, bars, JSON and a chart
 //	bench -scale     how costs grow with connections, streams, bytes, plugins
 //	bench -quick     a trial of the program in a minute; figures mean nothing
+//	bench -beside name=program
+//	                 this build beside another one, and beside itself; may be given
+//	                 again
 //	bench -from f    tables, bars and chart anew from the JSON of an earlier run;
 //	                 with -readme, the README's summary as well
 //
@@ -21,6 +24,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/tenonrpc/tenon/plugin/bench/agent"
@@ -57,11 +61,13 @@ type flags struct {
 	rounds, lifeRounds  int
 	length              time.Duration
 	parts               [4]*regexp.Regexp // parts, loads, contenders, modes
+	programs            map[string]string // to compare with, by name
 }
 
 // Lengths of a run that counts, and of a trial.
 const (
 	rounds, quickRounds         = 7, 2
+	pairs, quickPairs           = 31, 2 // of builds that are compared
 	length, quickLength         = 200 * time.Millisecond, 15 * time.Millisecond
 	lifeRounds, quickLifeRounds = 15, 2
 	warm, quickWarm             = 10, 2
@@ -81,6 +87,17 @@ func parseFlags() *flags {
 	flag.IntVar(&f.rounds, "rounds", 0, "`rounds` of each load; 0: the usual")
 	flag.DurationVar(&f.length, "time", 0, "how `long` each round of a load is; 0: the usual")
 	flag.IntVar(&f.lifeRounds, "life-rounds", 0, "`rounds` of life cycles; 0: the usual")
+	flag.Func("beside", "compare this build with that of `name=program`, and with itself; measure loads alone", func(s string) error {
+		name, program, ok := strings.Cut(s, "=")
+		if !ok || name == "" || program == "" {
+			return errors.New("want name=program")
+		}
+		if f.programs == nil {
+			f.programs = make(map[string]string)
+		}
+		f.programs[name] = program
+		return nil
+	})
 	for i, name := range []string{"parts", "loads", "contenders", "modes"} {
 		flag.Func(name, map[string]string{
 			"parts":      "measure only what matches this `regexp`, of: loads life",
@@ -93,7 +110,11 @@ func parseFlags() *flags {
 		})
 	}
 	flag.Parse()
-	if f.rounds == 0 {
+	switch {
+	case f.rounds != 0:
+	case f.programs != nil:
+		f.rounds = f.choose(pairs, quickPairs)
+	default:
 		f.rounds = f.choose(rounds, quickRounds)
 	}
 	if f.length == 0 {
@@ -133,7 +154,7 @@ func (f *flags) fleet() (*suite.Fleet, error) {
 	if f.profiles != "" {
 		err = os.MkdirAll(f.profiles, 0o755)
 	}
-	return &suite.Fleet{Executable: self, Args: []string{"-agent"}, Profiles: f.profiles}, err
+	return &suite.Fleet{Executable: self, Args: []string{"-agent"}, Programs: f.programs, Profiles: f.profiles}, err
 }
 
 func (f *flags) measure() error {
@@ -153,6 +174,10 @@ func (f *flags) measure() error {
 		if err != nil {
 			return err
 		}
+	}
+	if f.programs != nil {
+		report.WriteComparison(os.Stdout, r.Loads)
+		return f.write("comparison.json", func(to *os.File) error { return r.WriteJSON(to) })
 	}
 	if f.wants("life") {
 		r.Life, err = life.Measure(&life.Options{

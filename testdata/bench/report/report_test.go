@@ -147,6 +147,27 @@ func TestChart(t *testing.T) {
 	}
 }
 
+// TestComparison: what is quicker has a ratio above 1, whether more or less is
+// better, and is marked if the interval says so.
+func TestComparison(t *testing.T) {
+	all := []suite.Outcome{
+		outcome("calls", contender.Tenon, suite.Plain, 8, 30, 30, 30), outcome("calls", suite.Again, suite.Plain, 8, 60, 30, 20), outcome("calls", "before", suite.Plain, 8, 15, 15, 15),
+		outcome("beside", contender.Tenon, suite.Plain, 8, 30, 30, 30), outcome("beside", "before", suite.Plain, 8, 15, 15, 15),
+	}
+	all[3].Beside, all[4].Beside = true, true
+	var out bytes.Buffer
+	report.WriteComparison(&out, all)
+	for _, want := range []string{
+		`of 3 pairs`, `\| +the same again \| +before \|`,
+		`\| calls +\| +1\.000 \[0\.500, 1\.500\] \| +2\.000 \[2\.000, 2\.000\] \* \|`,
+		`\| beside, p50 +\| +2\.000 \[`, `\| beside, p99 +\| +1\.000 \[`,
+	} {
+		if !regexp.MustCompile(want).MatchString(out.String()) {
+			t.Errorf("nothing matches %s in:\n%s", want, &out)
+		}
+	}
+}
+
 // TestJSON checks that a report is the same after a round trip.
 func TestJSON(t *testing.T) {
 	var out bytes.Buffer

@@ -1,6 +1,10 @@
 package suite
 
-import "github.com/tenonrpc/tenon/plugin/bench/median"
+import (
+	"slices"
+
+	"github.com/tenonrpc/tenon/plugin/bench/median"
+)
 
 // Metric is a figure of a round.
 type Metric func(*Outcome, *Round) float64
@@ -48,13 +52,31 @@ func (o *Outcome) Median(m Metric) (value float64, ok bool) {
 // round's of another contender. Rounds of the same number were measured within a
 // moment, so that a machine that is slower for a while does not change it.
 func (o *Outcome) Ratio(to *Outcome, m Metric) (ratio float64, ok bool) {
-	var ratios []float64
+	return median.Of(o.ratios(to, m))
+}
+
+func (o *Outcome) ratios(to *Outcome, m Metric) (ratios []float64) {
 	for i := range min(len(o.Rounds), len(to.Rounds)) {
 		if base := m(to, &to.Rounds[i]); base > 0 {
 			ratios = append(ratios, m(o, &o.Rounds[i])/base)
 		}
 	}
-	return median.Of(ratios)
+	return ratios
+}
+
+// RatioInterval is Ratio with the interval that has the true median of such
+// ratios in it in 95 of 100 cases, whatever they are distributed like: its ends
+// are two of the ratios, so far from the middle that fewer than 2.5 in 100 sets
+// of fair coins fall beyond either.
+func (o *Outcome) RatioInterval(to *Outcome, m Metric) (ratio, low, high float64, ok bool) {
+	ratios := o.ratios(to, m)
+	ratio, ok = median.Of(ratios)
+	if !ok {
+		return 0, 0, 0, false
+	}
+	slices.Sort(ratios)
+	out := median.Outside(len(ratios))
+	return ratio, ratios[out], ratios[len(ratios)-1-out], true
 }
 
 // Find returns the outcome of a contender under a load, or nil.

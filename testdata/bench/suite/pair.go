@@ -3,8 +3,10 @@ package suite
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/tenonrpc/tenon/plugin/bench/agent"
@@ -16,6 +18,10 @@ type Fleet struct {
 	// Executable and Args start an agent.
 	Executable string
 	Args       []string
+	// Programs are other builds of Executable, by the names that they are
+	// measured under, each as the contender tenon. With any, they are all that is
+	// measured, and Executable itself twice: as tenon, and as [Again].
+	Programs map[string]string
 	// Profiles is a directory for CPU profiles of all pairs; "" means none.
 	Profiles string
 
@@ -35,6 +41,33 @@ func (f *Fleet) open() (err error) {
 
 func (f *Fleet) close() { os.RemoveAll(f.dir) }
 
+// Again is Executable once more, beside itself: how far their ratios are from 1
+// is what the machine's noise makes of nothing.
+const Again = "the same again"
+
+// names are those of all that is measured.
+func (f *Fleet) names() []string {
+	var names []string
+	if f.Programs == nil {
+		for _, c := range contender.All() {
+			names = append(names, c.Name)
+		}
+		return names
+	}
+	return append([]string{contender.Tenon, Again}, slices.Sorted(maps.Keys(f.Programs))...)
+}
+
+// program returns what to start for a name, and as which contender.
+func (f *Fleet) program(name string) (executable, contends string) {
+	if f.Programs == nil {
+		return f.Executable, name
+	}
+	if other := f.Programs[name]; other != "" {
+		return other, contender.Tenon
+	}
+	return f.Executable, contender.Tenon
+}
+
 // Pair is the client and the server of a contender. Server is nil if it has not
 // started; so is Client.
 type Pair struct {
@@ -48,14 +81,15 @@ type Pair struct {
 func (f *Fleet) start(p *Pair) (err error) {
 	p.Stop()
 	f.n++
-	request := agent.Request{Do: "begin", Contender: p.Name, Socket: filepath.Join(f.dir, fmt.Sprint(f.n))}
+	executable, contends := f.program(p.Name)
+	request := agent.Request{Do: "begin", Contender: contends, Socket: filepath.Join(f.dir, fmt.Sprint(f.n))}
 	if p.Mode == MTLS {
 		request.Secret = f.secret
 	}
-	if p.Server, err = f.begin(request, true); err != nil {
+	if p.Server, err = f.begin(executable, request, true); err != nil {
 		return err
 	}
-	if p.Client, err = f.begin(request, false); err != nil {
+	if p.Client, err = f.begin(executable, request, false); err != nil {
 		return err
 	}
 	if f.Profiles == "" {
@@ -70,8 +104,8 @@ func (f *Fleet) profile(p *Pair, end string) string {
 	return filepath.Join(f.Profiles, fmt.Sprintf("%d %s %s %s.prof", f.n, p.Name, p.Mode, end))
 }
 
-func (f *Fleet) begin(request agent.Request, server bool) (*agent.Process, error) {
-	p, err := agent.Start(f.Executable, f.Args...)
+func (f *Fleet) begin(executable string, request agent.Request, server bool) (*agent.Process, error) {
+	p, err := agent.Start(executable, f.Args...)
 	if err != nil {
 		return nil, err
 	}

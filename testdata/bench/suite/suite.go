@@ -56,12 +56,12 @@ func (f *Fleet) Run(o *Options) ([]Outcome, error) {
 		}
 	}()
 	for _, mode := range []string{Plain, MTLS} {
-		for _, c := range contender.All() {
-			takes := func(load agent.Load) bool { return o.selected(&load, c.Name, mode) }
+		for _, name := range f.names() {
+			takes := func(load agent.Load) bool { return o.selected(&load, name, mode) }
 			if !slices.ContainsFunc(Loads(), takes) {
 				continue
 			}
-			p := &Pair{Name: c.Name, Mode: mode}
+			p := &Pair{Name: name, Mode: mode}
 			pairs = append(pairs, p)
 			if err := f.start(p); err != nil {
 				return nil, err

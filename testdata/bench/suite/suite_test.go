@@ -64,6 +64,31 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// TestPrograms: other builds are measured beside this one, which is there twice.
+func TestPrograms(t *testing.T) {
+	f := fleet(t)
+	f.Programs = map[string]string{"before": f.Executable}
+	outcomes, err := f.Run(&suite.Options{
+		Rounds: 2, Length: time.Millisecond, Progress: t.Logf,
+		Select: func(load, _, mode string) bool { return load == suite.Small1 && mode == suite.Plain },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(outcomes) != 3 {
+		t.Errorf("%d outcomes, want 3", len(outcomes))
+	}
+	for _, name := range []string{contender.Tenon, suite.Again, "before"} {
+		if o := suite.Find(outcomes, suite.Small1, name, suite.Plain); o == nil || len(o.Rounds) != 2 {
+			t.Errorf("%s: %+v, want two rounds", name, o)
+		}
+	}
+	f.Programs["before"] += " is not there"
+	if _, err := f.Run(&suite.Options{Rounds: 1, Length: time.Millisecond, Progress: t.Logf}); err == nil {
+		t.Error("a program that is not there was measured")
+	}
+}
+
 // TestGrow measures all that grows, with few of each.
 func TestGrow(t *testing.T) {
 	f := fleet(t)
@@ -92,6 +117,17 @@ func TestRatio(t *testing.T) {
 	}
 	if got, ok := o.Ratio(base, suite.PerSecond); !ok || got != 2 {
 		t.Errorf("the ratio is %v, want 2: the median of 2, 3 and 2", got)
+	}
+	var calls, ones []uint64
+	for n := range uint64(21) {
+		calls, ones = append(calls, 21-n), append(ones, 1)
+	}
+	ratio, low, high, ok := rounds(calls...).RatioInterval(rounds(ones...), suite.PerSecond)
+	if !ok || ratio != 11 || low != 6 || high != 16 { // of 21, the 6th and the 16th: tables of the sign test
+		t.Errorf("the ratio is %v [%v, %v], want 11 [6, 16]", ratio, low, high)
+	}
+	if _, _, _, ok := o.RatioInterval(rounds(), suite.PerSecond); ok {
+		t.Error("there is an interval of nothing")
 	}
 	if got, ok := o.Ratio(rounds(), suite.PerSecond); ok {
 		t.Errorf("the ratio to nothing is %v", got)
