@@ -79,6 +79,7 @@ type ClientConn struct {
 	ctx        context.Context                 // ends with Close
 	cancel     context.CancelFunc
 	background sync.WaitGroup // dials and connections
+	tellLog    func()         // writes what is to be told of lines that were left out
 
 	mu sync.Mutex
 	// guarded by mu
@@ -119,9 +120,7 @@ func NewClient(cfg *ClientConfig) *ClientConn {
 	if cc.cfg.KeepaliveTimeout <= 0 {
 		cc.cfg.KeepaliveTimeout = DefaultKeepaliveTimeout
 	}
-	if cc.cfg.Logger == nil {
-		cc.cfg.Logger = Discard{}
-	}
+	cc.cfg.Logger, cc.tellLog = limitLog(cfg.Logger)
 	if cfg.TLS != nil {
 		cc.tls = h2TLS(cfg.TLS)
 		if cc.tls.ServerName == "" && !cc.tls.InsecureSkipVerify {
@@ -198,6 +197,7 @@ func (cc *ClientConn) Close() error {
 	cc.mu.Unlock()
 	cc.cancel()
 	cc.background.Wait()
+	cc.tellLog()
 	return nil
 }
 

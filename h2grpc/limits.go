@@ -17,6 +17,16 @@ const (
 	// limit, so it is high; but a call with its goroutine takes up to 8 KiB,
 	// and a hostile client's calls should not add up to more than a few MiB.
 	DefaultMaxConcurrentStreams = 1024
+	// DefaultMaxConnections is how many connections a server has at once. An idle
+	// one costs some 18 KiB and a descriptor, and many systems let a program have
+	// 4096 of those and no more; a server for more clients than that is set up for
+	// it anyway.
+	DefaultMaxConnections = 3072
+	// DefaultMaxHandshakes is how many more there may be that have not begun to
+	// speak HTTP/2. A handshake takes milliseconds, so that honest clients need a
+	// few of these places; with this many, somebody must open some ten thousand
+	// connections a second to drive out those that are working on it.
+	DefaultMaxHandshakes = 128
 	// DefaultHandshakeTimeout bounds a new connection's TLS handshake and
 	// HTTP/2 preface on a server.
 	DefaultHandshakeTimeout = 20 * time.Second

@@ -1,5 +1,7 @@
 package h2grpc
 
+import "github.com/tenonrpc/tenon/internal/loglimit"
+
 // Logger receives what nobody else is told: a panic in a handler, a connection
 // that failed. *slog.Logger is a Logger, and so is hclog.Logger. Its methods
 // may be called concurrently.
@@ -20,3 +22,12 @@ func (Discard) Debug(string, ...any) {}
 func (Discard) Info(string, ...any)  {}
 func (Discard) Warn(string, ...any)  {}
 func (Discard) Error(string, ...any) {}
+
+// limitLog returns the logger to use for the one of a config, which may be nil,
+// and what is to be called when nothing more will be logged.
+func limitLog(l Logger) (limited Logger, tell func()) {
+	if l == nil || l == (Discard{}) {
+		return Discard{}, func() {}
+	}
+	return loglimit.Wrap(l)
+}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tenonrpc/tenon/h2grpc/internal/h2"
 	"github.com/tenonrpc/tenon/h2grpc/peer"
+	"github.com/tenonrpc/tenon/internal/connlimit"
 )
 
 // ServerConfig configures a [Server]. It is copied; the zero value is right for
@@ -47,9 +48,22 @@ type ServerConfig struct {
 	MapError func(error) error
 	// Stats, if set, learns what happens to every call.
 	Stats Stats
-	// Logger receives what nobody else is told: panics, failed connections.
-	// Nil means none.
+	// Logger receives what nobody else is told: panics, failed connections. Of
+	// lines with the same message the first ten are written; after that there is
+	// one every ten seconds, with the number of those that it stands for
+	// ("more_like_it"), so that clients cannot flood it. Nil means none.
 	Logger Logger
+	// MaxConnections limits the connections that Serve has accepted, on all
+	// listeners together, and that have begun to speak HTTP/2. While there are so
+	// many, no more are accepted: they wait in the system's queue, and take no
+	// descriptor of this process. Zero means DefaultMaxConnections, a negative
+	// number no limit. Who calls ServeConn has accepted by himself.
+	MaxConnections int
+	// MaxHandshakes limits the connections that Serve has accepted and whose TLS
+	// handshake and preface are not there yet. They come on top of MaxConnections.
+	// When there is one more, the oldest is closed: who only connects keeps nobody
+	// out. Zero means DefaultMaxHandshakes, a negative number no limit.
+	MaxHandshakes int
 	// HandshakeTimeout bounds a connection's TLS handshake and preface. Zero
 	// means DefaultHandshakeTimeout.
 	HandshakeTimeout time.Duration
@@ -74,6 +88,8 @@ type Server struct {
 	maxSend int
 	accept  string // grpc-accept-encoding
 	workers workers
+	limit   *connlimit.Limit
+	tellLog func()        // writes what is to be told of lines that were left out
 	quit    chan struct{} // closed when the server stops listening
 	running atomic.Int64  // handlers and connections, and one more until wait is called
 
@@ -135,9 +151,14 @@ func NewServer(cfg *ServerConfig) *Server {
 	if s.cfg.TLS != nil {
 		s.tls = h2TLS(s.cfg.TLS)
 	}
-	if s.cfg.Logger == nil {
-		s.cfg.Logger = Discard{}
+	s.cfg.Logger, s.tellLog = limitLog(s.cfg.Logger)
+	if s.cfg.MaxConnections == 0 {
+		s.cfg.MaxConnections = DefaultMaxConnections
 	}
+	if s.cfg.MaxHandshakes == 0 {
+		s.cfg.MaxHandshakes = DefaultMaxHandshakes
+	}
+	s.limit = connlimit.New(s.cfg.MaxConnections, s.cfg.MaxHandshakes)
 	if s.cfg.HandshakeTimeout <= 0 {
 		s.cfg.HandshakeTimeout = DefaultHandshakeTimeout
 	}
@@ -234,7 +255,7 @@ func (s *Server) begin() error {
 
 // Serve accepts and serves connections until lis fails, or the server is shut
 // down or closed, which makes it return ErrServerClosed. It closes lis. Running
-// out of descriptors and the like is waited out.
+// out of descriptors and the like is waited out, and so is having MaxConnections.
 func (s *Server) Serve(lis net.Listener) error {
 	defer lis.Close()
 	if err := s.begin(); err != nil {
@@ -254,6 +275,12 @@ func (s *Server) Serve(lis net.Listener) error {
 	}()
 	pause := acceptRetryMin
 	for {
+		if s.limit.Full() {
+			s.cfg.Logger.Warn("there are as many connections as ServerConfig.MaxConnections allows; further ones wait", "limit", s.cfg.MaxConnections)
+			if !s.limit.Wait(s.quit) {
+				return ErrServerClosed
+			}
+		}
 		nc, err := lis.Accept()
 		if err == nil {
 			pause = acceptRetryMin
@@ -267,9 +294,14 @@ func (s *Server) Serve(lis net.Listener) error {
 				nc.Close()
 				return ErrServerClosed
 			}
+			place, madeRoom := s.limit.Add(func() { nc.Close() })
+			if madeRoom {
+				s.cfg.Logger.Warn("a connection was closed before its handshake was over, for a newer one: there are as many as ServerConfig.MaxHandshakes allows", "limit", s.cfg.MaxHandshakes)
+			}
 			go func() {
 				defer s.done()
-				s.ServeConn(context.Background(), nc)
+				defer place.Leave()
+				s.serveConn(context.Background(), nc, place)
 			}()
 			continue
 		}
@@ -308,6 +340,12 @@ func isTemporary(err error) bool {
 // of a client may return such a connection, too. A method Established() of a
 // connection is called when the TLS handshake has succeeded; without TLS, at once.
 func (s *Server) ServeConn(ctx context.Context, nc net.Conn) error {
+	return s.serveConn(ctx, nc, nil)
+}
+
+// serveConn is ServeConn, for a connection that has a place or, if that is nil, is
+// not counted.
+func (s *Server) serveConn(ctx context.Context, nc net.Conn, place *connlimit.Place) error {
 	if err := s.begin(); err != nil {
 		nc.Close()
 		return err
@@ -318,7 +356,9 @@ func (s *Server) ServeConn(ctx context.Context, nc net.Conn) error {
 	if s.tls != nil {
 		conn, r, err := s.handshake(ctx, nc)
 		if err != nil {
-			s.cfg.Logger.Warn("TLS handshake failed", "peer", addrText(nc), "error", err)
+			if !place.Evicted() { // which is said where it is done
+				s.cfg.Logger.Warn("TLS handshake failed", "peer", addrText(nc), "error", err)
+			}
 			return err
 		}
 		state := conn.ConnectionState()
@@ -333,6 +373,7 @@ func (s *Server) ServeConn(ctx context.Context, nc net.Conn) error {
 	sc := &serverConn{srv: s, ctx: ctx, peer: &who, turns: newTurns(s.cfg.Compressors)}
 	engine := s.engine
 	engine.Handler = sc
+	engine.Greeted = place.Prove
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
@@ -434,6 +475,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		}
 	}
 	s.endConns()
+	defer s.tellLog()
 	ended := s.wait()
 	select {
 	case <-ended:
@@ -455,6 +497,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // and from a handler.
 func (s *Server) Close() error {
 	s.endConns()
+	defer s.tellLog()
 	t := time.NewTimer(CloseTimeout)
 	defer t.Stop()
 	select {

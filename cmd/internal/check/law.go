@@ -11,7 +11,7 @@ import (
 // layers is the law of dependencies: a package may import its own layer and
 // those above it in this list, and nothing below.
 var layers = [][]string{
-	{"wire"},
+	{"wire", "internal/*"},
 	{"h2grpc/codes", "h2grpc/status", "h2grpc/metadata", "h2grpc/peer", "h2grpc/internal/ctxkey"},
 	{"h2grpc/internal/h2"},
 	{"h2grpc"},

@@ -43,6 +43,9 @@ type Config struct {
 	// Stall is how long a response that a client wants as a whole may wait for
 	// it to grant any window, or to read anything; zero means for ever.
 	Stall time.Duration
+	// Greeted, if set, is called when the peer's preface and SETTINGS are there.
+	// Locks are held: it must not call anything of the Conn's.
+	Greeted func()
 	// Crowded, if set, is told now and then that streams of a client have been
 	// waiting for long, since the server allows no more than limit at once.
 	Crowded func(limit, waiting int)

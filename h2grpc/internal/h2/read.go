@@ -307,6 +307,9 @@ func (c *Conn) onSettings(fh FrameHeader, p []byte) error {
 			c.nc.SetReadDeadline(time.Now())
 		}
 		close(c.ready)
+		if c.cfg.Greeted != nil {
+			c.cfg.Greeted()
+		}
 	}
 	c.admit()
 	return nil

@@ -1,0 +1,149 @@
+// Package loglimit bounds how much others can make this module log. Whoever may
+// cause a line by connecting, or by a message, may do it a hundred thousand times:
+// the lines would fill a disk, and hide all others.
+package loglimit
+
+import (
+	"sync"
+	"time"
+)
+
+const (
+	// burst is how many lines of a kind are written at once: all that there are of
+	// any trouble that is not meant.
+	burst = 10
+	// period is the time in which another one is granted. It is also how often
+	// those that were left out are told of, by one line: soon enough for somebody
+	// who watches, and 8640 lines a day at most.
+	period = 10 * time.Second
+	// maxKinds bounds the kinds that are told apart. The module has some forty
+	// texts; what a program adds beyond that shares one kind.
+	maxKinds = 64
+)
+
+// leftOut is the key of the number of lines like this one that were left out.
+const leftOut = "more_like_it"
+
+// Logger is h2grpc.Logger, which this package cannot import.
+type Logger interface {
+	Debug(msg string, args ...any)
+	Info(msg string, args ...any)
+	Warn(msg string, args ...any)
+	Error(msg string, args ...any)
+}
+
+// limiter is a Logger that leaves out lines. A kind of lines is one message, whose
+// text must be constant, at one level. Of each kind the first few are written as
+// they come; after that one is every few seconds, the last that came, with the
+// number of those that were left out. The numbers and the lines add up to all that
+// there were.
+type limiter struct {
+	to Logger
+
+	mu sync.Mutex
+	// guarded by mu
+	kinds map[name]*kind
+	timer *time.Timer // tells of what was left out; nil if nothing was
+}
+
+// name is a kind's. The zero name is that of all beyond maxKinds.
+type name struct {
+	level byte
+	msg   string
+}
+
+// kind is what is known of the lines of one kind.
+type kind struct {
+	granted int       // lines that may be written at once
+	since   time.Time // when granted was counted
+
+	held int // lines that were not written
+	last line
+}
+
+type line struct {
+	log  func(Logger, string, ...any)
+	msg  string
+	args []any
+}
+
+// Wrap returns a Logger that writes to another one, within these bounds, and tell,
+// which writes what is to be told of lines that were left out. tell is called when
+// no more lines are expected, and may be called any number of times. Both may be
+// used concurrently if to may be, which is never called with a lock held.
+//
+// If to comes from Wrap it is returned as it is, and tell does nothing: a line is
+// counted once, by whoever was first.
+func Wrap(to Logger) (log Logger, tell func()) {
+	if l, ok := to.(*limiter); ok {
+		return l, func() {}
+	}
+	l := &limiter{to: to, kinds: make(map[name]*kind)}
+	return l, l.tell
+}
+
+func (l *limiter) Debug(msg string, args ...any) { l.log('D', Logger.Debug, msg, args) }
+func (l *limiter) Info(msg string, args ...any)  { l.log('I', Logger.Info, msg, args) }
+func (l *limiter) Warn(msg string, args ...any)  { l.log('W', Logger.Warn, msg, args) }
+func (l *limiter) Error(msg string, args ...any) { l.log('E', Logger.Error, msg, args) }
+
+func (l *limiter) log(level byte, log func(Logger, string, ...any), msg string, args []any) {
+	if l.allow(name{level, msg}, line{log, msg, args}) {
+		log(l.to, msg, args...)
+	}
+}
+
+// allow reports whether a line is to be written now. Otherwise it is held.
+func (l *limiter) allow(n name, ln line) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	if l.kinds[n] == nil && len(l.kinds) >= maxKinds {
+		n = name{}
+	}
+	k := l.kinds[n]
+	if k == nil {
+		k = &kind{granted: burst, since: now}
+		l.kinds[n] = k
+	}
+	if periods := int(now.Sub(k.since) / period); periods > 0 {
+		k.granted = min(burst, k.granted+periods)
+		k.since = k.since.Add(time.Duration(periods) * period)
+	}
+	if k.granted > 0 && k.held == 0 {
+		k.granted--
+		return true
+	}
+	k.held++
+	k.last = ln
+	if l.timer == nil {
+		l.timer = time.AfterFunc(period, l.tell)
+	}
+	return false
+}
+
+// tell writes a line for each kind of which some are held.
+func (l *limiter) tell() {
+	var lines []line
+	l.mu.Lock()
+	if l.timer != nil {
+		l.timer.Stop()
+		l.timer = nil
+	}
+	for _, k := range l.kinds {
+		if k.held == 0 {
+			continue
+		}
+		ln := k.last
+		if k.held > 1 {
+			ln.args = append(ln.args[:len(ln.args):len(ln.args)], leftOut, k.held-1)
+		}
+		lines = append(lines, ln)
+		// What is told of now counts as what is granted for the next period.
+		*k = kind{since: time.Now()}
+	}
+	l.mu.Unlock()
+	for _, ln := range lines {
+		ln.log(l.to, ln.msg, ln.args...)
+	}
+}
