@@ -35,11 +35,20 @@ type ServeConfig struct {
 	TLS *tls.Config
 
 	// Server configures the gRPC servers, the main one and the brokered ones:
-	// limits, interceptors, MapError. Its TLS must be nil.
+	// limits, interceptors, MapError. Its TLS must be nil. MaxConnections and
+	// MaxHandshakes limit those of each server; MaxHandshakes limits those of all
+	// brokered ones together, too. Zero means 64 connections, and of handshakes
+	// what it means to package h2grpc for the main server, and 128 for brokered ones.
 	Server h2grpc.ServerConfig
 	// Client configures brokered connections that the plugin dials. Its Dial
 	// and TLS must be nil.
 	Client h2grpc.ClientConfig
+	// MaxBrokered limits the brokered listeners that are open at once, and the
+	// connections that the host has made to all of them, to so many each. A further
+	// listener is an error; a further connection waits in the system's queue, and
+	// takes no descriptor of this process. Zero means 1024, a negative number no
+	// limit.
+	MaxBrokered int
 
 	// Logger receives the few things that the library has to say; *slog.Logger
 	// and hclog.Logger are fit for it. Nil means NewLogger on the real stderr,

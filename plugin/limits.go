@@ -55,6 +55,10 @@ const (
 	// pipe 64 KiB; a quarter of it is a read worth its system call.
 	stdioReadSize = 16 << 10
 
+	// maxHosts bounds the connections of the main server: those of the host, of
+	// one that attaches to the plugin later, and of tools that look at it.
+	maxHosts = 64
+
 	// maxSocketPath is the longest path of a unix socket in bytes, without the
 	// final NUL: sun_path holds 104 bytes on the BSDs and macOS, 108 on Linux
 	// and Windows.

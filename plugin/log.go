@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tenonrpc/tenon/h2grpc"
+	"github.com/tenonrpc/tenon/internal/loglimit"
 	"github.com/tenonrpc/tenon/wire"
 )
 
@@ -38,4 +39,14 @@ func (l *lineLogger) log(level wire.LogLevel, msg string, args []any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.w.Write(line)
+}
+
+// limitLog fills Logger in, and bounds what others can make the library log there.
+// What it returns writes what is to be told of lines that were left out.
+func (cfg *ServeConfig) limitLog(stderr io.Writer) (tell func()) {
+	if cfg.Logger == nil {
+		cfg.Logger = NewLogger(stderr, "plugin")
+	}
+	cfg.Logger, tell = loglimit.Wrap(cfg.Logger)
+	return tell
 }

@@ -108,9 +108,7 @@ func serve(ctx context.Context, cfg *ServeConfig, orphaned func(removeSockets fu
 	if c.Test != nil {
 		env.Multiplex = "" // a plugin for one connection could not be attached to again
 	}
-	if c.Logger == nil {
-		c.Logger = NewLogger(proc.stderr, "plugin")
-	}
+	defer c.limitLog(proc.stderr)()
 	sigs := proc.catch()
 	defer sigs.letGo()
 	sec, err := newSecurity(c, env)
@@ -272,6 +270,7 @@ func newServing(c *ServeConfig, sec *security, lis *listener, mux *broker.Mux) *
 			ClientTLS: sec.client,
 			Server:    c.Server,
 			Client:    c.Client,
+			MaxOpen:   c.MaxBrokered,
 			Logger:    c.Logger,
 		}),
 	}
@@ -280,6 +279,9 @@ func newServing(c *ServeConfig, sec *security, lis *listener, mux *broker.Mux) *
 	server.TLS = sec.server
 	if server.Logger == nil {
 		server.Logger = c.Logger
+	}
+	if server.MaxConnections == 0 {
+		server.MaxConnections = maxHosts
 	}
 	server.StreamInterceptors = append([]h2grpc.StreamServerInterceptor{s.endWithPlugin}, server.StreamInterceptors...)
 	s.server = h2grpc.NewServer(&server)

@@ -44,7 +44,7 @@ func (c *Client) attach() error {
 	}
 	p := newProcess("")
 	p.pid = r.PID
-	p.log = s.logger.With("plugin", "attached", "pid", p.pid)
+	p.logTo(s.logger.With("plugin", "attached", "pid", p.pid))
 	p.handle = h
 	p.stdout, p.stderr = noPipe{}, noPipe{}
 	close(p.stdoutDone)

@@ -233,6 +233,17 @@ type Config struct {
 	// MapError given here is called with errors that this package has mapped
 	// already.
 	Client h2grpc.ClientConfig
+	// Server configures the servers of the brokered connections that the plugin
+	// makes to this host: limits, interceptors, MapError. Its TLS must be nil. Zero
+	// means 64 for MaxConnections, and 128 for MaxHandshakes, which limits those of
+	// all these servers together, too.
+	Server h2grpc.ServerConfig
+	// MaxBrokered limits the brokered listeners that are open at once for the
+	// plugin, and the connections that it has made to all of them, to so many each.
+	// A further listener is an error; a further connection waits in the system's
+	// queue, and takes no descriptor of this process. Zero means 1024, a negative
+	// number no limit.
+	MaxBrokered int
 }
 
 // settings is a Config that was found valid, with the defaults filled in.
@@ -270,6 +281,8 @@ type settings struct {
 	outputBuffer              int
 	logger                    *slog.Logger
 	client                    h2grpc.ClientConfig
+	server                    h2grpc.ServerConfig
+	maxBrokered               int
 }
 
 // autoMTLS reports whether host and plugin exchange certificates.
@@ -312,6 +325,8 @@ func settle(c *Config) (*settings, error) {
 		outputBuffer: c.OutputBuffer,
 		logger:       c.Logger,
 		client:       c.Client,
+		server:       c.Server,
+		maxBrokered:  c.MaxBrokered,
 		dial:         c.Dial,
 		listen:       c.Listen,
 		allowUIDs:    slices.Clone(c.AllowUIDs),
@@ -461,6 +476,8 @@ func settleTLS(c *Config, s *settings) error {
 	switch {
 	case c.TLS != nil && c.InsecurePlaintext:
 		return errors.New("TLS and InsecurePlaintext exclude each other")
+	case c.Server.TLS != nil:
+		return errors.New("Server.TLS must be nil: brokered connections are secured as the main one is")
 	case c.Client.TLS != nil || c.Client.Dial != nil:
 		return errors.New("Client.TLS and Client.Dial must be nil: the handshake says how to connect; use Config.TLS")
 	}

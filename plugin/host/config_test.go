@@ -37,6 +37,7 @@ func TestConfigMistakes(t *testing.T) {
 		"the Env sets PLUGIN_CLIENT_CERT":   func(c *host.Config) { c.Env = []string{"PLUGIN_CLIENT_CERT=x"} },
 		"the Env sets TN_COOKIE":            func(c *host.Config) { c.Env = []string{"TN_COOKIE=x"} },
 		"TLS and InsecurePlaintext":         func(c *host.Config) { c.TLS, c.InsecurePlaintext = &tls.Config{}, true },
+		"Server.TLS must be nil":            func(c *host.Config) { c.Server.TLS = &tls.Config{} },
 		"Client.TLS and Client.Dial":        func(c *host.Config) { c.Client.TLS = &tls.Config{} },
 		"there is no Curve 7":               func(c *host.Config) { c.Curve = 7 },
 		"MinPort 9 and MaxPort 8 are not":   func(c *host.Config) { c.MinPort, c.MaxPort = 9, 8 },

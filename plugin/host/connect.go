@@ -45,7 +45,7 @@ func (c *Client) connect(ctx context.Context) error {
 	}
 	config.TLS = client
 	if config.Logger == nil {
-		config.Logger = c.proc.log
+		config.Logger = c.proc.own
 	}
 	config.MapError = chain(c.mapError, config.MapError)
 	c.conn = h2grpc.NewClient(&config)
@@ -55,7 +55,7 @@ func (c *Client) connect(ctx context.Context) error {
 	if c.settings.autoMTLS() && !c.known.Load() {
 		// Whom it serves is the plugin's to decide: this host is as sure of the
 		// plugin as ever.
-		c.proc.log.Warn("the plugin does not ask for this host's certificate: whoever reaches its socket can use it")
+		c.proc.own.Warn("the plugin does not ask for this host's certificate: whoever reaches its socket can use it")
 	}
 	c.streams = openStreams(c, client, server)
 	return nil
@@ -96,7 +96,7 @@ func (c *Client) tlsConfigs() (client, server *tls.Config) {
 		return client, s.tls.Clone()
 	}
 	if err := automtls.CheckValidity(c.terms.certificate); err != nil {
-		c.proc.log.Warn("the plugin's certificate is used all the same", "err", err)
+		c.proc.own.Warn("the plugin's certificate is used all the same", "err", err)
 	}
 	client = automtls.ClientConfig(c.identity, c.terms.certificate, &c.floor)
 	certificate := client.GetClientCertificate

@@ -39,7 +39,7 @@ func (c *Client) connectMux(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.mux = broker.NewHostMux(raw, c.proc.log)
+	c.mux = broker.NewHostMux(raw, c.proc.own)
 	return nil
 }
 

@@ -3,11 +3,12 @@ package host
 import (
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"sync"
 	"time"
 
+	"github.com/tenonrpc/tenon/internal/loglimit"
+	"github.com/tenonrpc/tenon/plugin"
 	"github.com/tenonrpc/tenon/wire"
 )
 
@@ -18,7 +19,8 @@ import (
 // limit, what comes is counted and dropped, or the plugin would be stuck with it.
 type outputs struct {
 	limit int // of size
-	log   *slog.Logger
+	log   plugin.Logger
+	tell  func()        // writes what is to be told of lines that log left out
 	pipes []*pluginPipe // made for the plugin, and read by its process's goroutines
 
 	mu sync.Mutex
@@ -48,10 +50,9 @@ type pluginPipe struct {
 }
 
 func newOutputs(s *settings) *outputs {
-	return &outputs{
-		limit: s.outputBuffer, log: s.logger,
-		stdout: s.stdout, stderr: s.stderr, raw: s.rawStderr,
-	}
+	o := &outputs{limit: s.outputBuffer, stdout: s.stdout, stderr: s.stderr, raw: s.rawStderr}
+	o.log, o.tell = loglimit.Wrap(s.logger)
+	return o
 }
 
 // process returns the writer for the process's stdout, nil if there is none.
@@ -251,6 +252,7 @@ func (o *outputs) close() {
 		break
 	}
 	o.abandon()
+	o.tell()
 }
 
 func (o *outputs) stuck() bool {

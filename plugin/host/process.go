@@ -13,16 +13,21 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/tenonrpc/tenon/internal/loglimit"
+	"github.com/tenonrpc/tenon/plugin"
 )
 
 // process is a plugin's process with its two pipes, from the moment it runs
 // until everything about it is freed. Three goroutines belong to it: one reads
 // each pipe, and reap waits for the end.
 type process struct {
-	path string       // or a Runner's name for it
-	pid  int          // 0 if a Runner has launched it
-	id   string       // the Runner's id for it
-	log  *slog.Logger // says which plugin it is
+	path string        // or a Runner's name for it
+	pid  int           // 0 if a Runner has launched it
+	id   string        // the Runner's id for it
+	log  *slog.Logger  // for the plugin's words; says which plugin it is
+	own  plugin.Logger // for ours: what the plugin can make us say is bounded
+	tell func()        // writes what is to be told of lines that own left out
 
 	handle         handle
 	runner         Process       // nil unless a Runner has launched it
@@ -59,6 +64,12 @@ func newProcess(path string) *process {
 		exited:     make(chan struct{}),
 		drained:    make(chan struct{}),
 	}
+}
+
+// logTo sets the loggers.
+func (p *process) logTo(log *slog.Logger) {
+	p.log = log
+	p.own, p.tell = loglimit.Wrap(log)
 }
 
 // launch starts the process and its goroutines. The caller must see to it that
@@ -108,7 +119,7 @@ func launch(ctx context.Context, s *settings, v *verified, socketDir string, env
 		return nil, err
 	}
 	p.pid = cmd.Process.Pid
-	p.log = s.logger.With("plugin", filepath.Base(p.path), "pid", p.pid)
+	p.logTo(s.logger.With("plugin", filepath.Base(p.path), "pid", p.pid))
 	p.handle = &command{cmd}
 	if s.processGroup {
 		p.handle = &processGroup{command: command{cmd}}

@@ -167,7 +167,7 @@ func runProcess(ctx context.Context, s *settings, launch *Launch, out *outputs) 
 	}
 	p := newProcess(proc.Name())
 	p.id = proc.ID()
-	p.log = s.logger.With("plugin", filepath.Base(p.path), "id", p.id)
+	p.logTo(s.logger.With("plugin", filepath.Base(p.path), "id", p.id))
 	p.runner = proc
 	h := &runnerHandle{proc: proc, log: p.log}
 	h.ctx, h.end = context.WithCancel(context.Background())

@@ -139,7 +139,7 @@ func (c *Client) askToEnd(ctx context.Context) bool {
 	if err == nil || status.Code(err) == codes.Unavailable {
 		return true
 	}
-	c.proc.log.Debug("the plugin does not answer Shutdown", "err", err)
+	c.proc.own.Debug("the plugin does not answer Shutdown", "err", err)
 	return false
 }
 

@@ -247,6 +247,9 @@ func (c *Client) release() {
 		c.lifeline.Close()
 	}
 	c.verified.close()
+	if c.proc != nil {
+		c.proc.tell()
+	}
 }
 
 // startTimeoutError is the cause of the end of a Start that took too long.

@@ -111,11 +111,11 @@ func (k *kept) keep(ctx context.Context) {
 		}
 		if !c.redialled(ctx, k.dials) {
 			if k.err != nil && ctx.Err() == nil && !c.ending() {
-				c.proc.log.Debug("the plugin has no "+k.name+" for its host, or none any more", "err", k.err)
+				c.proc.own.Debug("the plugin has no "+k.name+" for its host, or none any more", "err", k.err)
 			}
 			return
 		}
-		c.proc.log.Debug("connected to the plugin again", "for its", k.name)
+		c.proc.own.Debug("connected to the plugin again", "for its", k.name)
 		k.reopen()
 	}
 }
@@ -205,6 +205,8 @@ func (c *Client) brokerConfig(client, server *tls.Config) *broker.Config {
 		ServerTLS: server,
 		ClientTLS: client,
 		Client:    clientConfig,
-		Logger:    c.proc.log,
+		Server:    c.settings.server,
+		MaxOpen:   c.settings.maxBrokered,
+		Logger:    c.proc.own,
 	}
 }

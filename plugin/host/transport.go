@@ -127,7 +127,7 @@ func (c *Client) listenBroker() (net.Listener, error) {
 		return nil, fmt.Errorf("making a socket: %w", err)
 	}
 	return c.peers().Listener(l, func(err error) {
-		c.proc.log.Warn("a connection was refused", "err", err)
+		c.proc.own.Warn("a connection was refused", "err", err)
 	}), nil
 }
 

@@ -6,14 +6,43 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 
 	"github.com/tenonrpc/tenon/h2grpc"
+	"github.com/tenonrpc/tenon/internal/connlimit"
 )
 
-// listener is a listener that ends with its broker.
+// listener is a listener that ends with its broker, and whose connections are
+// counted.
 type listener struct {
 	net.Listener
 	broker *Broker
+	proves bool          // whoever accepts its connections says when they have proved themselves
+	closed chan struct{} // closed by Close
+	once   sync.Once
+}
+
+// Accept accepts a connection, when the broker may have another one.
+func (l *listener) Accept() (net.Conn, error) {
+	b := l.broker
+	if b.conns.Full() {
+		b.cfg.Logger.Warn("there are as many brokered connections as MaxBrokered allows; further ones wait", "limit", b.cfg.MaxOpen)
+		if !b.conns.Wait(l.closed) {
+			return nil, net.ErrClosed
+		}
+	}
+	raw, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	place, madeRoom := b.conns.Add(func() { raw.Close() })
+	if madeRoom {
+		b.cfg.Logger.Warn("a brokered connection was closed before its TLS handshake was over, for a newer one: there are as many as the servers' MaxHandshakes allows", "limit", b.cfg.Server.MaxHandshakes)
+	}
+	if !l.proves {
+		place.Prove()
+	}
+	return &conn{raw, place}, nil
 }
 
 // Close closes the listener and what belongs to it, such as a socket's file.
@@ -21,19 +50,53 @@ func (l *listener) Close() error {
 	// Only then does the broker forget it: its Close must not return before the
 	// socket is gone.
 	err := l.Listener.Close()
-	l.broker.mu.Lock()
-	delete(l.broker.listeners, l)
-	l.broker.mu.Unlock()
+	l.once.Do(func() {
+		close(l.closed)
+		l.broker.mu.Lock()
+		delete(l.broker.listeners, l)
+		l.broker.listening--
+		l.broker.mu.Unlock()
+	})
 	return err
 }
 
-// listen opens a listener for id, without TLS, and announces it.
-func (b *Broker) listen(ctx context.Context, id uint32) (*listener, error) {
+// conn is a connection that is counted until it is closed.
+type conn struct {
+	net.Conn
+	place *connlimit.Place
+}
+
+func (c *conn) Close() error {
+	err := c.Conn.Close()
+	c.place.Leave()
+	return err
+}
+
+// Established, Socket and CloseWrite are for package h2grpc: see its ServeConn.
+func (c *conn) Established() { c.place.Prove() }
+
+func (c *conn) Socket() net.Conn { return c.Conn }
+
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// listen opens a listener for id, without TLS, and announces it. If it is one that
+// proves, a connection must be told that it is established.
+func (b *Broker) listen(ctx context.Context, id uint32, proves bool) (*listener, error) {
 	b.mu.Lock()
-	if b.closed {
+	switch {
+	case b.closed:
 		b.mu.Unlock()
 		return nil, fmt.Errorf("plugin: broker: accepting id %d: %w", id, ErrClosed)
+	case b.cfg.MaxOpen >= 0 && b.listening >= b.cfg.MaxOpen:
+		b.mu.Unlock()
+		return nil, fmt.Errorf("plugin: broker: accepting id %d: %d ids are being accepted, as many as MaxBrokered (of host.Config or plugin.ServeConfig) allows", id, b.cfg.MaxOpen)
 	}
+	b.listening++
 	b.background.Add(1) // Close waits until a socket that is being made is known, or gone
 	b.mu.Unlock()
 	defer b.background.Done()
@@ -43,9 +106,12 @@ func (b *Broker) listen(ctx context.Context, id uint32) (*listener, error) {
 	}
 	raw, err := open()
 	if err != nil {
+		b.mu.Lock()
+		b.listening--
+		b.mu.Unlock()
 		return nil, fmt.Errorf("plugin: broker: accepting id %d: %w", id, err)
 	}
-	l := &listener{raw, b}
+	l := &listener{Listener: raw, broker: b, proves: proves, closed: make(chan struct{})}
 	b.mu.Lock()
 	closed := b.closed
 	if !closed {
@@ -53,7 +119,7 @@ func (b *Broker) listen(ctx context.Context, id uint32) (*listener, error) {
 	}
 	b.mu.Unlock()
 	if closed {
-		raw.Close()
+		l.Close()
 		return nil, fmt.Errorf("plugin: broker: accepting id %d: %w", id, ErrClosed)
 	}
 	if b.cfg.Mux != nil {
@@ -73,7 +139,7 @@ func (b *Broker) listen(ctx context.Context, id uint32) (*listener, error) {
 // go-plugin's broker returns a plaintext listener here, although its dialling
 // side uses TLS. A connection that needs no care is the better surprise.
 func (b *Broker) Accept(ctx context.Context, id uint32) (net.Listener, error) {
-	l, err := b.listen(ctx, id)
+	l, err := b.listen(ctx, id, false)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +153,7 @@ func (b *Broker) Accept(ctx context.Context, id uint32) (net.Listener, error) {
 // plugin.Broker.
 func (b *Broker) AcceptAndServe(ctx context.Context, id uint32, register func(*h2grpc.Server)) error {
 	s := b.newServer(register)
-	l, err := b.listen(ctx, id)
+	l, err := b.listen(ctx, id, true)
 	if err != nil {
 		return err
 	}
@@ -98,7 +164,7 @@ func (b *Broker) AcceptAndServe(ctx context.Context, id uint32, register func(*h
 func (b *Broker) Serve(ctx context.Context, register func(*h2grpc.Server)) (id uint32, err error) {
 	s := b.newServer(register)
 	id = b.NextID()
-	l, err := b.listen(ctx, id)
+	l, err := b.listen(ctx, id, true)
 	if err != nil {
 		return 0, err
 	}
@@ -124,9 +190,6 @@ func (b *Broker) Serve(ctx context.Context, register func(*h2grpc.Server)) (id u
 func (b *Broker) newServer(register func(*h2grpc.Server)) *h2grpc.Server {
 	cfg := b.cfg.Server
 	cfg.TLS = b.cfg.ServerTLS
-	if cfg.Logger == nil {
-		cfg.Logger = b.cfg.Logger
-	}
 	s := h2grpc.NewServer(&cfg)
 	register(s)
 	return s

@@ -14,6 +14,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -26,6 +27,8 @@ import (
 	"time"
 
 	"github.com/tenonrpc/tenon/h2grpc"
+	"github.com/tenonrpc/tenon/internal/connlimit"
+	"github.com/tenonrpc/tenon/internal/loglimit"
 	"github.com/tenonrpc/tenon/plugin/internal/local"
 	"github.com/tenonrpc/tenon/wire"
 )
@@ -58,9 +61,12 @@ type Config struct {
 	// plaintext.
 	ServerTLS, ClientTLS *tls.Config
 	// Server and Client configure gRPC on them; their TLS and Dial are not
-	// used.
+	// used. Limits of connections and handshakes that are zero are small ones.
 	Server h2grpc.ServerConfig
 	Client h2grpc.ClientConfig
+	// MaxOpen limits the listeners that are open at once, and the connections
+	// that were made to them, each. Zero means 1024, a negative number no limit.
+	MaxOpen int
 	// Logger receives what nobody else is told. Nil means none.
 	Logger h2grpc.Logger
 }
@@ -73,6 +79,8 @@ type Broker struct {
 	hangup  context.CancelFunc
 	serving context.Context // ends with Close: servers
 	cancel  context.CancelFunc
+	conns   *connlimit.Limit // of those that listeners have accepted
+	tells   []func()         // write what is to be told of log lines that were left out
 
 	background sync.WaitGroup // servers that Serve started
 
@@ -84,6 +92,7 @@ type Broker struct {
 	offers    []offer       // what the peer announced and nobody dialled, oldest first
 	waiting   map[uint32][]chan offer
 	listeners map[*listener]struct{}
+	listening int // listeners, and those that are being opened
 
 	// With a Mux only. The maps and the list are guarded by mu.
 	bell     chan struct{} // has room for one; wakes keepDoors
@@ -122,9 +131,21 @@ func New(cfg *Config) *Broker {
 	if b.cfg.Announce == nil {
 		b.cfg.Announce = func(a net.Addr) (string, string, error) { return a.Network(), a.String(), nil }
 	}
-	if b.cfg.Logger == nil {
-		b.cfg.Logger = h2grpc.Discard{}
+	// One bound for all servers and clients, however many there come to be.
+	for _, log := range []*h2grpc.Logger{&b.cfg.Logger, &b.cfg.Server.Logger, &b.cfg.Client.Logger} {
+		limited, tell := limitLog(cmp.Or(*log, b.cfg.Logger))
+		*log, b.tells = limited, append(b.tells, tell)
 	}
+	if b.cfg.MaxOpen == 0 {
+		b.cfg.MaxOpen = maxOpen
+	}
+	if b.cfg.Server.MaxConnections == 0 {
+		b.cfg.Server.MaxConnections = maxConnections
+	}
+	if b.cfg.Server.MaxHandshakes == 0 {
+		b.cfg.Server.MaxHandshakes = maxHandshakes
+	}
+	b.conns = connlimit.New(b.cfg.MaxOpen, b.cfg.Server.MaxHandshakes)
 	if b.cfg.Dial == nil {
 		b.cfg.Dial = local.Dial
 	}
@@ -339,9 +360,6 @@ func (b *Broker) newClient(dial func(context.Context) (net.Conn, error)) *h2grpc
 	cfg := b.cfg.Client
 	cfg.TLS = b.cfg.ClientTLS
 	cfg.Dial = dial
-	if cfg.Logger == nil {
-		cfg.Logger = b.cfg.Logger
-	}
 	return h2grpc.NewClient(&cfg)
 }
 
@@ -418,8 +436,9 @@ func (b *Broker) Close() error {
 	b.listeners = nil // nobody adds to it any more
 	b.mu.Unlock()
 	for l := range listeners {
-		l.Listener.Close()
+		l.Close()
 	}
+	defer b.tellLogs()
 	ended := make(chan struct{})
 	go func() { b.background.Wait(); close(ended) }()
 	timer := time.NewTimer(closeTimeout)
@@ -430,4 +449,20 @@ func (b *Broker) Close() error {
 		b.cfg.Logger.Warn("a handler of a brokered server goes on after its call was cancelled")
 	}
 	return nil
+}
+
+// tellLogs writes what is to be told of log lines that were left out.
+func (b *Broker) tellLogs() {
+	for _, tell := range b.tells {
+		tell()
+	}
+}
+
+// limitLog returns the logger to use for the one of a config, which may be nil,
+// and what is to be called when nothing more will be logged.
+func limitLog(log h2grpc.Logger) (limited h2grpc.Logger, tell func()) {
+	if log == nil {
+		return h2grpc.Discard{}, func() {}
+	}
+	return loglimit.Wrap(log)
 }

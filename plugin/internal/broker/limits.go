@@ -9,6 +9,24 @@ import "time"
 // addresses, a hostile peer can occupy 4 MiB.
 const maxOffers = 1024
 
+// maxOpen bounds what one side's broker has open for the other: the listeners,
+// and the connections that were made to them, of each. An application that lends
+// an object for each of its windows, or tables, has some dozens; with a listener
+// and a connection for each of a thousand, one peer takes half of the 4096
+// descriptors that many systems let a program have.
+const maxOpen = 1024
+
+// maxConnections bounds the connections of one brokered server. A peer makes one
+// to each id, and another when it was lost; with multiplexing any number of
+// goroutines may dial an id.
+const maxConnections = 64
+
+// maxHandshakes bounds the connections that have not finished the TLS handshake,
+// of all of a broker's servers together, and those that have not begun to speak
+// HTTP/2, of each. It is not small, so that the peer's own is not driven out by
+// somebody who only connects: see h2grpc.DefaultMaxHandshakes.
+const maxHandshakes = 128
+
 // closeTimeout bounds how long Close waits for handlers of brokered servers,
 // whose calls it has cancelled. One that does not notice must not hold up the
 // end of a host or a plugin; nor must one that called Close itself.

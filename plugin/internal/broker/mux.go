@@ -22,6 +22,7 @@ import (
 // All methods may be called concurrently.
 type Mux struct {
 	log  h2grpc.Logger
+	tell func()        // writes what is to be told of lines that were left out
 	main *queue        // the streams that no knock announced; nil: they are refused
 	turn chan struct{} // holds one token; whoever dials has it
 
@@ -49,11 +50,10 @@ type expectation struct {
 }
 
 func newMux(log h2grpc.Logger) *Mux {
-	if log == nil {
-		log = h2grpc.Discard{}
-	}
+	log, tell := limitLog(log)
 	return &Mux{
 		log:      log,
+		tell:     tell,
 		turn:     make(chan struct{}, 1),
 		attached: make(chan struct{}),
 		ended:    make(chan struct{}),
@@ -148,6 +148,7 @@ func (m *Mux) Close() error {
 		s.Close()
 	}
 	m.running.Wait()
+	m.tell()
 	return nil
 }
 

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"slices"
-	"sync/atomic"
 )
 
 // ErrStranger says that who is at the other end is not allowed to be.
@@ -104,8 +103,7 @@ func (p *Policy) Dialer(dial func(ctx context.Context, network, address string) 
 }
 
 // Listener returns l without the connections that are not allowed. They are
-// closed before a byte is read from them, and refused is called with the reason,
-// for the first maxReports of them.
+// closed before a byte is read from them, and refused is called with the reason.
 func (p *Policy) Listener(l net.Listener, refused func(error)) net.Listener {
 	if p == nil {
 		return l
@@ -113,15 +111,10 @@ func (p *Policy) Listener(l net.Listener, refused func(error)) net.Listener {
 	return &listener{Listener: l, policy: p, refused: refused}
 }
 
-// maxReports bounds what a listener says about refused connections: they cost
-// strangers nothing, and logs are read by people.
-const maxReports = 16
-
 type listener struct {
 	net.Listener
 	policy  *Policy
 	refused func(error)
-	count   atomic.Uint32
 }
 
 func (l *listener) Accept() (net.Conn, error) {
@@ -132,9 +125,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		}
 		if err := l.policy.Check(conn); err != nil {
 			conn.Close()
-			if l.count.Add(1) <= maxReports {
-				l.refused(err)
-			}
+			l.refused(err)
 			continue
 		}
 		return conn, nil

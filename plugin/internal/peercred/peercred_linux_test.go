@@ -79,8 +79,8 @@ func TestPolicies(t *testing.T) {
 			conn.Close()
 		}
 		l.Close()
-		if !tc.allowed && (len(refused) != 16 || !errors.Is(refused[0], peercred.ErrStranger)) {
-			t.Errorf("%s: %d reports: %v", name, len(refused), refused)
+		if !tc.allowed && (len(refused) < tries || !errors.Is(refused[0], peercred.ErrStranger)) {
+			t.Errorf("%s: %d reports", name, len(refused))
 		}
 	}
 }
