@@ -55,9 +55,10 @@ type ServerConfig struct {
 	Logger Logger
 	// MaxConnections limits the connections that Serve has accepted, on all
 	// listeners together, and that have begun to speak HTTP/2. While there are so
-	// many, no more are accepted: they wait in the system's queue, and take no
-	// descriptor of this process. Zero means DefaultMaxConnections, a negative
-	// number no limit. Who calls ServeConn has accepted by himself.
+	// many, the next one waits, and no more are accepted: they wait in the system's
+	// queue, and take no descriptor of this process. Handshakes that have begun may
+	// come to their end. Zero means DefaultMaxConnections, a negative number no
+	// limit. Who calls ServeConn has accepted by himself.
 	MaxConnections int
 	// MaxHandshakes limits the connections that Serve has accepted and whose TLS
 	// handshake and preface are not there yet. They come on top of MaxConnections.
@@ -275,15 +276,13 @@ func (s *Server) Serve(lis net.Listener) error {
 	}()
 	pause := acceptRetryMin
 	for {
-		if s.limit.Full() {
-			s.cfg.Logger.Warn("there are as many connections as ServerConfig.MaxConnections allows; further ones wait", "limit", s.cfg.MaxConnections)
-			if !s.limit.Wait(s.quit) {
-				return ErrServerClosed
-			}
-		}
 		nc, err := lis.Accept()
 		if err == nil {
 			pause = acceptRetryMin
+			if s.limit.Full() {
+				s.cfg.Logger.Warn("there are as many connections as ServerConfig.MaxConnections allows; further ones wait", "limit", s.cfg.MaxConnections)
+				s.limit.Wait(s.quit)
+			}
 			s.mu.Lock()
 			closed := s.closed
 			if !closed { // otherwise Close may have finished waiting

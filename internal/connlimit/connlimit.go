@@ -11,10 +11,10 @@ import (
 // that its peer means it, a handshake, and only so many may be: when there is one
 // more, the oldest goes. So they take nothing away from those that are proven,
 // and somebody who only connects keeps nobody out who goes on with the handshake.
-// Of the proven, none ever has to go; while there are too many, no further
-// connection should be accepted, so that it waits in the system's queue. Those
-// that are unproven then may still become proven: there are never more
-// connections than both limits together.
+// Of the proven, none ever has to go; while there are as many as there may be, who
+// has accepted another waits with it, and accepts no more, so that those wait in
+// the system's queue. Who is unproven then may still become proven: there are
+// never more connections than both limits together.
 //
 // Its methods and those of its places may be called concurrently.
 type Limit struct {
@@ -56,8 +56,8 @@ func New(most, mostUnproven int) *Limit {
 	return &Limit{most: most, mostUnproven: mostUnproven}
 }
 
-// Full reports whether there are so many connections that are proven that no
-// further one should be accepted.
+// Full reports whether there are as many connections that are proven as there may
+// be.
 func (l *Limit) Full() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

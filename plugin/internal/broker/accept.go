@@ -25,15 +25,16 @@ type listener struct {
 // Accept accepts a connection, when the broker may have another one.
 func (l *listener) Accept() (net.Conn, error) {
 	b := l.broker
-	if b.conns.Full() {
-		b.cfg.Logger.Warn("there are as many brokered connections as MaxBrokered allows; further ones wait", "limit", b.cfg.MaxOpen)
-		if !b.conns.Wait(l.closed) {
-			return nil, net.ErrClosed
-		}
-	}
 	raw, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
+	}
+	if b.conns.Full() {
+		b.cfg.Logger.Warn("there are as many brokered connections as MaxBrokered allows; further ones wait", "limit", b.cfg.MaxOpen)
+		if !b.conns.Wait(l.closed) {
+			raw.Close()
+			return nil, net.ErrClosed
+		}
 	}
 	place, madeRoom := b.conns.Add(func() { raw.Close() })
 	if madeRoom {
