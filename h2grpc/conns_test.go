@@ -189,7 +189,7 @@ func TestMaxHandshakes(t *testing.T) {
 				var crowd []net.Conn
 				var ended []int // of crowd, in this order
 				var mu sync.Mutex
-				for i := range 1000 {
+				for i := range 300 {
 					conn, err := c.dial(t.Context())
 					if err != nil {
 						t.Fatal(err)
@@ -203,7 +203,7 @@ func TestMaxHandshakes(t *testing.T) {
 					}()
 					io.WriteString(conn, say)
 					synctest.Wait()
-					if i%100 == 7 {
+					if i%30 == 7 {
 						cc, err := c.open(t)
 						if err != nil {
 							t.Errorf("beside %d others: %v", i, err)
@@ -216,7 +216,7 @@ func TestMaxHandshakes(t *testing.T) {
 				}
 				mu.Lock()
 				defer mu.Unlock()
-				if len(ended) != 996 || !slices.IsSorted(ended) {
+				if len(ended) != 296 || !slices.IsSorted(ended) {
 					t.Errorf("%d have ended, in order: %v", len(ended), slices.IsSorted(ended))
 				}
 				c.log.wants(t, "ServerConfig.MaxHandshakes", 10, 10)
@@ -226,7 +226,7 @@ func TestMaxHandshakes(t *testing.T) {
 				c.log.mu.Lock()
 				defer c.log.mu.Unlock()
 				for text, stand := range c.log.stand {
-					if strings.Contains(text, "MaxHandshakes") && stand != 996 {
+					if strings.Contains(text, "MaxHandshakes") && stand != 296 {
 						t.Errorf("the log accounts for %d", stand)
 					}
 				}

@@ -36,9 +36,9 @@ type ServeConfig struct {
 
 	// Server configures the gRPC servers, the main one and the brokered ones:
 	// limits, interceptors, MapError. Its TLS must be nil. MaxConnections and
-	// MaxHandshakes limit those of each server; MaxHandshakes limits those of all
-	// brokered ones together, too. Zero means 64 connections, and of handshakes
-	// what it means to package h2grpc for the main server, and 128 for brokered ones.
+	// MaxHandshakes limit those of each server, and all brokered ones together have
+	// no more handshakes than two may have. Zero means 64 connections, and of
+	// handshakes what it means to package h2grpc, or 128 for brokered servers.
 	Server h2grpc.ServerConfig
 	// Client configures brokered connections that the plugin dials. Its Dial
 	// and TLS must be nil.

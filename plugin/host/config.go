@@ -235,8 +235,8 @@ type Config struct {
 	Client h2grpc.ClientConfig
 	// Server configures the servers of the brokered connections that the plugin
 	// makes to this host: limits, interceptors, MapError. Its TLS must be nil. Zero
-	// means 64 for MaxConnections, and 128 for MaxHandshakes, which limits those of
-	// all these servers together, too.
+	// means 64 for MaxConnections and 128 for MaxHandshakes; all these servers
+	// together have no more handshakes than two of them may have.
 	Server h2grpc.ServerConfig
 	// MaxBrokered limits the brokered listeners that are open at once for the
 	// plugin, and the connections that it has made to all of them, to so many each.

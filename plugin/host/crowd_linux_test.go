@@ -181,7 +181,7 @@ func TestCrowds(t *testing.T) {
 	}{
 		"plaintext, silent":       {plaintext: true, logs: "a connection was closed before its handshake was over"},
 		"plaintext, HTTP/2":       {plaintext: true, say: preface, logs: "there are as many connections as ServerConfig.MaxConnections allows"},
-		"AutoMTLS, silent":        {logs: "a brokered connection was closed before its TLS handshake was over"},
+		"AutoMTLS, silent":        {logs: "a connection was closed before its handshake was over"},
 		"AutoMTLS, no TLS":        {say: preface, logs: "TLS handshake failed"},
 		"multiplexed plaintext":   {plaintext: true, multiplex: true, say: "#", logs: "there are as many connections as ServerConfig.MaxConnections allows"},
 		"multiplexed, with a pin": {multiplex: true, say: "#", logs: "there are as many connections as ServerConfig.MaxConnections allows"},

@@ -38,7 +38,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 	place, madeRoom := b.conns.Add(func() { raw.Close() })
 	if madeRoom {
-		b.cfg.Logger.Warn("a brokered connection was closed before its TLS handshake was over, for a newer one: there are as many as the servers' MaxHandshakes allows", "limit", b.cfg.Server.MaxHandshakes)
+		b.cfg.Logger.Warn("a brokered connection was closed before its TLS handshake was over, for a newer one: all servers together have as many as two may have", "limit", crowdedServers*b.cfg.Server.MaxHandshakes)
 	}
 	if !l.proves {
 		place.Prove()

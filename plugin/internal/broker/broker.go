@@ -145,7 +145,7 @@ func New(cfg *Config) *Broker {
 	if b.cfg.Server.MaxHandshakes == 0 {
 		b.cfg.Server.MaxHandshakes = maxHandshakes
 	}
-	b.conns = connlimit.New(b.cfg.MaxOpen, b.cfg.Server.MaxHandshakes)
+	b.conns = connlimit.New(b.cfg.MaxOpen, crowdedServers*b.cfg.Server.MaxHandshakes)
 	if b.cfg.Dial == nil {
 		b.cfg.Dial = local.Dial
 	}

@@ -21,11 +21,15 @@ const maxOpen = 1024
 // goroutines may dial an id.
 const maxConnections = 64
 
-// maxHandshakes bounds the connections that have not finished the TLS handshake,
-// of all of a broker's servers together, and those that have not begun to speak
-// HTTP/2, of each. It is not small, so that the peer's own is not driven out by
-// somebody who only connects: see h2grpc.DefaultMaxHandshakes.
-const maxHandshakes = 128
+// maxHandshakes bounds the connections of one brokered server that have not begun
+// to speak HTTP/2. It is not small, so that the peer's own is not driven out by
+// somebody who only connects: see h2grpc.DefaultMaxHandshakes. All servers together
+// have, of those that have not finished the TLS handshake, no more than
+// crowdedServers may have.
+const (
+	maxHandshakes  = 128
+	crowdedServers = 2
+)
 
 // closeTimeout bounds how long Close waits for handlers of brokered servers,
 // whose calls it has cancelled. One that does not notice must not hold up the
