@@ -155,10 +155,11 @@ interop-languages: ## run this library against plugins and hosts in other langua
 conformance: ## have h2grpc judged by connectconformance, h2spec and grpc-go's interoperability tests
 	cd testdata/interop/conformance && $(GO) run ./cmd/judge -dir "$(CURDIR)/$(BUILD)/conformance" -readme "$(CURDIR)/README.md"
 
-attack: ## attack a server and a client of h2grpc as hostile peers do (Linux, two minutes on a quiet machine)
+attack: ## attack a server and a client of h2grpc as hostile peers do, and hosts and plugins (Linux, three minutes on a quiet machine)
 	@mkdir -p $(BUILD)/attack
 	$(GO) test -count=1 -timeout=30m ./h2grpc/internal/attack -args -attack -figures "$(CURDIR)/$(BUILD)/attack/figures.txt" -readme "$(CURDIR)/README.md"
 	@cat $(BUILD)/attack/figures.txt
+	$(GO) test -count=1 ./plugin ./plugin/host ./plugin/internal/broker -run 'Crowd|Flood|Brokered|MaxOpen'
 
 SWAPS  ?= 10000
 STARTS ?= 200

@@ -52,7 +52,9 @@ type ServeConfig struct {
 
 	// Logger receives the few things that the library has to say; *slog.Logger
 	// and hclog.Logger are fit for it. Nil means NewLogger on the real stderr,
-	// which hosts log.
+	// which hosts log. Of lines with the same message the first ten are written;
+	// after that there is one every ten seconds, with the number of those that it
+	// stands for ("more_like_it").
 	Logger Logger
 
 	// Network is "unix" or "tcp"; empty means unix, and tcp on Windows. TCP

@@ -221,7 +221,10 @@ type Config struct {
 	// logged in pieces. hclog's trace is slog.LevelDebug-4. In messages everything
 	// is escaped, as in a Go string, that a terminal would act on, and line ends;
 	// attributes are as the plugin wrote them, and the handler's to escape, as
-	// slog's do. Nil means slog.Default().
+	// slog's do. Of this package's own records with the same message the first ten
+	// are logged; after that there is one every ten seconds, with the number of
+	// those that it stands for ("more_like_it"). The plugin's lines are not limited
+	// so: it is held up while the handler takes its time. Nil means slog.Default().
 	//
 	// It is a *slog.Logger, where a plugin has the interface plugin.Logger:
 	// records that come with a time and attributes need slog's handlers, and a

@@ -26,8 +26,7 @@ import (
 type Config struct {
 	// Handler receives a server's streams; nil makes the end a client.
 	Handler Handler
-	// MaxMessage is the largest message that is received, in bytes on the
-	// wire.
+	// MaxMessage is the largest message that is received, in bytes as sent.
 	MaxMessage int
 	// MaxHeaderList limits received header blocks and is advertised
 	// (RFC 9113 §6.5.2, SETTINGS_MAX_HEADER_LIST_SIZE).
@@ -43,8 +42,7 @@ type Config struct {
 	// Stall is how long a response that a client wants as a whole may wait for
 	// it to grant any window, or to read anything; zero means for ever.
 	Stall time.Duration
-	// Greeted, if set, is called when the peer's preface and SETTINGS are there.
-	// Locks are held: it must not call anything of the Conn's.
+	// Greeted, if set, is called when the peer's SETTINGS are there, with mu held.
 	Greeted func()
 	// Crowded, if set, is told now and then that streams of a client have been
 	// waiting for long, since the server allows no more than limit at once.

@@ -1,0 +1,50 @@
+package plugin_test
+
+import (
+	"io"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/tenonrpc/tenon/plugin"
+	"github.com/tenonrpc/tenon/plugin/internal/automtls"
+	"github.com/tenonrpc/tenon/wire"
+)
+
+// Somebody takes more connections to a plugin's socket than it has places, before
+// its host does, and keeps them. The host is let in all the same, and what the
+// plugin has to say of them is a few lines. The plugin and they share this
+// process, so that its descriptors are no measure.
+func TestCrowdBeforeTheHost(t *testing.T) {
+	for _, network := range []string{"unix", "tcp"} {
+		t.Run(network, func(t *testing.T) {
+			host, err := automtls.New(automtls.P256)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := serve(t, &plugin.ServeConfig{Plugins: echoSet(), Network: network}, wire.EnvClientCert+"="+host.PEM(), wire.EnvMinPort+"=20000", wire.EnvMaxPort+"=24000")
+			const size = 800
+			for i := range size {
+				conn, err := net.Dial(network, s.hs.Address)
+				if err != nil {
+					t.Fatalf("connection %d: %v", i, err)
+				}
+				defer conn.Close()
+			}
+			cc := s.dial(automtls.ClientConfig(host, s.hs.Certificate, nil))
+			wantEcho(t, cc, "x", "x")
+			conn, err := net.Dial(network, s.hs.Address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			io.WriteString(conn, "GET / HTTP/1.1\r\n\r\n")
+			io.Copy(io.Discard, conn) // hung up
+			wantEcho(t, cc, "y", "y")
+			s.stop()
+			if n := strings.Count(s.stderr.String(), "a connection was closed before its handshake was over"); n == 0 || n > 11 {
+				t.Errorf("%d lines: %s", n, s.stderr)
+			}
+		})
+	}
+}
