@@ -17,7 +17,7 @@ import (
 type listener struct {
 	net.Listener
 	broker *Broker
-	proves bool          // whoever accepts its connections says when they have proved themselves
+	proves bool          // whoever accepts says when connections have proved themselves; set before that
 	closed chan struct{} // closed by Close
 	once   sync.Once
 }
@@ -85,9 +85,8 @@ func (c *conn) CloseWrite() error {
 	return nil
 }
 
-// listen opens a listener for id, without TLS, and announces it. If it is one that
-// proves, a connection must be told that it is established.
-func (b *Broker) listen(ctx context.Context, id uint32, proves bool) (*listener, error) {
+// listen opens a listener for id, without TLS, and announces it.
+func (b *Broker) listen(ctx context.Context, id uint32) (*listener, error) {
 	b.mu.Lock()
 	switch {
 	case b.closed:
@@ -112,7 +111,7 @@ func (b *Broker) listen(ctx context.Context, id uint32, proves bool) (*listener,
 		b.mu.Unlock()
 		return nil, fmt.Errorf("plugin: broker: accepting id %d: %w", id, err)
 	}
-	l := &listener{Listener: raw, broker: b, proves: proves, closed: make(chan struct{})}
+	l := &listener{Listener: raw, broker: b, closed: make(chan struct{})}
 	b.mu.Lock()
 	closed := b.closed
 	if !closed {
@@ -140,7 +139,7 @@ func (b *Broker) listen(ctx context.Context, id uint32, proves bool) (*listener,
 // go-plugin's broker returns a plaintext listener here, although its dialling
 // side uses TLS. A connection that needs no care is the better surprise.
 func (b *Broker) Accept(ctx context.Context, id uint32) (net.Listener, error) {
-	l, err := b.listen(ctx, id, false)
+	l, err := b.listen(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +153,7 @@ func (b *Broker) Accept(ctx context.Context, id uint32) (net.Listener, error) {
 // plugin.Broker.
 func (b *Broker) AcceptAndServe(ctx context.Context, id uint32, register func(*h2grpc.Server)) error {
 	s := b.newServer(register)
-	l, err := b.listen(ctx, id, true)
+	l, err := b.listen(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -165,7 +164,7 @@ func (b *Broker) AcceptAndServe(ctx context.Context, id uint32, register func(*h
 func (b *Broker) Serve(ctx context.Context, register func(*h2grpc.Server)) (id uint32, err error) {
 	s := b.newServer(register)
 	id = b.NextID()
-	l, err := b.listen(ctx, id, true)
+	l, err := b.listen(ctx, id)
 	if err != nil {
 		return 0, err
 	}
@@ -197,7 +196,8 @@ func (b *Broker) newServer(register func(*h2grpc.Server)) *h2grpc.Server {
 }
 
 // serve serves l until ctx or the broker ends, and closes it.
-func (b *Broker) serve(ctx context.Context, id uint32, l net.Listener, s *h2grpc.Server) error {
+func (b *Broker) serve(ctx context.Context, id uint32, l *listener, s *h2grpc.Server) error {
+	l.proves = true
 	defer l.Close()
 	defer s.Close()
 	defer context.AfterFunc(ctx, func() { s.Close() })()
