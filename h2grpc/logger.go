@@ -1,6 +1,6 @@
 package h2grpc
 
-import "github.com/tenonrpc/tenon/internal/loglimit"
+import "github.com/tenonrpc/tenon/h2grpc/loglimit"
 
 // Logger receives what nobody else is told: a panic in a handler, a connection
 // that failed. *slog.Logger is a Logger, and so is hclog.Logger. Its methods

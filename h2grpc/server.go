@@ -12,9 +12,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tenonrpc/tenon/h2grpc/connlimit"
 	"github.com/tenonrpc/tenon/h2grpc/internal/h2"
 	"github.com/tenonrpc/tenon/h2grpc/peer"
-	"github.com/tenonrpc/tenon/internal/connlimit"
 )
 
 // ServerConfig configures a [Server]. It is copied; the zero value is right for

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/tenonrpc/tenon/h2grpc"
-	"github.com/tenonrpc/tenon/internal/loglimit"
+	"github.com/tenonrpc/tenon/h2grpc/loglimit"
 	"github.com/tenonrpc/tenon/wire"
 )
 

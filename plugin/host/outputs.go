@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tenonrpc/tenon/internal/loglimit"
+	"github.com/tenonrpc/tenon/h2grpc/loglimit"
 	"github.com/tenonrpc/tenon/plugin"
 	"github.com/tenonrpc/tenon/wire"
 )

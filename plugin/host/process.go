@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/tenonrpc/tenon/internal/loglimit"
+	"github.com/tenonrpc/tenon/h2grpc/loglimit"
 	"github.com/tenonrpc/tenon/plugin"
 )
 

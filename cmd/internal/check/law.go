@@ -11,8 +11,8 @@ import (
 // layers is the law of dependencies: a package may import its own layer and
 // those above it in this list, and nothing below.
 var layers = [][]string{
-	{"wire", "internal/*"},
-	{"h2grpc/codes", "h2grpc/status", "h2grpc/metadata", "h2grpc/peer", "h2grpc/internal/ctxkey"},
+	{"wire"},
+	{"h2grpc/codes", "h2grpc/status", "h2grpc/metadata", "h2grpc/peer", "h2grpc/connlimit", "h2grpc/loglimit", "h2grpc/internal/ctxkey"},
 	{"h2grpc/internal/h2"},
 	{"h2grpc"},
 	{"h2grpc/gzip", "h2grpc/health", "h2grpc/reflection"},

@@ -121,11 +121,11 @@ var examples = map[string]example{
 		}, "\n"),
 	},
 	"top level": {
-		"README.md":  "text",
-		"wire/a.go":  "package wire",
-		"main.go":    "package main // want0",
-		"misc/a.go":  "package misc // want0",
-		"misc/b.txt": "once is enough",
+		"README.md":      "text",
+		"wire/a.go":      "package wire",
+		"main.go":        "package main // want0",
+		"internal/a.go":  "package internal // want0",
+		"internal/b.txt": "once is enough",
 	},
 	"README": {
 		"README.md": strings.Join([]string{

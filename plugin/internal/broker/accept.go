@@ -9,7 +9,7 @@ import (
 	"sync"
 
 	"github.com/tenonrpc/tenon/h2grpc"
-	"github.com/tenonrpc/tenon/internal/connlimit"
+	"github.com/tenonrpc/tenon/h2grpc/connlimit"
 )
 
 // listener is a listener that ends with its broker, and whose connections are

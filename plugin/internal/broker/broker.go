@@ -27,8 +27,8 @@ import (
 	"time"
 
 	"github.com/tenonrpc/tenon/h2grpc"
-	"github.com/tenonrpc/tenon/internal/connlimit"
-	"github.com/tenonrpc/tenon/internal/loglimit"
+	"github.com/tenonrpc/tenon/h2grpc/connlimit"
+	"github.com/tenonrpc/tenon/h2grpc/loglimit"
 	"github.com/tenonrpc/tenon/plugin/internal/local"
 	"github.com/tenonrpc/tenon/wire"
 )

@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/tenonrpc/tenon/internal/loglimit"
+	"github.com/tenonrpc/tenon/h2grpc/loglimit"
 )
 
 // book is a Logger that keeps what it is given.

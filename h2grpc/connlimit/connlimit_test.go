@@ -7,7 +7,7 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/tenonrpc/tenon/internal/connlimit"
+	"github.com/tenonrpc/tenon/h2grpc/connlimit"
 )
 
 // The oldest that has not proved itself goes, whoever has come or gone before, and
