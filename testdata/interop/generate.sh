@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes the generated code of the three interoperability modules. It needs
+# Writes the generated code of this module and of module cases. It needs
 # protoc and Go; what it builds goes to a directory that it removes.
 set -eu
 cd "$(dirname "$0")"
@@ -7,16 +7,15 @@ root=$(cd ../.. && pwd)
 bin=$(mktemp -d)
 trap 'rm -rf "$bin"' EXIT
 
-# The stubs of each module are those of its peers' time: version 1.3.0 is what
-# the plugins with older grpc-go carry.
+# The stubs for grpc-go are those of version 1.3.0, which compile with the older
+# grpc-go as well: see old.mod.
 install() { # install <module path>@<version> <name>
 	GOBIN="$bin/$2" go install "$1"
 	mv "$bin/$2/$(basename "${1%@*}")" "$bin/protoc-gen-$2"
 	rm -r "${bin:?}/$2"
 }
 install google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12 go
-install google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2 go-grpc
-install google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.3.0 go-grpc-old
+install google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.3.0 go-grpc
 (cd "$root" && go build -o "$bin/protoc-gen-go-h2grpc" ./cmd/protoc-gen-go-h2grpc)
 
 # stubs <plugin> <output directory> <package>: the services, in that package.
@@ -28,9 +27,8 @@ mkdir "$bin/messages"
 PATH="$bin:$PATH" protoc -I cases --go_out="$bin/messages" --go_opt=paths=source_relative \
 	richpb/messages.proto richpb/rich.proto
 interop=github.com/tenonrpc/tenon/plugin/interop
-mkdir -p "$bin/new" "$bin/old" "$bin/ours"
-stubs go-grpc "$bin/new" $interop/upstream/richgrpc
-stubs go-grpc-old "$bin/old" $interop-old/upstream/richgrpc
+mkdir -p "$bin/theirs" "$bin/ours"
+stubs go-grpc "$bin/theirs" $interop/upstream/richgrpc
 stubs go-h2grpc "$bin/ours" $interop/cases/tenonside/richh2grpc
 
 # Most of them write protoc's version into the files; nothing else depends on
@@ -43,8 +41,7 @@ put() { # put <directory> <file>...
 		sed -e '/^\/\/ 	protoc  *v/d' -e '/^\/\/ - protoc  *v/d' "$f" >"$dir/$(basename "$f")"
 	done
 }
-put upstream/richgrpc "$bin"/new/richpb/*.go
-put ../interop-old/upstream/richgrpc "$bin"/old/richpb/*.go
+put upstream/richgrpc "$bin"/theirs/richpb/*.go
 put cases/tenonside/richh2grpc "$bin"/ours/richpb/*.go
 put cases/richpb "$bin"/messages/richpb/*.go
 
@@ -53,17 +50,4 @@ for pb in kvpb counterpb streamerpb; do
 	PATH="$bin:$PATH" protoc -I "cases/examples/$pb" --go_out="$bin/messages" --go_opt=paths=source_relative \
 		--go-h2grpc_out="$bin/messages" --go-h2grpc_opt=paths=source_relative "${pb%pb}.proto"
 	put "cases/examples/$pb" "$bin/messages/${pb%pb}".pb.go "$bin/messages/${pb%pb}"_*.pb.go
-done
-
-# Both versions of upstream are driven by the same source: the older one's
-# module gets a copy with its own import paths.
-for f in upstream/upstream.go upstream/host.go upstream/plugin.go cmd/upstream-plugin/main.go \
-	interop_test.go control_test.go features_test.go examples_test.go; do
-	mkdir -p "../interop-old/$(dirname "$f")"
-	{
-		echo "// Code generated from testdata/interop/$f by generate.sh. DO NOT EDIT."
-		echo
-		sed -e "s,tenon/plugin/interop/upstream,tenon/plugin/interop-old/upstream,g" \
-			-e "s,tenon/plugin/interop/cmd,tenon/plugin/interop-old/cmd,g" "$f"
-	} | gofmt >"../interop-old/$f"
 done

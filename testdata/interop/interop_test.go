@@ -82,6 +82,7 @@ func build(name, pkg string) error {
 		return nil
 	}
 	cmd := exec.Command("go", "build", "-ldflags=-s -w", "-o", name, pkg)
+	cmd.Args = slices.Insert(cmd.Args, 2, upstream.BuildFlags...)
 	if !strings.Contains(pkg, "/interop/cases/") {
 		cmd.Args = slices.Insert(cmd.Args, 2, "-race=false")
 	}

@@ -1,3 +1,5 @@
+//go:build !oldgoplugin
+
 package upstream
 
 import (
@@ -5,6 +7,12 @@ import (
 
 	"github.com/tenonrpc/tenon/plugin/interop/cases"
 )
+
+// Version is the version that this is.
+const Version = "v1.8.0"
+
+// BuildFlags are the flags of go that build with this version.
+var BuildFlags []string
 
 // HonoursSocketDir says whether this version puts all of its sockets where the
 // host asks for them: since v1.5.1.

@@ -1,3 +1,5 @@
+//go:build oldgoplugin
+
 package interop_test
 
 import (
@@ -9,6 +11,10 @@ import (
 	"github.com/tenonrpc/tenon/plugin/interop/cases/leak"
 	"github.com/tenonrpc/tenon/plugin/interop/cases/tenonside"
 )
+
+// runAsProgram is for what only the newer version is tested with: this test
+// binary is never run as anything else.
+func runAsProgram() (code int, ran bool) { return 0, false }
 
 // TestNoMultiplexing asks a plugin for it that does not know what that is.
 func TestNoMultiplexing(t *testing.T) {

@@ -1,3 +1,5 @@
+//go:build oldgoplugin
+
 package upstream
 
 import (
@@ -5,6 +7,13 @@ import (
 
 	"github.com/tenonrpc/tenon/plugin/interop/cases"
 )
+
+// Version is the version that this is.
+const Version = "v1.4.10"
+
+// BuildFlags are the flags of go that build with this version, at the module's
+// top.
+var BuildFlags = []string{"-overlay=old.json", "-tags=oldgoplugin"}
 
 // HonoursSocketDir says whether this version puts all of its sockets where the
 // host asks for them: not before v1.5.1.

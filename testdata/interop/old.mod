@@ -1,10 +1,12 @@
-module github.com/tenonrpc/tenon/plugin/interop-old
+module github.com/tenonrpc/tenon/plugin/interop
 
 go 1.26.0
 
 require (
 	github.com/hashicorp/go-hclog v1.6.3
 	github.com/hashicorp/go-plugin v1.4.10
+	github.com/hashicorp/yamux v0.0.0-20180604194846-3520598351bb
+	github.com/tenonrpc/tenon v0.0.0
 	github.com/tenonrpc/tenon/plugin/interop/cases v0.0.0
 	google.golang.org/grpc v1.58.3
 )
@@ -12,12 +14,10 @@ require (
 require (
 	github.com/fatih/color v1.13.0 // indirect
 	github.com/golang/protobuf v1.5.3 // indirect
-	github.com/hashicorp/yamux v0.0.0-20180604194846-3520598351bb // indirect
 	github.com/mattn/go-colorable v0.1.12 // indirect
 	github.com/mattn/go-isatty v0.0.14 // indirect
 	github.com/mitchellh/go-testing-interface v0.0.0-20171004221916-a61a99592b77 // indirect
 	github.com/oklog/run v1.0.0 // indirect
-	github.com/tenonrpc/tenon v0.0.0 // indirect
 	golang.org/x/net v0.62.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
@@ -27,5 +27,5 @@ require (
 
 replace (
 	github.com/tenonrpc/tenon => ../..
-	github.com/tenonrpc/tenon/plugin/interop/cases => ../interop/cases
+	github.com/tenonrpc/tenon/plugin/interop/cases => ./cases
 )
