@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,13 +50,8 @@ func (cc *ClientConn) requestHead(method, compressor string) (*h2.Block, error) 
 	if b := cc.heads.get(key); b != nil {
 		return b, nil
 	}
-	if !strings.HasPrefix(method, "/") || strings.IndexByte(method[1:], '/') < 1 || strings.HasSuffix(method, "/") {
-		return nil, status.Errorf(codes.Internal, "malformed method name %.200q: it has the form /package.Service/Method", method)
-	}
-	for i := 0; i < len(method); i++ {
-		if method[i] <= ' ' || method[i] > '~' {
-			return nil, status.Errorf(codes.Internal, "malformed method name %.200q", method)
-		}
+	if !isFullMethod(method) {
+		return nil, status.Errorf(codes.Internal, "malformed method name %.200q: it has the form /package.Service/Method, in printable ASCII", method)
 	}
 	scheme := "http"
 	if cc.tls != nil {

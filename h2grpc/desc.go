@@ -101,7 +101,9 @@ type ClientStream interface {
 // ServerStream is the server's end of a streaming call.
 //
 // One goroutine may send while another receives; neither side may be used by
-// two goroutines at once. It must not be used after the handler has returned.
+// two goroutines at once. It must not be used after the handler has returned. A
+// RecvMsg that another goroutine has begun before then returns, and what it
+// returns is of no use to anybody.
 type ServerStream interface {
 	// SetHeader adds to the response headers; they are sent with the first
 	// message, by SendHeader, or when the handler returns. It fails once they

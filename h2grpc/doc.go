@@ -48,6 +48,15 @@
 // them. Both wait for all handlers to return, Shutdown as long as its context
 // lasts, Close for [CloseTimeout].
 //
+// # Passing calls on
+//
+// ServerConfig.Unknown is given the calls of methods that the server does not know,
+// by name, and [Raw] is a message that nobody decodes: with both, and a
+// [ClientConn] whose NewStream takes any method's name, a program passes on calls
+// without knowing what they are. cmd/relay is one. Metadata can be handed on as it
+// was received, since what belongs to gRPC itself is passed over, and a status keeps
+// details of any type.
+//
 // # Statuses
 //
 // A handler's error becomes the call's status, and a call's error on the client

@@ -39,6 +39,16 @@ type ServerConfig struct {
 	// the outermost.
 	UnaryInterceptors  []UnaryServerInterceptor
 	StreamInterceptors []StreamServerInterceptor
+	// Unknown, if set, serves the calls of methods that no registered service has;
+	// without it they are UNIMPLEMENTED. It is for programs that pass calls on
+	// without knowing what they are, such as proxies and recorders: see [Raw].
+	// method is the full name, "/package.Service/Method", and always of that form.
+	// Which kind of method it is nobody here knows, so that each call is a stream
+	// both ways, for the handler as for StreamInterceptors and Stats, and the number
+	// of messages is not checked. Its error becomes the call's status. What this
+	// server cannot decode is refused as ever: a compression that it does not have,
+	// and messages that are not protobuf's by their content type.
+	Unknown func(method string, stream ServerStream) error
 	// Compressors are accepted from clients; a response is compressed as its
 	// request was.
 	Compressors []Compressor
@@ -190,18 +200,30 @@ func NewServer(cfg *ServerConfig) *Server {
 
 // RegisterService adds a service. A mistake (a name registered twice, an
 // implementation of the wrong type, a registration after serving has begun) is
-// kept and returned by Serve and ServeConn.
+// kept and returned by the next Serve or ServeConn.
+//
+// What a server serves is settled when it begins to serve: calls look methods up
+// without a lock, and whoever has asked a server what it has, by reflection for
+// example, can rely on the answer. A service that comes too late is not served, and
+// is logged as an error at once, since there may be no next Serve; what is being
+// served goes on. A program whose methods come and go has ServerConfig.Unknown.
 func (s *Server) RegisterService(desc *ServiceDesc, impl any) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.register(desc, impl); err != nil {
-		s.errs = append(s.errs, fmt.Errorf("h2grpc: registering the service %q: %w", desc.ServiceName, err))
+	err := s.register(desc, impl)
+	late := s.serving
+	if err != nil {
+		err = fmt.Errorf("h2grpc: registering the service %q: %w", desc.ServiceName, err)
+		s.errs = append(s.errs, err)
+	}
+	s.mu.Unlock()
+	if err != nil && late {
+		s.cfg.Logger.Error("a service is not served", "error", err)
 	}
 }
 
 func (s *Server) register(desc *ServiceDesc, impl any) error {
 	if s.serving {
-		return errors.New("the server is already serving")
+		return errors.New("the server is already serving; register services before that, or set ServerConfig.Unknown")
 	}
 	if _, ok := s.services[desc.ServiceName]; ok {
 		return errors.New("it is already registered")
@@ -339,16 +361,16 @@ func isTemporary(err error) bool {
 // of a client may return such a connection, too. A method Established() of a
 // connection is called when the TLS handshake has succeeded; without TLS, at once.
 func (s *Server) ServeConn(ctx context.Context, nc net.Conn) error {
-	return s.serveConn(ctx, nc, nil)
-}
-
-// serveConn is ServeConn, for a connection that has a place or, if that is nil, is
-// not counted.
-func (s *Server) serveConn(ctx context.Context, nc net.Conn, place *connlimit.Place) error {
 	if err := s.begin(); err != nil {
 		nc.Close()
 		return err
 	}
+	return s.serveConn(ctx, nc, nil)
+}
+
+// serveConn is ServeConn on a server that has begun to serve, for a connection that
+// has a place or, if that is nil, is not counted.
+func (s *Server) serveConn(ctx context.Context, nc net.Conn, place *connlimit.Place) error {
 	who := peer.Peer{Addr: nc.RemoteAddr(), LocalAddr: nc.LocalAddr()}
 	raw := nc
 	notified, _ := nc.(interface{ Established() })

@@ -137,7 +137,9 @@ func (c *serverCall) readHead() *refusal {
 	}
 	srv := c.sc.srv
 	if c.method = srv.methods[h.Path]; c.method == nil {
-		return &refusal{"", srv.unknown(h.Path)}
+		if c.method = srv.foreign(h.Path); c.method == nil {
+			return &refusal{"", srv.unknown(h.Path)}
+		}
 	}
 	if !isProtoContent(ct) {
 		// Its messages would be decoded as what they are not.
