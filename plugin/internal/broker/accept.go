@@ -85,8 +85,9 @@ func (c *conn) CloseWrite() error {
 	return nil
 }
 
-// listen opens a listener for id, without TLS, and announces it.
-func (b *Broker) listen(ctx context.Context, id uint32) (*listener, error) {
+// listen opens a listener for id, without TLS, and announces it. With once, it is
+// for one connection; without a Mux that is the caller's to see to.
+func (b *Broker) listen(ctx context.Context, id uint32, once bool) (*listener, error) {
 	b.mu.Lock()
 	switch {
 	case b.closed:
@@ -102,7 +103,7 @@ func (b *Broker) listen(ctx context.Context, id uint32) (*listener, error) {
 	defer b.background.Done()
 	open := b.cfg.Listen
 	if b.cfg.Mux != nil {
-		open = func() (net.Listener, error) { return b.openDoor(id) }
+		open = func() (net.Listener, error) { return b.openDoor(id, once) }
 	}
 	raw, err := open()
 	if err != nil {
@@ -139,7 +140,7 @@ func (b *Broker) listen(ctx context.Context, id uint32) (*listener, error) {
 // go-plugin's broker returns a plaintext listener here, although its dialling
 // side uses TLS. A connection that needs no care is the better surprise.
 func (b *Broker) Accept(ctx context.Context, id uint32) (net.Listener, error) {
-	l, err := b.listen(ctx, id)
+	l, err := b.listen(ctx, id, false)
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +154,7 @@ func (b *Broker) Accept(ctx context.Context, id uint32) (net.Listener, error) {
 // plugin.Broker.
 func (b *Broker) AcceptAndServe(ctx context.Context, id uint32, register func(*h2grpc.Server)) error {
 	s := b.newServer(register)
-	l, err := b.listen(ctx, id)
+	l, err := b.listen(ctx, id, false)
 	if err != nil {
 		return err
 	}
@@ -164,7 +165,7 @@ func (b *Broker) AcceptAndServe(ctx context.Context, id uint32, register func(*h
 func (b *Broker) Serve(ctx context.Context, register func(*h2grpc.Server)) (id uint32, err error) {
 	s := b.newServer(register)
 	id = b.NextID()
-	l, err := b.listen(ctx, id)
+	l, err := b.listen(ctx, id, false)
 	if err != nil {
 		return 0, err
 	}

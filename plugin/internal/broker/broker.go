@@ -99,6 +99,9 @@ type Broker struct {
 	doors    map[uint32]*door
 	knocks   []knock // the peer's, not answered, oldest first, one for each id
 	knockers map[uint32][]*knocker
+
+	// For Relay.
+	relay chan struct{} // has room for one; says that offers or knocks has more. Nil: there is no Relay
 }
 
 // link is a control stream while Run serves it.
@@ -117,6 +120,13 @@ type sending struct {
 type offer struct {
 	id               uint32
 	network, address string
+}
+
+func (o offer) check() error {
+	if (o.network != wire.NetworkUnix && o.network != wire.NetworkTCP) || o.address == "" {
+		return fmt.Errorf("the other side announced an unusable address: network %.32q, address %.128q", o.network, o.address)
+	}
+	return nil
 }
 
 // New returns a broker. It announces nothing before Run is called. Close must
@@ -275,6 +285,15 @@ func (b *Broker) deliver(o offer) {
 		b.offers = slices.Delete(b.offers, 0, 1)
 	}
 	b.offers = append(b.offers, o)
+	b.tellRelay()
+}
+
+// tellRelay is called with mu held.
+func (b *Broker) tellRelay() {
+	select {
+	case b.relay <- struct{}{}:
+	default: // it will look, or there is none
+	}
 }
 
 // take removes the offer for id, of which there is one at most. It is called with
@@ -349,8 +368,8 @@ func (b *Broker) Dial(ctx context.Context, id uint32) (*h2grpc.ClientConn, error
 	if err != nil {
 		return nil, fmt.Errorf("plugin: broker: dialling id %d: %w", id, err)
 	}
-	if (o.network != wire.NetworkUnix && o.network != wire.NetworkTCP) || o.address == "" {
-		return nil, fmt.Errorf("plugin: broker: dialling id %d: the other side announced an unusable address: network %.32q, address %.128q", id, o.network, o.address)
+	if err := o.check(); err != nil {
+		return nil, fmt.Errorf("plugin: broker: dialling id %d: %w", id, err)
 	}
 	return b.newClient(func(ctx context.Context) (net.Conn, error) { return b.cfg.Dial(ctx, o.network, o.address) }), nil
 }

@@ -18,6 +18,8 @@ type door struct {
 	*queue
 	broker *Broker
 	id     uint32
+	once   bool // one knock is answered
+	spent  bool // guarded by broker.mu: it has been
 }
 
 // Addr returns the id.
@@ -39,9 +41,18 @@ func (d *door) Close() error {
 	return nil
 }
 
-// openDoor returns a listener for id. Nobody is told: the peer knocks.
-func (b *Broker) openDoor(id uint32) (net.Listener, error) {
-	d := &door{newQueue(maxQueued), b, id}
+// reopen lets one more knock be answered: nothing came of the last.
+func (d *door) reopen() {
+	d.broker.mu.Lock()
+	d.spent = false
+	d.broker.mu.Unlock()
+	d.broker.look()
+}
+
+// openDoor returns a listener for id, for one connection if once is set. Nobody is
+// told: the peer knocks.
+func (b *Broker) openDoor(id uint32, once bool) (net.Listener, error) {
+	d := &door{queue: newQueue(maxQueued), broker: b, id: id, once: once}
 	d.taken = b.look
 	b.mu.Lock()
 	_, taken := b.doors[id]
@@ -79,6 +90,7 @@ func (b *Broker) knocked(id uint32) {
 	}
 	b.knocks = append(b.knocks, knock{id, time.Now()})
 	b.look()
+	b.tellRelay()
 }
 
 // look makes the doorkeeper look again.
@@ -96,7 +108,8 @@ func (b *Broker) nextKnock() *door {
 	defer b.mu.Unlock()
 	b.knocks = slices.DeleteFunc(b.knocks, func(k knock) bool { return time.Since(k.at) > knockPatience })
 	for i, k := range b.knocks {
-		if d := b.doors[k.id]; d != nil && len(d.conns) < cap(d.conns) {
+		if d := b.doors[k.id]; d != nil && !d.spent && len(d.conns) < cap(d.conns) {
+			d.spent = d.once
 			b.knocks = slices.Delete(b.knocks, i, i+1)
 			return d
 		}
@@ -124,6 +137,7 @@ func (b *Broker) keepDoors() {
 					return
 				}
 				b.cfg.Logger.Warn("a knock was answered in vain", "id", d.id, "err", err)
+				d.reopen()
 			}
 		}
 	}

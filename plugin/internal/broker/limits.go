@@ -36,6 +36,12 @@ const (
 // end of a host or a plugin; nor must one that called Close itself.
 const closeTimeout = 200 * time.Millisecond
 
+// maxPassages bounds the listeners of a relay, in each direction, that have no
+// connection: nobody says when what they stand for has gone. Whoever announces an
+// id hands it over about then, and it is dialled at once, so that the oldest of so
+// many will hardly be missed. Each is a descriptor.
+const maxPassages = 256
+
 // The following are for multiplexed brokers.
 const (
 	// maxKnocks bounds the peer's knocks that wait for an Accept, one for each

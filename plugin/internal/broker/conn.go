@@ -1,0 +1,134 @@
+package broker
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"slices"
+
+	"github.com/tenonrpc/tenon/h2grpc"
+)
+
+// DialConn is Dial for those who speak on the connection themselves. See
+// plugin.Broker.
+func (b *Broker) DialConn(ctx context.Context, id uint32) (net.Conn, error) {
+	ctx, cancel := b.bound(ctx)
+	defer cancel()
+	conn, err := b.dialConn(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("plugin: broker: dialling id %d: %w", id, err)
+	}
+	return conn, nil
+}
+
+func (b *Broker) dialConn(ctx context.Context, id uint32) (net.Conn, error) {
+	if b.cfg.Mux == nil {
+		o, err := b.await(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		return b.dialOffer(ctx, o)
+	}
+	raw, err := b.knock(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return b.secureDialled(ctx, raw)
+}
+
+// dialOffer connects to where the peer has announced that it listens.
+func (b *Broker) dialOffer(ctx context.Context, o offer) (net.Conn, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	raw, err := b.cfg.Dial(ctx, o.network, o.address)
+	if err != nil {
+		return nil, err
+	}
+	return b.secureDialled(ctx, raw)
+}
+
+// AcceptConn accepts one connection. See plugin.Broker.
+func (b *Broker) AcceptConn(ctx context.Context, id uint32) (net.Conn, error) {
+	ctx, cancel := b.bound(ctx)
+	defer cancel()
+	l, err := b.listen(ctx, id, true)
+	if err != nil {
+		return nil, err
+	}
+	defer l.Close()
+	defer context.AfterFunc(ctx, func() { l.Close() })()
+	for {
+		raw, err := l.Accept()
+		if err != nil {
+			if ctx.Err() != nil {
+				err = fmt.Errorf("the other side has not connected: %w", context.Cause(ctx))
+			}
+			return nil, fmt.Errorf("plugin: broker: accepting id %d: %w", id, err)
+		}
+		conn, err := b.secureAccepted(ctx, raw)
+		if err == nil {
+			return conn, nil
+		}
+		// A stranger's, or the other side's that has given up. It may come again.
+		b.cfg.Logger.Warn("a brokered connection failed", "id", id, "err", err)
+		if d, ok := l.Listener.(*door); ok {
+			d.reopen()
+		}
+	}
+}
+
+// secureDialled performs the TLS handshake, if there is to be one, on a connection
+// that was dialled, which it closes if that fails.
+func (b *Broker) secureDialled(ctx context.Context, raw net.Conn) (net.Conn, error) {
+	cfg := b.cfg.ClientTLS
+	if cfg == nil {
+		return raw, nil
+	}
+	cfg = asGRPC(cfg)
+	if cfg.ServerName == "" && !cfg.InsecureSkipVerify {
+		cfg = cfg.Clone()
+		cfg.ServerName = cmp.Or(b.cfg.Client.Authority, "localhost") // as h2grpc has it
+	}
+	return b.shake(ctx, tls.Client(raw, cfg))
+}
+
+// secureAccepted is secureDialled for a connection that was accepted.
+func (b *Broker) secureAccepted(ctx context.Context, raw net.Conn) (net.Conn, error) {
+	if b.cfg.ServerTLS == nil {
+		return raw, nil
+	}
+	// A ticket is what a server of TLS 1.3 writes last, when a client may have sent all
+	// that it had to say, and gone: its connection would be taken for none.
+	cfg := asGRPC(b.cfg.ServerTLS).Clone()
+	cfg.SessionTicketsDisabled = true
+	return b.shake(ctx, tls.Server(raw, cfg))
+}
+
+// asGRPC has TLS agree on the protocol that gRPC is on: the other end may insist,
+// and does not know that here is another program than usual.
+func asGRPC(cfg *tls.Config) *tls.Config {
+	const h2 = "h2"
+	if slices.Contains(cfg.NextProtos, h2) {
+		return cfg
+	}
+	cfg = cfg.Clone()
+	cfg.NextProtos = []string{h2}
+	return cfg
+}
+
+func (b *Broker) shake(ctx context.Context, conn *tls.Conn) (net.Conn, error) {
+	limit := b.cfg.Server.HandshakeTimeout
+	if limit <= 0 {
+		limit = h2grpc.DefaultHandshakeTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	if err := conn.HandshakeContext(ctx); err != nil {
+		conn.NetConn().Close()
+		return nil, fmt.Errorf("TLS handshake: %w", err)
+	}
+	return conn, nil
+}

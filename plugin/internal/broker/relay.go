@@ -1,0 +1,302 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"slices"
+	"sync"
+)
+
+// Relay joins two brokers, whose peers then reach each other through it by the ids
+// of their own. See plugin.RelayBrokers.
+func Relay(ctx context.Context, a, b *Broker, join func(id uint32, from, to net.Conn)) error {
+	if (a.cfg.Mux == nil) != (b.cfg.Mux == nil) {
+		return errors.New("plugin: broker: one of the two connections is multiplexed and the other is not: with multiplexing, a side asks for what it dials, and without, it is told what it can dial, so that neither can stand for the other")
+	}
+	if a == b {
+		return errors.New("plugin: broker: it cannot be relayed to itself")
+	}
+	for _, broker := range []*Broker{a, b} {
+		if !broker.startRelay() {
+			return errors.New("plugin: broker: it is relayed already")
+		}
+		defer broker.endRelay()
+	}
+	if join == nil {
+		join = copyBoth
+	}
+	alive, cut := context.WithCancel(ctx)
+	defer cut()
+	open, end := context.WithCancel(alive)
+	defer end()
+	for _, broker := range []*Broker{a, b} {
+		defer context.AfterFunc(broker.serving, cut)()
+		defer context.AfterFunc(broker.ctx, end)()
+	}
+	var both sync.WaitGroup
+	for _, r := range []*relay{{from: a, to: b}, {from: b, to: a}} {
+		r.alive, r.open, r.join, r.busy = alive, open, join, make(map[uint32]bool)
+		both.Go(r.run)
+	}
+	both.Wait()
+	if ctx.Err() != nil {
+		return nil
+	}
+	return ErrClosed
+}
+
+func (b *Broker) startRelay() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.relay != nil {
+		return false
+	}
+	b.relay = make(chan struct{}, 1)
+	b.relay <- struct{}{} // for what has come before
+	return true
+}
+
+func (b *Broker) endRelay() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.relay = nil
+}
+
+// relay passes on what one broker hears from its peer.
+type relay struct {
+	open     context.Context // ends with Hangup of either broker: nothing new is passed on
+	alive    context.Context // ends with Close of either: what was goes on until then
+	from, to *Broker
+	join     func(id uint32, from, to net.Conn)
+	running  sync.WaitGroup
+
+	mu sync.Mutex
+	// guarded by mu
+	busy map[uint32]bool // ids whose knock is being passed on
+	idle []*passage      // those that nobody uses, the longest first
+}
+
+// run passes on until nothing new can come, and returns when nothing of it is left.
+func (r *relay) run() {
+	defer r.running.Wait()
+	r.from.mu.Lock()
+	news := r.from.relay
+	r.from.mu.Unlock()
+	for {
+		select {
+		case <-news:
+		case <-r.open.Done():
+			return
+		}
+		for r.passOne() {
+		}
+	}
+}
+
+// passOne passes on one offer or knock. It reports whether there was one.
+func (r *relay) passOne() bool {
+	if r.from.cfg.Mux == nil {
+		o, ok := r.from.takeOldest()
+		if ok {
+			// One after the other: as long as the other side cannot be told, the
+			// offers wait where there is a limit to them.
+			r.passOffer(o)
+		}
+		return ok
+	}
+	id, ok := r.takeKnock()
+	if ok {
+		r.running.Go(func() { r.passKnock(id) })
+	}
+	return ok
+}
+
+// takeOldest removes the oldest offer.
+func (b *Broker) takeOldest() (offer, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.offers) == 0 {
+		return offer{}, false
+	}
+	return b.take(b.offers[0].id)
+}
+
+// takeKnock finds a knock for nobody here, and makes its id busy. The knock stays,
+// for the doorkeeper.
+func (r *relay) takeKnock() (id uint32, ok bool) {
+	b := r.from
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	i := slices.IndexFunc(b.knocks, func(k knock) bool { return b.doors[k.id] == nil && !r.busy[k.id] })
+	if i < 0 {
+		return 0, false
+	}
+	id = b.knocks[i].id
+	r.busy[id] = true
+	return id, true
+}
+
+// joined has a pair of connections served, and closes them.
+func (r *relay) joined(id uint32, from, to net.Conn) {
+	shut := func() { from.Close(); to.Close() }
+	defer shut()
+	defer context.AfterFunc(r.alive, shut)()
+	r.join(id, from, to)
+}
+
+// passKnock passes on a knock: this side is told that it may come when the other has
+// said so.
+func (r *relay) passKnock(id uint32) {
+	from, to, err := r.answerKnock(id)
+	if err != nil {
+		// This peer hears nothing, as from one that does not accept the id. It
+		// knocks again if it likes.
+		r.from.cfg.Logger.Debug("a brokered connection is not relayed", "id", id, "err", err)
+		r.from.forgetKnock(id)
+	}
+	r.mu.Lock()
+	delete(r.busy, id)
+	r.mu.Unlock()
+	r.from.mu.Lock()
+	r.from.tellRelay() // there may be a next one for the id
+	r.from.mu.Unlock()
+	if err == nil {
+		r.joined(id, from, to)
+	}
+}
+
+func (r *relay) answerKnock(id uint32) (from, to net.Conn, err error) {
+	ctx, cancel := context.WithTimeout(r.open, knockPatience)
+	defer cancel()
+	if to, err = r.to.DialConn(ctx, id); err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel = context.WithTimeout(r.open, knockPatience)
+	defer cancel()
+	if from, err = r.from.AcceptConn(ctx, id); err != nil {
+		to.Close()
+		return nil, nil, err
+	}
+	return from, to, nil
+}
+
+func (b *Broker) forgetKnock(id uint32) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.knocks = slices.DeleteFunc(b.knocks, func(k knock) bool { return k.id == id })
+}
+
+// passage is a listener of ours that stands for one of a peer's.
+type passage struct {
+	*listener
+	offer
+	shaking chan struct{} // a token each for connections that are not joined yet
+	users   int           // guarded by relay.mu: connections, and whoever else keeps it
+}
+
+// passOffer passes on an announcement: it announces a listener to the other side,
+// each of whose connections is made to what was announced.
+//
+// Nobody says when the peer stops listening. A passage is closed when that shows,
+// because nobody answers there; those that lead to nobody knows where must not
+// become ever more, so there is a limit to those that are not in use.
+func (r *relay) passOffer(o offer) {
+	l, err := r.to.listen(r.open, o.id, false)
+	if err != nil {
+		r.from.cfg.Logger.Debug("a brokered connection is not relayed", "id", o.id, "err", err)
+		return
+	}
+	p := &passage{listener: l, offer: o, shaking: make(chan struct{}, maxQueued), users: 1}
+	r.running.Go(func() { r.accept(p) })
+	r.leave(p)
+}
+
+// accept accepts connections until a passage is closed.
+func (r *relay) accept(p *passage) {
+	defer p.Close()
+	defer context.AfterFunc(r.open, func() { p.Close() })()
+	defer r.use(p) // it is not to be closed again
+	for {
+		raw, err := p.Accept()
+		if err != nil {
+			return
+		}
+		select {
+		case p.shaking <- struct{}{}:
+		case <-r.open.Done():
+			raw.Close()
+			return
+		}
+		r.use(p)
+		r.running.Go(func() {
+			defer r.leave(p)
+			r.pass(p, raw)
+		})
+	}
+}
+
+// pass makes the connection that one of a passage is to be joined with.
+func (r *relay) pass(p *passage, raw net.Conn) {
+	from, err := r.to.secureAccepted(r.open, raw)
+	if err != nil {
+		<-p.shaking
+		r.to.cfg.Logger.Warn("a brokered connection failed", "id", p.id, "err", err)
+		return
+	}
+	to, err := r.from.dialOffer(r.open, p.offer)
+	<-p.shaking
+	if err != nil {
+		p.Close()
+		from.Close()
+		r.from.cfg.Logger.Debug("a brokered connection is not relayed", "id", p.id, "err", err)
+		return
+	}
+	r.joined(p.id, from, to)
+}
+
+// use keeps a passage from being closed for want of a connection.
+func (r *relay) use(p *passage) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p.users++
+	r.idle = slices.DeleteFunc(r.idle, func(other *passage) bool { return other == p })
+}
+
+// leave undoes use. It may close the passage that has been idle for longest.
+func (r *relay) leave(p *passage) {
+	var oldest *passage
+	r.mu.Lock()
+	if p.users--; p.users == 0 {
+		r.idle = append(r.idle, p)
+	}
+	if len(r.idle) > maxPassages {
+		oldest = r.idle[0]
+		r.idle = slices.Delete(r.idle, 0, 1)
+	}
+	r.mu.Unlock()
+	if oldest != nil {
+		oldest.Close()
+	}
+}
+
+// copyBoth copies both ways. The end of one direction is passed on, and is the end
+// of both where it cannot be.
+func copyBoth(_ uint32, a, b net.Conn) {
+	var back sync.WaitGroup
+	back.Go(func() { copyOne(a, b) })
+	copyOne(b, a)
+	back.Wait()
+}
+
+func copyOne(to, from net.Conn) {
+	_, err := io.Copy(to, from)
+	half, ok := to.(interface{ CloseWrite() error })
+	if err != nil || !ok || half.CloseWrite() != nil {
+		to.Close()
+		from.Close()
+	}
+}
