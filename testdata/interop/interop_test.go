@@ -31,6 +31,7 @@ var (
 const (
 	upstreamPlugin = "github.com/tenonrpc/tenon/plugin/interop/cmd/upstream-plugin"
 	tenonPlugin    = "github.com/tenonrpc/tenon/plugin/interop/cases/cmd/tenon-plugin"
+	relayProgram   = "github.com/tenonrpc/tenon/cmd/relay"
 )
 
 // programs is the directory with the programs, made by TestMain.
@@ -83,7 +84,7 @@ func build(name, pkg string) error {
 	}
 	cmd := exec.Command("go", "build", "-ldflags=-s -w", "-o", name, pkg)
 	cmd.Args = slices.Insert(cmd.Args, 2, upstream.BuildFlags...)
-	if !strings.Contains(pkg, "/interop/cases/") {
+	if pkg != relayProgram && !strings.Contains(pkg, "/interop/cases/") {
 		cmd.Args = slices.Insert(cmd.Args, 2, "-race=false")
 	}
 	if out, err := cmd.CombinedOutput(); err != nil {
