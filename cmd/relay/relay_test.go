@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -130,8 +131,22 @@ func start(t *testing.T, change func(*host.Config)) (c *host.Client, out *output
 
 // TestPassesAll: the version agreed on, compressed calls, health, reflection and
 // the last words.
-func TestPassesAll(t *testing.T) {
-	c, out, err := start(t, nil)
+func TestPassesAll(t *testing.T) { testPassesAll(t, nil) }
+
+// TestPassesAllWithoutPipes: for hosts that know of a plugin's output by the
+// connection alone, as those of other libraries do.
+func TestPassesAllWithoutPipes(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("there are none on Windows")
+	}
+	testPassesAll(t, func(c *host.Config) {
+		command := []string{"-c", "unset " + wire.EnvStdout + " " + wire.EnvStderr + `; exec "$0" "$@"`}
+		c.Cmd = exec.Command("/bin/sh", append(command, c.Cmd.Args...)...)
+	})
+}
+
+func testPassesAll(t *testing.T, change func(*host.Config)) {
+	c, out, err := start(t, change)
 	if err != nil {
 		t.Fatal(err)
 	}
