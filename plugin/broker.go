@@ -26,6 +26,9 @@ import (
 // Hosts and plugins have the same type and the same rules. Brokered
 // connections are secured like the main one, with the same certificates.
 //
+// What speaks something other than gRPC has DialConn and AcceptConn, and what is
+// between a host and a plugin has [RelayBrokers].
+//
 // With multiplexing, which hosts ask for, brokered connections are streams of
 // the one connection between the two, and have no sockets of their own. Ids may
 // be dialled by any number of goroutines at once in either case.

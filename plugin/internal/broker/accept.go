@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -144,10 +143,7 @@ func (b *Broker) Accept(ctx context.Context, id uint32) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if b.cfg.ServerTLS == nil {
-		return l, nil
-	}
-	return tls.NewListener(l, b.cfg.ServerTLS), nil
+	return b.secureListener(l), nil
 }
 
 // AcceptAndServe serves gRPC under id until ctx or the broker ends. See

@@ -80,6 +80,14 @@ func (b *Broker) AcceptConn(ctx context.Context, id uint32) (net.Conn, error) {
 	}
 }
 
+// secureListener secures what a listener accepts, if there is to be TLS.
+func (b *Broker) secureListener(l net.Listener) net.Listener {
+	if b.cfg.ServerTLS == nil {
+		return l
+	}
+	return tls.NewListener(l, b.cfg.ServerTLS)
+}
+
 // secureDialled performs the TLS handshake, if there is to be one, on a connection
 // that was dialled, which it closes if that fails.
 func (b *Broker) secureDialled(ctx context.Context, raw net.Conn) (net.Conn, error) {

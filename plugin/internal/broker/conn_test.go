@@ -71,6 +71,18 @@ func TestConns(t *testing.T) {
 			wantConns(t, host, plug, 7) // again
 		})
 	}
+	t.Run("TCP", func(t *testing.T) {
+		h, p := identity(t), identity(t)
+		hostCfg, plugCfg := secured(h, p, nil), secured(p, h, nil)
+		listen := func() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") }
+		hostCfg.Listen, plugCfg.Listen = listen, listen
+		host, plug := broker.New(hostCfg), broker.New(plugCfg)
+		a, b, hangup := stream()
+		run(t, host, a, hangup)
+		run(t, plug, b, hangup)
+		wantConns(t, host, plug, 1)
+		wantConns(t, plug, host, 1)
+	})
 }
 
 // TestConnThatIsShort: who has said everything at once, and gone, was there.
