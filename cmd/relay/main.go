@@ -114,7 +114,6 @@ func run(cookie string, command []string) error {
 			MaxRecvMessageSize: -1, MaxSendMessageSize: -1,
 			Compressors: compressors,
 		},
-		NoReflection: true, // so that the plugin's answers
 	})
 	if err == nil {
 		err = inner.Err() // how the plugin has ended, if it has by itself

@@ -13,7 +13,7 @@ import (
 const top = "../../.."
 
 // page is how many lines the report may have: what is read in one go.
-const page = 101
+const page = 110
 
 func report(t *testing.T, verbose bool) string {
 	t.Helper()
