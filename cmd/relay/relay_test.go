@@ -19,6 +19,7 @@ import (
 
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/h2grpc/gzip"
+	"github.com/tenonrpc/tenon/h2grpc/reflection"
 	"github.com/tenonrpc/tenon/h2grpc/health"
 	"github.com/tenonrpc/tenon/plugin"
 	"github.com/tenonrpc/tenon/plugin/host"
@@ -43,9 +44,10 @@ func TestMain(m *testing.M) {
 		main()
 	case "plugin":
 		plugin.Serve(&plugin.ServeConfig{
-			Handshake: shake,
-			Versions:  map[int]plugin.Set{3: {"word": plugin.ServeOnly(register)}, 4: {"word": plugin.ServeOnly(register)}},
-			Server:    h2grpc.ServerConfig{Compressors: []h2grpc.Compressor{gzip.New()}},
+			Handshake:  shake,
+			Versions:   map[int]plugin.Set{3: {"word": plugin.ServeOnly(register)}, 4: {"word": plugin.ServeOnly(register)}},
+			Reflection: reflection.Register,
+			Server:     h2grpc.ServerConfig{Compressors: []h2grpc.Compressor{gzip.New()}},
 		})
 		fmt.Println("the plugin ends")
 	}
