@@ -19,8 +19,8 @@ import (
 
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/h2grpc/gzip"
-	"github.com/tenonrpc/tenon/h2grpc/reflection"
 	"github.com/tenonrpc/tenon/h2grpc/health"
+	"github.com/tenonrpc/tenon/h2grpc/reflection"
 	"github.com/tenonrpc/tenon/plugin"
 	"github.com/tenonrpc/tenon/plugin/host"
 	"github.com/tenonrpc/tenon/wire"
