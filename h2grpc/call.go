@@ -222,7 +222,7 @@ func (c *call) end(err error, eof bool) *status.Status {
 	default:
 		return engineStatus(c.ctx, err)
 	}
-	st := responseStatus(c.response())
+	st := responseStatus(c.response(), c.cc.engine.MaxHeaderList)
 	if st.Code() == codes.Canceled && deadlinePassed(c.ctx) {
 		return status.FromContextError(context.DeadlineExceeded)
 	}
@@ -320,6 +320,7 @@ func (cc *ClientConn) invoke(ctx context.Context, method string, args, reply any
 	err := cc.mapError(c.unary(cc, ctx, method, args, reply, opts))
 	c.observer.end(err)
 	if s := c.s.Load(); s != nil {
+		s.ForgetHeaders()
 		s.Recycle()
 	}
 	*c = call{}

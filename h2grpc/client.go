@@ -36,8 +36,17 @@ type ClientConfig struct {
 	// compression. Zero means DefaultMaxMessageSize, a negative number no limit
 	// below 2 GiB.
 	MaxRecvMessageSize, MaxSendMessageSize int
-	// MaxHeaderListSize limits received headers and trailers (RFC 9113 §6.5.2).
-	// Zero means DefaultMaxHeaderListSize.
+	// MaxHeaderListSize limits a response's headers, and its trailers, in bytes: the
+	// sum over all fields of name, value and 32 (RFC 9113 §6.5.2), with one field for
+	// each KiB, or 1000 if that is more. All calls of a connection that have not ended
+	// may together hold as much, or 3 MiB if that is more.
+	// What is past it is dropped: a call that failed keeps its code, and its text says
+	// that something is missing; one that went well fails with RESOURCE_EXHAUSTED,
+	// since its metadata is not whole.
+	//
+	// Zero means DefaultClientMaxHeaderListSize, which the server is not told. Any
+	// other value it is: servers of this package then shorten a status to what fits,
+	// and those of grpc-go reset a call whose status does not, which loses its code.
 	MaxHeaderListSize int
 	// UnaryInterceptors and StreamInterceptors wrap every call; the first is
 	// the outermost.
@@ -132,13 +141,14 @@ func NewClient(cfg *ClientConfig) *ClientConn {
 	cc.engine = h2.Config{
 		MaxMessage:       limitOr(cfg.MaxRecvMessageSize, DefaultMaxMessageSize),
 		MaxHeaderList:    cfg.MaxHeaderListSize,
+		TellHeaderList:   cfg.MaxHeaderListSize > 0,
 		HandshakeTimeout: cc.cfg.ConnectTimeout,
 		Crowded: func(limit, waiting int) {
 			cc.cfg.Logger.Warn("calls wait for others to end: the server allows no more at once", "allowed", limit, "waiting", waiting)
 		},
 	}
 	if cc.engine.MaxHeaderList <= 0 {
-		cc.engine.MaxHeaderList = DefaultMaxHeaderListSize
+		cc.engine.MaxHeaderList = DefaultClientMaxHeaderListSize
 	}
 	cc.userAgent = userAgent
 	if cfg.UserAgent != "" {

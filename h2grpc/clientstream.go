@@ -241,6 +241,7 @@ func (cs *clientStream) RecvMsg(m any) error {
 // finish fixes what RecvMsg returns from now on; the first error wins.
 func (cs *clientStream) finish(err error) error {
 	trailer, terr := cs.trailers()
+	cs.s.Load().ForgetHeaders()
 	if err == io.EOF && terr != nil {
 		err = status.Error(codes.Internal, terr.Error())
 	}

@@ -99,7 +99,7 @@ func engineStatus(ctx context.Context, err error) *status.Status {
 		return status.New(codes.Unavailable, err.Error())
 	case errors.Is(err, h2.ErrClosed):
 		return status.New(codes.Unavailable, "the connection was closed by this side")
-	case errors.Is(err, h2.ErrHeaderList):
+	case isListError(err) != nil:
 		return status.New(codes.Internal, err.Error())
 	case errors.Is(err, h2.ErrStreamEnded):
 		if ctx.Err() != nil {
@@ -115,8 +115,9 @@ func deadlinePassed(ctx context.Context) bool {
 	return ok && !time.Now().Before(d)
 }
 
-// responseStatus is the status of a response whose stream has ended in order.
-func responseStatus(r h2.Response) *status.Status {
+// responseStatus is the status of a response whose stream has ended in order. limit
+// is this side's for header lists.
+func responseStatus(r h2.Response, limit int) *status.Status {
 	head, last := r.Head, r.Trailer
 	if head == nil {
 		return status.New(codes.Internal, "the stream ended without a response")
@@ -124,13 +125,16 @@ func responseStatus(r h2.Response) *status.Status {
 	if r.TrailersOnly {
 		last = head
 	}
-	if head.TooLarge || (last != nil && last.TooLarge) {
-		return status.New(codes.ResourceExhausted, "the response's headers are larger than this side's limit")
-	}
+	tooLarge := head.TooLarge || (last != nil && last.TooLarge)
 	if last != nil {
-		if s, ok := last.Get("grpc-status"); ok {
+		if s, ok := last.Get("grpc-status"); ok && tooLarge {
+			return cutStatus(trailerStatus(last, s), last, limit)
+		} else if ok {
 			return trailerStatus(last, s)
 		}
+	}
+	if tooLarge {
+		return status.New(codes.ResourceExhausted, largeResponse(limit))
 	}
 	if head.Status != "200" {
 		text := "the server answered with the HTTP status " + head.Status + " and no grpc-status"

@@ -9,9 +9,15 @@ const (
 	// ends, in bytes: large enough for the schemas that Terraform's providers
 	// send, small enough that one message cannot exhaust a host.
 	DefaultMaxMessageSize = 64 << 20
-	// DefaultMaxHeaderListSize limits received metadata: the sum over all
-	// fields of name, value and 32, in bytes (RFC 9113 §6.5.2).
-	DefaultMaxHeaderListSize = 64 << 10
+	// DefaultServerMaxHeaderListSize limits a request's metadata: the sum over all
+	// fields of name, value and 32, in bytes (RFC 9113 §6.5.2). It is for tokens and
+	// the names of traces, sixteen times what most servers of HTTP take; what is
+	// larger belongs into messages.
+	DefaultServerMaxHeaderListSize = 1 << 20
+	// DefaultClientMaxHeaderListSize limits a response's headers and its trailers
+	// likewise. A status is among the trailers, and its text and details are as long
+	// as what went wrong: 5 MB of either arrive, details in base64 and all.
+	DefaultClientMaxHeaderListSize = 8 << 20
 	// DefaultMaxConcurrentStreams is how many calls a server handles at once
 	// on one connection. Parked streams are cheap and go-plugin itself sets no
 	// limit, so it is high; but a call with its goroutine takes up to 8 KiB,
@@ -102,9 +108,6 @@ const (
 	// before handlers are taken to be slow and it gets a goroutine of its own.
 	stallAfter = time.Millisecond
 
-	// maxStatusMessage bounds a status message in bytes: what a handler's
-	// error or a panic may put into the trailers.
-	maxStatusMessage = 16 << 10
 	// headCacheCap bounds the prepared request heads of a client, one a
 	// method.
 	headCacheCap = 1024

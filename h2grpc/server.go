@@ -32,8 +32,12 @@ type ServerConfig struct {
 	// have not returned, cancelled ones included. Zero means
 	// DefaultMaxConcurrentStreams.
 	MaxConcurrentStreams uint32
-	// MaxHeaderListSize limits received headers (RFC 9113 §6.5.2). Zero means
-	// DefaultMaxHeaderListSize.
+	// MaxHeaderListSize limits a request's headers, in bytes: the sum over all fields
+	// of name, value and 32 (RFC 9113 §6.5.2), with one field for each KiB, or 1000 if
+	// that is more. Clients are told, and most fail such a call themselves; others get
+	// RESOURCE_EXHAUSTED. Calls of a connection that together have more than that, or
+	// 3 MiB if that is more, are refused until some have ended. Zero means
+	// DefaultServerMaxHeaderListSize.
 	MaxHeaderListSize int
 	// UnaryInterceptors and StreamInterceptors wrap every call; the first is
 	// the outermost.
@@ -177,11 +181,12 @@ func NewServer(cfg *ServerConfig) *Server {
 	s.engine = h2.Config{
 		MaxMessage:       limitOr(s.cfg.MaxRecvMessageSize, DefaultMaxMessageSize),
 		MaxHeaderList:    s.cfg.MaxHeaderListSize,
+		TellHeaderList:   true,
 		MaxStreams:       s.cfg.MaxConcurrentStreams,
 		HandshakeTimeout: s.cfg.HandshakeTimeout,
 	}
 	if s.engine.MaxHeaderList <= 0 {
-		s.engine.MaxHeaderList = DefaultMaxHeaderListSize
+		s.engine.MaxHeaderList = DefaultServerMaxHeaderListSize
 	}
 	if s.engine.MaxStreams == 0 {
 		s.engine.MaxStreams = DefaultMaxConcurrentStreams

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"github.com/tenonrpc/tenon/h2grpc/codes"
 	"github.com/tenonrpc/tenon/h2grpc/internal/h2"
@@ -27,6 +26,8 @@ type serverConn struct {
 	turns turns
 	// onReader counts calls that the reader has begun to run.
 	onReader atomic.Int32
+	// saidShort is set once the log says that the client takes less than there is.
+	saidShort atomic.Bool
 }
 
 // serverCall is one call on the server.
@@ -114,7 +115,8 @@ func (c *serverCall) readHead() *refusal {
 	}
 	switch {
 	case h.TooLarge:
-		return &refusal{"431", status.Newf(codes.ResourceExhausted, "the request's headers are larger than the limit of %d bytes", c.sc.srv.engine.MaxHeaderList)}
+		return &refusal{"431", status.Newf(codes.ResourceExhausted, "the request's headers are larger than this side takes: MaxHeaderListSize of the ServerConfig is %d bytes, and %d fields",
+			c.sc.srv.engine.MaxHeaderList, h2.HeaderFields(c.sc.srv.engine.MaxHeaderList))}
 	case hosts > 1:
 		return &refusal{"400", status.New(codes.Internal, "more than one host field")}
 	case h.Method != "POST":
@@ -505,16 +507,8 @@ func (c *serverCall) send(msg *h2.Buffer, st *status.Status) {
 		}
 	}
 	err := c.s.Write(c.sc.ctx.Done(), &f, h2.FlushNow)
-	if err == h2.ErrHeaderList {
-		// Without the metadata at least the status arrives.
-		sent = sent || (msg != nil && f.Header == nil)
-		f.Header, f.Message = nil, nil
-		st := status.New(codes.ResourceExhausted, "the response's metadata is larger than the client takes")
-		f.Trailer = trailerBlock(&onlyTrailerOK, st, nil, nil)
-		if sent {
-			f.Trailer = trailerBlock(&trailerOK, st, nil, nil)
-		}
-		c.s.Write(c.sc.ctx.Done(), &f, h2.FlushNow)
+	if list := isListError(err); list != nil {
+		c.sendShort(&f, !sent && (msg == nil || f.Header != nil), st, trailer, header, list)
 	}
 }
 
@@ -545,7 +539,6 @@ func statusFields(w wire.Status) (fields []h2.Field) {
 		return nil
 	}
 	if w.Message != "" {
-		w.Message = bound(w.Message, maxStatusMessage)
 		fields = append(fields, h2.Field{Name: "grpc-message", Value: string(wire.AppendMessage(nil, w.Message))})
 	}
 	if len(w.Details) > 0 {
@@ -554,17 +547,6 @@ func statusFields(w wire.Status) (fields []h2.Field) {
 		}
 	}
 	return fields
-}
-
-// bound cuts s to n bytes at a character's boundary.
-func bound(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n] + "…"
 }
 
 // listed says whether a comma-separated list has name.

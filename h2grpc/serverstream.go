@@ -92,7 +92,7 @@ func (ss *serverStream) sendError(err error) error {
 		}
 		return status.Error(codes.Canceled, "the stream has ended")
 	}
-	if err == h2.ErrHeaderList {
+	if isListError(err) != nil {
 		ss.headRefused()
 	}
 	return engineStatus(&ss.ctx, err).Err()
@@ -173,7 +173,7 @@ func (c *serverCall) SendHeader(md metadata.MD) error {
 		return status.Error(codes.Internal, "the headers have been sent")
 	}
 	if err := c.s.Write(c.ctx.Done(), &h2.Frames{Header: head}, h2.FlushNow); err != nil {
-		if err == h2.ErrHeaderList {
+		if isListError(err) != nil {
 			c.headRefused()
 		}
 		return engineStatus(&c.ctx, err).Err()

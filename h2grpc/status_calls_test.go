@@ -66,21 +66,6 @@ func TestStatusArrives(t *testing.T) {
 	})
 }
 
-// TestLongStatus: a message that no client takes is cut, at a character.
-func TestLongStatus(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		handlerErr := status.Error(codes.Internal, strings.Repeat("日", 1<<20))
-		cc, _ := start(t, setup{service: fails(&handlerErr)})
-		for _, err := range outcomes(t, cc) {
-			got := status.Convert(err)
-			m := got.Message()
-			if got.Code() != codes.Internal || len(m) < 1000 || !utf8.ValidString(m) || strings.Trim(m, "日…") != "" {
-				t.Errorf("got %v and %d bytes, UTF-8: %t", got.Code(), len(m), utf8.ValidString(m))
-			}
-		}
-	})
-}
-
 func TestStatusDetails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st, err := status.New(codes.FailedPrecondition, "not yet: ü").WithDetails(durationpb.New(3*time.Second), wrapperspb.String("text"))

@@ -15,7 +15,9 @@ import (
 var (
 	// As many calls as the client has the largest windows for: its SETTINGS, and
 	// what the attacker says to them, do not come in between.
-	callEcho    = options{Calls: echoMethod, Workers: 3, Timeout: 2 * time.Second}
+	callEcho = options{Calls: echoMethod, Workers: 3, Timeout: 2 * time.Second}
+	// callLimited fills a limit for headers, as rows for messages do with theirs.
+	callLimited = options{Calls: echoMethod, Workers: 3, Timeout: 2 * time.Second, MaxHeaderList: 3 << 20}
 	openStreams = options{Calls: downloadMethod, Workers: 4, Timeout: 2 * time.Second}
 )
 
@@ -143,12 +145,15 @@ func respond(f func(id uint32) []byte) func(*attack) {
 	return func(a *attack) { a.serve(func(p *peer) { p.answerAll(f) }) }
 }
 
+// failed is the status ABORTED.
+var failed = literal("grpc-status", "10")
+
 var clientHeaderRows = []row{
 	{name: "CONTINUATION flood, 16 KiB each", want: calm, limits: callEcho, attack: unended(literal("x", strings.Repeat("y", 16<<10-10)))},
 	{name: "CONTINUATION flood, one byte each", want: calm, limits: callEcho, attack: unended("\x88")},
 	{name: "CONTINUATION flood, empty", want: calm, quick: true, limits: callEcho, attack: unended("")},
-	{name: "4000 empty fields", want: "calls ResourceExhausted", quick: true, limits: callEcho, attack: respond(func(id uint32) []byte {
-		return headers(nil, id, endHeaders|endStream, response()+strings.Repeat("\x10\x01c\x00", 4000))
+	{name: "15 000 empty fields", want: "calls ResourceExhausted", quick: true, limits: callEcho, attack: respond(func(id uint32) []byte {
+		return blockFrames(nil, id, endStream, response()+strings.Repeat("\x10\x01c\x00", 15_000))
 	})},
 	{name: "15 000 empty fields in the trailers", want: "calls ResourceExhausted", limits: callEcho, attack: respond(func(id uint32) []byte {
 		b := data(headers(nil, id, endHeaders, response()), id, 0, message("x"))
@@ -164,8 +169,20 @@ var clientHeaderRows = []row{
 			})
 		})
 	}},
-	{name: "header fields of 1 MiB", want: "calls ResourceExhausted", limits: callEcho, attack: respond(func(id uint32) []byte {
-		return blockFrames(nil, id, endStream, response()+literal("x", strings.Repeat("y", 1<<20)))
+	{name: "header fields of 4 MiB, past the limit of 3 MiB", want: "calls ResourceExhausted", limits: callLimited, attack: respond(func(id uint32) []byte {
+		return blockFrames(nil, id, endStream, response()+literal("x", strings.Repeat("y", 4<<20)))
+	})},
+	{name: "statuses of the limit of 3 MiB", want: "calls Aborted", limits: callLimited, attack: respond(func(id uint32) []byte {
+		return blockFrames(nil, id, endStream, response()+failed+literal("grpc-message", strings.Repeat("y", 3<<20-1000)))
+	})},
+	{name: "statuses past the limit of 3 MiB, of 3 MiB in Huffman code", want: "calls Aborted", limits: callLimited, attack: respond(func(id uint32) []byte {
+		return blockFrames(nil, id, endStream, response()+failed+huffmanCoded("grpc-message", strings.Repeat("\x00", 3<<20)))
+	})},
+	{name: "statuses of 2 MiB", want: "calls Aborted", limits: callEcho, attack: respond(func(id uint32) []byte {
+		return blockFrames(nil, id, endStream, response()+failed+literal("grpc-message", strings.Repeat("y", 2<<20)))
+	})},
+	{name: "headers of 2 MiB for each of 100 streams that are not read", want: none, limits: options{Calls: parkMethod, Workers: 100, Timeout: 10 * time.Second}, attack: respond(func(id uint32) []byte {
+		return blockFrames(nil, id, 0, response()+literal("x", strings.Repeat("y", 2<<20)))
 	})},
 	{name: "a reference past the compression table", want: compress, limits: callEcho, attack: respond(func(id uint32) []byte {
 		return headers(nil, id, endHeaders|endStream, "\xff\xff\xff\x7f")

@@ -78,7 +78,7 @@ func (t *tally) probe(ctx context.Context, cc *h2grpc.ClientConn) {
 func (t *tally) callHostile(o options) {
 	cfg := h2grpc.ClientConfig{
 		Dial: dialUnix(o.Socket), MaxRecvMessageSize: o.MaxMessage,
-		ConnectTimeout: o.Handshake,
+		ConnectTimeout: o.Handshake, MaxHeaderListSize: o.MaxHeaderList,
 	}
 	if o.Gzip {
 		cfg.Compressors = []h2grpc.Compressor{gzip.New()}

@@ -48,6 +48,13 @@ func blockFrames(b []byte, id uint32, flags http2.Flags, text string) []byte {
 	return frame(b, typ, flags|endHeaders, id, text)
 }
 
+// huffmanCoded is a field whose value is said to be in HPACK's Huffman code.
+func huffmanCoded(name, code string) string {
+	field := literal(name, code)
+	at := 2 + len(name) // of the value's length
+	return field[:at] + string([]byte{field[at] | 0x80}) + field[at+1:]
+}
+
 // headerRows are header blocks that are long, never end, or become large when
 // they are decoded.
 var headerRows = []row{
@@ -67,8 +74,16 @@ var headerRows = []row{
 	{name: "15 000 fields without an index", want: tooLarge, attack: block(100, "", strings.Repeat("\x00\x01c\x00", 15_000))},
 	{name: "HPACK bomb: 4 KiB, referred to 16 000 times", want: tooLarge, quick: true,
 		attack: block(100, indexed("x", strings.Repeat("y", 4000)), strings.Repeat("\xbe", 16_000))},
-	{name: "header fields of 1 MiB", want: tooLarge, attack: block(100, "", literal("x", strings.Repeat("y", 1<<20)))},
-	{name: "header blocks of 1 MiB", want: tooLarge, attack: block(100, "", strings.Repeat(literal("x", strings.Repeat("y", 60_000)), 17))},
+	{name: "header fields of 2 MiB", want: tooLarge, attack: block(100, "", literal("x", strings.Repeat("y", 2<<20)))},
+	{name: "header blocks of 2 MiB", want: tooLarge, attack: block(100, "", strings.Repeat(literal("x", strings.Repeat("y", 60_000)), 35))},
+	{name: "header blocks of the limit of 1 MiB", want: "grpc-status 12", attack: block(100, "", strings.Repeat(literal("x", strings.Repeat("y", 60_000)), 17))},
+	{name: "1 MiB of headers on each stream, 100 times", want: "RST REFUSED_STREAM", attack: func(a *attack) {
+		p := a.hello()
+		p.flood(100, func(b []byte, i int) []byte {
+			return blockFrames(b, stream(i), 0, request(parkMethod)+literal("x", fmt.Sprintf("%06d", i)+strings.Repeat("y", 1_000_000)))
+		})
+	}},
+	{name: "a header string that turns out to be no Huffman code", want: compress, attack: block(1, "", huffmanCoded("x", strings.Repeat("\xff", 64<<10)))},
 	{name: "compression table size changed 16 000 times in a block", want: "grpc-status 12", attack: func(a *attack) {
 		a.hello().write(headers(nil, 1, endHeaders|endStream, strings.Repeat("\x20\x3f\xe1\x1f", 4000)+request(echoMethod)))
 	}},

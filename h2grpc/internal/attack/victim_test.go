@@ -22,14 +22,16 @@ type options struct {
 	Socket     string // the server listens here; the client calls the hostile peer here
 	Good       string // where the client finds a server that means well
 	MaxMessage int
-	MaxStreams uint32
-	Handshake  time.Duration
-	Stall      time.Duration
-	Gzip       bool
-	Calls      string // what the client calls: a method's name
-	Workers    int    // how many at once
-	Timeout    time.Duration
-	Reply      int // bytes of a Big reply, or of a Big request
+	// MaxHeaderList is a client's MaxHeaderListSize.
+	MaxHeaderList int
+	MaxStreams    uint32
+	Handshake     time.Duration
+	Stall         time.Duration
+	Gzip          bool
+	Calls         string // what the client calls: a method's name
+	Workers       int    // how many at once
+	Timeout       time.Duration
+	Reply         int // bytes of a Big reply, or of a Big request
 }
 
 // report is what a process says of itself.

@@ -28,9 +28,10 @@ type Config struct {
 	Handler Handler
 	// MaxMessage is the largest message that is received, in bytes as sent.
 	MaxMessage int
-	// MaxHeaderList limits received header blocks and is advertised
-	// (RFC 9113 §6.5.2, SETTINGS_MAX_HEADER_LIST_SIZE).
-	MaxHeaderList int
+	// MaxHeaderList limits received header blocks, and is advertised if TellHeaderList
+	// is set (RFC 9113 §6.5.2, SETTINGS_MAX_HEADER_LIST_SIZE).
+	MaxHeaderList  int
+	TellHeaderList bool
 	// MaxStreams is how many streams a server handles at once
 	// (SETTINGS_MAX_CONCURRENT_STREAMS).
 	MaxStreams uint32
@@ -175,7 +176,7 @@ type Conn struct {
 	control     int           // control frames queued since the last write began
 	controlSize int           // and their bytes
 	room        chan struct{} // closed when pending is taken, if somebody waits
-	headerBytes int           // server: of headerBudget
+	headerBytes int           // of headersMost
 	sendWindow  int
 	blocked     []*Stream // wait for sendWindow or room in pending, oldest first
 	peerWindow  int       // SETTINGS_INITIAL_WINDOW_SIZE
@@ -227,7 +228,7 @@ func NewConn(nc net.Conn, raw net.Conn, cfg Config) *Conn {
 		peerWindow:  defaultWindow,
 		peerFrame:   defaultMaxFrame,
 		peerStreams: assumedMaxStreams,
-		peerList:    maxWindow,
+		peerList:    assumedList,
 		recvWindow:  connWindow,
 		window:      loneWindow,
 		granted:     loneWindow,
@@ -262,7 +263,9 @@ func (c *Conn) hello() {
 	defer c.mu.Unlock()
 	set := []setting{
 		{settingInitialWindowSize, loneWindow},
-		{settingMaxHeaderListSize, uint32(c.cfg.MaxHeaderList)},
+	}
+	if c.cfg.TellHeaderList {
+		set = append(set, setting{settingMaxHeaderListSize, uint32(min(c.cfg.MaxHeaderList, maxWindow))})
 	}
 	if c.client {
 		c.pending = append(c.pending, ClientPreface...)

@@ -73,9 +73,6 @@ var (
 	ErrStreamEnded = errors.New("stream has ended")
 	// ErrGoingAway says that the connection takes no new streams.
 	ErrGoingAway = errors.New("connection takes no new streams")
-	// ErrHeaderList says that a header block of ours is larger than the peer
-	// is willing to take.
-	ErrHeaderList = errors.New("headers are larger than the peer's SETTINGS_MAX_HEADER_LIST_SIZE")
 )
 
 // connFault is how the reader reports that the connection must end.

@@ -35,7 +35,7 @@ func (c *Conn) headers(fh FrameHeader) error {
 
 // request handles the header block that opens a stream on a server.
 func (c *Conn) request(fh FrameHeader, f headersStart, id uint32, end, selfDep bool) error {
-	head, malformed, err := c.readBlock(fh, f, requestBlock)
+	head, malformed, err := c.readBlock(fh, f, requestBlock, c.hdec.limit)
 	if err != nil {
 		c.mu.Lock()
 		if !c.finalGoAway {
@@ -66,7 +66,7 @@ func (c *Conn) request(fh FrameHeader, f headersStart, id uint32, end, selfDep b
 		return nil
 	}
 	c.lastPeer = id
-	refused := c.live >= int(c.cfg.MaxStreams) || c.headerBytes+cost > headerBudget
+	refused := c.live >= int(c.cfg.MaxStreams) || c.headerBytes+cost > c.headersMost()
 	if malformed != "" || refused {
 		tooMany := c.churnLocked()
 		c.rememberReset(id)
@@ -106,7 +106,7 @@ func (c *Conn) requestTrailers(fh FrameHeader, f headersStart, id uint32, end bo
 	s := c.streams[id]
 	wasReset := c.wasReset(id)
 	c.mu.Unlock()
-	_, malformed, err := c.readBlock(fh, f, trailerBlock)
+	_, malformed, err := c.readBlock(fh, f, trailerBlock, 0)
 	switch {
 	case err != nil:
 		return err
@@ -131,6 +131,10 @@ func (c *Conn) responseHeaders(fh FrameHeader, f headersStart, id uint32, end, s
 	c.mu.Lock()
 	idle := c.isIdleLocked(id)
 	s := c.streams[id]
+	room := 0
+	if s != nil {
+		room = c.headersMost() - c.headerBytes
+	}
 	c.mu.Unlock()
 	if idle {
 		return fault(ErrCodeProtocol, "HEADERS for stream %d, which was not opened", id)
@@ -139,7 +143,7 @@ func (c *Conn) responseHeaders(fh FrameHeader, f headersStart, id uint32, end, s
 	if s != nil && !s.recvEnded && s.gotHead {
 		kind = trailerBlock
 	}
-	head, malformed, err := c.readBlock(fh, f, kind)
+	head, malformed, err := c.readBlock(fh, f, kind, room)
 	if err != nil {
 		return err
 	}
@@ -167,6 +171,7 @@ func (c *Conn) responseHeaders(fh FrameHeader, f headersStart, id uint32, end, s
 		c.resetStream(id, ErrCodeProtocol, "a second HEADERS without END_STREAM")
 	case s.gotHead:
 		c.useful()
+		head = c.holdHeaders(s, head)
 		s.mu.Lock()
 		s.in.trailer = head
 		s.mu.Unlock()
@@ -175,6 +180,7 @@ func (c *Conn) responseHeaders(fh FrameHeader, f headersStart, id uint32, end, s
 		c.useful()
 		s.gotHead = true
 		s.reader.asGRPC = isGRPC(head)
+		head = c.holdHeaders(s, head)
 		s.mu.Lock()
 		s.in.head = head
 		s.in.trailersOnly = end
@@ -198,8 +204,9 @@ func isGRPC(h *Head) bool {
 }
 
 // readBlock decodes a whole header block, CONTINUATION frames included; see
-// headerDecoder.end.
-func (c *Conn) readBlock(first FrameHeader, f headersStart, kind blockKind) (head *Head, malformed string, err error) {
+// headerDecoder.end. Of a block that is large and still to come no more than room
+// is kept, or freeHeaders if that is more.
+func (c *Conn) readBlock(first FrameHeader, f headersStart, kind blockKind, room int) (head *Head, malformed string, err error) {
 	ended := first.Flags.Has(FlagEndHeaders)
 	if ended && f.fragment <= readBuffer {
 		p, err := c.payload(f.fragment)
@@ -213,6 +220,7 @@ func (c *Conn) readBlock(first FrameHeader, f headersStart, kind blockKind) (hea
 	}
 	clear(c.hdec.memo)
 	c.hdec.begin(kind)
+	c.hdec.most = min(c.hdec.limit, max(room, freeHeaders))
 	if err := c.readFragment(f.fragment); err != nil {
 		return nil, "", err
 	}
@@ -227,8 +235,8 @@ func (c *Conn) readBlock(first FrameHeader, f headersStart, kind blockKind) (hea
 	}
 	size := first.Length
 	for n := 0; !ended; n++ {
-		if n == maxContinuations {
-			return nil, "", fault(ErrCodeEnhanceYourCalm, "more than %d CONTINUATION frames", maxContinuations)
+		if most := spareContinuations + c.hdec.blockLimit/defaultMaxFrame; n == most {
+			return nil, "", fault(ErrCodeEnhanceYourCalm, "more than %d CONTINUATION frames", most)
 		}
 		c.Flush() // what follows may be long in coming
 		fh, err := c.readFrameHeader()
@@ -239,8 +247,8 @@ func (c *Conn) readBlock(first FrameHeader, f headersStart, kind blockKind) (hea
 			// RFC 9113 §6.10: nothing may come in between.
 			return nil, "", fault(ErrCodeProtocol, "%v frame of stream %d inside a header block of stream %d", fh.Type, fh.StreamID, first.StreamID)
 		}
-		if size += fh.Length; size > headerBlockSize {
-			return nil, "", fault(ErrCodeEnhanceYourCalm, "header block of more than %d bytes", headerBlockSize)
+		if size += fh.Length; size > c.hdec.blockLimit {
+			return nil, "", fault(ErrCodeEnhanceYourCalm, "header block of more than %d bytes", c.hdec.blockLimit)
 		}
 		if err := c.readFragment(fh.Length); err != nil {
 			return nil, "", c.unfinished(err)

@@ -35,7 +35,7 @@ func (d *headerDecoder) block(kind blockKind, p []byte) (*Head, string, error) {
 	}
 	if !same || n == 0 || n > memoBlockSize {
 		d.begin(kind)
-		if err := d.write(p); err != nil {
+		if err := d.feed(p); err != nil {
 			return nil, "", err
 		}
 		return d.end()
@@ -44,7 +44,7 @@ func (d *headerDecoder) block(kind blockKind, p []byte) (*Head, string, error) {
 	m, ok := d.memo[string(d.key)]
 	if !ok {
 		d.begin(kind)
-		if err := d.write(p[:n]); err != nil {
+		if err := d.feed(p[:n]); err != nil {
 			return nil, "", err
 		}
 		d.head.Fields = slices.Clip(d.head.Fields)
@@ -56,7 +56,7 @@ func (d *headerDecoder) block(kind blockKind, p []byte) (*Head, string, error) {
 			d.memo[string(d.key)] = m
 		}
 	}
-	d.kind, d.head, d.blockState = kind, m.head, m.state
+	d.kind, d.head, d.most, d.blockState = kind, m.head, d.limit, m.state
 	if n < len(p) {
 		if !m.head.TooLarge {
 			d.dec.SetEmitEnabled(true)
@@ -65,7 +65,7 @@ func (d *headerDecoder) block(kind blockKind, p []byte) (*Head, string, error) {
 			*d.head = *m.head
 			d.head.Fields, d.head.Note = fields, nil
 		}
-		if err := d.write(p[n:]); err != nil {
+		if err := d.feed(p[n:]); err != nil {
 			return nil, "", err
 		}
 	}

@@ -18,6 +18,9 @@ type Head struct {
 	// TooLarge says that the block went past the limit; what came after the
 	// limit is not in Fields.
 	TooLarge bool
+	// Cut is the field that went past the limit, with as much of its value as
+	// there was room for; without a name if that was nothing.
+	Cut Field
 	// Note is Handler.Open's, for what it has found out about the head: many
 	// streams of a connection may have the same one.
 	Note any
@@ -68,14 +71,22 @@ const (
 // A block is always decoded to its end, also when it is malformed, too large
 // or for a stream that is gone: the compression state is the connection's.
 type headerDecoder struct {
-	dec   *hpack.Decoder
-	limit int                   // of the sum of name, value and 32 a field (RFC 9113 §6.5.2)
-	memo  map[string]*memoBlock // by kind and encoded block; see block
-	key   []byte                // scratch
+	dec        *hpack.Decoder
+	limit      int                   // of the sum of name, value and 32 a field (RFC 9113 §6.5.2)
+	maxFields  int                   // see HeaderFields
+	blockLimit int                   // see headerBlockSize
+	memo       map[string]*memoBlock // by kind and encoded block; see block
+	key        []byte                // scratch
 
 	kind blockKind
 	head *Head
+	most int // limit, or what is left of the connection's budget
 	blockState
+
+	// Of a block that comes in several parts; see longvalue.go.
+	part  []byte // of a field
+	long  *longValue
+	plain bool // hpack gets all that comes
 }
 
 // blockState is how far a block has been decoded.
@@ -96,24 +107,28 @@ const (
 )
 
 func newHeaderDecoder(limit int) *headerDecoder {
-	d := &headerDecoder{limit: limit, memo: map[string]*memoBlock{}}
+	d := &headerDecoder{
+		limit: limit, maxFields: HeaderFields(limit), blockLimit: max(headerBlockSize, headerBlockShare*limit),
+		memo: map[string]*memoBlock{},
+	}
 	d.dec = hpack.NewDecoder(defaultTableSize, d.emit)
-	// A string past the limit is the stream's fault alone, so it is decoded like
-	// all that is past the limit. What has no room in a block ends the connection.
-	d.dec.SetMaxStringLength(max(limit, headerBlockSize))
+	// Of long strings hpack gets names alone, and values in blocks with an oddity.
+	d.dec.SetMaxStringLength(headerBlockSize)
 	return d
 }
 
 // begin starts a block.
 func (d *headerDecoder) begin(kind blockKind) {
 	d.kind, d.head, d.blockState = kind, newHead(kind), blockState{}
+	d.most = d.limit
+	d.part, d.long, d.plain = nil, nil, false
 	d.dec.SetEmitEnabled(true)
 }
 
-// write decodes a part of the block.
-func (d *headerDecoder) write(fragment []byte) error {
+// feed lets hpack decode a part of the block.
+func (d *headerDecoder) feed(fragment []byte) error {
 	if _, err := d.dec.Write(fragment); err == hpack.ErrStringLength {
-		return fault(ErrCodeEnhanceYourCalm, "header block with a string of more than %d bytes", max(d.limit, headerBlockSize))
+		return fault(ErrCodeEnhanceYourCalm, "header block with a string of more than %d bytes", headerBlockSize)
 	} else if err != nil {
 		return fault(ErrCodeCompression, "header block: %v", err)
 	}
@@ -127,6 +142,10 @@ func (d *headerDecoder) end() (head *Head, malformed string, err error) {
 	if err := d.dec.Close(); err != nil {
 		return nil, "", fault(ErrCodeCompression, "header block: %v", err)
 	}
+	if d.long != nil || len(d.part) > 0 {
+		return nil, "", fault(ErrCodeCompression, "header block: it ends inside a field")
+	}
+	d.part = nil
 	if d.malformed == "" && !d.head.TooLarge {
 		malformed = d.incomplete()
 	} else {
@@ -163,16 +182,31 @@ func (d *headerDecoder) usual() bool {
 
 // cost is about how much memory the fields take that were kept.
 func (d *headerDecoder) cost() int {
-	n := min(d.count, maxHeaderFields)
-	return min(d.size, d.limit) + n*(fieldCost-32) // size has 32 a field
+	n := min(d.count, d.maxFields)
+	return min(d.size, d.most) + n*(fieldCost-32) // size has 32 a field
 }
 
 func (d *headerDecoder) emit(f hpack.HeaderField) {
-	d.size += int(f.Size())
+	if d.long != nil {
+		d.long.name = f.Name
+		return
+	}
+	d.add(f.Name, f.Value, int(f.Size()))
+}
+
+// add adds a field whose size in the list is given. A value may lack what does not
+// fit.
+func (d *headerDecoder) add(name, value string, size int) {
+	f := hpack.HeaderField{Name: name, Value: value}
+	room := d.most - d.size - len(name) - 32
+	d.size += size
 	d.count++
-	if d.size > d.limit || d.count > maxHeaderFields {
+	if d.size > d.most || d.count > d.maxFields {
 		d.head.TooLarge = true
 		d.dec.SetEmitEnabled(false)
+		if f.Value = value[:max(0, min(room, len(value)))]; f.Value != "" && d.malformed == "" && checkField(f) == "" {
+			d.head.Cut = f
+		}
 		return
 	}
 	if d.malformed != "" {
@@ -184,7 +218,7 @@ func (d *headerDecoder) emit(f hpack.HeaderField) {
 	}
 	d.regular = true
 	if d.malformed = checkField(f); d.malformed == "" {
-		d.head.Fields = append(d.head.Fields, hpack.HeaderField{Name: f.Name, Value: f.Value})
+		d.head.Fields = append(d.head.Fields, f)
 	}
 }
 

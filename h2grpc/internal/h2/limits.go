@@ -72,10 +72,21 @@ const (
 	// controlFrameSize bounds every frame that carries neither DATA nor headers:
 	// it must be read as a whole, and no honest one comes near 16384 bytes.
 	controlFrameSize = 16 << 10
-	// headerBlockSize bounds the encoded bytes of a header block, which may come
-	// in frames as large as we advertise. Blocks within the default list limit
-	// are much smaller; past their limit they cost us decoding alone.
-	headerBlockSize = 2 << 20
+	// headerBlockSize, or headerBlockShare times the limit of a header list if that
+	// is more, bounds the encoded bytes of a header block, which may come in frames as
+	// large as we advertise. The Huffman code takes thirty bits for some bytes, so no
+	// block within the limit is beyond that; and one past it, of which only the
+	// beginning is kept, costs us decoding alone.
+	headerBlockSize  = 2 << 20
+	headerBlockShare = 4
+	// longFrom is from how many encoded bytes on the value of a field in a block that
+	// comes in several parts is decoded as it comes (longvalue.go). What it decodes to
+	// is larger than the table in any case.
+	longFrom = 16 << 10
+	// huffmanStride is how much of one is decoded at a time, and huffmanLeast the
+	// bits of the shortest code (RFC 7541 appendix B).
+	huffmanStride = 2 << 10
+	huffmanLeast  = 5
 	// tellAfter is from how many bytes on the consumer of a busy stream tells at
 	// once that it has used messages, so that the window is renewed.
 	tellAfter = 16 << 10
@@ -124,14 +135,20 @@ const (
 	// flush of messages, the control frames beside it and TLS's own overhead.
 	backlogCap = 2 << 20
 
-	// maxHeaderFields bounds the fields of one header block, whatever their
-	// size: 15 000 empty cookies are no request.
-	maxHeaderFields = 1000
+	// assumedList is how much of headers is sent to a peer that has not said how much
+	// it takes: what grpc-go takes unless it is told otherwise, beyond which it ends
+	// the connection.
+	assumedList = 16 << 20
+	// minHeaderFields bounds the fields of one header block, whatever their size:
+	// 15 000 empty cookies are no request. Of a limit of more than that many KiB
+	// every fieldShare bytes allow a field.
+	minHeaderFields = 1000
+	fieldShare      = 1 << 10
 	// headerBudget bounds the memory of the headers that all the calls of a
-	// connection make a server hold, where each field takes fieldCost besides
-	// its text, and the first freeHeaders of each call, which a thousand calls
-	// may well have, do not count. Calls past it are refused, and clients try
-	// them again.
+	// connection make us hold, where each field takes fieldCost besides its text, and
+	// the first freeHeaders of each call, which a thousand calls may well have, do not
+	// count. Past it a server refuses calls, and clients try them again; a client keeps
+	// the beginning of a response's headers. It is more if one block may be larger.
 	headerBudget = 3 << 20
 	freeHeaders  = 2 << 10
 	fieldCost    = 96
@@ -140,9 +157,9 @@ const (
 	// much metadata take a dozen bytes, and few programs call more methods.
 	memoBlockSize = 32
 	memoBlocks    = 64
-	// maxContinuations bounds the CONTINUATION frames of one header block.
-	// A block at the default list limit needs 64 frames of 16 KiB.
-	maxContinuations = 80
+	// spareContinuations bounds the CONTINUATION frames of one header block, beside
+	// those that the largest block has if they are full.
+	spareContinuations = 16
 
 	// maxSettings bounds the settings of one SETTINGS frame: RFC 9113 defines
 	// six.

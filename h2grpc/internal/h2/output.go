@@ -17,16 +17,16 @@ type part struct {
 	from *Buffer // held until b is written
 }
 
-// next returns what has to be written next, or nil: not more than one part's
-// bytes, of which most are given at once.
+// next returns what has to be written next, or nil: no more than most, and no more
+// than one part's bytes.
 func (o *output) next(most int) []byte {
 	if o.part == len(o.parts) {
-		return o.buf[o.off:]
+		return o.buf[o.off:min(len(o.buf), o.off+most)]
 	}
 	if p := &o.parts[o.part]; o.off == p.at {
 		return p.b[:min(len(p.b), most)]
 	} else {
-		return o.buf[o.off:p.at]
+		return o.buf[o.off:min(p.at, o.off+most)]
 	}
 }
 

@@ -16,6 +16,9 @@ type Block struct {
 	// Extra is what differs from call to call: it leaves the compression table
 	// alone. Names are lower case, values as they go on the wire.
 	Extra []Field
+	// Always sends it also if the peer would rather not take it: what it says of
+	// that is advice (RFC 9113 §6.5.2).
+	Always bool
 }
 
 // Frames is what a stream sends in one go: any of a header block, a message and
@@ -55,7 +58,7 @@ const (
 // MAX_CONCURRENT_STREAMS are in use, at most until done is closed. whole says
 // that the consumer wants to be woken only when the whole response is there.
 //
-// An error means that nothing was sent: ErrGoingAway, ErrHeaderList,
+// An error means that nothing was sent: ErrGoingAway, a HeaderListError,
 // ErrStreamEnded (done is closed) or the connection's error.
 func (c *Conn) Open(done <-chan struct{}, f *Frames, whole bool, maxMessage int) (*Stream, error) {
 	c.mu.Lock()
@@ -164,8 +167,8 @@ func (c *Conn) admit() {
 
 // Write sends f on the stream. f.Header is nil afterwards if it was sent. It waits for flow control and for the
 // connection, at most until done is closed. It returns ErrStreamEnded if the
-// stream can send no more (Recv has the reason) or done is closed, and
-// ErrHeaderList.
+// stream can send no more (Recv has the reason) or done is closed, and a
+// HeaderListError.
 func (s *Stream) Write(done <-chan struct{}, f *Frames, flush Flush) error {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
@@ -367,8 +370,8 @@ func (c *Conn) encode(b *Block) ([]byte, error) {
 	if b.Timeout != nil {
 		size += len(timeoutName) + len(b.Timeout) + 32
 	}
-	if size > c.peerList {
-		return nil, ErrHeaderList
+	if size > c.peerList && !b.Always {
+		return nil, &HeaderListError{size, c.peerList}
 	}
 	if ok {
 		c.block = append(c.block[:0], cached.block...)

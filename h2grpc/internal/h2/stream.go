@@ -3,6 +3,7 @@ package h2
 import (
 	"io"
 	"sync"
+	"sync/atomic"
 )
 
 // Stream is one call on a connection.
@@ -33,6 +34,7 @@ type Stream struct {
 	turn     uint64
 
 	reader assembler
+	held   atomic.Int64 // client: counted in Conn.headerBytes, or forgotten
 
 	// guarded by Conn.mu
 	sendWindow int
@@ -110,6 +112,7 @@ func (s *Stream) Recycle() {
 	s.whole, s.gotHead = false, false
 	s.reader = assembler{}
 	s.sendWindow, s.sendEnded, s.recvEnded, s.gone, s.sent = 0, false, false, false, false
+	s.held.Store(0)
 	s.in = inbound{}
 	c.spareStreams.Put(s)
 }

@@ -116,7 +116,7 @@ func (c *Conn) wholeRequest(id uint32, x *exchange, m *Buffer) bool {
 	s.in.ended = true
 	n := len(x.message)
 	c.mu.Lock()
-	if c.finalGoAway || c.live >= int(c.cfg.MaxStreams) || c.headerBytes+cost > headerBudget || n > min(c.granted, c.recvWindow) {
+	if c.finalGoAway || c.live >= int(c.cfg.MaxStreams) || c.headerBytes+cost > c.headersMost() || n > min(c.granted, c.recvWindow) {
 		c.mu.Unlock()
 		return false
 	}

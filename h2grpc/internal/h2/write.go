@@ -28,6 +28,9 @@ func (c *Conn) appendData(id uint32, payload []byte, from *Buffer, end bool) {
 func (c *Conn) appendBlock(id uint32, block []byte, end bool) {
 	c.progress, c.answered = true, true
 	c.pending = appendHeaders(c.pending, id, block, end, c.peerFrame)
+	if cap(c.block) > spareCap {
+		c.block = nil
+	}
 }
 
 // appendReset queues an RST_STREAM. Like every answer that a peer can provoke

@@ -1,0 +1,79 @@
+package h2
+
+import "fmt"
+
+// HeaderListError says that a header block of ours is larger than the peer is
+// willing to take: RFC 9113 §6.5.2, SETTINGS_MAX_HEADER_LIST_SIZE.
+type HeaderListError struct {
+	Size  int // what the block comes to: name, value and 32 a field
+	Limit int // the peer's, or assumedList if it has named none
+}
+
+func (e *HeaderListError) Error() string {
+	return fmt.Sprintf("headers of %d bytes are larger than the peer takes: its MaxHeaderListSize (SETTINGS_MAX_HEADER_LIST_SIZE) is %d", e.Size, e.Limit)
+}
+
+// ListSize is what b counts for under SETTINGS_MAX_HEADER_LIST_SIZE.
+func (b *Block) ListSize() int {
+	n := listSize(b.Fixed) + listSize(b.Extra)
+	if b.Timeout != nil {
+		n += len(timeoutName) + len(b.Timeout) + 32
+	}
+	return n
+}
+
+// HeaderFields is how many fields a header block may have under a limit: those of no size cost us, too.
+func HeaderFields(limit int) int { return max(minHeaderFields, limit/fieldShare) }
+
+// headersMost is how much memory the headers of all calls together may take, as
+// far as these have not ended, or their consumers not taken it: see headerBudget.
+// There is room for one block of the limit's size.
+func (c *Conn) headersMost() int {
+	d := c.hdec
+	return max(headerBudget, d.limit+d.maxFields*(fieldCost-32))
+}
+
+// holdHeaders counts what the decoder has just made of a response's block against
+// headersMost until ForgetHeaders, and returns head, or as much of it as there is
+// room for. Reader only.
+func (c *Conn) holdHeaders(s *Stream, head *Head) *Head {
+	cost := c.hdec.cost() - freeHeaders
+	if cost <= 0 {
+		return head
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.headerBytes+cost > c.headersMost() {
+		return head.beginning()
+	}
+	if had := s.held.Load(); had >= 0 && s.held.CompareAndSwap(had, had+int64(cost)) {
+		c.headerBytes += cost
+	}
+	return head
+}
+
+// ForgetHeaders says that the consumer of a client's stream has what it wanted of
+// the headers.
+func (s *Stream) ForgetHeaders() {
+	if n := s.held.Swap(forgotten); n > 0 {
+		s.c.mu.Lock()
+		s.c.headerBytes -= int(n)
+		s.c.mu.Unlock()
+	}
+}
+
+// forgotten is Stream.held once nobody wants the headers any more.
+const forgotten = -1
+
+// beginning returns the first fields of h, those that every call may have.
+func (h *Head) beginning() *Head {
+	short := &Head{Status: h.Status, TooLarge: true}
+	size := 0
+	for _, f := range h.Fields {
+		if size += int(f.Size()); size > freeHeaders {
+			break
+		}
+		short.Fields = append(short.Fields, f)
+	}
+	return short
+}
