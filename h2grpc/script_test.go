@@ -51,6 +51,7 @@ type script struct {
 	initial int
 	table   atomic.Uint32 // the size of the table that blocks are decoded with
 	greeted bool          // the first SETTINGS are here; later ones are acknowledged at once
+	list    atomic.Int64  // the other end's SETTINGS_MAX_HEADER_LIST_SIZE
 }
 
 // newScript starts reading frames from nc.
@@ -105,6 +106,9 @@ func (p *script) read() {
 		case *http2.SettingsFrame:
 			if n, ok := f.Value(http2.SettingInitialWindowSize); ok {
 				p.lines <- fmt.Sprintf("INITIAL_WINDOW_SIZE %d", n)
+			}
+			if n, ok := f.Value(http2.SettingMaxHeaderListSize); ok {
+				p.list.Store(int64(n))
 			}
 			p.lines <- "SETTINGS" + ack
 		case *http2.PingFrame:

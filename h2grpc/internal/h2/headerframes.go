@@ -35,7 +35,7 @@ func (c *Conn) headers(fh FrameHeader) error {
 
 // request handles the header block that opens a stream on a server.
 func (c *Conn) request(fh FrameHeader, f headersStart, id uint32, end, selfDep bool) error {
-	head, malformed, err := c.readBlock(fh, f, requestBlock, c.hdec.limit)
+	head, malformed, err := c.readBlock(fh, f, requestBlock, c.cfg.MaxHeaderList)
 	if err != nil {
 		c.mu.Lock()
 		if !c.finalGoAway {
@@ -204,8 +204,8 @@ func isGRPC(h *Head) bool {
 }
 
 // readBlock decodes a whole header block, CONTINUATION frames included; see
-// headerDecoder.end. Of a block that is large and still to come no more than room
-// is kept, or freeHeaders if that is more.
+// headerDecoder.end. Of a block that is large no more is kept than room, of which
+// freeHeaders are not counted.
 func (c *Conn) readBlock(first FrameHeader, f headersStart, kind blockKind, room int) (head *Head, malformed string, err error) {
 	ended := first.Flags.Has(FlagEndHeaders)
 	if ended && f.fragment <= readBuffer {
@@ -220,7 +220,7 @@ func (c *Conn) readBlock(first FrameHeader, f headersStart, kind blockKind, room
 	}
 	clear(c.hdec.memo)
 	c.hdec.begin(kind)
-	c.hdec.most = min(c.hdec.limit, max(room, freeHeaders))
+	c.hdec.most = min(c.hdec.limit, max(room, 0)+freeHeaders)
 	if err := c.readFragment(f.fragment); err != nil {
 		return nil, "", err
 	}

@@ -43,7 +43,8 @@ func (c *Conn) holdHeaders(s *Stream, head *Head) *Head {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.headerBytes+cost > c.headersMost() {
+	// What fields cost beside their text was not known while the block came.
+	if text := cost - c.hdec.fieldsCost(); c.headerBytes+text > c.headersMost() {
 		return head.beginning()
 	}
 	if had := s.held.Load(); had >= 0 && s.held.CompareAndSwap(had, had+int64(cost)) {

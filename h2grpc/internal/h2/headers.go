@@ -182,9 +182,11 @@ func (d *headerDecoder) usual() bool {
 
 // cost is about how much memory the fields take that were kept.
 func (d *headerDecoder) cost() int {
-	n := min(d.count, d.maxFields)
-	return min(d.size, d.most) + n*(fieldCost-32) // size has 32 a field
+	return min(d.size, d.most) + d.fieldsCost()
 }
+
+// fieldsCost is what of cost is not in the size of the list, which has 32 a field.
+func (d *headerDecoder) fieldsCost() int { return min(d.count, d.maxFields) * (fieldCost - 32) }
 
 func (d *headerDecoder) emit(f hpack.HeaderField) {
 	if d.long != nil {
