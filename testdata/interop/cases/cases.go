@@ -151,6 +151,7 @@ func All() []Case {
 		{Name: "metadata", Run: metadata},
 		{Name: "binary metadata", Run: binaryMetadata},
 		{Name: "status with details", Run: statusDetails},
+		{Name: "large status", Run: statusLarge},
 		{Name: "status message escaped", Run: statusEscaped},
 		{Name: "plain error", Run: plainError},
 		{Name: "missing method", Run: missingMethod},

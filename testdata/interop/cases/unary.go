@@ -117,6 +117,29 @@ func statusDetails(ctx context.Context, h Host) error {
 	return nil
 }
 
+// statusLarge: errors may be long, and come as they are.
+func statusLarge(ctx context.Context, h Host) error {
+	for _, size := range []struct{ text, details int }{{64 << 10, 0}, {10, 47_000}, {5_000_000, 0}, {10, 5_000_000}} {
+		in := &richpb.FailRequest{Code: DataLoss, Message: strings.Repeat("x", size.text)}
+		if size.details > 0 {
+			in.Reasons = []*richpb.Reason{{Text: "large", Blob: pattern(size.details)}}
+		}
+		st, err := wantCode(h, "Fail", h.Fail(ctx, in), DataLoss)
+		if err != nil {
+			return err
+		}
+		if st.Message != in.Message || len(st.Details) != len(in.Reasons) {
+			return fmt.Errorf("%d bytes of text and %d details, want %d and %d", len(st.Message), len(st.Details), size.text, len(in.Reasons))
+		}
+		for i, d := range st.Details {
+			if !bytes.Equal(d.GetBlob(), in.Reasons[i].GetBlob()) {
+				return fmt.Errorf("a detail of %d bytes came changed", size.details)
+			}
+		}
+	}
+	return nil
+}
+
 func statusEscaped(ctx context.Context, h Host) error {
 	const message = "50 % \t\nof <a> café in 東京 🙂"
 	for code := uint32(1); code <= 16; code++ {

@@ -104,7 +104,7 @@ var rows = []row{
 	{what: "640 calls, 32 at once", cases: []string{"many calls at once"}},
 	{what: "messages of 16 MiB, both ways", cases: []string{"unary of 16 MiB", "server stream of 16 MiB"}},
 	{what: "metadata, text and binary", cases: []string{"metadata", "binary metadata"}},
-	{what: "status: codes, texts, details; plain errors; missing methods", cases: []string{"status with details", "status message escaped", "plain error", "missing method"}},
+	{what: "status: codes, texts, details; plain errors; missing methods", cases: []string{"status with details", "large status", "status message escaped", "plain error", "missing method"}},
 	{what: "deadlines, seen and kept", cases: []string{"deadline seen", "deadline kept"}},
 	{what: "cancelling", cases: []string{"cancel"}},
 	{what: "what the plugin prints (stdio)", cases: []string{"stdio"}},
