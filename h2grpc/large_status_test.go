@@ -402,3 +402,45 @@ func TestHeaderListAdvice(t *testing.T) {
 		}
 	})
 }
+
+// TestStatusesOwed: no more calls begin while a client does not take the large
+// statuses of those before, of streams as well, and they begin when it does.
+func TestStatusesOwed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begun := 0
+		p, _ := scriptClient(t, setup{service: &testService{
+			unary: func(_ context.Context, in *raw) (*raw, error) {
+				begun++
+				return in, nil
+			},
+			stream: func(h2grpc.ServerStream) error {
+				return status.Error(codes.Aborted, strings.Repeat("x", 1<<20))
+			},
+		}})
+		p.stopReading()
+		for i := range uint32(6) {
+			p.headers(1+2*i, endStream, request(bidiMethod)...)
+			synctest.Wait()
+		}
+		p.headers(13, 0, request(unaryMethod)...)
+		p.data(13, endStream, grpcMsg("x"))
+		synctest.Wait()
+		if begun != 0 {
+			t.Error("a call has begun while 6 MiB of statuses are owed")
+		}
+		p.readAgain()
+		synctest.Wait()
+		p.take()
+		failed, answered := 0, 0
+		for _, line := range p.held {
+			if matches("HEADERS …grpc-status=10…END_STREAM", line) {
+				failed++
+			} else if matches("DATA 13 …", line) {
+				answered++
+			}
+		}
+		if failed != 6 || answered != 1 || begun != 1 {
+			t.Errorf("%d statuses came, and %d answers of %d calls", failed, answered, begun)
+		}
+	})
+}

@@ -323,7 +323,7 @@ func (s *Server) handleUnary(c *serverCall) {
 	c.observe()
 	reply, err := c.callUnary()
 	if err != nil {
-		c.finish(s.statusOf(&c.ctx, err))
+		c.fail(s.statusOf(&c.ctx, err))
 		return
 	}
 	if c.ctx.expired() {
@@ -346,6 +346,28 @@ func (s *Server) handleUnary(c *serverCall) {
 	c.sc.owed.sent(len(buf.B))
 	c.observer.message(Sent, plain, len(buf.B))
 	buf.Release()
+}
+
+// fail ends a call with its handler's status. A large one is owed like a unary
+// response.
+func (c *serverCall) fail(st *status.Status) {
+	w := st.Wire()
+	n := len(w.Message)
+	for _, d := range w.Details {
+		n += len(d.Value)
+	}
+	if n < owedLeast {
+		c.finish(st)
+		return
+	}
+	reserved, ok := c.sc.owed.reserve(c)
+	if !ok {
+		c.finish(status.FromContextError(c.ctx.Err()))
+		return
+	}
+	c.sc.owed.encoded(reserved, n)
+	c.finish(st)
+	c.sc.owed.sent(n)
 }
 
 // callUnary decodes the request and calls the method. A panic becomes an

@@ -22,6 +22,7 @@ type serverStream struct {
 
 // handleStream runs a streaming method.
 func (s *Server) handleStream(c *serverCall) {
+	defer c.sc.owed.resume(&s.workers) // a large status may have held calls back
 	defer c.done()
 	c.observe()
 	ss := &serverStream{serverCall: c, done: c.ctx.Done()}
@@ -33,7 +34,7 @@ func (s *Server) handleStream(c *serverCall) {
 	case st.Code() == codes.OK && !c.method.stream.ServerStreams && ss.sent != 1:
 		st = status.New(codes.Unimplemented, "the handler returned without the one response that is due")
 	}
-	c.finish(st)
+	c.fail(st)
 }
 
 func (c *serverCall) callStream(ss *serverStream) (err error) {

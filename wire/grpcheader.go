@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -88,6 +89,7 @@ const upperHex = "0123456789ABCDEF"
 // Source: gRPC's PROTOCOL-HTTP2, Percent-Encoded.
 func AppendMessage(b []byte, msg string) []byte {
 	msg = strings.ToValidUTF8(msg, "\uFFFD")
+	b = slices.Grow(b, len(msg))
 	for i := range len(msg) {
 		c := msg[i]
 		if c >= 0x20 && c <= 0x7e && c != '%' {

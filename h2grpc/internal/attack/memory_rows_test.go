@@ -182,6 +182,16 @@ var memoryRows = []row{
 		p := a.hello(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
 		p.flood(1000, func(b []byte, i int) []byte { return call(b, stream(i), request(bigMethod), "x") })
 	}},
+	{name: "1000 statuses of 64 KiB, unread", want: none, limits: options{Reply: 64 << 10}, attack: func(a *attack) {
+		p := a.dialDeaf()
+		p.write(prefaces())
+		p.flood(1000, func(b []byte, i int) []byte { return call(b, stream(i), request(failMethod), "x") })
+	}},
+	{name: "1000 statuses of 64 KiB of streams, unread", want: none, limits: options{Reply: 64 << 10}, attack: func(a *attack) {
+		p := a.dialDeaf()
+		p.write(prefaces())
+		p.flood(1000, func(b []byte, i int) []byte { return headers(b, stream(i), endHeaders, request(failStream)) })
+	}},
 	{name: "1000 answers of 64 KiB, all the window, unread", want: none, limits: options{Reply: 64 << 10}, attack: func(a *attack) {
 		p := a.dialDeaf()
 		b := prefaces(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1<<31 - 1})

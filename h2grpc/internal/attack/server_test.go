@@ -7,9 +7,12 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 
 	"github.com/tenonrpc/tenon/h2grpc"
+	"github.com/tenonrpc/tenon/h2grpc/codes"
 	"github.com/tenonrpc/tenon/h2grpc/gzip"
+	"github.com/tenonrpc/tenon/h2grpc/status"
 )
 
 // raw is a message of plain bytes.
@@ -34,6 +37,8 @@ const (
 	echoMethod     = "/attack.Victim/Echo"     // answers with the request
 	stubbornMethod = "/attack.Victim/Stubborn" // does not look at its context
 	bigMethod      = "/attack.Victim/Big"      // answers with many bytes
+	failMethod     = "/attack.Victim/Fail"     // answers with a status of many bytes
+	failStream     = "/attack.Victim/FailStream"
 	parkMethod     = "/attack.Victim/Park"     // a stream that waits until it is cancelled
 	deafMethod     = "/attack.Victim/Deaf"     // a stream that never reads, nor looks at its context
 	uploadMethod   = "/attack.Victim/Upload"   // reads everything, answers with nothing
@@ -111,7 +116,7 @@ func (t *tally) stream(name string, f func(h2grpc.ServerStream) error) h2grpc.St
 }
 
 func (t *tally) service(o options) *h2grpc.ServiceDesc {
-	part, big := make(raw, 16<<10), make(raw, o.Reply)
+	part, big, text := make(raw, 16<<10), make(raw, o.Reply), strings.Repeat("x", o.Reply)
 	return &h2grpc.ServiceDesc{
 		ServiceName: "attack.Victim",
 		Methods: []h2grpc.MethodDesc{
@@ -123,6 +128,9 @@ func (t *tally) service(o options) *h2grpc.ServiceDesc {
 			t.unary("Big", func(context.Context, *raw) (*raw, error) {
 				return &big, nil
 			}),
+			t.unary("Fail", func(context.Context, *raw) (*raw, error) {
+				return nil, status.Error(codes.Aborted, text)
+			}),
 		},
 		Streams: []h2grpc.StreamDesc{
 			t.stream("Park", func(s h2grpc.ServerStream) error {
@@ -133,6 +141,7 @@ func (t *tally) service(o options) *h2grpc.ServiceDesc {
 				<-t.stubborn()
 				return nil
 			}),
+			t.stream("FailStream", func(h2grpc.ServerStream) error { return status.Error(codes.Aborted, text) }),
 			t.stream("Upload", func(s h2grpc.ServerStream) error {
 				for {
 					if err := s.RecvMsg(sink{}); errors.Is(err, io.EOF) {
