@@ -75,11 +75,20 @@
 // Everything that a peer can make this package keep is bounded. The bounds
 // that an application may want to change are fields of the configurations; zero
 // means the default that limits.go gives with its reason: messages of 64 MiB each
-// way, headers of 64 KiB, 1024 calls at once on a connection. A message's limit
-// holds for its size after decompression too, and nothing is allocated on the
-// word of a length alone. The rest, such as how many frames may be useless or how
-// many streams may be reset, is in internal/h2/limits.go; a peer beyond those
-// loses its connection, with a GOAWAY that says why.
+// way, headers of 1 MiB for a request and of 8 MiB for a response, 1024 calls at
+// once on a connection. A message's limit holds for its size after decompression
+// too, and nothing is allocated on the word of a length alone. The rest, such as how
+// many frames may be useless or how many streams may be reset, is in
+// internal/h2/limits.go; a peer beyond those loses its connection, with a GOAWAY that
+// says why.
+//
+// The status of a call that failed is among its trailers, and a client may take less
+// than there is: SETTINGS_MAX_HEADER_LIST_SIZE is what it says, or 16 MiB if it says
+// nothing. The code arrives in any case. Of the rest as little as possible is left
+// out: the handler's metadata, or else the details, or both, and at last the end of
+// the text. What is there of the text then ends with "… [cut: " and what is missing,
+// and the server's Logger is told once a connection. A client deals with what is
+// past its own limit in the same way; see ClientConfig.MaxHeaderListSize.
 //
 // # Concurrency
 //
