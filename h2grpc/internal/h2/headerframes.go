@@ -44,6 +44,9 @@ func (c *Conn) request(fh FrameHeader, f headersStart, id uint32, end, selfDep b
 		c.mu.Unlock()
 		return err
 	}
+	if head.TooLarge {
+		head = head.beginning()
+	}
 	var s *Stream
 	if selfDep {
 		malformed = "stream depends on itself"
@@ -60,6 +63,9 @@ func (c *Conn) request(fh FrameHeader, f headersStart, id uint32, end, selfDep b
 		}
 	}
 	cost := max(0, c.hdec.cost()-freeHeaders)
+	if head.TooLarge { // it was refused, and is not kept
+		cost = 0
+	}
 	c.mu.Lock()
 	if c.finalGoAway { // opened before the client knew that we take no more
 		c.mu.Unlock()

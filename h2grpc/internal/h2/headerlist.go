@@ -69,7 +69,10 @@ const forgotten = -1
 // beginning returns the first fields of h, those that every call may have.
 func (h *Head) beginning() *Head {
 	short := &Head{Status: h.Status, TooLarge: true}
-	size := 0
+	size := len(h.Method) + len(h.Scheme) + len(h.Authority) + len(h.Path)
+	if size <= freeHeaders {
+		short.Method, short.Scheme, short.Authority, short.Path = h.Method, h.Scheme, h.Authority, h.Path
+	}
 	for _, f := range h.Fields {
 		if size += int(f.Size()); size > freeHeaders {
 			break
