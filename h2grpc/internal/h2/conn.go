@@ -28,8 +28,8 @@ type Config struct {
 	Handler Handler
 	// MaxMessage is the largest message that is received, in bytes as sent.
 	MaxMessage int
-	// MaxHeaderList limits received header blocks, and is advertised if TellHeaderList
-	// is set (RFC 9113 §6.5.2, SETTINGS_MAX_HEADER_LIST_SIZE).
+	// MaxHeaderList limits received header blocks. The peer is told if TellHeaderList
+	// is set (RFC 9113 §6.5.2).
 	MaxHeaderList  int
 	TellHeaderList bool
 	// MaxStreams is how many streams a server handles at once
@@ -261,9 +261,7 @@ func Raw(nc net.Conn) net.Conn {
 func (c *Conn) hello() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	set := []setting{
-		{settingInitialWindowSize, loneWindow},
-	}
+	set := []setting{{settingInitialWindowSize, loneWindow}}
 	if c.cfg.TellHeaderList {
 		set = append(set, setting{settingMaxHeaderListSize, uint32(min(c.cfg.MaxHeaderList, maxWindow))})
 	}
