@@ -592,10 +592,3 @@ func (c *Conn) Ping(onAck func()) {
 		c.wantReader()
 	}
 }
-
-// Streams returns how many streams are open.
-func (c *Conn) Streams() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.streams)
-}

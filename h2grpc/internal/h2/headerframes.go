@@ -272,7 +272,7 @@ func (c *Conn) readFragment(n int) error {
 			return err
 		}
 		n -= len(p)
-		if err := c.hdec.write(p); err != nil {
+		if err := c.hdec.feed(p); err != nil {
 			return err
 		}
 	}

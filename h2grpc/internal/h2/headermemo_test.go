@@ -14,7 +14,7 @@ import (
 // whole decodes a block without the memo.
 func (d *headerDecoder) whole(kind blockKind, p []byte) (*Head, string, error) {
 	d.begin(kind)
-	if err := d.write(p); err != nil {
+	if err := d.feed(p); err != nil {
 		return nil, "", err
 	}
 	return d.end()

@@ -82,11 +82,6 @@ type headerDecoder struct {
 	head *Head
 	most int // limit, or what is left of the connection's budget
 	blockState
-
-	// Of a block that comes in several parts; see longvalue.go.
-	part  []byte // of a field
-	long  *longValue
-	plain bool // hpack gets all that comes
 }
 
 // blockState is how far a block has been decoded.
@@ -112,8 +107,7 @@ func newHeaderDecoder(limit int) *headerDecoder {
 		memo: map[string]*memoBlock{},
 	}
 	d.dec = hpack.NewDecoder(defaultTableSize, d.emit)
-	// Of long strings hpack gets names alone, and values in blocks with an oddity.
-	d.dec.SetMaxStringLength(headerBlockSize)
+	d.dec.SetMaxStringLength(d.blockLimit)
 	return d
 }
 
@@ -121,14 +115,13 @@ func newHeaderDecoder(limit int) *headerDecoder {
 func (d *headerDecoder) begin(kind blockKind) {
 	d.kind, d.head, d.blockState = kind, newHead(kind), blockState{}
 	d.most = d.limit
-	d.part, d.long, d.plain = nil, nil, false
 	d.dec.SetEmitEnabled(true)
 }
 
 // feed lets hpack decode a part of the block.
 func (d *headerDecoder) feed(fragment []byte) error {
 	if _, err := d.dec.Write(fragment); err == hpack.ErrStringLength {
-		return fault(ErrCodeEnhanceYourCalm, "header block with a string of more than %d bytes", headerBlockSize)
+		return fault(ErrCodeEnhanceYourCalm, "header block with a string of more than %d bytes", d.blockLimit)
 	} else if err != nil {
 		return fault(ErrCodeCompression, "header block: %v", err)
 	}
@@ -142,10 +135,6 @@ func (d *headerDecoder) end() (head *Head, malformed string, err error) {
 	if err := d.dec.Close(); err != nil {
 		return nil, "", fault(ErrCodeCompression, "header block: %v", err)
 	}
-	if d.long != nil || len(d.part) > 0 {
-		return nil, "", fault(ErrCodeCompression, "header block: it ends inside a field")
-	}
-	d.part = nil
 	if d.malformed == "" && !d.head.TooLarge {
 		malformed = d.incomplete()
 	} else {
@@ -188,25 +177,16 @@ func (d *headerDecoder) cost() int {
 // fieldsCost is what of cost is not in the size of the list, which has 32 a field.
 func (d *headerDecoder) fieldsCost() int { return min(d.count, d.maxFields) * (fieldCost - 32) }
 
+// emit adds a field.
 func (d *headerDecoder) emit(f hpack.HeaderField) {
-	if d.long != nil {
-		d.long.name = f.Name
-		return
-	}
-	d.add(f.Name, f.Value, int(f.Size()))
-}
-
-// add adds a field whose size in the list is given. A value may lack what does not
-// fit.
-func (d *headerDecoder) add(name, value string, size int) {
-	f := hpack.HeaderField{Name: name, Value: value}
-	room := d.most - d.size - len(name) - 32
-	d.size += size
+	room := d.most - d.size - len(f.Name) - 32
+	d.size += int(f.Size())
 	d.count++
 	if d.size > d.most || d.count > d.maxFields {
 		d.head.TooLarge = true
 		d.dec.SetEmitEnabled(false)
-		if f.Value = value[:max(0, min(room, len(value)))]; f.Value != "" && d.malformed == "" && checkField(f) == "" {
+		// A copy, so that the rest is not kept with it.
+		if f.Value = strings.Clone(f.Value[:max(0, min(room, len(f.Value)))]); f.Value != "" && d.malformed == "" && checkField(f) == "" {
 			d.head.Cut = f
 		}
 		return

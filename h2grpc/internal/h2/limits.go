@@ -72,21 +72,14 @@ const (
 	// controlFrameSize bounds every frame that carries neither DATA nor headers:
 	// it must be read as a whole, and no honest one comes near 16384 bytes.
 	controlFrameSize = 16 << 10
-	// headerBlockSize, or headerBlockShare times the limit of a header list if that
-	// is more, bounds the encoded bytes of a header block, which may come in frames as
-	// large as we advertise. The Huffman code takes thirty bits for some bytes, so no
-	// block within the limit is beyond that; and one past it, of which only the
-	// beginning is kept, costs us decoding alone.
+	// headerBlockSize, or headerBlockShare times the limit of a header list if that is
+	// more, bounds the encoded bytes of a header block, which may come in frames as
+	// large as we advertise, and every string in one. Nobody uses the Huffman code
+	// where it takes more bytes than the text, so no block within the limit is beyond
+	// that; of one past it, only the beginning is kept, but hpack holds each string
+	// while it comes, and several copies of it while it is decoded.
 	headerBlockSize  = 2 << 20
-	headerBlockShare = 4
-	// longFrom is from how many encoded bytes on the value of a field in a block that
-	// comes in several parts is decoded as it comes (longvalue.go). What it decodes to
-	// is larger than the table in any case.
-	longFrom = 16 << 10
-	// huffmanStride is how much of one is decoded at a time, and huffmanLeast the
-	// bits of the shortest code (RFC 7541 appendix B).
-	huffmanStride = 2 << 10
-	huffmanLeast  = 5
+	headerBlockShare = 2
 	// tellAfter is from how many bytes on the consumer of a busy stream tells at
 	// once that it has used messages, so that the window is renewed.
 	tellAfter = 16 << 10

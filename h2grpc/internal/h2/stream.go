@@ -479,3 +479,10 @@ func (c *Conn) start(s *Stream) {
 		c.cfg.Handler.Ready(s)
 	}
 }
+
+// Streams returns how many streams are open.
+func (c *Conn) Streams() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.streams)
+}
