@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -15,42 +16,62 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc"
 )
 
-// TestPingStrikes: gRPC's keepalive document. The third PING that comes too soon
-// ends the connection.
+// TestPingStrikes: gRPC's keepalive document. A third PING before its time ends the
+// connection where the server sets a time.
 func TestPingStrikes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, _ := scriptClient(t, setup{server: h2grpc.ServerConfig{MinPingInterval: time.Minute}})
+		acks := func(n int) []string { return slices.Repeat([]string{`PING ack "12345678"`}, n) }
+		pings := func(n int) {
+			for range n {
+				p.ping("12345678")
+			}
+		}
 		for range 5 {
-			p.ping("in time.")
+			pings(1)
 			advance(time.Minute)
 		}
-		p.want("PINGs a minute apart are no strikes", `PING ack "in time."`, `PING ack "in time."`, `PING ack "in time."`, `PING ack "in time."`, `PING ack "in time."`)
-		p.ping("in time.")
-		for range 2 {
-			advance(59 * time.Second)
-			p.ping("too soon")
-		}
-		p.want("two strikes are none", `PING ack "in time."`, `PING ack "too soon"`, `PING ack "too soon"`)
-		p.headers(1, endStream, request("/a/b")...)
-		p.want("an answer clears them", "HEADERS 1 …grpc-status=12 …")
-		for range 3 {
-			p.ping("too soon")
-		}
-		p.want("the first after an answer is free", `PING ack "too soon"`, `PING ack "too soon"`, `PING ack "too soon"`)
-		p.ping("too soon")
-		p.wantEnd("the third strike", `GOAWAY 1 ENHANCE_YOUR_CALM "too_many_pings"`)
-	})
-	synctest.Test(t, func(t *testing.T) {
-		p, _ := scriptClient(t, setup{server: h2grpc.ServerConfig{MinPingInterval: -1}})
+		p.want("PINGs a minute apart are in time", acks(5)...)
+		pings(1)
 		for range 100 {
-			p.ping("12345678")
+			advance(59 * time.Second)
+			pings(1)
+			advance(61 * time.Second)
+			pings(1)
 		}
-		p.take()
-		if len(p.held) != 100 {
-			t.Errorf("a server without a limit answers %d of 100 PINGs", len(p.held))
-		}
-		p.held = nil
+		p.want("so are those that are a minute apart on average", acks(201)...)
+		advance(time.Hour)
+		pings(60)
+		p.want("and those of an hour that come when a debugger lets the server go on", acks(60)...)
+		p.headers(1, endStream, request("/a/b")...)
+		p.want("an answer", "HEADERS 1 …grpc-status=12 …")
+		pings(3)
+		p.want("after it the first is free, and two are too many but borne", acks(3)...)
+		pings(1)
+		p.wantEnd("the third is not", `GOAWAY 1 ENHANCE_YOUR_CALM "too_many_pings"`)
 	})
+}
+
+// TestUnlimitedPings: without a limit a client may PING as its user likes, and all
+// that it sent while a debugger had stopped the server is answered.
+func TestUnlimitedPings(t *testing.T) {
+	for _, every := range []time.Duration{0, 10 * time.Millisecond, time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			p, _ := scriptClient(t, setup{})
+			const pings = 5000
+			for range pings {
+				p.ping("12345678")
+				time.Sleep(every)
+			}
+			p.take()
+			advance(time.Second)
+			p.take()
+			if len(p.held) != pings {
+				t.Errorf("%d of %d PINGs every %v are answered", len(p.held), pings, every)
+			}
+			p.held = nil
+		})
+	}
 }
 
 // TestPingsOnData: grpc-go's clients measure the connection with a PING whenever

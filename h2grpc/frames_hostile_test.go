@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,135 +14,151 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc"
 )
 
-// wantCalm fails unless flood ends the connection with ENHANCE_YOUR_CALM.
-func wantCalm(t *testing.T, s setup, flood func(p *script)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		p, _ := scriptClient(t, s)
-		flood(p)
-		p.take()
-		advance(5 * time.Second)
-		p.take()
-		n := len(p.held)
-		if n < 2 || p.held[n-1] != "closed" || !matches("GOAWAY …ENHANCE_YOUR_CALM…", p.held[n-2]) {
-			t.Fatalf("the connection does not end with ENHANCE_YOUR_CALM: %d frames, the last\n\t%s", n, shorten(p.held[max(0, n-5):]))
-		}
-	})
+// TestEndlessHeaderBlocks: a header block holds up its connection, so the parts of
+// one are limited, however small they are.
+func TestEndlessHeaderBlocks(t *testing.T) {
+	for _, part := range []string{"", "\x82", strings.Repeat("\x82", 16<<10)} {
+		synctest.Test(t, func(t *testing.T) {
+			p, _ := scriptClient(t, setup{})
+			p.frame(http2.FrameHeaders, 0, 1, "")
+			for range 5000 {
+				p.frame(http2.FrameContinuation, 0, 1, part)
+			}
+			p.wantEnd("CONTINUATION without end", "GOAWAY 1 ENHANCE_YOUR_CALM …")
+		})
+	}
 }
 
-// TestFloods: RFC 9113 §10.5. What costs a peer little and us much ends the
-// connection.
+// TestFloods: RFC 9113 §10.5. What makes a server keep nothing ends no connection,
+// however much of it comes. It is read with rests, and a call behind it is served.
 func TestFloods(t *testing.T) {
+	const frames = 30_000
 	call := func(p *script, id uint32) { p.headers(id, 0, request(unaryMethod)...) }
+	each := func(n uint32, f func(p *script, id uint32)) func(p *script) {
+		return func(p *script) {
+			for i := range n {
+				f(p, 2*i+1)
+			}
+		}
+	}
+	onOne := func(f func(p *script)) func(p *script) {
+		return func(p *script) {
+			call(p, 1)
+			for range frames {
+				f(p)
+			}
+		}
+	}
 	for _, c := range []struct {
 		name  string
 		flood func(p *script)
 	}{
-		{"rapid reset", func(p *script) {
-			for i := range uint32(5000) {
-				call(p, 2*i+1)
-				p.reset(2*i+1, http2.ErrCodeCancel)
+		{"rapid reset", each(frames/5, func(p *script, id uint32) {
+			call(p, id)
+			p.reset(id, http2.ErrCodeCancel)
+		})},
+		{"made to reset", each(frames/5, func(p *script, id uint32) {
+			call(p, id)
+			p.windowUpdate(id, 0)
+		})},
+		{"malformed requests", each(frames/5, func(p *script, id uint32) { p.headers(id, endStream, ":method=POST") })},
+		{"empty DATA", onOne(func(p *script) { p.data(1, 0, "") })},
+		{"padding alone", onOne(func(p *script) { p.frame(http2.FrameData, http2.FlagDataPadded, 1, "\x01\x00") })},
+		{"PING", onOne(func(p *script) { p.ping("12345678") })},
+		{"acknowledgements of PINGs that were not sent", onOne(func(p *script) { p.frame(http2.FramePing, http2.FlagPingAck, 0, "12345678") })},
+		{"SETTINGS", onOne(func(p *script) { p.settings() })},
+		{"WINDOW_UPDATE", onOne(func(p *script) { p.windowUpdate(0, 1) })},
+		{"PRIORITY", onOne(func(p *script) { p.frame(http2.FramePriority, 0, 7, "\x00\x00\x00\x00\x10") })},
+		{"unknown frames", onOne(func(p *script) { p.frame(0xbe, 0, 0, "x") })},
+		{"RST_STREAM for closed streams", each(frames/5, func(p *script, id uint32) {
+			if id == 1 {
+				p.headers(1, endStream, request("/a/b")...)
+				p.pause()
 			}
-		}},
-		{"made to reset", func(p *script) {
-			for i := range uint32(5000) {
-				call(p, 2*i+1)
-				p.windowUpdate(2*i+1, 0)
-			}
-		}},
-		{"malformed requests", func(p *script) {
-			for i := range uint32(5000) {
-				p.headers(2*i+1, endStream, ":method=POST")
-			}
-		}},
-		{"empty CONTINUATION", func(p *script) {
-			p.frame(http2.FrameHeaders, 0, 1, "")
-			for range 5000 {
-				p.frame(http2.FrameContinuation, 0, 1, "")
-			}
-		}},
-		{"CONTINUATION of one byte", func(p *script) {
-			p.frame(http2.FrameHeaders, 0, 1, "")
-			for range 5000 {
-				p.frame(http2.FrameContinuation, 0, 1, "\x82")
-			}
-		}},
-		{"empty DATA", func(p *script) {
-			call(p, 1)
-			for range 30_000 {
-				p.data(1, 0, "")
-			}
-		}},
-		{"padding alone", func(p *script) {
-			call(p, 1)
-			for range 30_000 {
-				p.frame(http2.FrameData, http2.FlagDataPadded, 1, "\x01\x00")
-			}
-		}},
-		{"PING", func(p *script) {
-			for range 30_000 {
-				p.ping("12345678")
-			}
-		}},
-		{"acknowledgements of PINGs that were not sent", func(p *script) {
-			for range 30_000 {
-				p.frame(http2.FramePing, http2.FlagPingAck, 0, "12345678")
-			}
-		}},
-		{"SETTINGS", func(p *script) {
-			for range 30_000 {
-				p.settings()
-			}
-		}},
-		{"WINDOW_UPDATE", func(p *script) {
-			for range 30_000 {
-				p.windowUpdate(0, 1)
-			}
-		}},
-		{"PRIORITY", func(p *script) {
-			for range 30_000 {
-				p.frame(http2.FramePriority, 0, 7, "\x00\x00\x00\x00\x10")
-			}
-		}},
-		{"unknown frames", func(p *script) {
-			for range 30_000 {
-				p.frame(0xbe, 0, 0, "x")
-			}
-		}},
-		{"RST_STREAM for closed streams", func(p *script) {
-			p.headers(1, endStream, request("/a/b")...)
-			synctest.Wait()
-			for range 30_000 {
-				p.reset(1, http2.ErrCodeCancel)
-			}
-		}},
-		{"GOAWAY", func(p *script) {
-			for range 30_000 {
-				p.goAway(0, http2.ErrCodeNo, "")
-			}
-		}},
+			p.reset(1, http2.ErrCodeCancel)
+		})},
+		{"GOAWAY", onOne(func(p *script) { p.goAway(0, http2.ErrCodeNo, "") })},
 	} {
-		t.Run(c.name, func(t *testing.T) { wantCalm(t, setup{}, c.flood) })
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, _ := scriptClient(t, setup{})
+				began := time.Now()
+				c.flood(p)
+				const last = 2*frames + 1
+				p.headers(last, 0, request(unaryMethod)...)
+				p.data(last, endStream, grpcMsg("x"))
+				p.take()
+				advance(time.Second)
+				p.take()
+				n := len(p.held)
+				want := replied(last, "x")
+				if n < len(want) {
+					t.Fatalf("got %s", shorten(p.held))
+				}
+				p.held = p.held[n-len(want):]
+				p.want("a call behind the flood", want...)
+				if rest := time.Since(began) - time.Second; rest < frames/1000*time.Millisecond-time.Millisecond {
+					t.Errorf("the reader rested for %v", rest)
+				}
+			})
+		})
 	}
 }
 
-// TestUnreadAnswers: a peer that provokes answers and does not read them.
+// TestUnreadAnswers: of a peer that does not read the answers to what it sends no
+// more is read, so that no more of them are kept, until it does; for some minutes.
 func TestUnreadAnswers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p, _ := scriptClient(t, setup{})
+	const pings = 60_000
+	begin := func(t *testing.T) (p *script, sent *atomic.Int32) {
+		p, _ = scriptClient(t, setup{})
 		p.stopReading()
-		for i := range uint32(30_000) {
-			// A call now and then, so that the frames are not all idle ones.
-			if i%1000 == 0 {
-				p.headers(2*i+1, endStream, request(bidiMethod)...)
+		sent = new(atomic.Int32)
+		p.nc.SetWriteDeadline(time.Time{})
+		go func() {
+			b := recorded(func(p *script) { p.ping("12345678") })
+			for range pings {
+				if _, err := p.nc.Write(b); err != nil {
+					return
+				}
+				sent.Add(1)
 			}
-			p.ping("12345678")
+		}()
+		advance(4 * time.Minute)
+		if n := sent.Load(); n < 10_000 || n > 40_000 {
+			t.Errorf("%d PINGs were read whose answers nobody reads", n)
 		}
-		advance(5 * time.Second)
-		if _, err := p.nc.Write([]byte{0}); err == nil {
-			t.Error("the connection is still open after 30000 answers that nobody read")
-		}
-		p.readAgain()
+		return p, sent
+	}
+	t.Run("for a while", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			p, sent := begin(t)
+			p.readAgain()
+			for range pings / 1000 { // the server rests now and then
+				p.take()
+				advance(time.Millisecond)
+			}
+			p.take()
+			if n := sent.Load(); n != pings {
+				t.Errorf("only %d PINGs were read", n)
+			}
+			if len(p.held) != pings {
+				t.Errorf("got %d answers, want %d", len(p.held), pings)
+			}
+			p.held = nil
+			p.headers(1, 0, request(unaryMethod)...)
+			p.data(1, endStream, grpcMsg("x"))
+			p.want("a call afterwards", replied(1, "x")...)
+		})
+	})
+	t.Run("for ever", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			p, _ := begin(t)
+			advance(2 * time.Minute)
+			if _, err := p.nc.Write([]byte{0}); err == nil {
+				t.Error("the connection is still open")
+			}
+			p.readAgain()
+		})
 	})
 }
 

@@ -41,10 +41,6 @@ const (
 	// that takes nothing of it. A program that a debugger has stopped should
 	// find its calls alive.
 	DefaultStallTimeout = 5 * time.Minute
-	// DefaultMinPingInterval is the least time between a client's PINGs. It
-	// spares every keepalive that is meant as one; grpc-go's servers want five
-	// minutes.
-	DefaultMinPingInterval = time.Second
 	// CloseTimeout is how long Server.Close waits for handlers whose calls it has
 	// ended. Those that heed their contexts are much quicker, and a program that
 	// ends should not hang for one that does not.

@@ -86,11 +86,11 @@ type ServerConfig struct {
 	// nothing of it; the call is then reset. Zero means DefaultStallTimeout, a
 	// negative number for ever. Streams wait for ever.
 	StallTimeout time.Duration
-	// MinPingInterval is the least time between PINGs of a client to which
-	// nothing is sent in between. A client that goes below it a third time loses
-	// its connection, with ENHANCE_YOUR_CALM and "too_many_pings" (gRPC's
-	// keepalive document). Zero means DefaultMinPingInterval, a negative number
-	// no limit.
+	// MinPingInterval is the least time, on average, between PINGs of a client to
+	// which nothing is sent in between. A client that is more than two PINGs ahead
+	// loses its connection, with ENHANCE_YOUR_CALM and "too_many_pings" (gRPC's
+	// keepalive document; grpc-go's servers want five minutes). Zero means no limit:
+	// a PING costs a server no more than its answer.
 	MinPingInterval time.Duration
 }
 
@@ -184,6 +184,7 @@ func NewServer(cfg *ServerConfig) *Server {
 		TellHeaderList:   true,
 		MaxStreams:       s.cfg.MaxConcurrentStreams,
 		HandshakeTimeout: s.cfg.HandshakeTimeout,
+		MinPing:          s.cfg.MinPingInterval,
 	}
 	if s.engine.MaxHeaderList <= 0 {
 		s.engine.MaxHeaderList = DefaultServerMaxHeaderListSize
@@ -193,9 +194,6 @@ func NewServer(cfg *ServerConfig) *Server {
 	}
 	if s.engine.Stall = s.cfg.StallTimeout; s.engine.Stall == 0 {
 		s.engine.Stall = DefaultStallTimeout
-	}
-	if s.engine.MinPing = s.cfg.MinPingInterval; s.engine.MinPing == 0 {
-		s.engine.MinPing = DefaultMinPingInterval
 	}
 	s.accept = encodings(s.cfg.Compressors)
 	s.workers.run = s.handleUnary

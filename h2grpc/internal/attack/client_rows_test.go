@@ -79,39 +79,39 @@ func floodBack(add func(b []byte, i int) []byte) func(*attack) {
 }
 
 var clientFloodRows = []row{
-	{name: "SETTINGS flood", want: calm, quick: true, limits: callEcho, attack: floodBack(func(b []byte, _ int) []byte { return settings(b) })},
+	{name: "SETTINGS flood", want: borne, quick: true, limits: callEcho, attack: floodBack(func(b []byte, _ int) []byte { return settings(b) })},
 	{name: "SETTINGS of 2000 settings", want: calm, limits: callEcho, attack: floodBack(func(b []byte, _ int) []byte {
 		return append(b, longSettings...)
 	})},
-	{name: "compression table resized by every SETTINGS", want: calm, limits: callEcho, attack: floodBack(func(b []byte, i int) []byte {
+	{name: "compression table resized by every SETTINGS", want: borne, limits: callEcho, attack: floodBack(func(b []byte, i int) []byte {
 		return settings(b, http2.Setting{ID: http2.SettingHeaderTableSize, Val: uint32(i%2) * 4096})
 	})},
-	{name: "windows changed by every SETTINGS, answers unread", want: calm, limits: callEcho, attack: func(a *attack) {
+	{name: "windows changed by every SETTINGS, answers unread", want: borne, limits: callEcho, attack: func(a *attack) {
 		a.serveDeaf(func(p *peer) {
 			p.flood(many, func(b []byte, i int) []byte {
 				return settings(b, http2.Setting{ID: http2.SettingInitialWindowSize, Val: uint32(i)})
 			})
 		})
 	}},
-	{name: "PING flood", want: calm, quick: true, limits: callEcho, attack: floodBack(func(b []byte, _ int) []byte { return ping(b, 0) })},
-	{name: "PING flood, answers unread", want: calm, limits: callEcho, attack: func(a *attack) {
+	{name: "PING flood", want: borne, quick: true, limits: callEcho, attack: floodBack(func(b []byte, _ int) []byte { return ping(b, 0) })},
+	{name: "PING flood, answers unread", want: borne, limits: callEcho, attack: func(a *attack) {
 		a.serveDeaf(func(p *peer) { p.flood(many, func(b []byte, _ int) []byte { return ping(b, 0) }) })
 	}},
-	{name: "acknowledgements of PINGs that were not sent", want: calm, limits: callEcho, attack: floodBack(func(b []byte, _ int) []byte { return ping(b, ack) })},
-	{name: "PRIORITY flood", want: calm, limits: callEcho, attack: floodBack(func(b []byte, _ int) []byte {
+	{name: "acknowledgements of PINGs that were not sent", want: borne, limits: callEcho, attack: floodBack(func(b []byte, _ int) []byte { return ping(b, ack) })},
+	{name: "PRIORITY flood", want: borne, limits: callEcho, attack: floodBack(func(b []byte, _ int) []byte {
 		return frame(b, http2.FramePriority, 0, 7, "\x00\x00\x00\x00\x10")
 	})},
-	{name: "WINDOW_UPDATE flood on the connection", want: calm, limits: callEcho, attack: floodBack(func(b []byte, _ int) []byte { return windowUpdate(b, 0, 1) })},
-	{name: "WINDOW_UPDATE flood on a stream", want: calm, limits: callEcho, attack: beside("", func(b []byte, id uint32) []byte { return windowUpdate(b, id, 1) })},
-	{name: "empty DATA flood", want: calm, limits: openStreams, attack: beside(response(), func(b []byte, id uint32) []byte { return data(b, id, 0, "") })},
-	{name: "DATA flood of padding alone", want: calm, limits: openStreams, attack: beside(response(), func(b []byte, id uint32) []byte {
+	{name: "WINDOW_UPDATE flood on the connection", want: borne, limits: callEcho, attack: floodBack(func(b []byte, _ int) []byte { return windowUpdate(b, 0, 1) })},
+	{name: "WINDOW_UPDATE flood on a stream", want: borne, limits: callEcho, attack: beside("", func(b []byte, id uint32) []byte { return windowUpdate(b, id, 1) })},
+	{name: "empty DATA flood", want: borne, limits: openStreams, attack: beside(response(), func(b []byte, id uint32) []byte { return data(b, id, 0, "") })},
+	{name: "DATA flood of padding alone", want: borne, limits: openStreams, attack: beside(response(), func(b []byte, id uint32) []byte {
 		return frame(b, http2.FrameData, padded, id, "\x01\x00")
 	})},
-	{name: "unknown frames flood", want: calm, limits: callEcho, attack: floodBack(func(b []byte, _ int) []byte { return frame(b, 0xbe, 0, 0, "x") })},
-	{name: "flood of the frame types 0x0a to 0x0f", want: calm, limits: callEcho, attack: floodBack(func(b []byte, i int) []byte {
+	{name: "unknown frames flood", want: borne, limits: callEcho, attack: floodBack(func(b []byte, _ int) []byte { return frame(b, 0xbe, 0, 0, "x") })},
+	{name: "flood of the frame types 0x0a to 0x0f", want: borne, limits: callEcho, attack: floodBack(func(b []byte, i int) []byte {
 		return frame(b, http2.FrameType(0x0a+i%6), 0, 0, "xxxx")
 	})},
-	{name: "RST_STREAM flood for a stream that is closed", want: calm, limits: callEcho, attack: beside("", func(b []byte, id uint32) []byte {
+	{name: "RST_STREAM flood for a stream that is closed", want: borne, limits: callEcho, attack: beside("", func(b []byte, id uint32) []byte {
 		return reset(b, id, http2.ErrCodeCancel)
 	})},
 	{name: "HEADERS flood for a stream that is closed", want: closedCode, limits: callEcho, attack: func(a *attack) {
@@ -124,8 +124,8 @@ var clientFloodRows = []row{
 			p.flood(many, func(b []byte, _ int) []byte { return headers(b, id, endHeaders, "") })
 		})
 	}},
-	{name: "GOAWAY flood", want: calm, limits: callEcho, attack: floodBack(func(b []byte, _ int) []byte { return goAway(b, 1<<31-1, http2.ErrCodeNo) })},
-	{name: "1xx responses without end", want: calm, limits: callEcho, attack: beside("", func(b []byte, id uint32) []byte {
+	{name: "GOAWAY flood", want: borne, limits: callEcho, attack: floodBack(func(b []byte, _ int) []byte { return goAway(b, 1<<31-1, http2.ErrCodeNo) })},
+	{name: "1xx responses without end", want: borne, limits: callEcho, attack: beside("", func(b []byte, id uint32) []byte {
 		return headers(b, id, endHeaders, literal(":status", "103"))
 	})},
 	{name: "every call is refused", want: "calls Unavailable", limits: callEcho, attack: func(a *attack) {

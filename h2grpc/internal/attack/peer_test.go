@@ -169,6 +169,11 @@ func (p *peer) closedUnsaid() bool {
 	return p.is(func() bool { return p.ended && len(p.goAways) == 0 })
 }
 
+// lost says whether the victim has ended the connection, or says that it will.
+func (p *peer) lost() bool {
+	return p.is(func() bool { return p.ended || len(p.goAways) > 0 })
+}
+
 // answer is the gravest thing that the victim said: a GOAWAY with an error, a
 // reset, an HTTP or gRPC status; of several kinds the most frequent.
 func (p *peer) answer() string {

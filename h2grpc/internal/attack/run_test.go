@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -235,6 +236,9 @@ func (a *attack) serveBare(f func(*peer)) {
 func (a *attack) answer() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.row.want == borne && !slices.ContainsFunc(a.peers, (*peer).lost) {
+		return borne
+	}
 	if strings.HasPrefix(a.row.want, "calls ") {
 		// What counts is what the application is told.
 		r, err := a.victim.tell("report")
@@ -329,7 +333,7 @@ func (a *attack) measure(res *result) (err error) {
 	if bear == 0 {
 		bear = defaultBear
 	}
-	if a.row.want == "none" {
+	if a.row.want == none || a.row.want == borne {
 		until(holdTime, func() bool { return false })
 	} else {
 		until(bear, func() bool { return a.answer() == a.row.want })
@@ -358,7 +362,7 @@ func (a *attack) measure(res *result) (err error) {
 		if res.limit = int(a.row.limits.MaxStreams); res.limit == 0 {
 			res.limit = defaultStreams
 		}
-		res.limit++ // the well-behaved call
+		res.limit = res.limit*max(1, len(a.peers)) + 1 // the well-behaved call
 	}
 	res.answer = a.answer()
 	for _, p := range a.peers {

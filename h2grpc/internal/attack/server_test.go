@@ -57,6 +57,7 @@ func serve() error {
 		MaxConcurrentStreams: o.MaxStreams,
 		HandshakeTimeout:     o.Handshake,
 		StallTimeout:         o.Stall,
+		MinPingInterval:      o.MinPing,
 	}
 	if o.Gzip {
 		cfg.Compressors = []h2grpc.Compressor{gzip.New()}

@@ -27,6 +27,7 @@ type options struct {
 	MaxStreams    uint32
 	Handshake     time.Duration
 	Stall         time.Duration
+	MinPing       time.Duration
 	Gzip          bool
 	Calls         string // what the client calls: a method's name
 	Workers       int    // how many at once

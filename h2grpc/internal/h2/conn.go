@@ -37,8 +37,8 @@ type Config struct {
 	MaxStreams uint32
 	// HandshakeTimeout bounds the wait for the peer's preface and SETTINGS.
 	HandshakeTimeout time.Duration
-	// MinPing is the least time between PINGs that a server takes without a
-	// strike; zero counts none.
+	// MinPing is the least time, on average, between PINGs that a server takes
+	// without a strike; zero counts none.
 	MinPing time.Duration
 	// Stall is how long a response that a client wants as a whole may wait for
 	// it to grant any window, or to read anything; zero means for ever.
@@ -105,6 +105,8 @@ type Conn struct {
 
 	// unusable is set once no more streams can be opened, for Usable.
 	unusable atomic.Bool
+	// unread says that controlBytes is used up.
+	unread atomic.Bool
 	// turn and watched: see inline.go.
 	turn    atomic.Uint64
 	watched atomic.Bool
@@ -123,8 +125,7 @@ type Conn struct {
 	largeFrames bool  // readFrameSize has been advertised
 	streak      int   // of unary calls that were alone, with nothing else in between
 	readFailed  error // what a call that was the reader has met
-	idleLeft    int   // of idleFrameBudget
-	idleSince   time.Time
+	idleLeft    int   // of idleFrames
 
 	mu sync.Mutex
 	// guarded by mu
@@ -146,12 +147,13 @@ type Conn struct {
 		how closing
 	}
 	closePos int
-	churn    int
-	calm     time.Time // since when churn counts
 	progress bool      // HEADERS or DATA were sent since idleFrame looked
 	answered bool      // HEADERS or DATA were sent since the last PING
-	lastPing time.Time
-	strikes  int // of pingStrikes
+	pingDue  time.Time // when the next PING is in time
+
+	// Server: the reader waits for a handler to return. See handlerWait.
+	handlerEnds chan struct{} // closed when one does, if the reader waits
+	handlerLate bool          // none did in time, nor has since
 
 	// Going away.
 	goAway      bool       // we said so, or the peer did: no new streams
@@ -173,8 +175,7 @@ type Conn struct {
 	writing     bool
 	deferred    bool          // a goroutine is about to flush
 	idle        chan struct{} // closed when writing ends, if somebody waits
-	control     int           // control frames queued since the last write began
-	controlSize int           // and their bytes
+	controlSize int           // bytes of answers queued since the last write began
 	room        chan struct{} // closed when pending is taken, if somebody waits
 	headerBytes int           // of headersMost
 	sendWindow  int
@@ -217,9 +218,7 @@ func NewConn(nc net.Conn, raw net.Conn, cfg Config) *Conn {
 		br:          bufio.NewReaderSize(nc, readBuffer),
 		maxFrame:    defaultMaxFrame,
 		hdec:        newHeaderDecoder(cfg.MaxHeaderList),
-		idleLeft:    idleFrameBudget,
-		idleSince:   time.Now(),
-		calm:        time.Now(),
+		idleLeft:    idleFrames,
 		streams:     map[uint32]*Stream{},
 		nextID:      1,
 		onPing:      map[[8]byte]func(){},
@@ -290,7 +289,7 @@ func (c *Conn) takeLargeFrames() {
 	c.mu.Lock()
 	c.pending = appendSettings(c.pending, setting{settingMaxFrameSize, readFrameSize})
 	c.unacked++
-	c.settings.Reset(settingsTimeout)
+	c.settings.Reset(stoppedTime)
 	c.mu.Unlock()
 }
 
@@ -503,6 +502,7 @@ func (c *Conn) abortLocked(err error) {
 	}
 	c.aborted = err
 	c.unusable.Store(true)
+	c.roomAgain() // the reader may be waiting for it
 	if err == ErrClosed {
 		if !c.saidGoAway {
 			c.sendGoAway(c.lastPeer, ErrCodeNo, "")

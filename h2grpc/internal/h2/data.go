@@ -61,11 +61,7 @@ func (c *Conn) data(fh FrameHeader) error {
 		return c.strayData(s, id, body+pad, wasReset)
 	}
 	if body == 0 && !end {
-		if err := c.idleFrame(); err != nil {
-			return err
-		}
-	} else {
-		c.useful()
+		c.idleFrame()
 	}
 	s.mu.Lock()
 	over := n > max(s.in.window, 0) // an empty frame needs no window (RFC 9113 §6.9.1)
@@ -132,9 +128,7 @@ func (c *Conn) strayData(s *Stream, id uint32, n int, wasReset bool) error {
 		// What was sent before the peer knew. It came within flow control, so
 		// only an empty frame costs the peer nothing.
 		if n == 0 {
-			if err := c.idleFrame(); err != nil {
-				return err
-			}
+			c.idleFrame()
 		}
 	case s == nil, s.recvEnded:
 		c.resetStream(id, ErrCodeStreamClosed, "DATA after the end of the stream")
@@ -330,7 +324,7 @@ func (c *Conn) deliver(s *Stream, end bool) {
 		if !s.gone {
 			c.rememberReset(s.ID)
 			c.appendReset(s.ID, ErrCodeCancel)
-			c.removeLocked(s, true)
+			c.removeLocked(s)
 		}
 		c.mu.Unlock()
 		s.wake()

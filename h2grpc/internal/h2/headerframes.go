@@ -72,19 +72,17 @@ func (c *Conn) request(fh FrameHeader, f headersStart, id uint32, end, selfDep b
 		return nil
 	}
 	c.lastPeer = id
-	refused := c.live >= int(c.cfg.MaxStreams) || c.headerBytes+cost > c.headersMost()
-	if malformed != "" || refused {
-		tooMany := c.churnLocked()
-		c.rememberReset(id)
-		if malformed != "" {
-			c.appendReset(id, ErrCodeProtocol)
-		} else {
-			c.appendReset(id, ErrCodeRefusedStream)
+	code := ErrCodeProtocol
+	for malformed == "" && !c.hasRoom(cost) {
+		if !c.awaitHandler() {
+			code, malformed = ErrCodeRefusedStream, "there are as many streams as are allowed"
 		}
-		c.mu.Unlock()
-		return tooMany
 	}
-	c.useful()
+	if malformed != "" {
+		c.mu.Unlock()
+		c.resetStream(id, code, malformed)
+		return nil
+	}
 	c.live++
 	if s.whole {
 		c.calls.Add(1)
@@ -105,6 +103,12 @@ func (c *Conn) request(fh FrameHeader, f headersStart, id uint32, end, selfDep b
 	return nil
 }
 
+// hasRoom says whether there is room for another stream, whose headers take cost.
+// c.mu is held.
+func (c *Conn) hasRoom(cost int) bool {
+	return c.live < int(c.cfg.MaxStreams) && c.headerBytes+cost <= c.headersMost()
+}
+
 // requestTrailers handles a second header block of a stream: gRPC requests
 // have none, HTTP/2 allows it at the end.
 func (c *Conn) requestTrailers(fh FrameHeader, f headersStart, id uint32, end bool) error {
@@ -117,7 +121,7 @@ func (c *Conn) requestTrailers(fh FrameHeader, f headersStart, id uint32, end bo
 	case err != nil:
 		return err
 	case s == nil && wasReset:
-		return c.idleFrame()
+		c.idleFrame()
 	case s == nil:
 		return fault(ErrCodeStreamClosed, "HEADERS for stream %d, which is closed", id)
 	case s.recvEnded:
@@ -164,7 +168,7 @@ func (c *Conn) responseHeaders(fh FrameHeader, f headersStart, id uint32, end, s
 	case s == nil && c.closedByServer(id) != notClosed:
 		return c.afterClose(id, "HEADERS")
 	case s == nil:
-		return c.idleFrame()
+		c.idleFrame()
 	case s.recvEnded:
 		c.resetStream(id, ErrCodeStreamClosed, "HEADERS after END_STREAM")
 	case malformed != "":
@@ -172,18 +176,16 @@ func (c *Conn) responseHeaders(fh FrameHeader, f headersStart, id uint32, end, s
 	case informational && end:
 		c.resetStream(id, ErrCodeProtocol, "a 1xx response with END_STREAM")
 	case informational:
-		return c.idleFrame()
+		c.idleFrame()
 	case s.gotHead && !end:
 		c.resetStream(id, ErrCodeProtocol, "a second HEADERS without END_STREAM")
 	case s.gotHead:
-		c.useful()
 		head = c.holdHeaders(s, head)
 		s.mu.Lock()
 		s.in.trailer = head
 		s.mu.Unlock()
 		c.endReceive(s)
 	default:
-		c.useful()
 		s.gotHead = true
 		s.reader.asGRPC = isGRPC(head)
 		head = c.holdHeaders(s, head)
@@ -234,14 +236,14 @@ func (c *Conn) readBlock(first FrameHeader, f headersStart, kind blockKind, room
 		return nil, "", err
 	}
 	if !ended {
-		// A block holds up the whole connection, so it must come quickly and
-		// in a bounded number of parts, however small.
-		c.setReadDeadline(time.Now().Add(headerTimeout))
+		// A block holds up the whole connection, so it must come to its end, in a
+		// bounded number of parts, however small.
+		c.setReadDeadline(time.Now().Add(stoppedTime))
 		defer c.setReadDeadline(time.Time{})
 	}
 	size := first.Length
 	for n := 0; !ended; n++ {
-		if most := spareContinuations + c.hdec.blockLimit/defaultMaxFrame; n == most {
+		if most := continuationShare * c.hdec.blockLimit / defaultMaxFrame; n == most {
 			return nil, "", fault(ErrCodeEnhanceYourCalm, "more than %d CONTINUATION frames", most)
 		}
 		c.Flush() // what follows may be long in coming
@@ -282,7 +284,7 @@ func (c *Conn) readFragment(n int) error {
 // unfinished is the error for a header block whose end did not come.
 func (c *Conn) unfinished(err error) error {
 	if c.timedOut(err) {
-		return fault(ErrCodeEnhanceYourCalm, "a header block was not finished within %v", headerTimeout)
+		return fault(ErrCodeEnhanceYourCalm, "a header block was not finished within %v", stoppedTime)
 	}
 	return err
 }
@@ -305,25 +307,6 @@ func (c *Conn) setReadDeadline(t time.Time) {
 	if c.aborted == nil {
 		c.nc.SetReadDeadline(t)
 	}
-}
-
-// churnLocked counts a stream that brought nothing but work.
-func (c *Conn) churnLocked() error {
-	if c.churn++; c.tooMuchChurn() {
-		return fault(ErrCodeEnhanceYourCalm, "too many streams were reset")
-	}
-	return nil
-}
-
-// tooMuchChurn says whether churnBudget is spent. c.mu is held.
-func (c *Conn) tooMuchChurn() bool {
-	if c.churn <= churnBudget {
-		return false
-	}
-	now := time.Now()
-	c.churn = max(0, c.churn-int(min(now.Sub(c.calm)/churnPeriod, churnBudget)))
-	c.calm = now
-	return c.churn > churnBudget
 }
 
 // closing says how a server closed a stream.
@@ -372,7 +355,7 @@ func (c *Conn) afterClose(id uint32, what string) error {
 		return fault(ErrCodeStreamClosed, "%s for stream %d after its end", what, id)
 	}
 	c.resetStream(id, ErrCodeStreamClosed, what+" after RST_STREAM")
-	return c.idleFrame()
+	return nil
 }
 
 // rememberReset, forgetReset and wasReset: see recentResets.

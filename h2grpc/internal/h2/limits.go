@@ -150,18 +150,19 @@ const (
 	// much metadata take a dozen bytes, and few programs call more methods.
 	memoBlockSize = 32
 	memoBlocks    = 64
-	// spareContinuations bounds the CONTINUATION frames of one header block, beside
-	// those that the largest block has if they are full.
-	spareContinuations = 16
+	// continuationShare bounds the CONTINUATION frames of one header block, however
+	// small they are: so many times what the largest block needs in frames of the
+	// initial size, which every peer can send and every known one does.
+	continuationShare = 2
 
 	// maxSettings bounds the settings of one SETTINGS frame: RFC 9113 defines
 	// six.
 	maxSettings = 100
-	// controlBudget bounds the answers that a peer makes us queue while it
-	// does not read them (acks of SETTINGS and PING, resets, refusals), and
-	// controlBytes bounds them in bytes. What handlers send waits for room.
-	controlBudget = 10_000
-	controlBytes  = 1 << 20
+	// controlBytes is how many bytes of answers (acks of SETTINGS and PING, resets,
+	// refusals) may be queued for a peer that does not read before nothing more is
+	// read of it: more of what it sends would make more of them. What handlers send
+	// waits for room.
+	controlBytes = 256 << 10
 	// watchPeriod is how often a watch looks whether a handler keeps a server's
 	// reader busy. Such a handler delays other calls of its connection by no more
 	// than twice that.
@@ -174,22 +175,28 @@ const (
 	// received, before calls read their own responses. Taking the role back costs
 	// about as much as that saves in a few calls.
 	stepBackAfter = 16
-	// churnBudget is how many streams a peer may open and lose to a reset (by
-	// either side) beyond those that ended well: rapid reset, CVE-2023-44487,
-	// and MadeYouReset, CVE-2025-8671. Each well-ended stream pays one back, and
-	// so does each churnPeriod: programs cancel calls all day.
-	churnBudget = 1_000
-	churnPeriod = time.Millisecond
-	// pingStrikes is how many PINGs may come too soon after the one before, with
-	// nothing sent to the client in between (gRPC's keepalive document).
+	// handlerWait is how long the reader of a server waits, when there is no room
+	// for another stream, for the handler of one that has ended: a client may open
+	// a stream as soon as it has reset another, and the handler of that one takes a
+	// moment to return. Cancelling as fast as it can (rapid reset, CVE-2023-44487,
+	// and MadeYouReset, CVE-2025-8671) gives a client no more than that: as many
+	// handlers as streams are allowed, and a connection that waits for them.
+	// Handlers that do not return are not waited for again; streams are refused
+	// until one does. Whatever else comes on the connection waits no longer either.
+	handlerWait = 10 * time.Millisecond
+	// pingStrikes is how many PINGs may come before their time, with nothing sent to
+	// the client in between (gRPC's keepalive document).
 	pingStrikes = 2
-	// idleFrameBudget bounds frames that carry nothing (empty DATA, PRIORITY,
-	// unknown types, SETTINGS, PING, useless WINDOW_UPDATE) between two frames
-	// that do, in either direction: a long download consists of DATA one way
-	// and WINDOW_UPDATE the other. After idlePeriod it is whole again, since an
-	// idle connection may be kept alive by PINGs.
-	idleFrameBudget = 10_000
-	idlePeriod      = time.Second
+	// idleFrames is how many frames that carry nothing (empty DATA, PRIORITY,
+	// unknown types, SETTINGS, PING, WINDOW_UPDATE) a reader takes before it rests for
+	// idleRest, unless HEADERS or DATA were sent meanwhile: a long download consists of
+	// DATA one way and WINDOW_UPDATE the other. Such frames make us keep nothing, so
+	// they are no reason to end a connection, and an application may well have
+	// thousands of them at once; but a flood of them should not have a processor for
+	// itself. A stream that is reset, by either side, costs resetCost of them.
+	idleFrames = 1_000
+	idleRest   = time.Millisecond
+	resetCost  = 5
 	// recentResets is how many streams that we reset are remembered, so that
 	// frames the peer sent before it knew are ignored (RFC 9113 §5.1 closed),
 	// and how many that a server closed, on which it may send nothing more.
@@ -203,9 +210,11 @@ const (
 	// it has two addresses at most, which are short.
 	maxErrorText = 512
 
-	// headerTimeout is how long a header block may stay unfinished.
-	headerTimeout = 10 * time.Second
-	// settingsTimeout is how long a peer may leave our SETTINGS unacknowledged
+	// stoppedTime is how long a peer may leave a header block unfinished, its answers
+	// unread or SETTINGS unacknowledged that change a connection which is in use. A
+	// program that a debugger has stopped should find its connections alive.
+	stoppedTime = 5 * time.Minute
+	// settingsTimeout is how long a peer may leave our first SETTINGS unacknowledged
 	// (RFC 9113 §6.5.3).
 	settingsTimeout = 30 * time.Second
 	// drainPing is how long a graceful stop waits for the ack that shows that

@@ -119,6 +119,10 @@ func (s *Stream) readOwn() {
 // which is told an error if there is one.
 func (c *Conn) readFor(s *Stream) error {
 	for !s.over() {
+		if c.unread.Load() {
+			c.streak = 0 // to wait for the peer is Run's
+			return nil
+		}
 		if c.br.Buffered() < frameHeaderLen {
 			c.Flush()
 		}

@@ -34,6 +34,11 @@ func (c *Conn) read() (err error, reader bool) {
 				return c.readFailed, true
 			}
 		}
+		if c.unread.Load() {
+			if err := c.awaitPeer(); err != nil {
+				return err, true
+			}
+		}
 		fh, err := c.readFrameHeader()
 		if err != nil {
 			return c.readError(err), true
@@ -158,9 +163,7 @@ func (c *Conn) frame(fh FrameHeader) error {
 		return c.data(fh)
 	}
 	if fh.Type > FrameContinuation { // RFC 9113 §5.5: unknown types are ignored
-		if err := c.idleFrame(); err != nil {
-			return err
-		}
+		c.idleFrame()
 		return c.discard(fh.Length)
 	}
 	if fh.Length > controlFrameSize && fh.Type != FrameHeaders {
@@ -200,40 +203,37 @@ func (c *Conn) frame(fh FrameHeader) error {
 		if binary.BigEndian.Uint32(p)&^(1<<31) == fh.StreamID {
 			return c.streamFault(fh, ErrCodeProtocol)
 		}
-		return c.idleFrame()
+		c.idleFrame()
+		return nil
 	}
 	// PUSH_PROMISE: a client disabled it, a server never gets it (RFC 9113
 	// §8.4). CONTINUATION without a header block: §6.10.
 	return fault(ErrCodeProtocol, "unexpected %v frame", fh.Type)
 }
 
-// idleFrame counts a frame that brings nothing.
-func (c *Conn) idleFrame() error {
-	if c.idleLeft--; c.idleLeft >= 0 {
-		return nil
-	}
-	c.mu.Lock()
-	progress := c.progress
-	c.progress = false
-	c.mu.Unlock()
-	now := time.Now()
-	if !progress && now.Sub(c.idleSince) < idlePeriod {
-		return fault(ErrCodeEnhanceYourCalm, "too many frames that carry nothing")
-	}
-	c.idleLeft, c.idleSince = idleFrameBudget, now
-	return nil
-}
+// idleFrame counts a frame that brings nothing, and useless what costs as much as n of
+// them; see idleFrames. Reader only.
+func (c *Conn) idleFrame() { c.useless(1) }
 
-// useful gives the budget for idle frames back.
-func (c *Conn) useful() { c.idleLeft = idleFrameBudget }
+func (c *Conn) useless(n int) {
+	if c.idleLeft -= n; c.idleLeft > 0 {
+		return
+	}
+	c.idleLeft = idleFrames
+	c.mu.Lock()
+	rest := !c.progress
+	c.progress = false
+	c.flushLocked()
+	c.mu.Unlock()
+	if rest {
+		time.Sleep(idleRest)
+	}
+}
 
 // streamFault resets the stream of a broken frame.
 func (c *Conn) streamFault(fh FrameHeader, code ErrCode) error {
 	if c.isIdle(fh.StreamID) && fh.Type != FramePriority {
 		return fault(code, "broken %v frame for a stream that was not opened", fh.Type)
-	}
-	if err := c.idleFrame(); err != nil {
-		return err
 	}
 	c.resetStream(fh.StreamID, code, "broken "+fh.Type.String()+" frame")
 	return nil
@@ -259,11 +259,10 @@ func (c *Conn) onSettings(fh FrameHeader, p []byte) error {
 		c.mu.Lock()
 		c.settingsAcked()
 		c.mu.Unlock()
-		return c.idleFrame()
+		c.idleFrame()
+		return nil
 	}
-	if err := c.idleFrame(); err != nil {
-		return err
-	}
+	c.idleFrame()
 	if n := len(p) / settingLen; n > maxSettings {
 		return fault(ErrCodeEnhanceYourCalm, "SETTINGS frame with %d settings", n)
 	}
@@ -348,11 +347,10 @@ func (c *Conn) onPingFrame(fh FrameHeader, data [8]byte) error {
 			onAck()
 			return nil
 		}
-		return c.idleFrame()
+		c.idleFrame()
+		return nil
 	}
-	if err := c.idleFrame(); err != nil {
-		return err
-	}
+	c.idleFrame()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.tooManyPings() {
@@ -363,24 +361,22 @@ func (c *Conn) onPingFrame(fh FrameHeader, data [8]byte) error {
 	return nil
 }
 
-// tooManyPings counts a PING that came too soon: gRPC's keepalive document. What
-// a server sends clears the count, so that clients that measure the connection
-// whenever they receive something, as grpc-go's do, have no strikes. c.mu is
-// held.
+// tooManyPings says whether more PINGs have come than their time allows: gRPC's
+// keepalive document. What a server sends gives the time back, so that clients that
+// measure the connection whenever they receive something, as grpc-go's do, use none
+// of it. What counts is the time since then and not that between two PINGs: those of
+// an hour come at once to a process that a debugger had stopped. c.mu is held.
 func (c *Conn) tooManyPings() bool {
 	if c.client || c.cfg.MinPing <= 0 {
 		return false
 	}
 	now := time.Now()
-	soon := !c.lastPing.IsZero() && now.Sub(c.lastPing) < c.cfg.MinPing
-	c.lastPing = now
-	switch {
-	case c.answered:
-		c.answered, c.strikes = false, 0
-	case soon:
-		c.strikes++
+	if c.answered || c.pingDue.IsZero() {
+		c.answered, c.pingDue = false, now
 	}
-	return c.strikes > pingStrikes
+	tooMany := c.pingDue.Sub(now) > pingStrikes*c.cfg.MinPing
+	c.pingDue = c.pingDue.Add(c.cfg.MinPing)
+	return tooMany
 }
 
 func (c *Conn) onWindowUpdate(fh FrameHeader, n uint32) error {
@@ -394,9 +390,7 @@ func (c *Conn) onWindowUpdate(fh FrameHeader, n uint32) error {
 	if id != 0 && c.isIdle(id) {
 		return fault(ErrCodeProtocol, "WINDOW_UPDATE for a stream that was not opened")
 	}
-	if err := c.idleFrame(); err != nil {
-		return err
-	}
+	c.idleFrame()
 	c.mu.Lock()
 	if id == 0 {
 		defer c.mu.Unlock()
@@ -428,9 +422,7 @@ func (c *Conn) onReset(id uint32, code ErrCode) error {
 	if c.isIdle(id) {
 		return fault(ErrCodeProtocol, "RST_STREAM for a stream that was not opened")
 	}
-	if err := c.idleFrame(); err != nil {
-		return err
-	}
+	c.useless(resetCost)
 	c.mu.Lock()
 	s := c.streams[id]
 	if s == nil {
@@ -443,7 +435,7 @@ func (c *Conn) onReset(id uint32, code ErrCode) error {
 	}
 	if code == ErrCodeNo && s.sendEnded && !c.client {
 		// A client that has all it wanted says so (RFC 9113 §8.1).
-		c.removeLocked(s, true)
+		c.removeLocked(s)
 		c.mu.Unlock()
 		s.terminate(&ResetError{Code: code}, false)
 		return nil
@@ -451,23 +443,17 @@ func (c *Conn) onReset(id uint32, code ErrCode) error {
 	if c.client {
 		c.rememberClose(id, byReset)
 	}
-	c.removeLocked(s, false)
-	tooMany := c.tooMuchChurn()
+	c.removeLocked(s)
 	c.mu.Unlock()
 	s.reader.drop() // its handler may be there for long
 	s.terminate(&ResetError{Code: code}, false)
-	if tooMany {
-		return fault(ErrCodeEnhanceYourCalm, "too many streams were reset")
-	}
 	return nil
 }
 
 // onGoAway: RFC 9113 §6.8. Streams above the last id were not processed; the
 // rest may finish.
 func (c *Conn) onGoAway(last uint32, code ErrCode, debug []byte) error {
-	if err := c.idleFrame(); err != nil {
-		return err
-	}
+	c.idleFrame()
 	if c.client && last != 0 && last%2 == 0 {
 		return fault(ErrCodeProtocol, "GOAWAY names stream %d, which is not ours", last)
 	}
@@ -480,7 +466,7 @@ func (c *Conn) onGoAway(last uint32, code ErrCode, debug []byte) error {
 		for id, s := range c.streams {
 			if id > last {
 				lost = append(lost, s)
-				c.removeLocked(s, true)
+				c.removeLocked(s)
 			}
 		}
 		for _, ch := range c.opening {

@@ -213,7 +213,7 @@ func (s *Stream) writeLocked(done <-chan struct{}, f *Frames, flush Flush) error
 			// Nobody will read the rest of the request (RFC 9113 §8.1).
 			c.rememberReset(s.ID)
 			c.appendReset(s.ID, ErrCodeNo)
-			c.removeLocked(s, true)
+			c.removeLocked(s)
 		}
 	}
 	if flush == FlushNow && len(c.pending) < deferFlush && s.flushedByReader() {
@@ -252,7 +252,7 @@ func (s *Stream) headerRoom(done <-chan struct{}, f *Frames) error {
 func (s *Stream) endSend() {
 	s.sendEnded = true
 	if s.recvEnded {
-		s.c.removeLocked(s, true)
+		s.c.removeLocked(s)
 	}
 }
 

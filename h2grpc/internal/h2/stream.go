@@ -4,6 +4,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Stream is one call on a connection.
@@ -329,7 +330,7 @@ func (s *Stream) Reset(code ErrCode, reason string) {
 	if !s.gone {
 		s.c.rememberReset(s.ID)
 		s.c.appendReset(s.ID, code)
-		s.c.removeLocked(s, true)
+		s.c.removeLocked(s)
 		s.c.flushLocked()
 	}
 	s.c.mu.Unlock()
@@ -345,7 +346,7 @@ func (s *Stream) Done() {
 		if !s.gone && !s.sendEnded {
 			c.rememberReset(s.ID)
 			c.appendReset(s.ID, ErrCodeInternal)
-			c.removeLocked(s, true)
+			c.removeLocked(s)
 			c.flushLocked()
 		}
 		c.endHandling(s)
@@ -368,27 +369,52 @@ func (c *Conn) endHandling(s *Stream) {
 	if s.whole {
 		c.calls.Add(-1)
 	}
+	c.handlerLate = false
+	if c.handlerEnds != nil {
+		close(c.handlerEnds)
+		c.handlerEnds = nil
+	}
 }
 
-// removeLocked takes a stream off the connection. well says that it ended as
-// it should, or by our own decision; the others count as churn.
-func (c *Conn) removeLocked(s *Stream, well bool) {
+// awaitHandler waits until a handler returns whose stream has ended, and says
+// whether one did: see handlerWait. c.mu is held, and released meanwhile. Reader
+// only.
+func (c *Conn) awaitHandler() bool {
+	if c.live <= len(c.streams) || c.handlerLate {
+		return false
+	}
+	c.flushLocked()
+	if c.live <= len(c.streams) {
+		return true // one has returned meanwhile
+	}
+	c.handlerLate = true
+	ends := make(chan struct{})
+	c.handlerEnds = ends
+	c.mu.Unlock()
+	t := time.NewTimer(handlerWait)
+	select {
+	case <-ends:
+	case <-t.C:
+	}
+	t.Stop()
+	c.mu.Lock()
+	c.handlerEnds = nil
+	return !c.handlerLate
+}
+
+// removeLocked takes a stream off the connection.
+func (c *Conn) removeLocked(s *Stream) {
 	if !s.gone {
-		c.remove(s, well)
+		c.remove(s)
 		c.endIfDrained()
 	}
 }
 
 // remove is removeLocked but for what follows from its having been the last stream.
-func (c *Conn) remove(s *Stream, well bool) {
+func (c *Conn) remove(s *Stream) {
 	s.gone, s.sendEnded = true, true
 	delete(c.streams, s.ID)
 	c.peerHasSent(s)
-	if !well {
-		c.churn++
-	} else if c.churn > 0 {
-		c.churn--
-	}
 	c.unreserve(s)
 	s.wakeSender()
 	if c.client {
@@ -404,17 +430,13 @@ func (c *Conn) remove(s *Stream, well bool) {
 
 // resetStream answers a fault of one stream, known or not. Reader only.
 func (c *Conn) resetStream(id uint32, code ErrCode, reason string) {
+	c.useless(resetCost)
 	c.mu.Lock()
 	s := c.streams[id]
 	c.rememberReset(id)
 	c.appendReset(id, code)
 	if s != nil {
-		c.removeLocked(s, false)
-	} else {
-		c.churn++
-	}
-	if c.tooMuchChurn() && c.aborted == nil {
-		c.abortLocked(&connFault{ErrCodeEnhanceYourCalm, "too many streams were reset"})
+		c.removeLocked(s)
 	}
 	c.mu.Unlock()
 	if s != nil {
@@ -443,7 +465,7 @@ func (c *Conn) endReceive(s *Stream) {
 		c.rememberClose(s.ID, byEnd)
 	}
 	if s.sendEnded {
-		c.removeLocked(s, true)
+		c.removeLocked(s)
 	}
 	if c.streak++; !s.whole || c.calls.Load() > 0 {
 		c.streak = 0

@@ -47,7 +47,6 @@ func (c *Conn) takeWhole(fh FrameHeader) bool {
 		m.Release()
 		return false
 	}
-	c.useful()
 	c.br.Discard(x.size)
 	return true
 }
@@ -116,7 +115,7 @@ func (c *Conn) wholeRequest(id uint32, x *exchange, m *Buffer) bool {
 	s.in.ended = true
 	n := len(x.message)
 	c.mu.Lock()
-	if c.finalGoAway || c.live >= int(c.cfg.MaxStreams) || c.headerBytes+cost > c.headersMost() || n > min(c.granted, c.recvWindow) {
+	if c.finalGoAway || !c.hasRoom(cost) || n > min(c.granted, c.recvWindow) {
 		c.mu.Unlock()
 		return false
 	}
@@ -151,7 +150,7 @@ func (c *Conn) wholeResponse(id uint32, x *exchange, m *Buffer) bool {
 		c.buffered.Add(int64(n))
 		s.recvEnded = true
 		c.rememberClose(id, byEnd)
-		c.remove(s, true)
+		c.remove(s)
 		if c.streak++; c.calls.Load() > 0 {
 			c.streak = 0
 		}

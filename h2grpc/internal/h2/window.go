@@ -77,7 +77,7 @@ func (c *Conn) fitWindow() {
 	}
 	c.pending = appendSettings(c.pending, setting{settingInitialWindowSize, uint32(w)})
 	c.unacked++
-	c.settings.Reset(settingsTimeout)
+	c.settings.Reset(stoppedTime)
 	c.windowSince = time.Now()
 	if w < c.window {
 		c.shrinking = c.unacked

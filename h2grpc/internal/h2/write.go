@@ -34,7 +34,7 @@ func (c *Conn) appendBlock(id uint32, block []byte, end bool) {
 }
 
 // appendReset queues an RST_STREAM. Like every answer that a peer can provoke
-// it counts against controlBudget.
+// it counts against controlBytes.
 func (c *Conn) appendReset(id uint32, code ErrCode) {
 	before := len(c.pending)
 	c.pending = appendRSTStream(c.pending, id, code)
@@ -43,11 +43,39 @@ func (c *Conn) appendReset(id uint32, code ErrCode) {
 
 // countControl counts an answer of n bytes that did not wait for room.
 func (c *Conn) countControl(n int) {
-	c.control++
-	c.controlSize += n
-	if (c.control > controlBudget || c.controlSize > controlBytes) && c.aborted == nil {
-		c.abortLocked(&connFault{ErrCodeEnhanceYourCalm, "too many answers are waiting for a peer that does not read them"})
+	if c.controlSize += n; c.controlSize > controlBytes {
+		c.unread.Store(true)
 	}
+}
+
+// awaitPeer waits until the peer has read of the answers that it has provoked. The
+// reader calls it before it reads more.
+func (c *Conn) awaitPeer() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := time.NewTimer(stoppedTime)
+	defer t.Stop()
+	for c.controlSize > controlBytes && c.aborted == nil {
+		if c.flushLocked(); c.controlSize <= controlBytes {
+			break
+		}
+		if c.room == nil {
+			c.room = make(chan struct{})
+		}
+		room := c.room
+		c.mu.Unlock()
+		late := false
+		select {
+		case <-room:
+		case <-t.C:
+			late = true
+		}
+		c.mu.Lock()
+		if late {
+			return fault(ErrCodeEnhanceYourCalm, "the peer has not read for %v what it asked for", stoppedTime)
+		}
+	}
+	return nil
 }
 
 // Flush sends what is queued.
@@ -163,7 +191,9 @@ func (c *Conn) takePending() {
 	parts := c.out.parts[:0]
 	c.out = output{buf: c.pending, parts: c.parts}
 	c.pending, c.parts, c.spare = c.spare[:0], parts, nil
-	c.control, c.controlSize = 0, 0
+	if c.controlSize = 0; c.unread.Load() {
+		c.unread.Store(false)
+	}
 	c.wakeBlocked()
 	c.roomAgain()
 }
