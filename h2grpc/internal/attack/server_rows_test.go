@@ -64,6 +64,10 @@ var churnRows = []row{
 		attack: repeated(many, func(b []byte, id uint32) []byte {
 			return reset(headers(b, id, endHeaders, request(parkMethod)), id, http2.ErrCodeCancel)
 		})},
+	{name: "rapid reset of streams, at the server's own limit", want: borne,
+		attack: repeated(many, func(b []byte, id uint32) []byte {
+			return reset(headers(b, id, endHeaders, request(parkMethod)), id, http2.ErrCodeCancel)
+		})},
 	{name: "rapid reset of handlers that do not look at their context", want: borne, quick: true, limits: hundred,
 		attack: repeated(many, func(b []byte, id uint32) []byte {
 			return reset(call(b, id, request(stubbornMethod), "x"), id, http2.ErrCodeCancel)
