@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -98,6 +99,21 @@ func TestSettingsAck(t *testing.T) {
 		p.want("the preface", "SETTINGS", "SETTINGS ack")
 		advance(40 * time.Second)
 		p.want("no ack for 40 s", "GOAWAY 0 SETTINGS_TIMEOUT …", "closed")
+	})
+	// Nor is one that does not acknowledge the first, whatever follows them.
+	synctest.Test(t, func(t *testing.T) {
+		p, cc := bareServer(t, h2grpc.ClientConfig{})
+		p.settings()
+		for range 10 {
+			if _, err := cc.NewStream(t.Context(), &bidiDesc, bidiMethod); err != nil {
+				t.Fatal(err)
+			}
+			advance(2 * time.Second)
+		}
+		advance(15 * time.Second)
+		p.take()
+		p.held = slices.DeleteFunc(p.held, func(l string) bool { return !strings.HasPrefix(l, "GOAWAY") && l != "closed" })
+		p.want("no ack for 35 s", "GOAWAY 0 SETTINGS_TIMEOUT …", "closed")
 	})
 	// A client that a debugger has stopped when the server changes the windows is
 	// waited for.

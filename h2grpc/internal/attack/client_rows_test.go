@@ -124,7 +124,7 @@ var clientFloodRows = []row{
 			p.flood(many, func(b []byte, _ int) []byte { return headers(b, id, endHeaders, "") })
 		})
 	}},
-	{name: "GOAWAY flood", want: borne, limits: callEcho, attack: floodBack(func(b []byte, _ int) []byte { return goAway(b, 1<<31-1, http2.ErrCodeNo) })},
+	{name: "GOAWAY flood", want: "calls DeadlineExceeded", limits: callEcho, attack: floodBack(func(b []byte, _ int) []byte { return goAway(b, 1<<31-1, http2.ErrCodeNo) })},
 	{name: "1xx responses without end", want: borne, limits: callEcho, attack: beside("", func(b []byte, id uint32) []byte {
 		return headers(b, id, endHeaders, literal(":status", "103"))
 	})},

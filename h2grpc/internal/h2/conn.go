@@ -288,8 +288,7 @@ func (c *Conn) takeLargeFrames() {
 	c.maxFrame = readFrameSize
 	c.mu.Lock()
 	c.pending = appendSettings(c.pending, setting{settingMaxFrameSize, readFrameSize})
-	c.unacked++
-	c.settings.Reset(stoppedTime)
+	c.settingsSent()
 	c.mu.Unlock()
 }
 

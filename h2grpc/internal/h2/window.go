@@ -76,8 +76,7 @@ func (c *Conn) fitWindow() {
 		}
 	}
 	c.pending = appendSettings(c.pending, setting{settingInitialWindowSize, uint32(w)})
-	c.unacked++
-	c.settings.Reset(stoppedTime)
+	c.settingsSent()
 	c.windowSince = time.Now()
 	if w < c.window {
 		c.shrinking = c.unacked
@@ -90,6 +89,14 @@ func (c *Conn) fitWindow() {
 	c.flushSoon()
 }
 
+// settingsSent takes note of SETTINGS that follow the first. Time runs for the oldest
+// that are not acknowledged. c.mu is held.
+func (c *Conn) settingsSent() {
+	if c.unacked++; c.unacked == 1 {
+		c.settings.Reset(stoppedTime)
+	}
+}
+
 // settingsAcked takes note of an acknowledgement. c.mu is held.
 func (c *Conn) settingsAcked() {
 	if c.unacked == 0 {
@@ -97,6 +104,8 @@ func (c *Conn) settingsAcked() {
 	}
 	if c.unacked--; c.unacked == 0 {
 		c.settings.Stop()
+	} else {
+		c.settings.Reset(stoppedTime)
 	}
 	if c.shrinking == 0 {
 		return
