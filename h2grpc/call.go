@@ -85,7 +85,7 @@ type call struct {
 	fixed    *h2.Block
 	compress Compressor
 	observer *observer
-	maxSend  int
+	maxSend  limit
 	maxRecv  int
 	pairs    []h2.Field // the metadata as it is sent
 	block    h2.Block   // the head, unless it is fixed alone
@@ -120,7 +120,10 @@ func (c *call) begin(cc *ClientConn, ctx context.Context, method string, opts []
 	if c.fixed, err = cc.requestHead(method, name); err != nil {
 		return err
 	}
-	c.maxSend, c.maxRecv = limitOr(c.opts.maxSend, cc.maxSend), limitOr(c.opts.maxRecv, cc.engine.MaxMessage)
+	c.maxSend, c.maxRecv = cc.maxSend, limitOr(c.opts.maxRecv, cc.engine.MaxMessage)
+	if c.opts.maxSend != 0 {
+		c.maxSend = limit{limitOr(c.opts.maxSend, 0), "MaxCallSendMsgSize of the call"}
+	}
 	if ctx.Value(ctxkey.Outgoing{}) != nil {
 		return c.addMetadata()
 	}
@@ -258,7 +261,11 @@ func (c *call) headEnded() {
 // decode stores a received message, which it releases, in m.
 func (c *call) decode(buf *h2.Buffer, m any) error {
 	size := wireSize(buf)
-	plain, err := decode(c.ctx, buf, m, c.maxRecv, c.decompress, c.tr.turns)
+	inflated := c.cc.inflated
+	if c.opts.maxRecv != 0 {
+		inflated = limit{c.maxRecv, clientRecvField}
+	}
+	plain, err := decode(c.ctx, buf, m, inflated, c.decompress, c.tr.turns)
 	if err == nil {
 		c.observer.message(Received, plain, size)
 	}

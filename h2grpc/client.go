@@ -33,9 +33,14 @@ type ClientConfig struct {
 	// UserAgent is put before the library's own user-agent.
 	UserAgent string
 	// MaxRecvMessageSize and MaxSendMessageSize limit messages in bytes, before
-	// compression. Zero means DefaultMaxMessageSize, a negative number no limit
-	// below 2 GiB.
+	// compression. Zero or a negative number means no limit below 2 GiB (less
+	// 2 MiB), but that zero leaves DefaultMaxDecompressedSize to received messages
+	// that were compressed.
 	MaxRecvMessageSize, MaxSendMessageSize int
+	// MessageMemory bounds what the client's connections and others take for large
+	// messages. Nil means one that is the process's, of DefaultMessageMemory or half
+	// of GOMEMLIMIT.
+	MessageMemory *MessageMemory
 	// MaxHeaderListSize limits a response's headers, and its trailers, in bytes: the
 	// sum over all fields of name, value and 32 (RFC 9113 §6.5.2), with one field for
 	// each KiB, or 1000 if that is more. All calls of a connection that have not ended
@@ -80,7 +85,8 @@ type ClientConn struct {
 	cfg        ClientConfig
 	tls        *tls.Config
 	engine     h2.Config
-	maxSend    int
+	maxSend    limit
+	inflated   limit // of a call without a limit of its own
 	userAgent  string
 	accept     string // grpc-accept-encoding, if there are compressors
 	heads      headCache
@@ -137,9 +143,12 @@ func NewClient(cfg *ClientConfig) *ClientConn {
 			cc.tls.ServerName = cc.cfg.Authority
 		}
 	}
-	cc.maxSend = limitOr(cfg.MaxSendMessageSize, DefaultMaxMessageSize)
+	cc.maxSend = limit{limitOr(cfg.MaxSendMessageSize, h2.MaxMessage), "MaxSendMessageSize of the client's ClientConfig"}
+	cc.inflated = inflated(cfg.MaxRecvMessageSize, clientRecvField)
 	cc.engine = h2.Config{
-		MaxMessage:       limitOr(cfg.MaxRecvMessageSize, DefaultMaxMessageSize),
+		MaxMessage:       limitOr(cfg.MaxRecvMessageSize, h2.MaxMessage),
+		MessageField:     clientRecvField,
+		Account:          cfg.MessageMemory.of(),
 		MaxHeaderList:    cfg.MaxHeaderListSize,
 		TellHeaderList:   cfg.MaxHeaderListSize > 0,
 		HandshakeTimeout: cc.cfg.ConnectTimeout,
@@ -160,6 +169,9 @@ func NewClient(cfg *ClientConfig) *ClientConn {
 	cc.ctx, cc.cancel = context.WithCancel(context.Background())
 	return cc
 }
+
+// clientRecvField names what limits the messages that a client receives.
+const clientRecvField = "MaxRecvMessageSize of the client's ClientConfig, or MaxCallRecvMsgSize of the call"
 
 const userAgent = "grpc-tenon-go/1.0"
 

@@ -147,7 +147,18 @@ func (cs *clientStream) SendMsg(m any) error {
 	case cs.sent && !cs.desc.ClientStreams:
 		return cs.mapError(status.Error(codes.Internal, "a second SendMsg on a call with one request"))
 	}
-	buf, plain, err := encode(m, cs.maxSend, cs.compress)
+	var buf *h2.Buffer
+	var plain int
+	var err error
+	if cs.desc.ClientStreams {
+		buf, plain, err = encodeFor(cs.ctx, cs.commit(nil), m, cs.maxSend, cs.compress)
+		if err == h2.ErrStreamEnded {
+			cs.sent = true
+			return io.EOF
+		}
+	} else {
+		buf, plain, err = encode(m, cs.maxSend, cs.compress)
+	}
 	if err != nil {
 		cs.s.Load().Reset(h2.ErrCodeCancel, "a message could not be sent")
 		cs.finish(err)

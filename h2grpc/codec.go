@@ -46,17 +46,103 @@ type Compressor interface {
 // the limit once decompressed.
 var ErrTooLarge = errors.New("message is too large once decompressed")
 
+// limit is how large messages may be, and the field that says so.
+type limit struct {
+	bytes int
+	field string
+}
+
+// sizeOf returns how long m's encoding will be, or -1 if it does not say. One that
+// says more than most says nothing: it may be wrong.
+func sizeOf(m any, most int) int {
+	switch m := m.(type) {
+	case Message:
+		if m, ok := m.(interface{ Size() int }); ok {
+			if n := m.Size(); n <= most {
+				return max(n, 0)
+			}
+		}
+	case proto.Message:
+		return proto.Size(m)
+	}
+	return -1
+}
+
+// encodeFor is encode for a message that a peer may leave to us: it waits until it
+// may be encoded for s, at most until ctx ends. If it cannot be any more, the error is
+// h2.ErrStreamEnded.
+func encodeFor(ctx context.Context, s *h2.Stream, m any, most limit, c Compressor) (buf *h2.Buffer, plain int, err error) {
+	size := sizeOf(m, most.bytes)
+	if size > most.bytes {
+		return nil, 0, most.exceeded(size)
+	}
+	n := wire.PrefixLen + size
+	if size < 0 {
+		if buf, plain, n, err = encodeNow(s, m, most, c); buf != nil || err != nil {
+			return buf, plain, err
+		}
+	}
+	claim, err := reserve(ctx, s, n)
+	if err != nil {
+		return nil, 0, err
+	}
+	buf, plain, err = encodeSized(m, size, most, c)
+	if err != nil {
+		claim.Drop()
+		return nil, 0, err
+	}
+	buf.Charge(claim)
+	return buf, plain, nil
+}
+
+// encodeNow is encodeFor for a message whose size only its encoding says. If it has to
+// wait, it is dropped and will be encoded again, so that it takes no room meanwhile:
+// encodeNow returns its n bytes with the prefix and no buffer.
+func encodeNow(s *h2.Stream, m any, most limit, c Compressor) (buf *h2.Buffer, plain, n int, err error) {
+	turn := s.Conn().UnsizedTurn()
+	defer turn.End()
+	if buf, plain, err = encodeSized(m, -1, most, c); err != nil {
+		return nil, 0, 0, err
+	}
+	turn.Encoded(len(buf.B))
+	claim, ok := s.TryReserve(len(buf.B))
+	if !ok {
+		n = len(buf.B)
+		buf.Release()
+		return nil, 0, n, nil
+	}
+	buf.Charge(claim)
+	return buf, plain, 0, nil
+}
+
+// reserve waits until a message of n bytes may be encoded.
+func reserve(ctx context.Context, s *h2.Stream, n int) (h2.Claim, error) {
+	claim, ok := s.TryReserve(n)
+	if ok {
+		return claim, nil
+	}
+	return s.Reserve(ctx.Done(), n)
+}
+
 // encode returns m with gRPC's prefix, and its size before compression. The
 // caller releases the buffer.
-func encode(m any, limit int, c Compressor) (buf *h2.Buffer, plain int, err error) {
-	buf, err = marshal(m, limit)
+func encode(m any, most limit, c Compressor) (buf *h2.Buffer, plain int, err error) {
+	return encodeSized(m, sizeOf(m, most.bytes), most, c)
+}
+
+// encodeSized is encode for a message of which sizeOf is known.
+func encodeSized(m any, size int, most limit, c Compressor) (buf *h2.Buffer, plain int, err error) {
+	if size > most.bytes {
+		return nil, 0, most.exceeded(size)
+	}
+	buf, err = marshal(m, size)
 	if err != nil {
 		return nil, 0, err
 	}
 	n := len(buf.B) - wire.PrefixLen
-	if n > limit {
+	if n > most.bytes {
 		buf.Release()
-		return nil, 0, status.Errorf(codes.ResourceExhausted, "message of %d bytes is larger than the limit of %d for sending", n, limit)
+		return nil, 0, most.exceeded(n)
 	}
 	if c == nil || n == 0 {
 		wire.PutPrefix(buf.B, false, uint32(n))
@@ -76,15 +162,17 @@ func encode(m any, limit int, c Compressor) (buf *h2.Buffer, plain int, err erro
 	return small, n, nil
 }
 
-// marshal returns m's encoding after room for the prefix.
-func marshal(m any, limit int) (*h2.Buffer, error) {
+// exceeded is the error for a message of n bytes that was to be sent.
+func (l limit) exceeded(n int) error {
+	return status.Errorf(codes.ResourceExhausted, "message of %d bytes is larger than the limit of %d for sending (%s)", n, l.bytes, l.field)
+}
+
+// marshal returns m's encoding, which is as long as size if it says so, after room
+// for the prefix.
+func marshal(m any, size int) (*h2.Buffer, error) {
 	switch m := m.(type) {
 	case Message:
-		room := 0
-		if m, ok := m.(interface{ Size() int }); ok {
-			room = min(max(m.Size(), 0), limit)
-		}
-		buf := h2.GetBuffer(wire.PrefixLen + room)
+		buf := h2.GetBuffer(wire.PrefixLen + max(size, 0))
 		b, err := m.AppendTo(buf.B[:wire.PrefixLen])
 		if err != nil {
 			buf.Release()
@@ -93,11 +181,7 @@ func marshal(m any, limit int) (*h2.Buffer, error) {
 		buf.B = b
 		return buf, nil
 	case proto.Message:
-		n := proto.Size(m)
-		if n > limit {
-			return nil, status.Errorf(codes.ResourceExhausted, "message of %d bytes is larger than the limit of %d for sending", n, limit)
-		}
-		buf := h2.GetBuffer(wire.PrefixLen + n)
+		buf := h2.GetBuffer(wire.PrefixLen + size)
 		b, err := proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(buf.B[:wire.PrefixLen], m)
 		if err != nil {
 			buf.Release()
@@ -110,9 +194,10 @@ func marshal(m any, limit int) (*h2.Buffer, error) {
 }
 
 // decode stores the message in buf, which it releases, in m, and returns its
-// size after decompression. c is the stream's compressor, nil for none, and turns
-// those of its connection, which ctx may end the wait for.
-func decode(ctx context.Context, buf *h2.Buffer, m any, limit int, c Compressor, turns turns) (plain int, err error) {
+// size after decompression, of which most is the limit. c is the stream's
+// compressor, nil for none, and turns those of its connection, which ctx may end the
+// wait for.
+func decode(ctx context.Context, buf *h2.Buffer, m any, most limit, c Compressor, turns turns) (plain int, err error) {
 	defer buf.Release()
 	b := buf.B
 	if buf.Compressed {
@@ -126,11 +211,11 @@ func decode(ctx context.Context, buf *h2.Buffer, m any, limit int, c Compressor,
 		defer end()
 		out := getRoom()
 		defer out.release()
-		*out, err = c.Decompress(*out, b, limit)
+		*out, err = c.Decompress(*out, b, most.bytes)
 		switch {
 		case err == nil:
 		case errors.Is(err, ErrTooLarge):
-			return 0, status.Errorf(codes.ResourceExhausted, "received message is larger than the limit of %d bytes once decompressed", limit)
+			return 0, status.Errorf(codes.ResourceExhausted, "received message is larger than the limit of %d bytes once decompressed (%s)", most.bytes, most.field)
 		default:
 			return 0, status.Errorf(codes.Internal, "decompressing a message with %s: %v", c.Name(), err)
 		}
@@ -225,14 +310,23 @@ func encodings(list []Compressor) string {
 	return s
 }
 
-// limitOr returns a message limit: n, or fallback if n is zero, or no limit but
-// the prefix's own if n is negative.
+// limitOr returns a message limit: n, or fallback if n is zero, or the largest that
+// there is if n is negative.
 func limitOr(n, fallback int) int {
 	switch {
 	case n < 0:
-		return math.MaxInt32
+		return h2.MaxMessage
 	case n == 0:
 		return fallback
 	}
-	return min(n, math.MaxInt32)
+	return min(n, h2.MaxMessage)
+}
+
+// inflated is the limit of messages once decompressed where recv is the limit that
+// was set, zero for none, and field its name.
+func inflated(recv int, field string) limit {
+	if recv == 0 {
+		field += "; the default is smaller for compressed messages than for others"
+	}
+	return limit{limitOr(recv, DefaultMaxDecompressedSize), field}
 }

@@ -248,7 +248,7 @@ func TestUntakenResponses(t *testing.T) {
 			p.data(2*i+1, endStream, grpcMsg("x"))
 			advance(2 * time.Millisecond)
 		}
-		if n := begun.Load(); n > 2<<20/size+5 {
+		if n := begun.Load(); n > 4<<20/size+5 {
 			t.Errorf("%d of %d calls have begun although no response is taken", n, calls)
 		}
 		// One that is cancelled while it waits does not begin later.

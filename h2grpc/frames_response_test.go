@@ -120,7 +120,7 @@ func responseCases() []responseCase {
 		}, codes.Internal, `…no compressor called "br"`, nil},
 		{"a message at the limit", func(p *script) { head(p); p.data(1, 0, grpcMsg(strings.Repeat("a", 1000))); ok(p) }, codes.OK, strings.Repeat("a", 1000), nil},
 		{"a message above the limit", func(p *script) { head(p); p.data(1, 0, grpcMsg(strings.Repeat("a", 1001))); ok(p) },
-			codes.ResourceExhausted, "received message of 1001 bytes is larger than the limit of 1000", []string{"RST_STREAM 1 CANCEL"}},
+			codes.ResourceExhausted, "received message of 1001 bytes is larger than the limit of 1000 (MaxRecvMessageSize of the client's ClientConfig, or MaxCallRecvMsgSize of the call)", []string{"RST_STREAM 1 CANCEL"}},
 		{"a declared length of 4 GiB", func(p *script) { head(p); p.data(1, 0, "\x00\xff\xff\xff\xff") },
 			codes.ResourceExhausted, "…4294967295…", []string{"RST_STREAM 1 CANCEL"}},
 		{"headers above the limit", func(p *script) {

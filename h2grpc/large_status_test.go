@@ -418,15 +418,15 @@ func TestStatusesOwed(t *testing.T) {
 			},
 		}})
 		p.stopReading()
-		for i := range uint32(6) {
+		for i := range uint32(8) {
 			p.headers(1+2*i, endStream, request(bidiMethod)...)
 			synctest.Wait()
 		}
-		p.headers(13, 0, request(unaryMethod)...)
-		p.data(13, endStream, grpcMsg("x"))
+		p.headers(17, 0, request(unaryMethod)...)
+		p.data(17, endStream, grpcMsg("x"))
 		synctest.Wait()
 		if begun != 0 {
-			t.Error("a call has begun while 6 MiB of statuses are owed")
+			t.Error("a call has begun while 8 MiB of statuses are owed")
 		}
 		p.readAgain()
 		synctest.Wait()
@@ -435,11 +435,11 @@ func TestStatusesOwed(t *testing.T) {
 		for _, line := range p.held {
 			if matches("HEADERS …grpc-status=10…END_STREAM", line) {
 				failed++
-			} else if matches("DATA 13 …", line) {
+			} else if matches("DATA 17 …", line) {
 				answered++
 			}
 		}
-		if failed != 6 || answered != 1 || begun != 1 {
+		if failed != 8 || answered != 1 || begun != 1 {
 			t.Errorf("%d statuses came, and %d answers of %d calls", failed, answered, begun)
 		}
 	})

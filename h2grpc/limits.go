@@ -5,10 +5,21 @@ import "time"
 // The defaults and bounds of this package; those of the connection engine are
 // in internal/h2/limits.go.
 const (
-	// DefaultMaxMessageSize limits messages in both directions and on both
-	// ends, in bytes: large enough for the schemas that Terraform's providers
-	// send, small enough that one message cannot exhaust a host.
-	DefaultMaxMessageSize = 64 << 20
+	// DefaultMaxRequestSize limits the messages that a server receives, in bytes:
+	// what Terraform's providers take. Everything else has no limit below 2 GiB,
+	// which is what go-plugin's hosts take. What a peer can make us hold does not
+	// grow with it: memory follows what has arrived, and MessageMemory bounds that.
+	DefaultMaxRequestSize = 256 << 20
+	// DefaultMaxDecompressedSize limits compressed messages once decompressed, in
+	// bytes, unless MaxRecvMessageSize is set: their size is not what has arrived, of
+	// which a thousandth is enough to make them.
+	DefaultMaxDecompressedSize = 64 << 20
+	// DefaultMessageMemory is the bytes of a process's MessageMemory if the Go
+	// runtime has no memory limit: a dozen of the largest messages that are known
+	// from practice, 73 MB, and a fraction of what a machine has that runs them. If
+	// there is a limit (GOMEMLIMIT), it is half of that: an application needs memory
+	// for what messages become.
+	DefaultMessageMemory = 1 << 30
 	// DefaultServerMaxHeaderListSize limits a request's metadata: the sum over all
 	// fields of name, value and 32, in bytes (RFC 9113 §6.5.2). It is for tokens and
 	// the names of traces, sixteen times what most servers of HTTP take; what is
@@ -69,12 +80,6 @@ const (
 	// answer before that ends with a reset, which makes many clients drop the
 	// answer (RFC 9113 §8.1).
 	refusalWait = 500 * time.Millisecond
-
-	// owedBudget is how many bytes of unary responses may wait for a client to
-	// take them before no more of its unary calls begin. Responses of less than
-	// owedLeast do not count.
-	owedBudget = 2 << 20
-	owedLeast  = 1 << 10
 
 	// turnsLeast is from how many bytes on a compressed message has to wait for
 	// its turn to be decompressed and decoded. Below, it cannot decompress to more

@@ -25,9 +25,14 @@ type ServerConfig struct {
 	// offers no protocol is accepted.
 	TLS *tls.Config
 	// MaxRecvMessageSize and MaxSendMessageSize limit messages in bytes, before
-	// compression. Zero means DefaultMaxMessageSize, a negative number no limit
-	// below 2 GiB.
+	// compression. Zero means DefaultMaxRequestSize for received ones, of which
+	// DefaultMaxDecompressedSize if they were compressed, and for others as a
+	// negative number does no limit below 2 GiB (less 2 MiB).
 	MaxRecvMessageSize, MaxSendMessageSize int
+	// MessageMemory bounds what the server's connections and others take for large
+	// messages. Nil means one that is the process's, of DefaultMessageMemory or half
+	// of GOMEMLIMIT.
+	MessageMemory *MessageMemory
 	// MaxConcurrentStreams limits the calls of one connection whose handlers
 	// have not returned, cancelled ones included. Zero means
 	// DefaultMaxConcurrentStreams.
@@ -97,16 +102,17 @@ type ServerConfig struct {
 // Server serves gRPC. Services are registered first, then any number of
 // listeners and connections are served. All methods may be called concurrently.
 type Server struct {
-	cfg     ServerConfig
-	tls     *tls.Config
-	engine  h2.Config
-	maxSend int
-	accept  string // grpc-accept-encoding
-	workers workers
-	limit   *connlimit.Limit
-	tellLog func()        // writes what is to be told of lines that were left out
-	quit    chan struct{} // closed when the server stops listening
-	running atomic.Int64  // handlers and connections, and one more until wait is called
+	cfg      ServerConfig
+	tls      *tls.Config
+	engine   h2.Config
+	maxSend  limit
+	inflated limit
+	accept   string // grpc-accept-encoding
+	workers  workers
+	limit    *connlimit.Limit
+	tellLog  func()        // writes what is to be told of lines that were left out
+	quit     chan struct{} // closed when the server stops listening
+	running  atomic.Int64  // handlers and connections, and one more until wait is called
 
 	mu sync.Mutex
 	// guarded by mu; methods is not changed once serving has begun
@@ -177,9 +183,13 @@ func NewServer(cfg *ServerConfig) *Server {
 	if s.cfg.HandshakeTimeout <= 0 {
 		s.cfg.HandshakeTimeout = DefaultHandshakeTimeout
 	}
-	s.maxSend = limitOr(s.cfg.MaxSendMessageSize, DefaultMaxMessageSize)
+	const field = "MaxRecvMessageSize of the server's ServerConfig"
+	s.maxSend = limit{limitOr(s.cfg.MaxSendMessageSize, h2.MaxMessage), "MaxSendMessageSize of the server's ServerConfig"}
+	s.inflated = inflated(s.cfg.MaxRecvMessageSize, field)
 	s.engine = h2.Config{
-		MaxMessage:       limitOr(s.cfg.MaxRecvMessageSize, DefaultMaxMessageSize),
+		MaxMessage:       limitOr(s.cfg.MaxRecvMessageSize, DefaultMaxRequestSize),
+		MessageField:     field,
+		Account:          s.cfg.MessageMemory.of(),
 		MaxHeaderList:    s.cfg.MaxHeaderListSize,
 		TellHeaderList:   true,
 		MaxStreams:       s.cfg.MaxConcurrentStreams,
@@ -398,6 +408,7 @@ func (s *Server) serveConn(ctx context.Context, nc net.Conn, place *connlimit.Pl
 	engine := s.engine
 	engine.Handler = sc
 	engine.Greeted = place.Prove
+	engine.Freed = func() { sc.owed.resume(&s.workers) }
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()

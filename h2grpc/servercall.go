@@ -303,7 +303,7 @@ func (c *serverCall) context() context.Context {
 // decode stores a received message, which it releases, in m.
 func (c *serverCall) decode(buf *h2.Buffer, m any) error {
 	size := wireSize(buf)
-	plain, err := decode(&c.ctx, buf, m, c.s.MaxMessage, c.compressed, c.sc.turns)
+	plain, err := decode(&c.ctx, buf, m, c.sc.srv.inflated, c.compressed, c.sc.turns)
 	if err == nil {
 		c.observer.message(Received, plain, size)
 	}
@@ -330,20 +330,12 @@ func (s *Server) handleUnary(c *serverCall) {
 		c.finish(status.FromContextError(context.DeadlineExceeded))
 		return
 	}
-	reserved, ok := c.sc.owed.reserve(c)
-	if !ok {
-		c.finish(status.FromContextError(c.ctx.Err()))
-		return
-	}
-	buf, plain, err := encode(reply, s.maxSend, c.compressor())
+	buf, plain, err := encodeFor(&c.ctx, &c.s, reply, s.maxSend, c.compressor())
 	if err != nil {
-		c.sc.owed.encoded(reserved, 0)
-		c.finish(status.Convert(err))
+		c.finish(status.Convert(err)) // if the stream has ended, for the observer alone
 		return
 	}
-	c.sc.owed.encoded(reserved, len(buf.B))
 	c.send(buf, nil)
-	c.sc.owed.sent(len(buf.B))
 	c.observer.message(Sent, plain, len(buf.B))
 	buf.Release()
 }
@@ -356,18 +348,13 @@ func (c *serverCall) fail(st *status.Status) {
 	for _, d := range w.Details {
 		n += len(d.Value)
 	}
-	if n < owedLeast {
-		c.finish(st)
-		return
-	}
-	reserved, ok := c.sc.owed.reserve(c)
-	if !ok {
+	claim, err := c.s.ReserveStatus(c.ctx.Done(), n)
+	if err != nil {
 		c.finish(status.FromContextError(c.ctx.Err()))
 		return
 	}
-	c.sc.owed.encoded(reserved, n)
 	c.finish(st)
-	c.sc.owed.sent(n)
+	claim.Drop()
 }
 
 // callUnary decodes the request and calls the method. A panic becomes an

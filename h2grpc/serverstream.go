@@ -63,7 +63,10 @@ func (ss *serverStream) SendMsg(m any) error {
 	if ss.sent > 0 && !ss.method.stream.ServerStreams {
 		return status.Error(codes.Internal, "a second response on a call with one response")
 	}
-	buf, plain, err := encode(m, ss.sc.srv.maxSend, ss.compressor())
+	buf, plain, err := encodeFor(&ss.ctx, &ss.s, m, ss.sc.srv.maxSend, ss.compressor())
+	if err == h2.ErrStreamEnded {
+		return ss.sendError(err)
+	}
 	if err != nil {
 		return err
 	}
@@ -88,6 +91,9 @@ func (ss *serverStream) SendMsg(m any) error {
 // sendError is the error for a message that could not be sent.
 func (ss *serverStream) sendError(err error) error {
 	if errors.Is(err, h2.ErrStreamEnded) {
+		if starved := ss.s.Starved(); starved != nil {
+			return engineStatus(&ss.ctx, starved).Err()
+		}
 		if err := ss.ctx.Err(); err != nil {
 			return status.FromContextError(err).Err()
 		}
@@ -125,6 +131,8 @@ func (ss *serverStream) recv() (*h2.Buffer, error) {
 			return nil, status.Error(codes.Unimplemented, "the request has no message where exactly one is due")
 		}
 		return nil, err
+	case ss.s.Starved() != nil:
+		return nil, engineStatus(&ss.ctx, err).Err()
 	case ss.ctx.Err() != nil:
 		return nil, status.FromContextError(ss.ctx.Err()).Err()
 	}

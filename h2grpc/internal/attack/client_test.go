@@ -78,6 +78,7 @@ func (t *tally) probe(ctx context.Context, cc *h2grpc.ClientConn) {
 func (t *tally) callHostile(o options) {
 	cfg := h2grpc.ClientConfig{
 		Dial: dialUnix(o.Socket), MaxRecvMessageSize: o.MaxMessage,
+		MessageMemory:  o.memory(),
 		ConnectTimeout: o.Handshake, MaxHeaderListSize: o.MaxHeaderList,
 	}
 	if o.Gzip {

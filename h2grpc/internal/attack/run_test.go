@@ -26,7 +26,10 @@ type row struct {
 	slow   bool // it waits for a time-out, beside the others
 	quick  bool // it is also run without -attack
 	// bear is how long the answer may take; zero means defaultBear.
-	bear   time.Duration
+	bear time.Duration
+	// grows is how much more memory than maxGrowth the row may take: the sum of the
+	// budgets that it uses up, if that is more.
+	grows  int
 	attack func(*attack)
 }
 
@@ -111,7 +114,7 @@ func (r *result) busy() bool { return r.calm > maxCalm }
 // noisy is wrong for the bars that other work on the machine may spoil.
 func (r *result) noisy() string {
 	switch {
-	case r.growth > maxGrowth:
+	case r.growth > maxGrowth+r.row.grows:
 		return fmt.Sprintf("grew by %s", mib(r.growth))
 	case r.longest > maxWait && !r.row.slow, r.high > maxWait:
 		return fmt.Sprintf("a call waited %v", r.longest.Round(time.Millisecond))

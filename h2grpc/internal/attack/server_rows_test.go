@@ -32,7 +32,7 @@ const many = 200_000
 // serverRows are all attacks on a server.
 var serverRows = slices.Concat([]row{
 	{name: "nobody attacks", want: none, quick: true, attack: func(*attack) {}},
-}, churnRows, floodRows, headerRows, memoryRows, protocolRows, silentRows)
+}, churnRows, floodRows, headerRows, memoryRows, budgetRows, protocolRows, silentRows)
 
 // hundred limits a server to a hundred streams.
 var hundred = options{MaxStreams: 100}

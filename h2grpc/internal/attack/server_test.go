@@ -25,6 +25,11 @@ func (m *raw) UnmarshalFrom(b []byte) error {
 	return nil
 }
 
+// sized is one that knows its size, as generated ones do.
+type sized struct{ raw }
+
+func (m *sized) Size() int { return len(m.raw) }
+
 // sink is a message that is not kept: what handlers hold is their own affair.
 type sink struct{}
 
@@ -54,6 +59,7 @@ func serve() error {
 	t := newTally()
 	cfg := h2grpc.ServerConfig{
 		MaxRecvMessageSize:   o.MaxMessage,
+		MessageMemory:        o.memory(),
 		MaxConcurrentStreams: o.MaxStreams,
 		HandshakeTimeout:     o.Handshake,
 		StallTimeout:         o.Stall,
@@ -95,7 +101,7 @@ func (t *tally) serveConn(srv *h2grpc.Server, nc net.Conn) {
 }
 
 // unary makes a unary method of f.
-func (t *tally) unary(name string, f func(context.Context, *raw) (*raw, error)) h2grpc.MethodDesc {
+func (t *tally) unary(name string, f func(context.Context, *raw) (any, error)) h2grpc.MethodDesc {
 	return h2grpc.MethodDesc{MethodName: name, Handler: func(_ any, ctx context.Context, dec func(any) error, _ h2grpc.UnaryServerInterceptor) (any, error) {
 		t.enter()
 		defer t.leave()
@@ -117,19 +123,22 @@ func (t *tally) stream(name string, f func(h2grpc.ServerStream) error) h2grpc.St
 }
 
 func (t *tally) service(o options) *h2grpc.ServiceDesc {
-	part, big, text := make(raw, 16<<10), make(raw, o.Reply), strings.Repeat("x", o.Reply)
+	part, big, text := make(raw, max(o.Reply, 16<<10)), make(raw, o.Reply), strings.Repeat("x", o.Reply)
 	return &h2grpc.ServiceDesc{
 		ServiceName: "attack.Victim",
 		Methods: []h2grpc.MethodDesc{
-			t.unary("Echo", func(_ context.Context, m *raw) (*raw, error) { return m, nil }),
-			t.unary("Stubborn", func(_ context.Context, m *raw) (*raw, error) {
+			t.unary("Echo", func(_ context.Context, m *raw) (any, error) { return m, nil }),
+			t.unary("Stubborn", func(_ context.Context, m *raw) (any, error) {
 				<-t.stubborn()
 				return m, nil
 			}),
-			t.unary("Big", func(context.Context, *raw) (*raw, error) {
-				return &big, nil
+			t.unary("Big", func(context.Context, *raw) (any, error) {
+				if o.Unsized {
+					return &big, nil
+				}
+				return &sized{big}, nil
 			}),
-			t.unary("Fail", func(context.Context, *raw) (*raw, error) {
+			t.unary("Fail", func(context.Context, *raw) (any, error) {
 				return nil, status.Error(codes.Aborted, text)
 			}),
 		},
@@ -153,8 +162,12 @@ func (t *tally) service(o options) *h2grpc.ServiceDesc {
 				}
 			}),
 			t.stream("Download", func(s h2grpc.ServerStream) error {
+				var m any = &sized{part}
+				if o.Unsized {
+					m = &part
+				}
 				for {
-					if err := s.SendMsg(&part); err != nil {
+					if err := s.SendMsg(m); err != nil {
 						return err
 					}
 				}

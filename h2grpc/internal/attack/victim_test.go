@@ -14,6 +14,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/tenonrpc/tenon/h2grpc"
 )
 
 // options is what a process is told when it starts, as JSON in its first line
@@ -32,7 +34,17 @@ type options struct {
 	Calls         string // what the client calls: a method's name
 	Workers       int    // how many at once
 	Timeout       time.Duration
-	Reply         int // bytes of a Big reply, or of a Big request
+	Reply         int   // bytes of a Big reply, a message of a Download, or a request
+	Unsized       bool  // such messages do not know their size before they are encoded
+	Memory        int64 // of all connections; 0: the default
+}
+
+// memory is the account that all of a victim's connections share.
+func (o options) memory() *h2grpc.MessageMemory {
+	if o.Memory == 0 {
+		return nil
+	}
+	return h2grpc.NewMessageMemory(o.Memory)
 }
 
 // report is what a process says of itself.

@@ -16,7 +16,8 @@ type Buffer struct {
 
 	next  *Buffer      // in a stream's queue
 	class int8         // -1: not pooled, or viewClass
-	holds atomic.Int32 // owners of a large one but one
+	holds atomic.Int32 // owners of a large one, or one with a claim, but one
+	claim Claim        // dropped with the buffer
 	// In a stream's queue a buffer may hold several messages with their
 	// prefixes, the first at off.
 	packed, off int
@@ -158,6 +159,9 @@ func classOf(n int) int {
 // Large says whether the buffer goes to large once it is released.
 func (b *Buffer) Large() bool { return b.class >= largeClassBits-minClassBits }
 
+// Charge gives the buffer a claim, which ends when its last owner releases it.
+func (b *Buffer) Charge(cl Claim) { b.claim = cl }
+
 // hold makes another owner of a large buffer, which nobody changes from then on.
 func (b *Buffer) hold() { b.holds.Add(1) }
 
@@ -171,18 +175,22 @@ func (b *Buffer) Release() {
 		b.B = nil
 		return
 	}
-	if b.class < 0 || cap(b.B) != classSize(int(b.class)) {
-		return // too large to keep, or grown by append
-	}
-	if b.class >= largeClassBits-minClassBits {
+	if b.claim.l != nil || b.Large() {
 		if b.holds.Add(-1) >= 0 {
 			return // by one of its owners
 		}
 		b.holds.Store(0)
-		putLarge(b)
-		return
+		b.claim.Drop()
+		b.claim = Claim{}
 	}
-	pools[b.class].Put(b)
+	switch {
+	case b.class < 0 || cap(b.B) != classSize(int(b.class)):
+		// Too large to keep, or grown by append.
+	case b.Large():
+		putLarge(b)
+	default:
+		pools[b.class].Put(b)
+	}
 }
 
 // grow returns a buffer of length n that begins with b's bytes, and releases b.

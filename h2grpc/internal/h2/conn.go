@@ -28,6 +28,14 @@ type Config struct {
 	Handler Handler
 	// MaxMessage is the largest message that is received, in bytes as sent.
 	MaxMessage int
+	// MessageField names what sets MaxMessage, for errors.
+	MessageField string
+	// Account bounds what all connections together hold of large messages; nil
+	// means no such bound.
+	Account *Account
+	// Freed, if set, is called when Owing may have changed. It must not wait, nor
+	// call the connection: locks are held.
+	Freed func()
 	// MaxHeaderList limits received header blocks. The peer is told if TellHeaderList
 	// is set (RFC 9113 §6.5.2).
 	MaxHeaderList  int
@@ -42,6 +50,9 @@ type Config struct {
 	MinPing time.Duration
 	// Stall is how long a response that a client wants as a whole may wait for
 	// it to grant any window, or to read anything; zero means for ever.
+	//
+	// The message of another response that has moved as little for that long ends
+	// its stream if others wait for the memory that it takes.
 	Stall time.Duration
 	// Greeted, if set, is called when the peer's SETTINGS are there, with mu held.
 	Greeted func()
@@ -95,8 +106,11 @@ type Conn struct {
 	// may belong to a synctest bubble, so they stay with their connection.
 	spareStreams sync.Pool
 
-	// buffered counts received bytes that wait for consumers.
-	buffered atomic.Int64
+	ledger ledger
+
+	// buffered counts received bytes that wait for consumers, and largest is the
+	// largest message among them, or was until a moment ago.
+	buffered, largest atomic.Int64
 	// calls counts streams in flight whose consumer wants all at once, that is
 	// unary calls.
 	calls atomic.Int32
@@ -193,8 +207,9 @@ type Conn struct {
 	granted     int // and as the peer may still take it to be
 	shrinking   int // acks of SETTINGS until granted is window
 	windowSince time.Time
-	assembly    int // window granted to large messages beyond streamWindow
+	assembly    int64 // window granted to large messages beyond streamWindow
 	assembling  []*Stream
+	awaits      recvWaiter  // the first of assembling waits for the account
 	settings    *time.Timer // runs until our SETTINGS are acknowledged
 	unacked     int         // of our SETTINGS
 
@@ -232,6 +247,8 @@ func NewConn(nc net.Conn, raw net.Conn, cfg Config) *Conn {
 		window:      loneWindow,
 		granted:     loneWindow,
 	}
+	c.ledger.c, c.ledger.account, c.ledger.turns = c, cfg.Account, make(chan struct{}, sendLeast)
+	c.awaits.class, c.awaits.again = received, c.grantAgain
 	c.share.Store(loneWindow)
 	if t, ok := raw.(*tryConn); ok {
 		c.try = t
@@ -396,6 +413,7 @@ func (c *Conn) finish(err error) (fatal bool) {
 	c.blocked = nil
 	c.roomAgain()
 	c.assembling = nil
+	c.ledger.close()
 	for _, ch := range c.opening {
 		close(ch)
 	}

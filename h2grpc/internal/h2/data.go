@@ -211,7 +211,7 @@ func (s *Stream) growth(n int) int {
 	s.mu.Unlock()
 	size := min(most, 4*got)
 	switch {
-	case got >= wholeFrom && whole/wholeShare <= got,
+	case got >= wholeFrom && whole/wholeShare <= got && whole-got <= wholeMost,
 		whole <= most && whole-size <= got: // sizes just above a power of two are common
 		size = most
 	}
@@ -228,7 +228,7 @@ func (a *assembler) begin(s *Stream, n int) {
 		a.fail(s, &MessageError{Reason: "message with the flag " + strconv.Itoa(int(a.prefix[0])) + ", which gRPC does not define"})
 		return
 	case uint64(size) > uint64(s.MaxMessage):
-		a.fail(s, &MessageError{TooLarge: true, Length: int64(size), Limit: s.MaxMessage})
+		a.fail(s, &MessageError{TooLarge: true, Length: int64(size), Limit: s.MaxMessage, Field: s.c.cfg.MessageField})
 		return
 	}
 	a.size, a.got = int(size), 0
@@ -288,10 +288,25 @@ func (c *Conn) deliver(s *Stream, end bool) {
 	queued := a.ready.bytes
 	s.mu.Lock()
 	in := &s.in
+	whole := in.large && queued > 0
+	if whole { // it counts as buffered from now on, and takes its claim along
+		s.mu.Unlock()
+		c.mu.Lock()
+		s.mu.Lock()
+		if b := a.ready.first; b.packed == 0 {
+			b.claim, s.coming = s.coming, Claim{}
+		}
+	}
 	if in.err != nil { // reset meanwhile: nobody will read
 		s.mu.Unlock()
+		if whole {
+			c.mu.Unlock()
+		}
 		a.drop()
 		return
+	}
+	if b := a.ready.first; b != nil && len(b.B) > loneWindow {
+		c.largest.Store(max(c.largest.Load(), int64(len(b.B))))
 	}
 	in.window -= a.uncounted
 	a.uncounted = 0
@@ -304,14 +319,12 @@ func (c *Conn) deliver(s *Stream, end bool) {
 	if a.cur != nil {
 		in.partial, in.need = prefixLen+a.got, a.size-a.got
 	}
-	whole := in.large && queued > 0
 	in.large = in.large && !whole
 	inc, large := s.credit()
 	failed := in.failed != nil
-	s.mu.Unlock()
 	c.buffered.Add(int64(queued))
-	if whole { // it counts as buffered now
-		c.mu.Lock()
+	s.mu.Unlock()
+	if whole {
 		c.unreserve(s)
 		c.mu.Unlock()
 	}
@@ -390,7 +403,10 @@ func (c *Conn) grantLocked(s *Stream, inc, large int) {
 	case large > 0 && s.reserved > 0:
 		// Its window has shrunk meanwhile. If it had to wait for others now,
 		// each of them might wait for all.
-		c.reserve(s)
+		if n := s.lacks(); n > 0 {
+			c.ledger.add(s, n)
+			c.reserve(s, n)
+		}
 	case large > 0:
 		if s.wanted == 0 {
 			c.assembling = append(c.assembling, s)
@@ -405,44 +421,61 @@ func (c *Conn) grantLocked(s *Stream, inc, large int) {
 }
 
 // grantLarge gives window for large messages, oldest first, as far as the
-// budget goes.
+// budget goes, and the account that connections share.
 func (c *Conn) grantLarge() {
-	budget := c.cfg.MaxMessage + assemblySlack
 	for len(c.assembling) > 0 {
 		s := c.assembling[0]
-		if !s.gone && c.assembly > 0 && c.assembly+s.wanted > budget {
-			return
+		if n := s.lacks(); n > 0 && s.wanted > 0 {
+			if c.assembly > 0 && c.assembly+int64(n) > assemblyBudget || !c.ledger.coming(s, n) {
+				return
+			}
+			c.reserve(s, n)
 		}
 		c.assembling = c.assembling[1:]
 		s.wanted = 0
-		c.reserve(s)
+	}
+	if c.awaits.request != nil {
+		c.ledger.quit(&c.awaits.sendWaiter) // it was for a stream that is gone
 	}
 }
 
-// reserve grants what the message that is coming lacks.
-func (c *Conn) reserve(s *Stream) {
+// grantAgain is grantLarge after a wait for the account.
+func (c *Conn) grantAgain() {
+	c.mu.Lock()
+	c.grantLarge()
+	c.flushLocked()
+	c.mu.Unlock()
+}
+
+// lacks is how much window the message that is coming lacks. c.mu is held.
+func (s *Stream) lacks() int {
 	if s.gone || s.recvEnded {
-		return
+		return 0
 	}
 	s.mu.Lock()
-	n := s.in.need + endRoom - s.in.window
-	if n > 0 {
-		s.in.window += n
-		s.in.large = true
-	}
+	defer s.mu.Unlock()
+	return s.in.need + endRoom - s.in.window
+}
+
+// reserve grants n bytes of window to the message that is coming.
+func (c *Conn) reserve(s *Stream, n int) {
+	s.mu.Lock()
+	s.in.window += n
+	s.in.large = true
 	s.mu.Unlock()
-	if n > 0 {
-		s.reserved += n
-		c.assembly += n
-		c.pending = appendWindowUpdate(c.pending, s.ID, n)
-	}
+	s.reserved += n
+	c.assembly += int64(n)
+	c.pending = appendWindowUpdate(c.pending, s.ID, n)
 }
 
 // unreserve gives a stream's part of the assembly budget back.
 func (c *Conn) unreserve(s *Stream) {
+	waited := s.wanted > 0
 	s.wanted = 0
-	if s.reserved > 0 {
-		c.assembly -= s.reserved
+	s.coming.Drop()
+	s.coming = Claim{}
+	c.assembly -= int64(s.reserved)
+	if s.reserved > 0 || waited {
 		s.reserved = 0
 		c.grantLarge()
 	}
@@ -453,6 +486,7 @@ func (c *Conn) received(s *Stream, n, inc, large int) {
 	left := c.buffered.Add(int64(-n))
 	most := c.bufferedMost()
 	crossed := left < most && left+int64(n) >= most
+	c.noneLarge(n, left)
 	if inc == 0 && large == 0 && !crossed {
 		return
 	}
@@ -468,7 +502,7 @@ func (c *Conn) received(s *Stream, n, inc, large int) {
 // consumed accounts for bytes that were dropped.
 func (c *Conn) consumed(n int) {
 	if n > 0 {
-		c.buffered.Add(int64(-n))
+		c.noneLarge(n, c.buffered.Add(int64(-n)))
 		c.mu.Lock()
 		c.creditConn()
 		c.flushLocked()
@@ -476,8 +510,16 @@ func (c *Conn) consumed(n int) {
 	}
 }
 
+// noneLarge forgets the largest message once n bytes were taken and so little is left
+// that it makes no difference.
+func (c *Conn) noneLarge(n int, left int64) {
+	if n > loneWindow && left < bufferedBudget {
+		c.largest.Store(0)
+	}
+}
+
 // bufferedMost is how many bytes of whole messages may wait for consumers.
-func (c *Conn) bufferedMost() int64 { return int64(c.cfg.MaxMessage) + bufferedBudget }
+func (c *Conn) bufferedMost() int64 { return c.largest.Load() + bufferedBudget }
 
 // takeWindow counts n bytes of DATA against the connection's window, which has room
 // for them. c.mu is held.

@@ -55,12 +55,13 @@ type MessageError struct {
 	Extra    bool  // a second message where one was due
 	Length   int64 // up to 2^32-1, whatever an int holds
 	Limit    int
+	Field    string // what sets the limit
 	Reason   string
 }
 
 func (e *MessageError) Error() string {
 	if e.TooLarge {
-		return fmt.Sprintf("received message of %d bytes is larger than the limit of %d", e.Length, e.Limit)
+		return fmt.Sprintf("received message of %d bytes is larger than the limit of %d (%s)", e.Length, e.Limit, e.Field)
 	}
 	return e.Reason
 }

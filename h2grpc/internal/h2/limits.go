@@ -34,16 +34,16 @@ const (
 	// receipt, so that a consumer that does not read stops only its own stream,
 	// up to bufferedBudget.
 	connWindow = 2 << 20
-	// bufferedBudget is added to the largest message to make the number of bytes
-	// of whole messages that may wait for their consumers on one connection
-	// before its window is no longer renewed: one message that nobody takes
-	// must not hold up all others. Only whole messages count: consuming them is
+	// bufferedBudget is added to the largest message that waits to make the number
+	// of bytes of whole messages that may wait for their consumers on one
+	// connection before its window is no longer renewed: one message that nobody
+	// takes must not hold up all others. Only whole messages count: consuming them is
 	// always possible, so this can delay a peer and never wedge it.
 	bufferedBudget = 16 << 20
-	// assemblySlack is added to the largest message to make the budget for
-	// window beyond streamWindow: one maximal message can always be received,
-	// and others while they are small. It is granted oldest first.
-	assemblySlack = 1 << 20
+	// assemblyBudget is how many bytes of window a connection grants at once to
+	// messages that need more than streamWindow, oldest first. One message of any
+	// size is always received; the limit of messages has no part in it.
+	assemblyBudget = 5 << 20
 	// eagerAlloc is the most that is allocated for a message by its declared
 	// length alone; beyond it the buffer grows with the bytes that arrive.
 	eagerAlloc = 4 << 10
@@ -54,6 +54,9 @@ const (
 	// a power of two are common, so it is a little more than sixteen.
 	wholeFrom  = 1 << 20
 	wholeShare = 20
+	// wholeMost is the most that is allocated so before it is there. It is what a
+	// peer gains of a message of 2 GiB, which otherwise would be much.
+	wholeMost = 64 << 20
 	// largeKept bounds the large buffers that a process keeps for later messages:
 	// a few of 1 MiB, or the two largest.
 	largeKept = 8<<20 + 1<<10
@@ -93,6 +96,30 @@ const (
 	defaultTableSize = 4096
 	maxWindow        = 1<<31 - 1
 	maxStreamID      = 1<<31 - 1
+	// MaxMessage is the largest limit of messages: less than 2 GiB by what a peer may
+	// have window for already, so that no window grows past 2^31-1.
+	MaxMessage = 1<<31 - 1 - 2<<20
+
+	// freeMessage is the size up to which messages that wait are not counted: a
+	// thousand streams hold 4 MiB with it.
+	freeMessage = 4 << 10
+	// sendBudget is how many bytes of messages of each class (ledger.go) may be
+	// encoded and not written on a connection before others wait to be encoded;
+	// sendLeast messages of a class are encoded whatever their size, but only one
+	// unary response. A peer makes us hold no more than three times that.
+	sendBudget = 4 << 20
+	sendLeast  = 4
+	// connFree is how many bytes of large messages a connection holds that do not
+	// count for the account of the process: what honest connections need mostly, so
+	// that hostile ones, which have used the account up, do not hold them up.
+	connFree = 4 << 20
+	// slowAfter and slowRate say what is slow while others wait for the account: a
+	// message that has moved at less than slowRate, in bytes a second, for slowAfter.
+	// What is sent was encoded before, and local sockets are a thousand times as
+	// quick.
+	slowAfter = 10 * time.Second
+	slowRate  = 1 << 20
+
 	// assumedMaxStreams is how many streams a client opens before the server's
 	// SETTINGS say how many it takes (RFC 9113 §6.5.2 recommends no less).
 	assumedMaxStreams = 100

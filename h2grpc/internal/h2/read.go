@@ -409,6 +409,7 @@ func (c *Conn) onWindowUpdate(fh FrameHeader, n uint32) error {
 	over := grows(s.sendWindow, int(n))
 	if !over {
 		s.sendWindow += int(n)
+		s.heard = true
 		s.wakeSender()
 	}
 	c.mu.Unlock()

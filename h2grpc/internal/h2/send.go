@@ -282,9 +282,18 @@ func (s *Stream) sendData(done <-chan struct{}, b []byte, from *Buffer, end bool
 			}
 			continue
 		}
+		if from != nil && from.claim.l != nil {
+			if s.unsent == 0 {
+				s.sending, s.sendingSince = from.claim, time.Now()
+			}
+			s.unsent = len(b)
+		}
 		if err := s.waitToSend(done); err != nil {
 			return err
 		}
+	}
+	if s.unsent > 0 {
+		s.sending, s.unsent = Claim{}, 0
 	}
 	c.wakeBlocked() // there may be room for the next
 	if end {

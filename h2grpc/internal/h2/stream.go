@@ -47,10 +47,16 @@ type Stream struct {
 	sent       bool // something was sent and nothing received since
 	assembled  bool // has been in Conn.assembling
 	maySend    bool // counted in Conn.receiving
+	heard      bool // the peer has granted window since a message was begun
 	reserved   int  // of Conn.assembly
 	wanted     int  // of Conn.assembly, while in Conn.assembling
 	headerCost int  // server: counted in Conn.headerBytes
 	sendReady  chan struct{}
+	// coming is the claim of the message that has window of its own, and sending
+	// that of the one that waits for window, which lacks unsent bytes.
+	coming, sending           Claim
+	comingSince, sendingSince time.Time
+	unsent                    int
 
 	mu     sync.Mutex
 	in     inbound
@@ -112,7 +118,7 @@ func (s *Stream) Recycle() {
 	s.c, s.ID, s.MaxMessage = nil, 0, 0
 	s.whole, s.gotHead = false, false
 	s.reader = assembler{}
-	s.sendWindow, s.sendEnded, s.recvEnded, s.gone, s.sent = 0, false, false, false, false
+	s.sendWindow, s.sendEnded, s.recvEnded, s.gone, s.sent, s.heard = 0, false, false, false, false, false
 	s.held.Store(0)
 	s.in = inbound{}
 	c.spareStreams.Put(s)
@@ -301,6 +307,17 @@ func (s *Stream) WaitEnd(done <-chan struct{}) {
 			return
 		}
 	}
+}
+
+// Starved returns why the stream was reset because it kept memory from others; nil
+// if it was not.
+func (s *Stream) Starved() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e, ok := s.in.err.(*ResetError); ok && e.Local && e.Code == ErrCodeEnhanceYourCalm {
+		return e
+	}
+	return nil
 }
 
 // Response is what has been received besides messages.

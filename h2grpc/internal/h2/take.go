@@ -18,6 +18,10 @@ func (s *Stream) takeAll() {
 	if s.taken == nil {
 		s.taken = new(taken)
 	}
+	if b := s.in.queue.first; b.claim.l != nil { // the only one: before it no other was here
+		b.claim.Drop()
+		b.claim = Claim{}
+	}
 	s.taken.queue = s.in.queue
 	s.in.queue = queue{}
 	s.in.taken = s.taken.queue.bytes

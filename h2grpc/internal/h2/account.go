@@ -1,0 +1,150 @@
+package h2
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+// Account is how many bytes of large messages all connections that share it may
+// hold for their peers: what they have granted for messages that are coming, what
+// has come and was not consumed, what was encoded and is not sent. Each connection
+// has connFree besides. Who waits is served in the order of coming. While nothing
+// is held, one message of any size is let through.
+//
+// All methods may be called with a connection's or a stream's lock held.
+type Account struct {
+	limit int64
+
+	mu sync.Mutex
+	// guarded by mu
+	held    int64
+	owing   map[*ledger]int64 // of it, by connection
+	waiting []*request        // oldest first
+}
+
+// request waits for n bytes.
+type request struct {
+	l *ledger
+	n int
+	// wake is called, maybe with locks held, when granted is set.
+	wake func()
+	slow *time.Timer
+
+	granted bool // guarded by Account.mu
+}
+
+// NewAccount returns an account of limit bytes.
+func NewAccount(limit int64) *Account {
+	return &Account{limit: limit, owing: map[*ledger]int64{}}
+}
+
+// take takes n bytes for l, unless there is no room or others wait for it.
+func (a *Account) take(l *ledger, n int) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.waiting) > 0 || !a.room(n) {
+		return false
+	}
+	a.add(l, n)
+	return true
+}
+
+// force takes n bytes for a message that is on its way already.
+func (a *Account) force(l *ledger, n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.add(l, n)
+}
+
+// wait asks for n bytes, which granted says are there once wake has been called.
+func (a *Account) wait(l *ledger, n int, wake func()) *request {
+	r := &request{l: l, n: n, wake: wake}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.waiting = append(a.waiting, r)
+	r.slow = time.AfterFunc(slowAfter, func() { a.hurry(r) })
+	a.next() // the last of them may have been given back meanwhile
+	return r
+}
+
+// has says whether r was granted.
+func (a *Account) has(r *request) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return r.granted
+}
+
+// cancel ends the wait, or gives back what was granted.
+func (a *Account) cancel(r *request) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r.slow.Stop()
+	if r.granted {
+		a.add(r.l, -r.n)
+	} else if i := slices.Index(a.waiting, r); i >= 0 {
+		a.waiting = slices.Delete(a.waiting, i, i+1)
+	}
+	a.next()
+}
+
+// give gives n bytes of l back.
+func (a *Account) give(l *ledger, n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.add(l, -n)
+	a.next()
+}
+
+// room says whether n bytes more may be held; a.mu is held.
+func (a *Account) room(n int) bool { return a.held == 0 || a.held+int64(n) <= a.limit }
+
+// add changes what is held; a.mu is held. After close, l has nothing to give back.
+func (a *Account) add(l *ledger, n int) {
+	d := max(int64(n), -a.owing[l])
+	a.held += d
+	if a.owing[l] += d; a.owing[l] == 0 {
+		delete(a.owing, l)
+	}
+}
+
+// close takes back what l has: its connection has ended, and what is left of its
+// messages is the handlers' own.
+func (a *Account) close(l *ledger) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.held -= a.owing[l]
+	delete(a.owing, l)
+	a.next()
+}
+
+// next serves those who wait; a.mu is held.
+func (a *Account) next() {
+	for len(a.waiting) > 0 && a.room(a.waiting[0].n) {
+		r := a.waiting[0]
+		a.waiting = slices.Delete(a.waiting, 0, 1) // which forgets it
+		a.add(r.l, r.n)
+		r.granted = true
+		r.slow.Stop()
+		r.wake()
+	}
+}
+
+// hurry has waited for r: whatever is slow loses its place, on all connections.
+func (a *Account) hurry(r *request) {
+	a.mu.Lock()
+	if !slices.Contains(a.waiting, r) {
+		a.mu.Unlock()
+		return
+	}
+	var list []*ledger
+	for l := range a.owing {
+		list = append(list, l)
+	}
+	r.slow.Reset(slowAfter / 2)
+	a.mu.Unlock()
+	for _, l := range list {
+		l.c.endSlow(slowAfter, func(cl *Claim) bool { return cl.account },
+			"other messages waited for the memory that this slow one takes; MessageMemory of this side's configuration limits what a process takes for all")
+	}
+}

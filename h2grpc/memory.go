@@ -1,0 +1,48 @@
+package h2grpc
+
+import (
+	"math"
+	"runtime/debug"
+	"sync"
+
+	"github.com/tenonrpc/tenon/h2grpc/internal/h2"
+)
+
+// MessageMemory bounds the memory that several connections, usually all of a
+// process, take for large messages together: those that peers have begun to send,
+// those that have come and were not consumed, and those that are encoded and that
+// peers do not take. Each connection has 4 MiB besides, so that those that send
+// nothing larger do not notice when others have used it up.
+//
+// A message that finds no room waits, the oldest first; its peer is granted no more
+// window for it, and nothing is encoded. One that has moved at less than 1 MiB a
+// second for ten seconds while others wait ends its call with RESOURCE_EXHAUSTED.
+// While nothing is held, a message of any size that the other limits allow is let
+// through.
+//
+// It may be used by any number of configurations, concurrently.
+type MessageMemory struct {
+	account *h2.Account
+}
+
+// NewMessageMemory returns a MessageMemory of so many bytes. Configurations share it
+// by being given the same one.
+func NewMessageMemory(bytes int64) *MessageMemory {
+	return &MessageMemory{h2.NewAccount(bytes)}
+}
+
+// processMemory is what all configurations share that have none of their own.
+var processMemory = sync.OnceValue(func() *MessageMemory {
+	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64 {
+		return NewMessageMemory(limit / 2)
+	}
+	return NewMessageMemory(DefaultMessageMemory)
+})
+
+// of returns the account of m, or of the process's if m is nil.
+func (m *MessageMemory) of() *h2.Account {
+	if m == nil {
+		m = processMemory()
+	}
+	return m.account
+}
