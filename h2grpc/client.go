@@ -34,12 +34,12 @@ type ClientConfig struct {
 	UserAgent string
 	// MaxRecvMessageSize and MaxSendMessageSize limit messages in bytes, before
 	// compression. Zero or a negative number means no limit below 2 GiB (less
-	// 2 MiB), but that zero leaves DefaultMaxDecompressedSize to received messages
-	// that were compressed.
+	// 2 MiB; 256 MiB where an int has 32 bits), but that zero leaves
+	// DefaultMaxDecompressedSize to received messages that were compressed.
 	MaxRecvMessageSize, MaxSendMessageSize int
 	// MessageMemory bounds what the client's connections and others take for large
 	// messages. Nil means one that is the process's, of DefaultMessageMemory or half
-	// of GOMEMLIMIT.
+	// of GOMEMLIMIT, as it was when the first configuration was used.
 	MessageMemory *MessageMemory
 	// MaxHeaderListSize limits a response's headers, and its trailers, in bytes: the
 	// sum over all fields of name, value and 32 (RFC 9113 §6.5.2), with one field for
@@ -143,10 +143,10 @@ func NewClient(cfg *ClientConfig) *ClientConn {
 			cc.tls.ServerName = cc.cfg.Authority
 		}
 	}
-	cc.maxSend = limit{limitOr(cfg.MaxSendMessageSize, h2.MaxMessage), "MaxSendMessageSize of the client's ClientConfig"}
+	cc.maxSend = limit{limitOr(cfg.MaxSendMessageSize, unlimited()), "MaxSendMessageSize of the client's ClientConfig"}
 	cc.inflated = inflated(cfg.MaxRecvMessageSize, clientRecvField)
 	cc.engine = h2.Config{
-		MaxMessage:       limitOr(cfg.MaxRecvMessageSize, h2.MaxMessage),
+		MaxMessage:       limitOr(cfg.MaxRecvMessageSize, unlimited()),
 		MessageField:     clientRecvField,
 		Account:          cfg.MessageMemory.of(),
 		MaxHeaderList:    cfg.MaxHeaderListSize,

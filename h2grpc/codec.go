@@ -52,33 +52,44 @@ type limit struct {
 	field string
 }
 
-// sizeOf returns how long m's encoding will be, or -1 if it does not say. One that
-// says more than most says nothing: it may be wrong.
-func sizeOf(m any, most int) int {
+// outgoing is a message to be encoded, as one of its kinds.
+type outgoing struct {
+	self  Message
+	proto proto.Message
+	size  int // of the encoding; -1: not known before
+}
+
+// measure looks how large m is. A Message that says that it is larger than most says
+// nothing: it may be wrong.
+func measure(m any, most int) (o outgoing, err error) {
+	o.size = -1
 	switch m := m.(type) {
 	case Message:
+		o.self = m
 		if m, ok := m.(interface{ Size() int }); ok {
 			if n := m.Size(); n <= most {
-				return max(n, 0)
+				o.size = max(n, 0)
 			}
 		}
 	case proto.Message:
-		return proto.Size(m)
+		o.proto, o.size = m, proto.Size(m)
+	default:
+		err = status.Errorf(codes.Internal, "%T is neither a proto.Message nor an h2grpc.Message", m)
 	}
-	return -1
+	return o, err
 }
 
 // encodeFor is encode for a message that a peer may leave to us: it waits until it
 // may be encoded for s, at most until ctx ends. If it cannot be any more, the error is
 // h2.ErrStreamEnded.
 func encodeFor(ctx context.Context, s *h2.Stream, m any, most limit, c Compressor) (buf *h2.Buffer, plain int, err error) {
-	size := sizeOf(m, most.bytes)
-	if size > most.bytes {
-		return nil, 0, most.exceeded(size)
-	}
-	n := wire.PrefixLen + size
-	if size < 0 {
-		if buf, plain, n, err = encodeNow(s, m, most, c); buf != nil || err != nil {
+	o, err := measure(m, most.bytes)
+	n := wire.PrefixLen + o.size
+	switch {
+	case err != nil || o.size > most.bytes || o.size >= 0 && !h2.Counted(n):
+		return o.encode(err, most, c)
+	case o.size < 0:
+		if buf, plain, n, err = o.encodeNow(s, most, c); buf != nil || err != nil {
 			return buf, plain, err
 		}
 	}
@@ -86,7 +97,7 @@ func encodeFor(ctx context.Context, s *h2.Stream, m any, most limit, c Compresso
 	if err != nil {
 		return nil, 0, err
 	}
-	buf, plain, err = encodeSized(m, size, most, c)
+	buf, plain, err = o.encode(nil, most, c)
 	if err != nil {
 		claim.Drop()
 		return nil, 0, err
@@ -98,10 +109,10 @@ func encodeFor(ctx context.Context, s *h2.Stream, m any, most limit, c Compresso
 // encodeNow is encodeFor for a message whose size only its encoding says. If it has to
 // wait, it is dropped and will be encoded again, so that it takes no room meanwhile:
 // encodeNow returns its n bytes with the prefix and no buffer.
-func encodeNow(s *h2.Stream, m any, most limit, c Compressor) (buf *h2.Buffer, plain, n int, err error) {
+func (o *outgoing) encodeNow(s *h2.Stream, most limit, c Compressor) (buf *h2.Buffer, plain, n int, err error) {
 	turn := s.Conn().UnsizedTurn()
 	defer turn.End()
-	if buf, plain, err = encodeSized(m, -1, most, c); err != nil {
+	if buf, plain, err = o.encode(nil, most, c); err != nil {
 		return nil, 0, 0, err
 	}
 	turn.Encoded(len(buf.B))
@@ -127,15 +138,19 @@ func reserve(ctx context.Context, s *h2.Stream, n int) (h2.Claim, error) {
 // encode returns m with gRPC's prefix, and its size before compression. The
 // caller releases the buffer.
 func encode(m any, most limit, c Compressor) (buf *h2.Buffer, plain int, err error) {
-	return encodeSized(m, sizeOf(m, most.bytes), most, c)
+	o, err := measure(m, most.bytes)
+	return o.encode(err, most, c)
 }
 
-// encodeSized is encode for a message of which sizeOf is known.
-func encodeSized(m any, size int, most limit, c Compressor) (buf *h2.Buffer, plain int, err error) {
-	if size > most.bytes {
-		return nil, 0, most.exceeded(size)
+// encode is encode for a message that measure has returned with err.
+func (o *outgoing) encode(err error, most limit, c Compressor) (buf *h2.Buffer, plain int, _ error) {
+	if err != nil {
+		return nil, 0, err
 	}
-	buf, err = marshal(m, size)
+	if o.size > most.bytes {
+		return nil, 0, most.exceeded(o.size)
+	}
+	buf, err = o.marshal()
 	if err != nil {
 		return nil, 0, err
 	}
@@ -167,30 +182,24 @@ func (l limit) exceeded(n int) error {
 	return status.Errorf(codes.ResourceExhausted, "message of %d bytes is larger than the limit of %d for sending (%s)", n, l.bytes, l.field)
 }
 
-// marshal returns m's encoding, which is as long as size if it says so, after room
-// for the prefix.
-func marshal(m any, size int) (*h2.Buffer, error) {
-	switch m := m.(type) {
-	case Message:
-		buf := h2.GetBuffer(wire.PrefixLen + max(size, 0))
-		b, err := m.AppendTo(buf.B[:wire.PrefixLen])
-		if err != nil {
-			buf.Release()
-			return nil, status.Errorf(codes.Internal, "encoding %T: %v", m, err)
-		}
-		buf.B = b
-		return buf, nil
-	case proto.Message:
-		buf := h2.GetBuffer(wire.PrefixLen + size)
-		b, err := proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(buf.B[:wire.PrefixLen], m)
-		if err != nil {
-			buf.Release()
-			return nil, status.Errorf(codes.Internal, "encoding %T: %v", m, err)
-		}
-		buf.B = b
-		return buf, nil
+// marshal returns the encoding after room for the prefix.
+func (o *outgoing) marshal() (*h2.Buffer, error) {
+	buf := h2.GetBuffer(wire.PrefixLen + max(o.size, 0))
+	var b []byte
+	var err error
+	var m any = o.proto
+	if o.self != nil {
+		m = o.self
+		b, err = o.self.AppendTo(buf.B[:wire.PrefixLen])
+	} else {
+		b, err = proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(buf.B[:wire.PrefixLen], o.proto)
 	}
-	return nil, status.Errorf(codes.Internal, "%T is neither a proto.Message nor an h2grpc.Message", m)
+	if err != nil {
+		buf.Release()
+		return nil, status.Errorf(codes.Internal, "encoding %T: %v", m, err)
+	}
+	buf.B = b
+	return buf, nil
 }
 
 // decode stores the message in buf, which it releases, in m, and returns its
@@ -310,12 +319,21 @@ func encodings(list []Compressor) string {
 	return s
 }
 
-// limitOr returns a message limit: n, or fallback if n is zero, or the largest that
-// there is if n is negative.
+// unlimited is the limit of messages if there is none. Where an int has 32 bits, there
+// is no memory for one of 2 GiB, let alone for what becomes of it.
+func unlimited() int {
+	if math.MaxInt == math.MaxInt32 {
+		return DefaultMaxRequestSize
+	}
+	return h2.MaxMessage
+}
+
+// limitOr returns a message limit: n, or fallback if n is zero, or none if n is
+// negative.
 func limitOr(n, fallback int) int {
 	switch {
 	case n < 0:
-		return h2.MaxMessage
+		return unlimited()
 	case n == 0:
 		return fallback
 	}

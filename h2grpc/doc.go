@@ -74,13 +74,15 @@
 //
 // Everything that a peer can make this package keep is bounded. The bounds
 // that an application may want to change are fields of the configurations; zero
-// means the default that limits.go gives with its reason: messages of 64 MiB each
-// way, headers of 1 MiB for a request and of 8 MiB for a response, 1024 calls at
-// once on a connection. A message's limit holds for its size after decompression
-// too, and nothing is allocated on the word of a length alone. The rest, such as how
-// many frames may be useless or how many streams may be reset, is in
-// internal/h2/limits.go; a peer beyond those loses its connection, with a GOAWAY that
-// says why.
+// means the default that limits.go gives with its reason: requests of 256 MiB, other
+// messages of any size below 2 GiB, headers of 1 MiB for a request and of 8 MiB for
+// a response, 1024 calls at once on a connection. Memory follows what has arrived and
+// what a peer takes, not the limits: each connection has budgets for it, and
+// [MessageMemory] bounds what all of them take for large messages. A message's limit
+// holds for its size after decompression too, and nothing is allocated on the word of
+// a length alone. What is counted is what is held or running: what has no room waits,
+// or is refused. The rest is in internal/h2/limits.go; few bounds end the connection,
+// with a GOAWAY that says why.
 //
 // The status of a call that failed is among its trailers, and a client may take less
 // than there is: SETTINGS_MAX_HEADER_LIST_SIZE is what it says, or 16 MiB if it says

@@ -16,7 +16,8 @@ const (
 	DefaultMaxDecompressedSize = 64 << 20
 	// DefaultMessageMemory is the bytes of a process's MessageMemory if the Go
 	// runtime has no memory limit: a dozen of the largest messages that are known
-	// from practice, 73 MB, and a fraction of what a machine has that runs them. If
+	// from practice, 73 MB, and a fraction of what a machine has that runs them; a
+	// quarter of it where an int has 32 bits. If
 	// there is a limit (GOMEMLIMIT), it is half of that: an application needs memory
 	// for what messages become.
 	DefaultMessageMemory = 1 << 30

@@ -22,18 +22,19 @@ func TestMessageLimits(t *testing.T) {
 			s      setup
 			opts   []h2grpc.CallOption
 			second codes.Code // of a message of limit+1
+			field  string     // what its error names
 		}{
-			{"the client sends", setup{client: h2grpc.ClientConfig{MaxSendMessageSize: limit}}, nil, codes.ResourceExhausted},
-			{"the server receives", setup{server: h2grpc.ServerConfig{MaxRecvMessageSize: limit}}, nil, codes.ResourceExhausted},
-			{"the server sends", setup{server: h2grpc.ServerConfig{MaxSendMessageSize: limit}}, nil, codes.ResourceExhausted},
-			{"the client receives", setup{client: h2grpc.ClientConfig{MaxRecvMessageSize: limit}}, nil, codes.ResourceExhausted},
-			{"a call sends", setup{}, []h2grpc.CallOption{h2grpc.MaxCallSendMsgSize(limit)}, codes.ResourceExhausted},
-			{"a call receives", setup{}, []h2grpc.CallOption{h2grpc.MaxCallRecvMsgSize(limit)}, codes.ResourceExhausted},
+			{"the client sends", setup{client: h2grpc.ClientConfig{MaxSendMessageSize: limit}}, nil, codes.ResourceExhausted, "MaxSendMessageSize of the client's ClientConfig"},
+			{"the server receives", setup{server: h2grpc.ServerConfig{MaxRecvMessageSize: limit}}, nil, codes.ResourceExhausted, "MaxRecvMessageSize of the server's ServerConfig"},
+			{"the server sends", setup{server: h2grpc.ServerConfig{MaxSendMessageSize: limit}}, nil, codes.ResourceExhausted, "MaxSendMessageSize of the server's ServerConfig"},
+			{"the client receives", setup{client: h2grpc.ClientConfig{MaxRecvMessageSize: limit}}, nil, codes.ResourceExhausted, "MaxRecvMessageSize of the client's ClientConfig"},
+			{"a call sends", setup{}, []h2grpc.CallOption{h2grpc.MaxCallSendMsgSize(limit)}, codes.ResourceExhausted, "MaxCallSendMsgSize of the call"},
+			{"a call receives", setup{}, []h2grpc.CallOption{h2grpc.MaxCallRecvMsgSize(limit)}, codes.ResourceExhausted, "MaxCallRecvMsgSize of the call"},
 			{"a call allows more", setup{client: h2grpc.ClientConfig{MaxRecvMessageSize: 1, MaxSendMessageSize: 1}},
-				[]h2grpc.CallOption{h2grpc.MaxCallSendMsgSize(2000), h2grpc.MaxCallRecvMsgSize(2000)}, codes.OK},
+				[]h2grpc.CallOption{h2grpc.MaxCallSendMsgSize(2000), h2grpc.MaxCallRecvMsgSize(2000)}, codes.OK, ""},
 			{"a call has no limit", setup{client: h2grpc.ClientConfig{MaxRecvMessageSize: 1, MaxSendMessageSize: 1}},
-				[]h2grpc.CallOption{h2grpc.MaxCallSendMsgSize(-1), h2grpc.MaxCallRecvMsgSize(-1)}, codes.OK},
-			{"nobody has a limit", setup{client: h2grpc.ClientConfig{MaxRecvMessageSize: -1, MaxSendMessageSize: -1}, server: h2grpc.ServerConfig{MaxRecvMessageSize: -1, MaxSendMessageSize: -1}}, nil, codes.OK},
+				[]h2grpc.CallOption{h2grpc.MaxCallSendMsgSize(-1), h2grpc.MaxCallRecvMsgSize(-1)}, codes.OK, ""},
+			{"nobody has a limit", setup{client: h2grpc.ClientConfig{MaxRecvMessageSize: -1, MaxSendMessageSize: -1}, server: h2grpc.ServerConfig{MaxRecvMessageSize: -1, MaxSendMessageSize: -1}}, nil, codes.OK, ""},
 		} {
 			c.s.service = &testService{unary: echo, stream: echoStream}
 			cc, _ := start(t, c.s)
@@ -42,7 +43,7 @@ func TestMessageLimits(t *testing.T) {
 			if err := cc.Invoke(t.Context(), unaryMethod, at, &out, c.opts...); err != nil || len(out) != limit {
 				t.Errorf("%s, at the limit: %v", c.name, err)
 			}
-			if err := cc.Invoke(t.Context(), unaryMethod, above, &out, c.opts...); status.Code(err) != c.second {
+			if err := cc.Invoke(t.Context(), unaryMethod, above, &out, c.opts...); status.Code(err) != c.second || !strings.Contains(status.Convert(err).Message(), c.field) {
 				t.Errorf("%s, above the limit: %v", c.name, err)
 			}
 			s, err := cc.NewStream(t.Context(), &bidiDesc, bidiMethod, c.opts...)
@@ -59,7 +60,7 @@ func TestMessageLimits(t *testing.T) {
 				t.Errorf("%s, a stream above the limit: SendMsg gives %v", c.name, err)
 			}
 			s.CloseSend()
-			if err := s.RecvMsg(&out); status.Code(err) != c.second {
+			if err := s.RecvMsg(&out); status.Code(err) != c.second || !strings.Contains(status.Convert(err).Message(), c.field) {
 				t.Errorf("%s, a stream above the limit: RecvMsg gives %v", c.name, err)
 			}
 			if err := cc.Invoke(t.Context(), unaryMethod, at, &out, c.opts...); err != nil {

@@ -36,6 +36,9 @@ var processMemory = sync.OnceValue(func() *MessageMemory {
 	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64 {
 		return NewMessageMemory(limit / 2)
 	}
+	if math.MaxInt == math.MaxInt32 {
+		return NewMessageMemory(DefaultMessageMemory / 4) // of the 2 or 3 GiB of addresses
+	}
 	return NewMessageMemory(DefaultMessageMemory)
 })
 

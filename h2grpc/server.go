@@ -27,11 +27,12 @@ type ServerConfig struct {
 	// MaxRecvMessageSize and MaxSendMessageSize limit messages in bytes, before
 	// compression. Zero means DefaultMaxRequestSize for received ones, of which
 	// DefaultMaxDecompressedSize if they were compressed, and for others as a
-	// negative number does no limit below 2 GiB (less 2 MiB).
+	// negative number does no limit below 2 GiB (less 2 MiB; 256 MiB where an int
+	// has 32 bits).
 	MaxRecvMessageSize, MaxSendMessageSize int
 	// MessageMemory bounds what the server's connections and others take for large
 	// messages. Nil means one that is the process's, of DefaultMessageMemory or half
-	// of GOMEMLIMIT.
+	// of GOMEMLIMIT, as it was when the first configuration was used.
 	MessageMemory *MessageMemory
 	// MaxConcurrentStreams limits the calls of one connection whose handlers
 	// have not returned, cancelled ones included. Zero means
@@ -184,7 +185,7 @@ func NewServer(cfg *ServerConfig) *Server {
 		s.cfg.HandshakeTimeout = DefaultHandshakeTimeout
 	}
 	const field = "MaxRecvMessageSize of the server's ServerConfig"
-	s.maxSend = limit{limitOr(s.cfg.MaxSendMessageSize, h2.MaxMessage), "MaxSendMessageSize of the server's ServerConfig"}
+	s.maxSend = limit{limitOr(s.cfg.MaxSendMessageSize, unlimited()), "MaxSendMessageSize of the server's ServerConfig"}
 	s.inflated = inflated(s.cfg.MaxRecvMessageSize, field)
 	s.engine = h2.Config{
 		MaxMessage:       limitOr(s.cfg.MaxRecvMessageSize, DefaultMaxRequestSize),

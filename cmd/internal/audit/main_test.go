@@ -45,7 +45,7 @@ func TestPage(t *testing.T) {
 		"\n## Packages by layer", "plugin/internal/automtls: wire; ; crypto ", " in all\n",
 		"\nunsafe in plugin/host/confine: landlock_linux.go:", "\nreflect in h2grpc: server.go:", "\nsyscall in plugin/host: ", " verify_linux.go:",
 		"\n## Cryptography", "plugin/internal/automtls/certificate.go: ", "ecdsa.GenerateKey:", "/config.go: ", "ClientAuth:", "InsecureSkipVerify:",
-		"\n## Limits: ", "\nh2grpc/limits.go:", " DefaultMaxMessageSize=64<<20;",
+		"\n## Limits: ", "\nh2grpc/limits.go:", " DefaultMaxRequestSize=256<<20;",
 		"\n## Modules", "\ngolang.org/x/net v", " h1:", " BSD-3-Clause", "\ngoogle.golang.org/protobuf v", "by their go.mod alone: ")
 	tree, err := check.Load(top)
 	if err != nil {
@@ -72,7 +72,7 @@ func TestDetails(t *testing.T) {
 	text := report(t, true)
 	inOrder(t, text,
 		"\n## Every use by name\n", "\ncrypto/ecdsa.GenerateKey: plugin/internal/automtls/", "\nsyscall.Syscall: ", "\nunsafe.Pointer: ",
-		"\n## Uses between the files", "\n", "conn.go", "\n## Every limit's reason\n", "\nh2grpc/limits.go:", ": DefaultMaxMessageSize = 64 << 20: ", "limits messages in both directions")
+		"\n## Uses between the files", "\n", "conn.go", "\n## Every limit's reason\n", "\nh2grpc/limits.go:", ": DefaultMaxRequestSize = 256 << 20: ", "limits the messages that a server receives")
 	dir := t.TempDir()
 	os.Mkdir(dir+"/wire", 0o777)
 	for name, text := range map[string]string{"README.md": "| [`wire`](wire) | 0 | codecs |\nall\n", "wire/a.go": "package wire\n\n// nothing\n"} {

@@ -4,12 +4,12 @@ package attack_test
 
 import (
 	"strings"
+	"time"
 
 	"golang.org/x/net/http2"
 )
 
-// downloads opens n streams of responses, of which each may send window bytes, and
-// all together what is left by the first one.
+// downloads opens n streams of responses, of which each may send window bytes.
 func downloads(n int, window uint32) func(*attack) {
 	return func(a *attack) {
 		p := a.hello(http2.Setting{ID: http2.SettingInitialWindowSize, Val: window})
@@ -20,7 +20,7 @@ func downloads(n int, window uint32) func(*attack) {
 	}
 }
 
-// deaf calls a method n times, with all the window, and reads nothing.
+// deafCalls calls a method n times, with all the window, and reads nothing.
 func deafCalls(n int, call func(b []byte, id uint32) []byte) func(*attack) {
 	return func(a *attack) {
 		p := a.dialDeaf()
@@ -40,6 +40,7 @@ var budgetRows = []row{
 	{name: "1000 streams of 16 KiB, no window for them", want: none, limits: options{Reply: 16 << 10}, attack: downloads(1000, 0)},
 	{name: "1000 streams of 1 MiB, a window of one byte each", want: none, limits: options{Reply: 1 << 20}, attack: downloads(1000, 1)},
 	{name: "1000 streams of 16 KiB, a window of one byte each", want: none, limits: options{Reply: 16 << 10}, attack: downloads(1000, 1)},
+	// Each is encoded once to learn how large it is.
 	{name: "1000 streams of 1 MiB whose messages do not know their size, a window of one byte each", want: none, grows: 32 << 20, limits: options{Reply: 1 << 20, Unsized: true}, attack: downloads(1000, 1)},
 	{name: "1000 streams of 1 MiB, a window that grows by a byte", want: none, grows: 16 << 20, limits: options{Reply: 1 << 20}, attack: func(a *attack) {
 		downloads(1000, 1)(a)
@@ -59,13 +60,14 @@ var budgetRows = []row{
 		p.flood(1000, func(b []byte, i int) []byte { return headers(b, stream(i), endHeaders, request(echoMethod)) })
 		feed(p, 1000, stream, "\x00"+u32(256<<20)+strings.Repeat("x", 1<<20))
 	}},
-	// The one that may be as large as it is, in a buffer that has grown.
+	// The oldest comes, into a buffer that grows.
 	{name: "1000 messages of 64 MiB that lack one byte", want: none, grows: 2 * 64 << 20, attack: func(a *attack) {
 		p := a.hello()
 		p.flood(1000, func(b []byte, i int) []byte { return headers(b, stream(i), endHeaders, request(echoMethod)) })
 		feed(p, 1000, stream, message(strings.Repeat("x", 64<<20))[:64<<20])
 	}},
-	{name: "20 messages of 64 MiB, compressed to 64 KiB", want: "grpc-status 0", grows: 64 << 20, bear: 4 * defaultBear, limits: options{Gzip: true}, attack: compressed(20, uploadMethod, 64<<20)},
+	// What one is decompressed into, and what that has outgrown.
+	{name: "20 messages of 64 MiB, compressed to 64 KiB", want: "grpc-status 0", grows: 3 * 64 << 20, bear: 4 * defaultBear, limits: options{Gzip: true}, attack: compressed(20, uploadMethod, 64<<20)},
 	{name: "16 connections with a message of 16 MiB each, all of which but one byte comes, and memory for 32 MiB", want: none, grows: (32 + 16*4) << 20,
 		limits: options{Memory: 32 << 20}, attack: func(a *attack) {
 			text := message(strings.Repeat("x", 16<<20))[:16<<20]
@@ -81,4 +83,41 @@ var budgetRows = []row{
 				downloads(60, 1)(a)
 			}
 		}},
+}
+
+// uploads is a client with n calls that send messages of size bytes for as long as
+// the attack takes.
+func uploads(n, size int) options {
+	return options{Calls: uploadMethod, Workers: n, Timeout: 10 * time.Second, Reply: size}
+}
+
+// takeNothing is a server that grants no more window than its SETTINGS did, though all
+// that the connection may have.
+func takeNothing(window uint32) func(*attack) {
+	return func(a *attack) {
+		a.serve(func(p *peer) { p.write(windowUpdate(nil, 0, 1<<31-1-65535)) }, http2.Setting{ID: http2.SettingInitialWindowSize, Val: window})
+	}
+}
+
+var clientBudgetRows = []row{
+	{name: "100 uploads of 1 MiB, no window for them", want: none, quick: true, limits: uploads(100, 1<<20), attack: takeNothing(0)},
+	{name: "100 uploads of 1 MiB, a window of one byte each", want: none, limits: uploads(100, 1<<20), attack: takeNothing(1)},
+	{name: "100 uploads of 1 MiB, all the window, unread", want: none, limits: uploads(100, 1<<20), attack: func(a *attack) {
+		a.serveDeaf(func(p *peer) {
+			p.write(windowUpdate(nil, 0, 1<<31-1-65535))
+			until(holdTime, func() bool { return false })
+		}, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1<<31 - 1})
+	}},
+	{name: "100 messages of 2 GiB are announced, and the windows come", want: none, limits: options{Calls: parkMethod, Workers: 100, Timeout: 10 * time.Second},
+		attack: gather(100, func(p *peer, ids []uint32) {
+			feed(p, len(ids), func(i int) uint32 { return ids[i] }, "\x00"+u32(1<<31-3<<20)+strings.Repeat("x", 1<<20))
+		})},
+	{name: "100 messages of 64 MiB that lack one byte", want: none, grows: 2 * 64 << 20, limits: options{Calls: parkMethod, Workers: 100, Timeout: 10 * time.Second},
+		attack: gather(100, func(p *peer, ids []uint32) {
+			feed(p, len(ids), func(i int) uint32 { return ids[i] }, message(strings.Repeat("x", 64<<20))[:64<<20])
+		})},
+	{name: "8 messages of 16 MiB that nobody reads, and memory for 32 MiB", want: none, grows: (32 + 2*16) << 20, limits: options{Calls: parkMethod, Workers: 8, Timeout: 10 * time.Second, Memory: 32 << 20},
+		attack: gather(8, func(p *peer, ids []uint32) {
+			feed(p, len(ids), func(i int) uint32 { return ids[i] }, message(strings.Repeat("x", 16<<20)))
+		})},
 }

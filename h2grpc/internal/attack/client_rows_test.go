@@ -26,7 +26,7 @@ var clientRows = slices.Concat([]row{
 	{name: "nobody attacks", want: "calls OK", quick: true, limits: callEcho, attack: func(a *attack) {
 		a.serve(func(p *peer) { p.answerAll(func(id uint32) []byte { return reply(nil, id, "x") }) })
 	}},
-}, clientFloodRows, clientHeaderRows, clientMemoryRows, clientProtocolRows, clientSilentRows)
+}, clientFloodRows, clientHeaderRows, clientMemoryRows, clientBudgetRows, clientProtocolRows, clientSilentRows)
 
 // reply appends a whole answer.
 func reply(b []byte, id uint32, payload string) []byte {

@@ -85,8 +85,7 @@ func (t *tally) callHostile(o options) {
 		cfg.Compressors = []h2grpc.Compressor{gzip.New()}
 	}
 	cc := h2grpc.NewClient(&cfg)
-	request := make(raw, o.Reply)
-	t.request = &request // one for all: what calls send is the application's
+	t.request = &sized{make(raw, o.Reply)} // one for all: what calls send is the application's
 	ctx, cancel := context.WithCancel(context.Background())
 	stop := t.stubborn()
 	go func() {

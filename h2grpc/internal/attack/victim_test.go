@@ -73,7 +73,7 @@ type tally struct {
 	since         time.Time // when the call began that is being made
 	failed        string
 	release       chan struct{} // closed when stubborn handlers may go
-	request       *raw          // what a client sends; set once
+	request       *sized        // what a client sends; set once
 }
 
 func newTally() *tally {

@@ -17,7 +17,7 @@ type Buffer struct {
 	next  *Buffer      // in a stream's queue
 	class int8         // -1: not pooled, or viewClass
 	holds atomic.Int32 // owners of a large one, or one with a claim, but one
-	claim Claim        // dropped with the buffer
+	claim *Claim       // dropped with the buffer; nil: none
 	// In a stream's queue a buffer may hold several messages with their
 	// prefixes, the first at off.
 	packed, off int
@@ -160,7 +160,19 @@ func classOf(n int) int {
 func (b *Buffer) Large() bool { return b.class >= largeClassBits-minClassBits }
 
 // Charge gives the buffer a claim, which ends when its last owner releases it.
-func (b *Buffer) Charge(cl Claim) { b.claim = cl }
+func (b *Buffer) Charge(cl Claim) {
+	if cl.l != nil {
+		b.claim = &cl
+	}
+}
+
+// dropClaim ends the buffer's claim, if it has one.
+func (b *Buffer) dropClaim() {
+	if b.claim != nil {
+		b.claim.Drop()
+		b.claim = nil
+	}
+}
 
 // hold makes another owner of a large buffer, which nobody changes from then on.
 func (b *Buffer) hold() { b.holds.Add(1) }
@@ -175,13 +187,12 @@ func (b *Buffer) Release() {
 		b.B = nil
 		return
 	}
-	if b.claim.l != nil || b.Large() {
+	if b.claim != nil || b.Large() {
 		if b.holds.Add(-1) >= 0 {
 			return // by one of its owners
 		}
 		b.holds.Store(0)
-		b.claim.Drop()
-		b.claim = Claim{}
+		b.dropClaim()
 	}
 	switch {
 	case b.class < 0 || cap(b.B) != classSize(int(b.class)):

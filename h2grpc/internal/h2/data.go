@@ -294,7 +294,8 @@ func (c *Conn) deliver(s *Stream, end bool) {
 		c.mu.Lock()
 		s.mu.Lock()
 		if b := a.ready.first; b.packed == 0 {
-			b.claim, s.coming = s.coming, Claim{}
+			b.Charge(s.coming)
+			s.coming = Claim{}
 		}
 	}
 	if in.err != nil { // reset meanwhile: nobody will read

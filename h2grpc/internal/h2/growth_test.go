@@ -17,6 +17,8 @@ func TestGrowth(t *testing.T) {
 		{"much of a larger one", 4 * mib, 64*mib + 100, 16 << 10, 128 * mib, 64*mib + 100},
 		{"too little of a larger one", mib, 64 * mib, 16 << 10, 64 * mib, 4 * mib},
 		{"too little of the largest", mib, 1<<31 - 1, 16 << 10, 1<<31 - 1, 4 * mib},
+		{"much of more than is allocated at once", 8 * mib, 128 * mib, 16 << 10, 128 * mib, 32 * mib},
+		{"so much of it that the rest is", 64 * mib, 128 * mib, 16 << 10, 128 * mib, 128 * mib},
 		{"much, with little window", mib, 16 * mib, 16 << 10, 2 * mib, 3*mib + 16<<10},
 		{"much, without window", mib, 16 * mib, 16 << 10, 0, 2 * mib},
 		{"nearly all", mib / 2, mib/2 + 100, 100, 0, mib/2 + 100},

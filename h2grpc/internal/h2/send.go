@@ -282,9 +282,9 @@ func (s *Stream) sendData(done <-chan struct{}, b []byte, from *Buffer, end bool
 			}
 			continue
 		}
-		if from != nil && from.claim.l != nil {
+		if from != nil && from.claim != nil {
 			if s.unsent == 0 {
-				s.sending, s.sendingSince = from.claim, time.Now()
+				s.sending, s.sendingSince = *from.claim, time.Now()
 			}
 			s.unsent = len(b)
 		}

@@ -18,10 +18,7 @@ func (s *Stream) takeAll() {
 	if s.taken == nil {
 		s.taken = new(taken)
 	}
-	if b := s.in.queue.first; b.claim.l != nil { // the only one: before it no other was here
-		b.claim.Drop()
-		b.claim = Claim{}
-	}
+	s.in.queue.first.dropClaim() // no other has one: when it was made, no message was here
 	s.taken.queue = s.in.queue
 	s.in.queue = queue{}
 	s.in.taken = s.taken.queue.bytes
