@@ -161,7 +161,7 @@ func calls(w io.Writer, uses []check.Use) {
 
 // table writes the limits of each file in as few lines as they need.
 func table(w io.Writer, limits []check.Limit) {
-	const width = 260
+	const width = 300
 	files := group(limits, func(l check.Limit) string { return l.Path })
 	for _, file := range files.keys {
 		line := file + ":"
