@@ -156,7 +156,7 @@ func TestStalledStreams(t *testing.T) {
 		advance(10 * time.Minute)
 		p.want("nobody waits")
 		p.openStreams(2*least+1, 1)
-		p.want("its head waits with its message")
+		p.want("its head does not wait", "HEADERS 9 …")
 		advance(90 * time.Second)
 		p.take()
 		ended := 0
@@ -324,5 +324,34 @@ func TestDecompressedDefault(t *testing.T) {
 				t.Errorf("a limit of %d: %s", c.limit, got)
 			}
 		}
+	})
+}
+
+// panicking is a message whose own code panics.
+type panicking struct{ raw }
+
+func (m *panicking) AppendTo([]byte) ([]byte, error) { panic("no") }
+
+// TestPanickingMessages: messages that were never encoded take no place for ever.
+func TestPanickingMessages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 2 << 20
+		m := &panicking{raw(strings.Repeat("x", size))}
+		p, _ := scriptClient(t, setup{service: &testService{stream: func(s h2grpc.ServerStream) (err error) {
+			if err := s.RecvMsg(new(raw)); err == nil {
+				return s.SendMsg(&m.raw)
+			}
+			return s.SendMsg(m)
+		}}})
+		p.windowUpdate(0, 1<<30)
+		p.openStreams(1, 20)
+		p.held = nil
+		p.headers(101, 0, request(bidiMethod)...)
+		p.data(101, endStream, grpcMsg("x"))
+		p.take()
+		if n := sent(t, p.held, 101); n != firstWindow {
+			t.Errorf("after panics a message of which nothing is known gets %d bytes, want its window", n)
+		}
+		p.held = nil
 	})
 }

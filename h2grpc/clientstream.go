@@ -151,7 +151,7 @@ func (cs *clientStream) SendMsg(m any) error {
 	var plain int
 	var err error
 	if cs.desc.ClientStreams {
-		buf, plain, err = encodeFor(cs.ctx, cs.commit(nil), m, cs.maxSend, cs.compress)
+		buf, plain, err = encodeFor(cs.ctx, cs.commit(nil), m, cs.maxSend, cs.compress, nil)
 		if err == h2.ErrStreamEnded {
 			cs.sent = true
 			return io.EOF

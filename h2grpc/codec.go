@@ -80,9 +80,9 @@ func measure(m any, most int) (o outgoing, err error) {
 }
 
 // encodeFor is encode for a message that a peer may leave to us: it waits until it
-// may be encoded for s, at most until ctx ends. If it cannot be any more, the error is
-// h2.ErrStreamEnded.
-func encodeFor(ctx context.Context, s *h2.Stream, m any, most limit, c Compressor) (buf *h2.Buffer, plain int, err error) {
+// may be encoded for s, at most until ctx ends, and calls waits, unless it is nil,
+// before that. If it cannot be encoded any more, the error is h2.ErrStreamEnded.
+func encodeFor(ctx context.Context, s *h2.Stream, m any, most limit, c Compressor, waits func() error) (buf *h2.Buffer, plain int, err error) {
 	o, err := measure(m, most.bytes)
 	n := wire.PrefixLen + o.size
 	switch {
@@ -93,17 +93,26 @@ func encodeFor(ctx context.Context, s *h2.Stream, m any, most limit, c Compresso
 			return buf, plain, err
 		}
 	}
-	claim, err := reserve(ctx, s, n)
+	claim, ok := s.TryReserve(n)
+	if !ok && waits != nil {
+		err = waits()
+	}
+	if !ok && err == nil {
+		claim, err = s.Reserve(ctx.Done(), n)
+	}
 	if err != nil {
 		return nil, 0, err
 	}
+	defer func() { // also if the message's own code panics
+		if buf == nil {
+			claim.Drop()
+		}
+	}()
 	buf, plain, err = o.encode(nil, most, c)
-	if err != nil {
-		claim.Drop()
-		return nil, 0, err
+	if err == nil {
+		buf.Charge(claim)
 	}
-	buf.Charge(claim)
-	return buf, plain, nil
+	return buf, plain, err
 }
 
 // encodeNow is encodeFor for a message whose size only its encoding says. If it has to
@@ -124,15 +133,6 @@ func (o *outgoing) encodeNow(s *h2.Stream, most limit, c Compressor) (buf *h2.Bu
 	}
 	buf.Charge(claim)
 	return buf, plain, 0, nil
-}
-
-// reserve waits until a message of n bytes may be encoded.
-func reserve(ctx context.Context, s *h2.Stream, n int) (h2.Claim, error) {
-	claim, ok := s.TryReserve(n)
-	if ok {
-		return claim, nil
-	}
-	return s.Reserve(ctx.Done(), n)
 }
 
 // encode returns m with gRPC's prefix, and its size before compression. The

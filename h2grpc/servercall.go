@@ -330,7 +330,7 @@ func (s *Server) handleUnary(c *serverCall) {
 		c.finish(status.FromContextError(context.DeadlineExceeded))
 		return
 	}
-	buf, plain, err := encodeFor(&c.ctx, &c.s, reply, s.maxSend, c.compressor())
+	buf, plain, err := encodeFor(&c.ctx, &c.s, reply, s.maxSend, c.compressor(), nil)
 	if err != nil {
 		c.finish(status.Convert(err)) // if the stream has ended, for the observer alone
 		return

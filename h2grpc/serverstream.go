@@ -63,7 +63,11 @@ func (ss *serverStream) SendMsg(m any) error {
 	if ss.sent > 0 && !ss.method.stream.ServerStreams {
 		return status.Error(codes.Internal, "a second response on a call with one response")
 	}
-	buf, plain, err := encodeFor(&ss.ctx, &ss.s, m, ss.sc.srv.maxSend, ss.compressor())
+	var waits func() error
+	if !ss.headed {
+		waits = ss.headAhead // a client may wait for the headers before it reads
+	}
+	buf, plain, err := encodeFor(&ss.ctx, &ss.s, m, ss.sc.srv.maxSend, ss.compressor(), waits)
 	if err == h2.ErrStreamEnded {
 		return ss.sendError(err)
 	}
@@ -85,6 +89,16 @@ func (ss *serverStream) SendMsg(m any) error {
 	ss.headed = true
 	ss.observer.message(Sent, plain, len(buf.B))
 	ss.sent++
+	return nil
+}
+
+// headAhead sends the headers before the first message, which has to wait.
+func (ss *serverStream) headAhead() error {
+	if head := ss.takeHead(); head != nil {
+		if err := ss.s.Write(ss.done, &h2.Frames{Header: head}, h2.FlushNow); err != nil {
+			return ss.sendError(err)
+		}
+	}
 	return nil
 }
 
