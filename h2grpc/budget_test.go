@@ -355,3 +355,32 @@ func TestPanickingMessages(t *testing.T) {
 		p.held = nil
 	})
 }
+
+// TestManyBehindALargeMessage: when a large message lets go of its place, all go on
+// for which there is room then.
+func TestManyBehindALargeMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size, small, streams = 8 << 20, 80_000, 8
+		var encoded, begun atomic.Int32
+		p, _ := scriptClient(t, setup{service: &testService{stream: func(s h2grpc.ServerStream) error {
+			n := small
+			if begun.Add(1) == 1 {
+				n = size
+			}
+			return s.SendMsg(&counted{raw(strings.Repeat("x", n)), &encoded})
+		}}})
+		p.windowUpdate(0, 1<<30)
+		for i := range uint32(streams) {
+			p.openStreams(2*i+1, 1)
+		}
+		if n := encoded.Load(); n != 4 {
+			t.Errorf("%d messages were encoded beside a large one, want 4", n)
+		}
+		p.windowUpdate(1, size)
+		p.take()
+		p.held = nil
+		if n := encoded.Load(); n != streams {
+			t.Errorf("%d messages were encoded after it, want all", n)
+		}
+	})
+}

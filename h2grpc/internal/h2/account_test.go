@@ -35,6 +35,7 @@ func TestAccount(t *testing.T) {
 			t.Error("as much as the limit does not go")
 		}
 		first, second, third := wait(x, 50), wait(y, 10), wait(y, 20)
+		list := a.waiting[:cap(a.waiting)]
 		want("all is held", 100)
 		a.give(y, 40)
 		want("there is room for the second alone, who is not first", 60)
@@ -50,7 +51,7 @@ func TestAccount(t *testing.T) {
 		want("the first has no use for it", 70, "20")
 		a.force(y, 500)
 		want("what has begun cannot wait", 570)
-		last := wait(x, 10)
+		last := wait(x, 10) // in the same array
 		a.close(y)
 		want("a connection has ended", 50, "10")
 		a.give(y, 500)
@@ -61,7 +62,7 @@ func TestAccount(t *testing.T) {
 		if len(a.owing) > 0 || len(a.waiting) > 0 || a.held != 0 {
 			t.Errorf("%d bytes, %v and %v are left", a.held, a.owing, a.waiting)
 		}
-		for _, r := range a.waiting[:cap(a.waiting)] {
+		for _, r := range list {
 			if r != nil {
 				t.Error("a request is not forgotten")
 			}
