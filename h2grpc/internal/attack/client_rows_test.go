@@ -176,7 +176,7 @@ var clientHeaderRows = []row{
 		return blockFrames(nil, id, endStream, response()+failed+literal("grpc-message", strings.Repeat("y", 3<<20-1000)))
 	})},
 	{name: "statuses past the limit of 3 MiB, of 3 MiB in Huffman code", want: "calls Aborted", limits: callLimited, attack: respond(func(id uint32) []byte {
-		return blockFrames(nil, id, endStream, response()+failed+huffmanCoded("grpc-message", strings.Repeat("\x00", 3<<20)))
+		return blockFrames(nil, id, endStream, response()+failed+huffmanCoded("grpc-message", strings.Repeat("\x00", 3<<20/5*5)))
 	})},
 	{name: "statuses of 2 MiB", want: "calls Aborted", limits: callEcho, attack: respond(func(id uint32) []byte {
 		return blockFrames(nil, id, endStream, response()+failed+literal("grpc-message", strings.Repeat("y", 2<<20)))

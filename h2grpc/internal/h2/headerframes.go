@@ -226,10 +226,11 @@ func (c *Conn) readBlock(first FrameHeader, f headersStart, kind blockKind, room
 		}
 		return head, malformed, c.discard(f.padding)
 	}
-	clear(c.hdec.memo)
-	c.hdec.begin(kind)
-	c.hdec.most = min(c.hdec.limit, max(room, 0)+freeHeaders)
-	if err := c.readFragment(f.fragment); err != nil {
+	// hpack would keep what it has of a string in a buffer of its own, which stays as
+	// large as it becomes; so it gets the block as a whole.
+	block := GetBuffer(0)
+	defer func() { block.Release() }()
+	if block, err = c.gather(block, f.fragment); err != nil {
 		return nil, "", err
 	}
 	if err := c.discard(f.padding); err != nil {
@@ -241,7 +242,6 @@ func (c *Conn) readBlock(first FrameHeader, f headersStart, kind blockKind, room
 		c.setReadDeadline(time.Now().Add(stoppedTime))
 		defer c.setReadDeadline(time.Time{})
 	}
-	size := first.Length
 	for n := 0; !ended; n++ {
 		if most := continuationShare * c.hdec.blockLimit / defaultMaxFrame; n == most {
 			return nil, "", fault(ErrCodeEnhanceYourCalm, "more than %d CONTINUATION frames", most)
@@ -255,30 +255,39 @@ func (c *Conn) readBlock(first FrameHeader, f headersStart, kind blockKind, room
 			// RFC 9113 §6.10: nothing may come in between.
 			return nil, "", fault(ErrCodeProtocol, "%v frame of stream %d inside a header block of stream %d", fh.Type, fh.StreamID, first.StreamID)
 		}
-		if size += fh.Length; size > c.hdec.blockLimit {
+		if len(block.B)+fh.Length > c.hdec.blockLimit {
 			return nil, "", fault(ErrCodeEnhanceYourCalm, "header block of more than %d bytes", c.hdec.blockLimit)
 		}
-		if err := c.readFragment(fh.Length); err != nil {
+		if block, err = c.gather(block, fh.Length); err != nil {
 			return nil, "", c.unfinished(err)
 		}
 		ended = fh.Flags.Has(FlagEndHeaders)
 	}
+	clear(c.hdec.memo)
+	c.hdec.begin(kind)
+	c.hdec.most = min(c.hdec.limit, max(room, 0)+freeHeaders)
+	if err := c.hdec.feed(block.B); err != nil {
+		return nil, "", err
+	}
 	return c.hdec.end()
 }
 
-// readFragment decodes n bytes of a header block as they come.
-func (c *Conn) readFragment(n int) error {
+// gather reads n bytes of a header block to the end of b, or of a larger buffer in
+// its place.
+func (c *Conn) gather(b *Buffer, n int) (*Buffer, error) {
 	for n > 0 {
 		p, err := c.payload(min(n, readBuffer))
 		if err != nil {
-			return err
+			return b, err
 		}
+		had := len(b.B)
+		if had+len(p) > cap(b.B) {
+			b = b.grow(2*had + len(p))
+		}
+		b.B = append(b.B[:had], p...)
 		n -= len(p)
-		if err := c.hdec.feed(p); err != nil {
-			return err
-		}
 	}
-	return nil
+	return b, nil
 }
 
 // unfinished is the error for a header block whose end did not come.

@@ -79,8 +79,7 @@ const (
 	// more, bounds the encoded bytes of a header block, which may come in frames as
 	// large as we advertise, and every string in one. Nobody uses the Huffman code
 	// where it takes more bytes than the text, so no block within the limit is beyond
-	// that; of one past it, only the beginning is kept, but hpack holds each string
-	// while it comes, and several copies of it while it is decoded.
+	// that; of one past it only the beginning is kept, once it is decoded.
 	headerBlockSize  = 2 << 20
 	headerBlockShare = 2
 	// tellAfter is from how many bytes on the consumer of a busy stream tells at
