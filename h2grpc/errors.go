@@ -162,15 +162,15 @@ func trailerStatus(h *h2.Head, code string) *status.Status {
 		return status.Newf(codes.Unknown, "malformed grpc-status %.32q", code)
 	}
 	msg, _ := h.Get("grpc-message")
-	w := wire.Status{Code: int32(n), Message: wire.ParseMessage(msg)}
+	w := status.Proto{Code: int32(n), Message: wire.ParseMessage(msg)}
 	if bin, ok := h.Get("grpc-status-details-bin"); ok {
-		var full wire.Status
+		var full status.Proto
 		raw, err := wire.ParseBin(bin)
 		if err == nil && full.UnmarshalFrom([]byte(raw)) == nil && full.Code == w.Code {
 			w.Details = full.Details
 		}
 	}
-	return status.FromWire(w)
+	return status.FromProto(w)
 }
 
 // isGRPCContent says whether a content type is gRPC's: "application/grpc"

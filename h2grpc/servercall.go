@@ -343,7 +343,7 @@ func (s *Server) handleUnary(c *serverCall) {
 // fail ends a call with its handler's status. A large one is owed like a unary
 // response.
 func (c *serverCall) fail(st *status.Status) {
-	w := st.Wire()
+	w := st.Proto()
 	n := len(w.Message)
 	for _, d := range w.Details {
 		n += len(d.Value)
@@ -524,7 +524,7 @@ func (c *serverCall) send(msg *h2.Buffer, st *status.Status) {
 // trailerBlock makes the block that carries st: ok itself if there is nothing
 // to add to it.
 func trailerBlock(ok *h2.Block, st *status.Status, trailer, header metadata.MD) *h2.Block {
-	w := st.Wire()
+	w := st.Proto()
 	if w.Code == 0 && len(trailer) == 0 && len(header) == 0 {
 		return ok
 	}
@@ -543,7 +543,7 @@ func trailerBlock(ok *h2.Block, st *status.Status, trailer, header metadata.MD) 
 
 // statusFields returns grpc-message and the details: gRPC's PROTOCOL-HTTP2
 // document, "Responses".
-func statusFields(w wire.Status) (fields []h2.Field) {
+func statusFields(w status.Proto) (fields []h2.Field) {
 	if w.Code == 0 {
 		return nil
 	}

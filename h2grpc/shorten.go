@@ -47,7 +47,7 @@ func (c *serverCall) sendShort(f *h2.Frames, only bool, st *status.Status, trail
 // can: the handler's metadata, or the details if that is not enough, or both, or the
 // end of the text as well.
 func shortened(ok *h2.Block, st *status.Status, trailer, header metadata.MD, limit int) (*h2.Block, *status.Status) {
-	whole := st.Wire()
+	whole := st.Proto()
 	fields, _ := appendMD(nil, header)
 	fields, _ = appendMD(fields, trailer)
 	md := (&h2.Block{Extra: fields}).ListSize()
@@ -72,7 +72,7 @@ func shortened(ok *h2.Block, st *status.Status, trailer, header metadata.MD, lim
 			missing = append(missing, fmt.Sprintf("%d bytes of metadata", md))
 		}
 		w.Message = whole.Message + cutMark(missing, limit)
-		st := status.FromWire(w)
+		st := status.FromProto(w)
 		if b := trailerBlock(ok, st, t, h); b.ListSize() <= limit {
 			return b, st
 		}
@@ -83,10 +83,10 @@ func shortened(ok *h2.Block, st *status.Status, trailer, header metadata.MD, lim
 	}
 	text := string(wire.AppendMessage(nil, whole.Message))
 	w.Message = end(len(whole.Message)) // no mark is longer
-	if room := limit - trailerBlock(ok, status.FromWire(w), nil, nil).ListSize(); room >= 0 {
+	if room := limit - trailerBlock(ok, status.FromProto(w), nil, nil).ListSize(); room >= 0 {
 		w.Message = wire.ParseMessage(text[:cutAt(text, room)])
 		w.Message += end(len(w.Message))
-		st := status.FromWire(w)
+		st := status.FromProto(w)
 		return trailerBlock(ok, st, nil, nil), st
 	}
 	return codeAlone(ok, st.Code()), status.New(st.Code(), "")
@@ -136,7 +136,7 @@ func cutStatus(st *status.Status, last *h2.Head, limit int) *status.Status {
 	if st.Code() == codes.OK {
 		return status.New(codes.ResourceExhausted, largeResponse(limit))
 	}
-	w := st.Wire()
+	w := st.Proto()
 	if last.Cut.Name == "grpc-message" {
 		text := last.Cut.Value
 		if i := strings.LastIndexByte(text, '%'); i >= 0 && i+3 > len(text) {
@@ -145,7 +145,7 @@ func cutStatus(st *status.Status, last *h2.Head, limit int) *status.Status {
 		w.Message = strings.TrimRight(wire.ParseMessage(text), "\ufffd") // a part of a character
 	}
 	w.Message += "… [cut: " + largeResponse(limit) + "]"
-	return status.FromWire(w)
+	return status.FromProto(w)
 }
 
 func largeResponse(limit int) string {

@@ -20,7 +20,6 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/codes"
 	"github.com/tenonrpc/tenon/h2grpc/metadata"
 	"github.com/tenonrpc/tenon/h2grpc/status"
-	"github.com/tenonrpc/tenon/wire"
 )
 
 // TestUnknownOnTheWire: which calls reach ServerConfig.Unknown, and which are
@@ -167,13 +166,13 @@ func TestProxy(t *testing.T) {
 				t.Fatal(err)
 			}
 			// Nobody on the way knows this type.
-			w := st.Wire()
-			w.Details = append(w.Details, wire.Any{TypeURL: "example.com/unheard.Of", Value: []byte{1, 2, 3}})
-			st = status.FromWire(w)
+			w := st.Proto()
+			w.Details = append(w.Details, status.Any{TypeURL: "example.com/unheard.Of", Value: []byte{1, 2, 3}})
+			st = status.FromProto(w)
 			cc := proxied(t, setup{service: &testService{unary: func(context.Context, *raw) (*raw, error) { return nil, st.Err() }}}, h2grpc.ServerConfig{})
 			got := status.Convert(cc.Invoke(t.Context(), unaryMethod, msg("q"), new(raw)))
-			if !reflect.DeepEqual(got.Wire(), w) {
-				t.Errorf("got %+v, want %+v", got.Wire(), w)
+			if !reflect.DeepEqual(got.Proto(), w) {
+				t.Errorf("got %+v, want %+v", got.Proto(), w)
 			}
 			if err := cc.Invoke(t.Context(), "/not.There/X", msg("q"), new(raw)); status.Code(err) != codes.Unimplemented || !strings.Contains(err.Error(), `unknown service "not.There"`) {
 				t.Errorf("a method that nobody has: %v", err)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/plugin/internal/control"
+	"github.com/tenonrpc/tenon/plugin/internal/hostwire"
 	"github.com/tenonrpc/tenon/wire"
 )
 
@@ -103,7 +104,7 @@ func (c *child) readHandshake() {
 	if err != nil {
 		c.t.Fatalf("no handshake: %q, %v", line, err)
 	}
-	if c.hs, err = wire.ParseHandshake([]byte(line)); err != nil {
+	if c.hs, err = hostwire.ParseHandshake([]byte(line)); err != nil {
 		c.t.Fatal(err)
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/plugin"
+	"github.com/tenonrpc/tenon/plugin/internal/hostwire"
 	"github.com/tenonrpc/tenon/wire"
 )
 
@@ -129,7 +130,7 @@ func serve(t *testing.T, cfg *plugin.ServeConfig, env ...string) *served {
 	}
 	go io.Copy(io.Discard, r)
 	s.line = line
-	if s.hs, err = wire.ParseHandshake([]byte(line)); err != nil {
+	if s.hs, err = hostwire.ParseHandshake([]byte(line)); err != nil {
 		t.Fatal(err)
 	}
 	return s

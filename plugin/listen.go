@@ -79,14 +79,10 @@ func (l *listener) listenCustom() (net.Listener, error) {
 	if lis == nil {
 		return nil, errors.New("plugin: ServeConfig.Listen returned neither a listener nor an error")
 	}
-	h := wire.Handshake{Network: lis.Addr().Network(), Address: lis.Addr().String(), Protocol: wire.ProtocolGRPC}
-	told, err := wire.ParseHandshake(h.Append(nil))
-	if err == nil && told.Address != h.Address {
-		err = wire.ErrAddress
-	}
-	if err != nil {
+	network, address := lis.Addr().Network(), lis.Addr().String()
+	if network != wire.NetworkUnix && network != wire.NetworkTCP || !wire.ValidAddress(network, address) || wire.Unspeakable(address) >= 0 {
 		lis.Close()
-		return nil, fmt.Errorf("plugin: ServeConfig.Listen returned a listener at %q of the network %q, which the host cannot be told: %w", h.Address, h.Network, err)
+		return nil, fmt.Errorf("plugin: ServeConfig.Listen returned a listener at %q of the network %q, which the host cannot be told; it must be unix with a path, or tcp with host:port, without '|' and control characters", address, network)
 	}
 	return lis, nil
 }

@@ -291,7 +291,7 @@ func newServing(c *ServeConfig, sec *security, lis *listener, mux *broker.Mux) *
 // register registers the protocol's own services and those of the set for
 // version, in the order of their names.
 func (s *serving) register(version int) error {
-	s.health.SetServingStatus(control.HealthService, wire.HealthServing)
+	s.health.SetServingStatus(control.HealthService, health.Serving)
 	s.health.Register(s.server)
 	control.RegisterBroker(s.server, s)
 	control.RegisterController(s.server, s)

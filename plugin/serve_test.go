@@ -43,7 +43,7 @@ func TestServe(t *testing.T) {
 
 	ctx := deadline(t)
 	for _, name := range []string{"", "plugin"} {
-		if got, err := health.Check(ctx, cc, name); err != nil || got != wire.HealthServing {
+		if got, err := health.Check(ctx, cc, name); err != nil || got != health.Serving {
 			t.Errorf("health of %q: %v, %v", name, got, err)
 		}
 	}
@@ -201,13 +201,13 @@ func TestShutdownWithOpenStreams(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := watch.SendMsg(&wire.HealthCheckRequest{Service: "plugin"}); err != nil {
+	if err := watch.SendMsg(new(wire.Empty)); err != nil { // the server's own status
 		t.Fatal(err)
 	}
 	if err := watch.CloseSend(); err != nil {
 		t.Fatal(err)
 	}
-	if err := watch.RecvMsg(new(wire.HealthCheckResponse)); err != nil {
+	if err := watch.RecvMsg(new(wire.Empty)); err != nil {
 		t.Fatal(err)
 	}
 	wantEcho(t, cc, "all are open", "all are open")

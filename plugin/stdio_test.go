@@ -41,8 +41,9 @@ func (s *hostStream) Send(m *wire.StdioData) error {
 
 func (s *hostStream) text() string {
 	var b strings.Builder
+	names := map[wire.Channel]string{wire.ChannelStdout: "STDOUT", wire.ChannelStderr: "STDERR"}
 	for _, chunk := range s.got {
-		b.WriteString(chunk.Channel.String() + ":" + string(chunk.Data) + "\n")
+		b.WriteString(names[chunk.Channel] + ":" + string(chunk.Data) + "\n")
 	}
 	return b.String()
 }

@@ -22,21 +22,19 @@ type TestMode struct {
 	// Ready is called once hosts can attach, with the record for host.Config.
 	// It must return. If it is nil, the value of the variable by which Terraform
 	// and OpenTofu are told is printed to stdout, for a person to copy.
-	Ready func(wire.ReattachRecord)
+	Ready func(Reattach)
 }
 
 // announce tells whoever wants to know that the plugin can be attached to.
 func (m *TestMode) announce(stdout io.Writer, version int, addr net.Addr, certificate []byte) error {
-	r := wire.ReattachRecord{
-		Reattach: wire.Reattach{
-			Protocol:        wire.ProtocolGRPC,
-			ProtocolVersion: version,
-			PID:             os.Getpid(),
-			Test:            true,
-			Network:         addr.Network(),
-			Address:         addr.String(),
-		},
-		Certificate: certificate,
+	r := Reattach{
+		Protocol:        wire.ProtocolGRPC,
+		ProtocolVersion: version,
+		PID:             os.Getpid(),
+		Test:            true,
+		Network:         addr.Network(),
+		Address:         addr.String(),
+		Certificate:     certificate,
 	}
 	if id, ok := procid.Of(r.PID); ok {
 		r.StartTime, r.BootID = id.StartTime, id.BootID
@@ -45,7 +43,10 @@ func (m *TestMode) announce(stdout io.Writer, version int, addr net.Addr, certif
 		m.Ready(r)
 		return nil
 	}
-	value := wire.AppendReattach(nil, map[string]wire.Reattach{m.Name: r.Reattach})
+	value := wire.AppendReattach(nil, map[string]wire.Reattach{m.Name: {
+		Protocol: r.Protocol, ProtocolVersion: r.ProtocolVersion, PID: r.PID,
+		Test: r.Test, Network: r.Network, Address: r.Address,
+	}})
 	if _, err := fmt.Fprintf(stdout, "The plugin waits for hosts. Start them with this in their environment:\n\n\t%s='%s'\n\n", wire.EnvReattach, value); err != nil {
 		return fmt.Errorf("plugin: printing where the plugin is: %w", err)
 	}

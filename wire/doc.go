@@ -1,10 +1,11 @@
 // Package wire holds the codecs of the go-plugin protocol and of those parts of
-// gRPC that are neither HTTP/2 nor the application's own messages. Codecs come
-// in pairs over bytes, ParseX or UnmarshalFrom and Append or AppendTo. They
-// have no goroutines, clocks, environment, connections or files, check lengths
-// before they allocate, and return zero values with their errors. Nothing a
-// peer sends makes them panic. All functions may be called concurrently; values
-// may be read concurrently.
+// gRPC that are neither HTTP/2 nor the application's own messages, as far as
+// plugins need them; what hosts alone read and write is in
+// plugin/internal/hostwire. Codecs are functions over bytes, ParseX or
+// UnmarshalFrom and Append or AppendTo. They have no goroutines, clocks,
+// environment, connections or files, check lengths before they allocate, and
+// return zero values with their errors. Nothing a peer sends makes them panic.
+// All functions may be called concurrently; values may be read concurrently.
 //
 // The rest of this page specifies what the two ends of the protocol send.
 //
@@ -32,7 +33,7 @@
 //     a pipe outlives the plugin.
 //
 // A variable that is empty counts as not set. A host that is a plugin itself
-// strips all of these from what it passes on. See [Env], [StripEnv], [Lifeline].
+// strips all of these from what it passes on. See [Env] and [Lifeline].
 //
 // # Handshake
 //
@@ -50,7 +51,7 @@
 // is set, and says whether the plugin multiplexes.
 //
 // A reader accepts more than a writer may send: white space around the line,
-// five fields, padded base64, a sixth field of up to [MaxLegacyField] bytes that
+// five fields, padded base64, a sixth field of up to 50 bytes that
 // is no certificate, and further fields after the seventh, which it ignores.
 // Before the line the plugin writes nothing; after it, stdout is drained for as
 // long as the process lives. See [Handshake].
@@ -71,8 +72,8 @@
 // # Control services
 //
 // On the main connection the plugin serves, besides the application's services,
-// grpc.health.v1.Health, where "plugin" is SERVING ([HealthCheckRequest]), and
-// server reflection ([ReflectionRequest]), and:
+// grpc.health.v1.Health, where "plugin" is SERVING (see h2grpc/health), server
+// reflection if it is asked to (see h2grpc/reflection), and:
 //
 //   - plugin.GRPCBroker with StartStream, a stream of [ConnInfo] both ways, opened
 //     by the host at once and kept for life.
@@ -91,8 +92,8 @@
 // With multiplexing the host opens one raw connection, on which it is the yamux
 // client; the first stream is the main connection. To dial an id, a side sends
 // a ConnInfo with the id and a [Knock], waits for the same with Ack, and opens a
-// stream; the nth acknowledged knock gets the nth stream. See [YamuxHeader] and
-// [NetworkReady].
+// stream; the nth acknowledged knock gets the nth stream. See [NetworkReady]
+// and plugin/internal/yamux.
 //
 // # Logs
 //
@@ -100,19 +101,20 @@
 // level in brackets, hclog's text form, or plain text. A tenon host reads the
 // JSON of zap, logrus and slog as well, which is plain text to others. From a
 // line that begins like the runtime's last words on, lines without a level of
-// their own are errors. See [ParseLogLine] and [IsPanicStart].
+// their own are errors. See [AppendLogLine], and for what is read hostwire's
+// ParseLogLine.
 //
 // # Reattach
 //
 // A host may connect to a plugin that it did not start. Terraform and OpenTofu
-// take such plugins from the variable TF_REATTACH_PROVIDERS ([ParseReattach]).
-// Its pid alone proves nothing, since pids are used again; tenon's own record
-// adds when the process started ([ReattachRecord]).
+// take such plugins from the variable TF_REATTACH_PROVIDERS ([Reattach]). Its pid
+// alone proves nothing, since pids are used again; tenon's own record adds when
+// the process started (package host's Reattach).
 //
 // # gRPC
 //
 // Each message has a prefix of five bytes ([ParsePrefix]). Of the headers,
 // grpc-timeout, grpc-message and those that end in "-bin" have encodings of
 // their own ([ParseTimeout], [ParseMessage], [ParseBin]); status details travel
-// as a google.rpc.Status ([Status]).
+// as a google.rpc.Status (package h2grpc/status).
 package wire

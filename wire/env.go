@@ -4,7 +4,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -32,54 +31,50 @@ const (
 	// prints, which keep it also when the plugin crashes.
 	EnvStdout = "TENON_STDOUT"
 	EnvStderr = "TENON_STDERR"
+	// EnvOwn is how all of tenon's own begin.
+	EnvOwn = "TENON_"
 	// EnvReattach is Terraform's and OpenTofu's: plugins that run already.
 	// A host reads it; it is no part of what a plugin is started with.
 	EnvReattach = "TF_REATTACH_PROVIDERS"
 )
 
-// The prefixes of the variables that a host must not pass on: a leaked
-// certificate or multiplexing flag breaks the next plugin down.
-const (
-	envOwnPrefix = "TENON_"
-)
-
 // The kinds of environment faults, for errors.Is.
 var (
-	// ErrPort reports a port that is not a number from 0 to MaxPort.
-	ErrPort = fmt.Errorf("not a port number from 0 to %d", MaxPort)
-	// ErrPortRange reports a lowest port above the highest.
-	ErrPortRange = errors.New("the lowest port is above " + EnvMaxPort + ", or that is not set")
-	// ErrVersionList reports a version list without any usable version, or
-	// one over MaxVersions or MaxVersionList.
-	ErrVersionList = fmt.Errorf("not a list of at most %d decimal versions divided by commas, such as 2,3", MaxVersions)
-	// ErrClientCert reports a value that is not the PEM of a certificate.
-	ErrClientCert = fmt.Errorf("not a certificate in PEM of at most %d bytes", MaxClientCertPEM)
-	// ErrEnvBool reports a value that is not a boolean.
-	ErrEnvBool = errors.New("not a boolean such as true or false")
-	// ErrEnvLength reports a value over its limit.
-	ErrEnvLength = errors.New("longer than any such value")
-	// ErrEnvControl reports a value that holds a control byte.
-	ErrEnvControl = errors.New("holds a control byte")
+	// errPort reports a port that is not a number from 0 to MaxPort.
+	errPort = fmt.Errorf("not a port number from 0 to %d", MaxPort)
+	// errPortRange reports a lowest port above the highest.
+	errPortRange = errors.New("the lowest port is above " + EnvMaxPort + ", or that is not set")
+	// errVersionList reports a version list without any usable version, or
+	// one over MaxVersions or maxVersionList.
+	errVersionList = fmt.Errorf("not a list of at most %d decimal versions divided by commas, such as 2,3", MaxVersions)
+	// errClientCert reports a value that is not the PEM of a certificate.
+	errClientCert = fmt.Errorf("not a certificate in PEM of at most %d bytes", MaxClientCertPEM)
+	// errEnvBool reports a value that is not a boolean.
+	errEnvBool = errors.New("not a boolean such as true or false")
+	// errEnvLength reports a value over its limit.
+	errEnvLength = errors.New("longer than any such value")
+	// errEnvControl reports a value that holds a control byte.
+	errEnvControl = errors.New("holds a control byte")
 )
 
-// EnvError is the error of ParseEnv.
-type EnvError struct {
+// envError is the error of ParseEnv.
+type envError struct {
 	Name  string // the variable
 	Value string // what it held, quoted like a Go string and bounded: safe to print
 	Err   error  // one of the kinds above
 }
 
 // Error returns one sentence for a human.
-func (e *EnvError) Error() string {
+func (e *envError) Error() string {
 	return "environment: " + e.Name + "=" + e.Value + ": " + e.Err.Error() +
 		"; the host that started this plugin must set it right or leave it out"
 }
 
 // Unwrap returns the kind of the error.
-func (e *EnvError) Unwrap() error { return e.Err }
+func (e *envError) Unwrap() error { return e.Err }
 
 func badEnv(name, value string, kind error) error {
-	return &EnvError{Name: name, Value: quote(value), Err: kind}
+	return &envError{Name: name, Value: Quote(value), Err: kind}
 }
 
 // Env is what a host tells a plugin through its environment, apart from the
@@ -115,7 +110,7 @@ type Env struct {
 // then holds no version at all is an error, because it would otherwise look
 // like a host that sent none.
 //
-// The error is an *EnvError that wraps one of the kinds above; the Env is then
+// The error is an *envError that wraps one of the kinds above; the Env is then
 // the zero value.
 func ParseEnv(lookup func(string) (string, bool)) (Env, error) {
 	e, err := parseEnv(lookup)
@@ -137,7 +132,7 @@ func parseEnv(lookup func(string) (string, bool)) (e Env, err error) {
 		return e, err
 	}
 	if e.MinPort > e.MaxPort {
-		return e, badEnv(EnvMinPort, get(EnvMinPort), ErrPortRange)
+		return e, badEnv(EnvMinPort, get(EnvMinPort), errPortRange)
 	}
 	if e.Versions, err = parseVersions(get(EnvProtocolVersions)); err != nil {
 		return e, err
@@ -146,7 +141,7 @@ func parseEnv(lookup func(string) (string, bool)) (e Env, err error) {
 	if e.ClientCert != "" && !isCertificatePEM(e.ClientCert) {
 		// Only the first line is shown: what is no certificate might be a key.
 		firstLine, _, _ := strings.Cut(e.ClientCert, "\n")
-		return e, badEnv(EnvClientCert, firstLine, ErrClientCert)
+		return e, badEnv(EnvClientCert, firstLine, errClientCert)
 	}
 	e.Multiplex = get(EnvMultiplex)
 	if _, err := e.Multiplexed(); err != nil {
@@ -157,18 +152,18 @@ func parseEnv(lookup func(string) (string, bool)) (e Env, err error) {
 		to   *string
 		max  int
 	}{
-		{EnvUnixSocketDir, &e.UnixSocketDir, MaxAddress},
-		{EnvUnixSocketGroup, &e.UnixSocketGroup, MaxGroup},
-		{EnvLifeline, &e.Lifeline, MaxLifeline},
-		{EnvStdout, &e.Stdout, MaxLifeline},
-		{EnvStderr, &e.Stderr, MaxLifeline},
+		{EnvUnixSocketDir, &e.UnixSocketDir, maxAddress},
+		{EnvUnixSocketGroup, &e.UnixSocketGroup, maxGroup},
+		{EnvLifeline, &e.Lifeline, maxLifeline},
+		{EnvStdout, &e.Stdout, maxLifeline},
+		{EnvStderr, &e.Stderr, maxLifeline},
 	} {
 		*text.to = get(text.name)
 		if len(*text.to) > text.max {
-			return e, badEnv(text.name, *text.to, ErrEnvLength)
+			return e, badEnv(text.name, *text.to, errEnvLength)
 		}
-		if controlByte(*text.to) >= 0 {
-			return e, badEnv(text.name, *text.to, ErrEnvControl)
+		if ControlByte(*text.to) >= 0 {
+			return e, badEnv(text.name, *text.to, errEnvControl)
 		}
 	}
 	return e, nil
@@ -178,9 +173,9 @@ func parsePort(name, value string) (int, error) {
 	if value == "" {
 		return 0, nil
 	}
-	port, ok := decimal(value, MaxPort)
+	port, ok := Decimal(value, MaxPort)
 	if !ok {
-		return 0, badEnv(name, value, ErrPort)
+		return 0, badEnv(name, value, errPort)
 	}
 	return int(port), nil
 }
@@ -189,17 +184,17 @@ func parseVersions(value string) ([]int, error) {
 	if value == "" {
 		return nil, nil
 	}
-	if len(value) > MaxVersionList || strings.Count(value, ",") >= MaxVersions {
-		return nil, badEnv(EnvProtocolVersions, value, ErrVersionList)
+	if len(value) > maxVersionList || strings.Count(value, ",") >= MaxVersions {
+		return nil, badEnv(EnvProtocolVersions, value, errVersionList)
 	}
 	var versions []int
 	for entry := range strings.SplitSeq(value, ",") {
-		if v, ok := decimal(entry, MaxVersion); ok {
+		if v, ok := Decimal(entry, MaxVersion); ok {
 			versions = append(versions, int(v))
 		}
 	}
 	if versions == nil {
-		return nil, badEnv(EnvProtocolVersions, value, ErrVersionList)
+		return nil, badEnv(EnvProtocolVersions, value, errVersionList)
 	}
 	return versions, nil
 }
@@ -216,71 +211,19 @@ func isCertificatePEM(value string) bool {
 
 // Multiplexed reports whether the host asks for multiplexing, as
 // strconv.ParseBool reads the variable; false if it is not set. The error is
-// an *EnvError with ErrEnvBool, which ParseEnv has reported already.
+// an *envError with errEnvBool, which ParseEnv has reported already.
 func (e Env) Multiplexed() (bool, error) {
 	if e.Multiplex == "" {
 		return false, nil
 	}
 	if len(e.Multiplex) > MaxMuxField {
-		return false, badEnv(EnvMultiplex, e.Multiplex, ErrEnvBool)
+		return false, badEnv(EnvMultiplex, e.Multiplex, errEnvBool)
 	}
 	mux, err := strconv.ParseBool(e.Multiplex)
 	if err != nil {
-		return false, badEnv(EnvMultiplex, e.Multiplex, ErrEnvBool)
+		return false, badEnv(EnvMultiplex, e.Multiplex, errEnvBool)
 	}
 	return mux, nil
-}
-
-// Append appends "NAME=value" entries for the fields that are set, always in
-// the same order. Versions are written without spaces, which upstream plugins
-// cannot read.
-func (e Env) Append(env []string) []string {
-	if e.MinPort != 0 {
-		env = append(env, EnvMinPort+"="+strconv.Itoa(e.MinPort))
-	}
-	if e.MaxPort != 0 {
-		env = append(env, EnvMaxPort+"="+strconv.Itoa(e.MaxPort))
-	}
-	if len(e.Versions) > 0 {
-		list := []byte(EnvProtocolVersions + "=")
-		for i, v := range e.Versions {
-			if i > 0 {
-				list = append(list, ',')
-			}
-			list = strconv.AppendInt(list, int64(v), 10)
-		}
-		env = append(env, string(list))
-	}
-	for _, text := range []struct{ name, value string }{
-		{EnvClientCert, e.ClientCert},
-		{EnvMultiplex, e.Multiplex},
-		{EnvUnixSocketDir, e.UnixSocketDir},
-		{EnvUnixSocketGroup, e.UnixSocketGroup},
-		{EnvLifeline, e.Lifeline},
-		{EnvStdout, e.Stdout},
-		{EnvStderr, e.Stderr},
-	} {
-		if text.value != "" {
-			env = append(env, text.name+"="+text.value)
-		}
-	}
-	return env
-}
-
-// StripEnv returns a copy of env, a list of "NAME=value" entries, without the
-// protocol's variables: those of EnvNames, and every name that begins with TENON_.
-// A host that is itself a plugin must not hand its own to the plugins it starts.
-// Other names that begin with PLUGIN_ are applications': some libraries' plugins
-// are configured by such.
-func StripEnv(env []string) []string {
-	kept := make([]string, 0, len(env))
-	for _, entry := range env {
-		name, _, _ := strings.Cut(entry, "=")
-		if !strings.HasPrefix(name, envOwnPrefix) && !slices.Contains(EnvNames(), name) {
-			kept = append(kept, entry)
-		}
-	}
-	return kept
 }
 
 // EnvNames returns the names of every variable that a host sets for a plugin,

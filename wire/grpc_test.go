@@ -9,33 +9,34 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/tenonrpc/tenon/testdata/vectors"
 	"github.com/tenonrpc/tenon/wire"
 )
 
 func TestPrefixVectors(t *testing.T) {
-	runVectors(t, "prefix", func(t *testing.T, v *vector) {
-		input := []byte(v.text(t, "input"))
+	vectors.Run(t, "prefix", sentinels, func(t *testing.T, v *vectors.Vector) {
+		input := []byte(v.Text(t, "input"))
 		flag, n, err := wire.ParsePrefix(input)
-		if v.wantError(t, err) {
+		if v.WantError(t, err) {
 			return
 		}
-		wantText(t, "flag", strconv.Itoa(int(flag)), v.get(t, "flag"))
-		wantText(t, "length", strconv.FormatUint(uint64(n), 10), v.get(t, "length"))
+		vectors.WantText(t, "flag", strconv.Itoa(int(flag)), v.Get(t, "flag"))
+		vectors.WantText(t, "length", strconv.FormatUint(uint64(n), 10), v.Get(t, "length"))
 		var out [wire.PrefixLen]byte
 		wire.PutPrefix(out[:], flag == 1, n)
-		wantText(t, "prefix", string(out[:]), string(input[:wire.PrefixLen]))
+		vectors.WantText(t, "prefix", string(out[:]), string(input[:wire.PrefixLen]))
 	})
 }
 
 func TestPutPrefixOverwrites(t *testing.T) {
 	b := []byte("\xff\xff\xff\xff\xff\xff")
 	wire.PutPrefix(b, false, 3)
-	wantText(t, "prefix", string(b), "\x00\x00\x00\x00\x03\xff")
+	vectors.WantText(t, "prefix", string(b), "\x00\x00\x00\x00\x03\xff")
 }
 
 func FuzzPrefix(f *testing.F) {
-	for _, v := range loadVectors(f, "prefix") {
-		f.Add([]byte(v.text(f, "input")))
+	for _, v := range vectors.Load(f, "prefix") {
+		f.Add([]byte(v.Text(f, "input")))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		flag, n, err := wire.ParsePrefix(b)
@@ -47,18 +48,18 @@ func FuzzPrefix(f *testing.F) {
 		}
 		var out [wire.PrefixLen]byte
 		wire.PutPrefix(out[:], flag == 1, n)
-		wantText(t, "prefix", string(out[:]), string(b[:wire.PrefixLen]))
+		vectors.WantText(t, "prefix", string(out[:]), string(b[:wire.PrefixLen]))
 	})
 }
 
 func TestTimeoutVectors(t *testing.T) {
-	runVectors(t, "timeout", func(t *testing.T, v *vector) {
-		d, err := wire.ParseTimeout(v.text(t, "input"))
-		if v.wantError(t, err) {
+	vectors.Run(t, "timeout", sentinels, func(t *testing.T, v *vectors.Vector) {
+		d, err := wire.ParseTimeout(v.Text(t, "input"))
+		if v.WantError(t, err) {
 			return
 		}
-		wantText(t, "duration", d.String(), v.get(t, "duration"))
-		wantText(t, "canonical form", string(wire.AppendTimeout(nil, d)), v.text(t, "canonical"))
+		vectors.WantText(t, "duration", d.String(), v.Get(t, "duration"))
+		vectors.WantText(t, "canonical form", string(wire.AppendTimeout(nil, d)), v.Text(t, "canonical"))
 	})
 }
 
@@ -79,13 +80,13 @@ func TestAppendTimeoutRoundsUp(t *testing.T) {
 		{99_999_999*time.Minute + 1, "1666667H"},
 		{math.MaxInt64, "2562048H"},
 	} {
-		wantText(t, c.d.String(), string(wire.AppendTimeout([]byte("x"), c.d)), "x"+c.want)
+		vectors.WantText(t, c.d.String(), string(wire.AppendTimeout([]byte("x"), c.d)), "x"+c.want)
 	}
 }
 
 func FuzzTimeout(f *testing.F) {
-	for _, v := range loadVectors(f, "timeout") {
-		f.Add(v.text(f, "input"))
+	for _, v := range vectors.Load(f, "timeout") {
+		f.Add(v.Text(f, "input"))
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		d, err := wire.ParseTimeout(s)
@@ -121,20 +122,20 @@ func FuzzAppendTimeout(f *testing.F) {
 }
 
 func TestMessageVectors(t *testing.T) {
-	runVectors(t, "message", func(t *testing.T, v *vector) {
-		got := wire.ParseMessage(v.text(t, "input"))
-		if v.wantError(t, nil) {
+	vectors.Run(t, "message", sentinels, func(t *testing.T, v *vectors.Vector) {
+		got := wire.ParseMessage(v.Text(t, "input"))
+		if v.WantError(t, nil) {
 			return
 		}
-		wantText(t, "text", got, v.text(t, "text"))
-		wantText(t, "canonical form", string(wire.AppendMessage(nil, got)), v.text(t, "canonical"))
+		vectors.WantText(t, "text", got, v.Text(t, "text"))
+		vectors.WantText(t, "canonical form", string(wire.AppendMessage(nil, got)), v.Text(t, "canonical"))
 	})
 }
 
 func FuzzMessage(f *testing.F) {
-	for _, v := range loadVectors(f, "message") {
-		f.Add(v.text(f, "input"))
-		f.Add(v.text(f, "text"))
+	for _, v := range vectors.Load(f, "message") {
+		f.Add(v.Text(f, "input"))
+		f.Add(v.Text(f, "text"))
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		header := string(wire.AppendMessage(nil, s))
@@ -143,7 +144,7 @@ func FuzzMessage(f *testing.F) {
 				t.Fatalf("%q is written as %q, which no header may hold", s, header)
 			}
 		}
-		wantText(t, "message written and read", wire.ParseMessage(header), strings.ToValidUTF8(s, "\uFFFD"))
+		vectors.WantText(t, "message written and read", wire.ParseMessage(header), strings.ToValidUTF8(s, "\uFFFD"))
 		if got := wire.ParseMessage(s); !utf8.ValidString(got) {
 			t.Fatalf("%q reads as %q, which is not UTF-8", s, got)
 		}
@@ -151,19 +152,19 @@ func FuzzMessage(f *testing.F) {
 }
 
 func TestBinVectors(t *testing.T) {
-	runVectors(t, "bin", func(t *testing.T, v *vector) {
-		value, err := wire.ParseBin(v.text(t, "input"))
-		if v.wantError(t, err) {
+	vectors.Run(t, "bin", sentinels, func(t *testing.T, v *vectors.Vector) {
+		value, err := wire.ParseBin(v.Text(t, "input"))
+		if v.WantError(t, err) {
 			return
 		}
-		wantText(t, "value", value, v.text(t, "value"))
-		wantText(t, "canonical form", string(wire.AppendBin(nil, value)), v.text(t, "canonical"))
+		vectors.WantText(t, "value", value, v.Text(t, "value"))
+		vectors.WantText(t, "canonical form", string(wire.AppendBin(nil, value)), v.Text(t, "canonical"))
 	})
 }
 
 func FuzzBin(f *testing.F) {
-	for _, v := range loadVectors(f, "bin") {
-		f.Add(v.text(f, "input"))
+	for _, v := range vectors.Load(f, "bin") {
+		f.Add(v.Text(f, "input"))
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		for _, header := range []string{string(wire.AppendBin(nil, s)), base64.StdEncoding.EncodeToString([]byte(s))} {

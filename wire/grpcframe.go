@@ -13,10 +13,10 @@ const PrefixLen = 5
 
 // Errors of ParsePrefix.
 var (
-	// ErrPrefixFlag reports a compressed flag other than 0 and 1.
-	ErrPrefixFlag = errors.New("wire: the compressed flag of a gRPC message is neither 0 nor 1")
-	// ErrShortPrefix reports fewer than PrefixLen bytes.
-	ErrShortPrefix = errors.New("wire: a gRPC message prefix has five bytes")
+	// errPrefixFlag reports a compressed flag other than 0 and 1.
+	errPrefixFlag = errors.New("wire: the compressed flag of a gRPC message is neither 0 nor 1")
+	// errShortPrefix reports fewer than PrefixLen bytes.
+	errShortPrefix = errors.New("wire: a gRPC message prefix has five bytes")
 )
 
 // PutPrefix writes the prefix of a message of n bytes into b[:PrefixLen].
@@ -33,13 +33,13 @@ func PutPrefix(b []byte, compressed bool, n uint32) {
 // ParsePrefix reads the prefix at the start of b and returns the compressed
 // flag (0 or 1) and the message's length in bytes. The length is the peer's
 // claim: check it against a limit, and never allocate by it alone. Errors are
-// ErrShortPrefix and ErrPrefixFlag (test with errors.Is).
+// errShortPrefix and errPrefixFlag (test with errors.Is).
 func ParsePrefix(b []byte) (flag byte, n uint32, err error) {
 	if len(b) < PrefixLen {
-		return 0, 0, ErrShortPrefix
+		return 0, 0, errShortPrefix
 	}
 	if b[0] > 1 {
-		return 0, 0, fmt.Errorf("%w: 0x%02x", ErrPrefixFlag, b[0])
+		return 0, 0, fmt.Errorf("%w: 0x%02x", errPrefixFlag, b[0])
 	}
 	return b[0], binary.BigEndian.Uint32(b[1:]), nil
 }

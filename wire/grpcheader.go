@@ -13,10 +13,10 @@ import (
 
 // Errors of the header codecs.
 var (
-	// ErrTimeout reports a malformed grpc-timeout value.
-	ErrTimeout = errors.New("wire: grpc-timeout is not one to eight digits and one of H M S m u n")
-	// ErrBin reports a "-bin" header value that is not base64.
-	ErrBin = errors.New("wire: a -bin header value is not base64")
+	// errTimeout reports a malformed grpc-timeout value.
+	errTimeout = errors.New("wire: grpc-timeout is not one to eight digits and one of H M S m u n")
+	// errBin reports a "-bin" header value that is not base64.
+	errBin = errors.New("wire: a -bin header value is not base64")
 )
 
 // timeoutUnits are the units of grpc-timeout, finest first.
@@ -35,15 +35,15 @@ var timeoutUnits = [...]struct {
 
 // ParseTimeout reads a grpc-timeout value. What is longer than a
 // time.Duration can hold (about 292 years) is cut to that. Zero is valid and
-// means that the deadline has passed. The error is ErrTimeout.
+// means that the deadline has passed. The error is errTimeout.
 func ParseTimeout(s string) (time.Duration, error) {
 	if len(s) < 2 || len(s) > maxTimeoutDigits+1 {
-		return 0, fmt.Errorf("%w: %s", ErrTimeout, quote(s))
+		return 0, fmt.Errorf("%w: %s", errTimeout, Quote(s))
 	}
 	digits, letter := s[:len(s)-1], s[len(s)-1]
-	n, ok := decimal(digits, math.MaxInt64)
+	n, ok := Decimal(digits, math.MaxInt64)
 	if !ok {
-		return 0, fmt.Errorf("%w: %s", ErrTimeout, quote(s))
+		return 0, fmt.Errorf("%w: %s", errTimeout, Quote(s))
 	}
 	for _, u := range timeoutUnits {
 		if u.letter != letter {
@@ -54,7 +54,7 @@ func ParseTimeout(s string) (time.Duration, error) {
 		}
 		return time.Duration(n) * u.unit, nil
 	}
-	return 0, fmt.Errorf("%w: %s", ErrTimeout, quote(s))
+	return 0, fmt.Errorf("%w: %s", errTimeout, Quote(s))
 }
 
 // AppendTimeout appends d as a grpc-timeout value: the finest unit that fits
@@ -144,11 +144,11 @@ func AppendBin(b []byte, value string) []byte {
 
 // ParseBin decodes one value of a "-bin" header, with or without padding.
 // Values that share a header line are joined by commas: split at them first.
-// The error is ErrBin.
+// The error is errBin.
 func ParseBin(s string) (string, error) {
 	// Go's decoders skip line ends; no header value may hold one.
 	if strings.ContainsAny(s, "\r\n") {
-		return "", fmt.Errorf("%w: %s", ErrBin, quote(s))
+		return "", fmt.Errorf("%w: %s", errBin, Quote(s))
 	}
 	enc := base64.RawStdEncoding
 	if strings.HasSuffix(s, "=") {
@@ -156,7 +156,7 @@ func ParseBin(s string) (string, error) {
 	}
 	value, err := enc.DecodeString(s)
 	if err != nil {
-		return "", fmt.Errorf("%w: %s", ErrBin, quote(s))
+		return "", fmt.Errorf("%w: %s", errBin, Quote(s))
 	}
 	return string(value), nil
 }

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// ErrLifeline reports a lifeline value that is not three decimal numbers.
-var ErrLifeline = errors.New("wire: a lifeline is fd:device:inode in decimal numbers")
+// errLifeline reports a lifeline value that is not three decimal numbers.
+var errLifeline = errors.New("wire: a lifeline is fd:device:inode in decimal numbers")
 
 // LifelineNone is the value of EnvLifeline with which a host says that its
 // plugin is meant to outlive it.
@@ -25,17 +25,17 @@ type Lifeline struct {
 }
 
 // ParseLifeline reads fd:device:inode. Descriptors 0 to 2 are the standard
-// streams and are refused. The error is ErrLifeline.
+// streams and are refused. The error is errLifeline.
 func ParseLifeline(s string) (Lifeline, error) {
 	parts := strings.SplitN(s, ":", 4)
-	if len(s) > MaxLifeline || len(parts) != 3 {
-		return Lifeline{}, fmt.Errorf("%w: %s", ErrLifeline, quote(s))
+	if len(s) > maxLifeline || len(parts) != 3 {
+		return Lifeline{}, fmt.Errorf("%w: %s", errLifeline, Quote(s))
 	}
-	fd, ok1 := decimal(parts[0], math.MaxInt32)
-	device, ok2 := decimal(parts[1], math.MaxUint64)
-	inode, ok3 := decimal(parts[2], math.MaxUint64)
+	fd, ok1 := Decimal(parts[0], math.MaxInt32)
+	device, ok2 := Decimal(parts[1], math.MaxUint64)
+	inode, ok3 := Decimal(parts[2], math.MaxUint64)
 	if !ok1 || !ok2 || !ok3 || fd <= 2 {
-		return Lifeline{}, fmt.Errorf("%w: %s", ErrLifeline, quote(s))
+		return Lifeline{}, fmt.Errorf("%w: %s", errLifeline, Quote(s))
 	}
 	return Lifeline{FD: int(fd), Device: device, Inode: inode}, nil
 }

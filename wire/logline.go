@@ -7,17 +7,38 @@ import (
 	"unicode/utf8"
 )
 
-// LogTimeLayout is the layout of @timestamp in hclog's JSON lines.
-const LogTimeLayout = "2006-01-02T15:04:05.000000Z07:00"
+// LogLevel is the level of a plugin's log line.
+type LogLevel int8
+
+// The levels of hclog, in rising order. The zero LogLevel is none of them.
+const (
+	LogTrace LogLevel = 1 + iota
+	LogDebug
+	LogInfo
+	LogWarn
+	LogError
+	LogOff // a level to filter by; hardly any line carries it
+)
+
+var logLevelNames = [...]string{LogTrace: "trace", LogDebug: "debug", LogInfo: "info", LogWarn: "warn", LogError: "error", LogOff: "off"}
+
+// String returns the level's name as "@level" has it, such as "info".
+func (l LogLevel) String() string {
+	if l < LogTrace || l > LogOff {
+		return fmt.Sprintf("LogLevel(%d)", int8(l))
+	}
+	return logLevelNames[l]
+}
+
+// logTimeLayout is the layout of @timestamp in hclog's JSON lines.
+const logTimeLayout = "2006-01-02T15:04:05.000000Z07:00"
 
 // AppendLogLine appends one hclog JSON line, newline included: what a plugin
 // writes to its stderr so that a host knows level, module and attributes. args
 // are alternating keys and values, as for slog and hclog; a value that is not a
 // string, number or boolean is written as fmt prints it. An odd argument is
-// kept under the key "!BADKEY", as slog does.
-//
-// It is apart from LogRecord.Append so that a plugin does not carry
-// encoding/json for its log.
+// kept under the key "!BADKEY", as slog does. A zero time and an empty module are
+// left out. It does without encoding/json, which no plugin has to link for its log.
 func AppendLogLine(b []byte, at time.Time, level LogLevel, module, msg string, args ...any) []byte {
 	b = append(b, `{"@level":`...)
 	b = appendJSONString(b, level.String())
@@ -27,8 +48,10 @@ func AppendLogLine(b []byte, at time.Time, level LogLevel, module, msg string, a
 		b = append(b, `,"@module":`...)
 		b = appendJSONString(b, module)
 	}
-	b = append(b, `,"@timestamp":`...)
-	b = appendJSONString(b, at.Format(LogTimeLayout))
+	if !at.IsZero() {
+		b = append(b, `,"@timestamp":`...)
+		b = appendJSONString(b, at.Format(logTimeLayout))
+	}
 	for len(args) > 0 {
 		key, ok := args[0].(string)
 		if !ok || len(args) == 1 {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tenonrpc/tenon/testdata/vectors"
 	"github.com/tenonrpc/tenon/wire"
 )
 
@@ -20,8 +21,16 @@ func TestAppendLogLine(t *testing.T) {
 	}
 	nasty := "\x7f\u009b\u202e\u2028日\u200d"
 	line := string(wire.AppendLogLine(nil, lineTime, wire.LogWarn, "", nasty))
-	if want := `"@message":"\u007f\u009b\u202e\u2028日` + "\u200d\""; !strings.Contains(line, want) || wire.ParseLogLine([]byte(line)).Message != nasty {
+	if want := `"@message":"\u007f\u009b\u202e\u2028日` + "\u200d\""; !strings.Contains(line, want) {
 		t.Errorf("%q is not in %s", want, line)
+	}
+	var read map[string]string
+	if err := json.Unmarshal([]byte(line), &read); err != nil || read["@message"] != nasty {
+		t.Errorf("%s reads as %q, %v", line, read, err)
+	}
+	line = string(wire.AppendLogLine(nil, time.Time{}, wire.LogTrace, "", ""))
+	if want := `{"@level":"trace","@message":""}` + "\n"; line != want {
+		t.Errorf("without time and module: got %s, want %s", line, want)
 	}
 	for _, args := range [][]any{{"alone"}, {1, 2}, {nil}, {"k", "v", "odd"}} {
 		line := wire.AppendLogLine(nil, lineTime, wire.LogInfo, "", "m", args...)
@@ -41,4 +50,10 @@ func FuzzAppendLogLine(f *testing.F) {
 			t.Fatalf("%q: %v", line, err)
 		}
 	})
+}
+
+func TestLogLevelString(t *testing.T) {
+	vectors.WantText(t, "no level", wire.LogLevel(0).String(), "LogLevel(0)")
+	vectors.WantText(t, "an unknown level", wire.LogLevel(-1).String(), "LogLevel(-1)")
+	vectors.WantText(t, "the highest level", wire.LogOff.String(), "off")
 }

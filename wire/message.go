@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/tenonrpc/tenon/wire/fields"
 )
 
 // Empty is plugin.Empty and google.protobuf.Empty, which look the same on the
@@ -16,7 +18,7 @@ func (m *Empty) AppendTo(b []byte) ([]byte, error) { return b, nil }
 
 // UnmarshalFrom reads m from b. The error is ErrMessage.
 func (m *Empty) UnmarshalFrom(b []byte) error {
-	if err := eachField(b, func(field) error { return nil }); err != nil {
+	if err := fields.Each(b, func(fields.Field) error { return nil }); err != nil {
 		return fmt.Errorf("wire: Empty: %w", err)
 	}
 	return nil
@@ -32,8 +34,8 @@ const NetworkReady = "ready"
 // multiplexed.
 type ConnInfo struct {
 	ServiceID uint32 // the broker's id of the connection
-	Network   string // "unix" or "tcp"; at most MaxNetwork bytes
-	Address   string // a path or host:port; at most MaxAddress bytes
+	Network   string // "unix" or "tcp"; at most maxNetwork bytes
+	Address   string // a path or host:port; at most maxAddress bytes
 	Knock     *Knock // nil without multiplexing
 }
 
@@ -42,7 +44,7 @@ type ConnInfo struct {
 type Knock struct {
 	Knock bool   // always true in practice
 	Ack   bool   // true in the answer
-	Error string // why not; empty means yes. At most MaxKnockError bytes
+	Error string // why not; empty means yes. At most maxKnockError bytes
 }
 
 // AppendTo appends m's protobuf encoding to b, fields in ascending order. The
@@ -51,25 +53,24 @@ func (m *ConnInfo) AppendTo(b []byte) ([]byte, error) {
 	if err := m.check(); err != nil {
 		return b, fmt.Errorf("wire: ConnInfo: %w", err)
 	}
-	b = appendUint(b, 1, uint64(m.ServiceID))
-	b = appendText(b, 2, m.Network)
-	b = appendText(b, 3, m.Address)
+	b = fields.AppendUint(b, 1, uint64(m.ServiceID))
+	b = fields.AppendBytes(b, 2, m.Network)
+	b = fields.AppendBytes(b, 3, m.Address)
 	if m.Knock != nil {
-		b = protowire.AppendTag(b, 4, protowire.BytesType)
-		b = protowire.AppendBytes(b, m.Knock.appendFields(nil))
+		b = fields.AppendPresent(b, 4, m.Knock.appendFields(nil))
 	}
 	return b, nil
 }
 
 func (m *ConnInfo) check() error {
-	if err := checkText("network", m.Network, MaxNetwork); err != nil {
+	if err := fields.CheckText("network", m.Network, maxNetwork); err != nil {
 		return err
 	}
-	if err := checkText("address", m.Address, MaxAddress); err != nil {
+	if err := fields.CheckText("address", m.Address, maxAddress); err != nil {
 		return err
 	}
 	if m.Knock != nil {
-		return checkText("knock error", m.Knock.Error, MaxKnockError)
+		return fields.CheckText("knock error", m.Knock.Error, maxKnockError)
 	}
 	return nil
 }
@@ -80,19 +81,19 @@ func (m *ConnInfo) check() error {
 // then the zero value.
 func (m *ConnInfo) UnmarshalFrom(b []byte) error {
 	*m = ConnInfo{}
-	err := eachField(b, func(f field) (err error) {
+	err := fields.Each(b, func(f fields.Field) (err error) {
 		switch {
-		case f.is(1, protowire.VarintType):
-			m.ServiceID = uint32(f.n)
-		case f.is(2, protowire.BytesType):
-			m.Network, err = textField("network", f, MaxNetwork)
-		case f.is(3, protowire.BytesType):
-			m.Address, err = textField("address", f, MaxAddress)
-		case f.is(4, protowire.BytesType):
+		case f.Is(1, protowire.VarintType):
+			m.ServiceID = uint32(f.N)
+		case f.Is(2, protowire.BytesType):
+			m.Network, err = fields.Text("network", f, maxNetwork)
+		case f.Is(3, protowire.BytesType):
+			m.Address, err = fields.Text("address", f, maxAddress)
+		case f.Is(4, protowire.BytesType):
 			if m.Knock == nil {
 				m.Knock = new(Knock)
 			}
-			err = m.Knock.merge(f.b)
+			err = m.Knock.merge(f.B)
 		}
 		return err
 	})
@@ -103,69 +104,35 @@ func (m *ConnInfo) UnmarshalFrom(b []byte) error {
 	return nil
 }
 
-// AppendTo appends k's protobuf encoding to b. The errors are ErrTooLong and
-// ErrUTF8, with b returned unchanged.
-func (k *Knock) AppendTo(b []byte) ([]byte, error) {
-	if err := checkText("knock error", k.Error, MaxKnockError); err != nil {
-		return b, fmt.Errorf("wire: Knock: %w", err)
-	}
-	return k.appendFields(b), nil
-}
-
-// UnmarshalFrom reads k from b and keeps nothing of b. The errors are
-// ErrMessage, ErrTooLong and ErrUTF8; k is then the zero value.
-func (k *Knock) UnmarshalFrom(b []byte) error {
-	*k = Knock{}
-	if err := k.merge(b); err != nil {
-		*k = Knock{}
-		return fmt.Errorf("wire: Knock: %w", err)
-	}
-	return nil
-}
-
 func (k *Knock) appendFields(b []byte) []byte {
-	b = appendBool(b, 1, k.Knock)
-	b = appendBool(b, 2, k.Ack)
-	return appendText(b, 3, k.Error)
+	b = fields.AppendBool(b, 1, k.Knock)
+	b = fields.AppendBool(b, 2, k.Ack)
+	return fields.AppendBytes(b, 3, k.Error)
 }
 
 func (k *Knock) merge(b []byte) error {
-	return eachField(b, func(f field) (err error) {
+	return fields.Each(b, func(f fields.Field) (err error) {
 		switch {
-		case f.is(1, protowire.VarintType):
-			k.Knock = protowire.DecodeBool(f.n)
-		case f.is(2, protowire.VarintType):
-			k.Ack = protowire.DecodeBool(f.n)
-		case f.is(3, protowire.BytesType):
-			k.Error, err = textField("knock error", f, MaxKnockError)
+		case f.Is(1, protowire.VarintType):
+			k.Knock = protowire.DecodeBool(f.N)
+		case f.Is(2, protowire.VarintType):
+			k.Ack = protowire.DecodeBool(f.N)
+		case f.Is(3, protowire.BytesType):
+			k.Error, err = fields.Text("knock error", f, maxKnockError)
 		}
 		return err
 	})
 }
 
 // Channel is plugin.StdioData.Channel. It is an open enum: other values than
-// the constants arrive as they are and are to be ignored.
+// the constants, 0 (INVALID) among them, arrive as they are and are to be ignored.
 type Channel int32
 
 // The channels of StdioData.
 const (
-	ChannelInvalid Channel = 0
-	ChannelStdout  Channel = 1
-	ChannelStderr  Channel = 2
+	ChannelStdout Channel = 1
+	ChannelStderr Channel = 2
 )
-
-// String returns the channel's name as in the protocol.
-func (c Channel) String() string {
-	switch c {
-	case ChannelInvalid:
-		return "INVALID"
-	case ChannelStdout:
-		return "STDOUT"
-	case ChannelStderr:
-		return "STDERR"
-	}
-	return fmt.Sprintf("Channel(%d)", int32(c))
-}
 
 // StdioData is plugin.StdioData: bytes that the plugin wrote to os.Stdout or
 // os.Stderr. Its size is bounded by the message limit of the connection.
@@ -176,9 +143,8 @@ type StdioData struct {
 
 // AppendTo appends m's protobuf encoding to b. It never fails.
 func (m *StdioData) AppendTo(b []byte) ([]byte, error) {
-	// An enum travels as the varint of its sign-extended value.
-	b = appendUint(b, 1, uint64(int64(m.Channel)))
-	return appendBytes(b, 2, m.Data), nil
+	b = fields.AppendInt32(b, 1, int32(m.Channel))
+	return fields.AppendBytes(b, 2, m.Data), nil
 }
 
 // UnmarshalFrom reads m from b; Data is a copy. The error is ErrMessage; m is
@@ -186,12 +152,12 @@ func (m *StdioData) AppendTo(b []byte) ([]byte, error) {
 func (m *StdioData) UnmarshalFrom(b []byte) error {
 	*m = StdioData{}
 	var data []byte // aliases b until the last of a repeated field is known
-	err := eachField(b, func(f field) error {
+	err := fields.Each(b, func(f fields.Field) error {
 		switch {
-		case f.is(1, protowire.VarintType):
-			m.Channel = Channel(int32(f.n))
-		case f.is(2, protowire.BytesType):
-			data = f.b
+		case f.Is(1, protowire.VarintType):
+			m.Channel = Channel(int32(f.N))
+		case f.Is(2, protowire.BytesType):
+			data = f.B
 		}
 		return nil
 	})

@@ -1,19 +1,12 @@
 package wire_test
 
 import (
-	"bytes"
-	"errors"
 	"sync"
-	"testing"
 
 	"google.golang.org/protobuf/encoding/prototext"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
-	"google.golang.org/protobuf/types/dynamicpb"
-
-	"github.com/tenonrpc/tenon/wire"
 )
 
 // controlSchema describes the messages of this package to protobuf's own
@@ -35,13 +28,6 @@ message_type { name: "Knock"
 message_type { name: "StdioData"
   field { name: "channel" number: 1 type: TYPE_ENUM type_name: ".wire_test.Channel" label: LABEL_OPTIONAL }
   field { name: "data"    number: 2 type: TYPE_BYTES label: LABEL_OPTIONAL } }
-message_type { name: "Any"
-  field { name: "type_url" number: 1 type: TYPE_STRING label: LABEL_OPTIONAL }
-  field { name: "value"    number: 2 type: TYPE_BYTES label: LABEL_OPTIONAL } }
-message_type { name: "Status"
-  field { name: "code"    number: 1 type: TYPE_INT32 label: LABEL_OPTIONAL }
-  field { name: "message" number: 2 type: TYPE_STRING label: LABEL_OPTIONAL }
-  field { name: "details" number: 3 type: TYPE_MESSAGE type_name: ".wire_test.Any" label: LABEL_REPEATED } }
 `
 
 var controlFile = sync.OnceValues(func() (protoreflect.FileDescriptor, error) {
@@ -51,37 +37,3 @@ var controlFile = sync.OnceValues(func() (protoreflect.FileDescriptor, error) {
 	}
 	return protodesc.NewFile(&file, nil)
 })
-
-// checkAgainstProtobuf wants the hand-written message to take and refuse the
-// same bytes as protobuf's own implementation, our limits apart, and to append
-// the same bytes for them.
-func checkAgainstProtobuf(t *testing.T, name string, input []byte, ours protoMessage) {
-	t.Helper()
-	file, err := controlFile()
-	if err != nil {
-		t.Fatal(err)
-	}
-	theirs := dynamicpb.NewMessage(file.Messages().ByName(protoreflect.Name(name)))
-	theirErr := proto.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(input, theirs)
-	ourErr := ours.UnmarshalFrom(input)
-	if errors.Is(ourErr, wire.ErrTooLong) {
-		return
-	}
-	if (ourErr == nil) != (theirErr == nil) {
-		t.Fatalf("%s %x: we say %v, protobuf says %v", name, input, ourErr, theirErr)
-	}
-	if ourErr != nil {
-		return
-	}
-	got, err := ours.AppendTo(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want, err := proto.MarshalOptions{Deterministic: true}.Marshal(theirs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Fatalf("%s %x: we append %x, protobuf %x", name, input, got, want)
-	}
-}

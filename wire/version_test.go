@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tenonrpc/tenon/testdata/vectors"
 	"github.com/tenonrpc/tenon/wire"
 )
 
@@ -27,14 +28,14 @@ func versionList(t testing.TB, s string) []int {
 }
 
 func TestNegotiateVectors(t *testing.T) {
-	runVectors(t, "version", func(t *testing.T, v *vector) {
-		host, plugin := versionList(t, v.get(t, "host")), versionList(t, v.get(t, "plugin"))
+	vectors.Run(t, "version", sentinels, func(t *testing.T, v *vectors.Vector) {
+		host, plugin := versionList(t, v.Get(t, "host")), versionList(t, v.Get(t, "plugin"))
 		version, ok := wire.Negotiate(host, plugin)
-		if v.wantError(t, nil) {
+		if v.WantError(t, nil) {
 			return
 		}
-		wantText(t, "version", strconv.Itoa(version), v.get(t, "version"))
-		wantText(t, "common", strconv.FormatBool(ok), v.get(t, "common"))
+		vectors.WantText(t, "version", strconv.Itoa(version), v.Get(t, "version"))
+		vectors.WantText(t, "common", strconv.FormatBool(ok), v.Get(t, "common"))
 	})
 }
 
@@ -45,8 +46,8 @@ func FuzzNegotiate(f *testing.F) {
 		}
 		return b
 	}
-	for _, v := range loadVectors(f, "version") {
-		f.Add(toBytes(versionList(f, v.get(f, "host"))), toBytes(versionList(f, v.get(f, "plugin"))))
+	for _, v := range vectors.Load(f, "version") {
+		f.Add(toBytes(versionList(f, v.Get(f, "host"))), toBytes(versionList(f, v.Get(f, "plugin"))))
 	}
 	f.Fuzz(func(t *testing.T, hostBytes, pluginBytes []byte) {
 		toInts := func(b []byte) (list []int) {

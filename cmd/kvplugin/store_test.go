@@ -15,7 +15,6 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/codes"
 	"github.com/tenonrpc/tenon/h2grpc/status"
 	"github.com/tenonrpc/tenon/plugin"
-	"github.com/tenonrpc/tenon/wire"
 )
 
 // serve serves s in memory and returns a client of it.
@@ -219,7 +218,7 @@ func TestSay(t *testing.T) {
 		t.Fatalf("the log %q: %v", log.Bytes(), err)
 	}
 	stamp, _ := line["@timestamp"].(string)
-	if _, err := time.Parse(wire.LogTimeLayout, stamp); err != nil {
+	if _, err := time.Parse(time.RFC3339Nano, stamp); err != nil {
 		t.Errorf("the time stamp is not as hosts expect it: %v", err)
 	}
 	delete(line, "@timestamp")

@@ -11,7 +11,9 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/codes"
 	"github.com/tenonrpc/tenon/h2grpc/health"
 	"github.com/tenonrpc/tenon/h2grpc/status"
-	"github.com/tenonrpc/tenon/wire"
+	"google.golang.org/protobuf/encoding/prototext"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/dynamicpb"
 )
 
 // connect registers s with a server and returns a connection to it, which ends
@@ -44,18 +46,18 @@ func connect(t *testing.T, s *health.Server) *h2grpc.ClientConn {
 func TestClientCheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := health.NewServer()
-		s.SetServingStatus("plugin", wire.HealthNotServing)
+		s.SetServingStatus("plugin", health.NotServing)
 		cc := connect(t, s)
-		for service, want := range map[string]wire.HealthStatus{"": wire.HealthServing, "plugin": wire.HealthNotServing} {
+		for service, want := range map[string]health.Status{"": health.Serving, "plugin": health.NotServing} {
 			if got, err := health.Check(t.Context(), cc, service); got != want || err != nil {
 				t.Errorf("Check(%q) gave %v, %v, want %v", service, got, err, want)
 			}
 		}
 		got, err := health.Check(t.Context(), cc, "unknown")
-		if status.Code(err) != codes.NotFound || got != wire.HealthUnknown {
+		if status.Code(err) != codes.NotFound || got != health.Unknown {
 			t.Errorf("Check of an unknown service gave %v, %v, want NOT_FOUND", got, err)
 		}
-		long := make([]byte, wire.MaxHealthService+1)
+		long := make([]byte, health.MaxService+1)
 		if _, err := health.Check(t.Context(), cc, string(long)); status.Code(err) != codes.Internal {
 			t.Errorf("Check of a name that is too long gave %v, want INTERNAL", err)
 		}
@@ -74,11 +76,16 @@ func TestClientCheckWithoutService(t *testing.T) {
 func TestClientList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := health.NewServer()
-		s.SetServingStatus("plugin", wire.HealthServing)
-		var got wire.HealthListResponse
-		err := connect(t, s).Invoke(t.Context(), "/grpc.health.v1.Health/List", &wire.HealthListRequest{}, &got)
-		if err != nil || len(got.Statuses) != 2 || got.Statuses["plugin"] != wire.HealthServing {
-			t.Errorf("List gave %v, %v", got, err)
+		s.SetServingStatus("plugin", health.Serving)
+		messages := file(t).Messages()
+		got := dynamicpb.NewMessage(messages.ByName("HealthListResponse"))
+		err := connect(t, s).Invoke(t.Context(), "/grpc.health.v1.Health/List", dynamicpb.NewMessage(messages.ByName("HealthListRequest")), got)
+		want := dynamicpb.NewMessage(got.Descriptor())
+		if err := prototext.Unmarshal([]byte(`statuses:{key:"" value:{status:SERVING}} statuses:{key:"plugin" value:{status:SERVING}}`), want); err != nil {
+			t.Fatal(err)
+		}
+		if err != nil || !proto.Equal(got, want) {
+			t.Errorf("List gave %v, %v, want %v", got, err, want)
 		}
 	})
 }
@@ -95,28 +102,28 @@ func TestClientWatch(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := stream.SendMsg(&wire.HealthCheckRequest{Service: "plugin"}); err != nil {
+		if err := stream.SendMsg(&health.CheckRequest{Service: "plugin"}); err != nil {
 			t.Fatal(err)
 		}
 		if err := stream.CloseSend(); err != nil {
 			t.Fatal(err)
 		}
-		want := func(sentence string, want wire.HealthStatus) {
+		want := func(sentence string, want health.Status) {
 			t.Helper()
-			var got wire.HealthCheckResponse
+			var got health.CheckResponse
 			if err := stream.RecvMsg(&got); err != nil || got.Status != want {
 				t.Fatalf("%s: the client gets %v, %v, want %v", sentence, got.Status, err, want)
 			}
 		}
-		want("at first", wire.HealthServiceUnknown)
-		s.SetServingStatus("plugin", wire.HealthServing)
-		want("the service becomes known", wire.HealthServing)
+		want("at first", health.ServiceUnknown)
+		s.SetServingStatus("plugin", health.Serving)
+		want("the service becomes known", health.Serving)
 		s.Shutdown()
-		want("after Shutdown", wire.HealthNotServing)
+		want("after Shutdown", health.NotServing)
 		s.Resume()
-		want("after Resume", wire.HealthServing)
+		want("after Resume", health.Serving)
 		cancel()
-		var response wire.HealthCheckResponse
+		var response health.CheckResponse
 		if err := stream.RecvMsg(&response); status.Code(err) != codes.Canceled || err == io.EOF {
 			t.Errorf("a cancelled watch ended with %v, want CANCELLED", err)
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/tenonrpc/tenon/h2grpc"
-	"github.com/tenonrpc/tenon/wire"
 )
 
 const (
@@ -49,7 +48,7 @@ func unary[Req any](name string, method func(*Server, context.Context, *Req) (an
 
 // watch is the handler of Watch.
 func watch(srv any, stream h2grpc.ServerStream) error {
-	var request wire.HealthCheckRequest
+	var request checkRequest
 	if err := stream.RecvMsg(&request); err != nil {
 		return err
 	}

@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/tenonrpc/tenon/h2grpc/health"
-	"github.com/tenonrpc/tenon/wire"
 	"google.golang.org/protobuf/encoding/prototext"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
@@ -16,7 +15,7 @@ import (
 )
 
 // file returns the health service's file.
-func file(t *testing.T) protoreflect.FileDescriptor {
+func file(t testing.TB) protoreflect.FileDescriptor {
 	t.Helper()
 	var set descriptorpb.FileDescriptorSet
 	if err := proto.Unmarshal(health.Descriptors(), &set); err != nil {
@@ -81,11 +80,11 @@ func TestWireMatchesDescriptors(t *testing.T) {
 		wire message
 		text string
 	}{
-		{"HealthCheckRequest", &wire.HealthCheckRequest{Service: "plugin"}, `service:"plugin"`},
-		{"HealthCheckResponse", &wire.HealthCheckResponse{Status: wire.HealthNotServing}, `status:NOT_SERVING`},
-		{"HealthCheckResponse", &wire.HealthCheckResponse{Status: wire.HealthServiceUnknown}, `status:SERVICE_UNKNOWN`},
-		{"HealthListRequest", &wire.HealthListRequest{}, ``},
-		{"HealthListResponse", &wire.HealthListResponse{Statuses: map[string]wire.HealthStatus{"": 1, "a": 0}},
+		{"HealthCheckRequest", &health.CheckRequest{Service: "plugin"}, `service:"plugin"`},
+		{"HealthCheckResponse", &health.CheckResponse{Status: health.NotServing}, `status:NOT_SERVING`},
+		{"HealthCheckResponse", &health.CheckResponse{Status: health.ServiceUnknown}, `status:SERVICE_UNKNOWN`},
+		{"HealthListRequest", &health.ListRequest{}, ``},
+		{"HealthListResponse", &health.ListResponse{Statuses: map[string]health.Status{"": 1, "a": 0}},
 			`statuses:{key:"" value:{status:SERVING}} statuses:{key:"a" value:{}}`},
 	} {
 		want := dynamicpb.NewMessage(messages.ByName(protoreflect.Name(c.name)))

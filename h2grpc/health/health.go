@@ -17,7 +17,6 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/h2grpc/codes"
 	"github.com/tenonrpc/tenon/h2grpc/status"
-	"github.com/tenonrpc/tenon/wire"
 )
 
 // Server holds the status of a server's services and answers for them. The
@@ -25,16 +24,16 @@ import (
 // any goroutine.
 type Server struct {
 	mu       sync.Mutex
-	statuses map[string]wire.HealthStatus // guarded by mu
-	shutdown bool                         // guarded by mu
-	changed  chan struct{}                // guarded by mu; closed, and replaced, with each change
+	statuses map[string]Status // guarded by mu
+	shutdown bool              // guarded by mu
+	changed  chan struct{}     // guarded by mu; closed, and replaced, with each change
 }
 
 // NewServer returns a server whose only known service is "", and that is
 // serving.
 func NewServer() *Server {
 	return &Server{
-		statuses: map[string]wire.HealthStatus{"": wire.HealthServing},
+		statuses: map[string]Status{"": Serving},
 		changed:  make(chan struct{}),
 	}
 }
@@ -43,9 +42,9 @@ func NewServer() *Server {
 // and tells those who watch it. After [Server.Shutdown] it does nothing.
 //
 // A service's name is that of a protobuf service or any other word that hosts
-// agree on, in UTF-8 and of at most wire.MaxHealthService bytes. No client can
+// agree on, in UTF-8 and of at most MaxService bytes. No client can
 // ask for any other name, and List fails while there is one.
-func (s *Server) SetServingStatus(service string, current wire.HealthStatus) {
+func (s *Server) SetServingStatus(service string, current Status) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.shutdown {
@@ -58,13 +57,13 @@ func (s *Server) SetServingStatus(service string, current wire.HealthStatus) {
 // Shutdown sets every known service to NOT_SERVING and has later calls of
 // [Server.SetServingStatus] ignored, until [Server.Resume]. Calls of Watch
 // stay open.
-func (s *Server) Shutdown() { s.setAll(true, wire.HealthNotServing) }
+func (s *Server) Shutdown() { s.setAll(true, NotServing) }
 
 // Resume undoes [Server.Shutdown]: it sets every known service to SERVING,
 // whatever it was before, and has statuses accepted again.
-func (s *Server) Resume() { s.setAll(false, wire.HealthServing) }
+func (s *Server) Resume() { s.setAll(false, Serving) }
 
-func (s *Server) setAll(shutdown bool, current wire.HealthStatus) {
+func (s *Server) setAll(shutdown bool, current Status) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.shutdown = shutdown
@@ -84,7 +83,7 @@ func (s *Server) announce() {
 
 // lookup returns a service's status, whether the service is known, and a
 // channel that is closed at the next change of any service.
-func (s *Server) lookup(service string) (current wire.HealthStatus, known bool, changed <-chan struct{}) {
+func (s *Server) lookup(service string) (current Status, known bool, changed <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	current, known = s.statuses[service]
@@ -92,37 +91,37 @@ func (s *Server) lookup(service string) (current wire.HealthStatus, known bool, 
 }
 
 // check implements Check.
-func (s *Server) check(_ context.Context, request *wire.HealthCheckRequest) (any, error) {
+func (s *Server) check(_ context.Context, request *checkRequest) (any, error) {
 	current, known, _ := s.lookup(request.Service)
 	if !known {
 		return nil, status.Error(codes.NotFound, "unknown service")
 	}
-	return &wire.HealthCheckResponse{Status: current}, nil
+	return &checkResponse{Status: current}, nil
 }
 
 // list implements List.
-func (s *Server) list(context.Context, *wire.HealthListRequest) (any, error) {
+func (s *Server) list(context.Context, *listRequest) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.statuses) > maxListed {
 		return nil, status.Errorf(codes.ResourceExhausted,
 			"the server has more than the %d services that it lists; ask for each with Check", maxListed)
 	}
-	return &wire.HealthListResponse{Statuses: maps.Clone(s.statuses)}, nil
+	return &listResponse{Statuses: maps.Clone(s.statuses)}, nil
 }
 
 // watch implements Watch: it sends the service's status now and after each
 // change, until the client ends the call. A status that was replaced before it
 // could be sent is skipped, and none is sent twice in a row.
-func (s *Server) watch(request *wire.HealthCheckRequest, stream h2grpc.ServerStream) error {
-	var sent *wire.HealthStatus
+func (s *Server) watch(request *checkRequest, stream h2grpc.ServerStream) error {
+	var sent *Status
 	for {
 		current, known, changed := s.lookup(request.Service)
 		if !known {
-			current = wire.HealthServiceUnknown
+			current = ServiceUnknown
 		}
 		if sent == nil || *sent != current {
-			if err := stream.SendMsg(&wire.HealthCheckResponse{Status: current}); err != nil {
+			if err := stream.SendMsg(&checkResponse{Status: current}); err != nil {
 				return err
 			}
 			sent = &current
@@ -139,11 +138,11 @@ func (s *Server) watch(request *wire.HealthCheckRequest, stream h2grpc.ServerStr
 // unknown service is an error with the code NOT_FOUND. A caller who only wants
 // to know whether the server answers, as hosts of plugins do, need not look at
 // the status.
-func Check(ctx context.Context, cc h2grpc.ClientConnInterface, service string) (wire.HealthStatus, error) {
-	var response wire.HealthCheckResponse
-	err := cc.Invoke(ctx, methodCheck, &wire.HealthCheckRequest{Service: service}, &response)
+func Check(ctx context.Context, cc h2grpc.ClientConnInterface, service string) (Status, error) {
+	var response checkResponse
+	err := cc.Invoke(ctx, methodCheck, &checkRequest{Service: service}, &response)
 	if err != nil {
-		return wire.HealthUnknown, err
+		return Unknown, err
 	}
 	return response.Status, nil
 }

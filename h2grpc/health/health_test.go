@@ -12,7 +12,6 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/codes"
 	"github.com/tenonrpc/tenon/h2grpc/health"
 	"github.com/tenonrpc/tenon/h2grpc/status"
-	"github.com/tenonrpc/tenon/wire"
 )
 
 // service is the registered service without a connection: its handlers are
@@ -40,30 +39,30 @@ func (s *service) unary(method string, decode func(any) error, i h2grpc.UnarySer
 	return nil, fmt.Errorf("no method %q", method)
 }
 
-func (s *service) check(name string) (wire.HealthStatus, error) {
+func (s *service) check(name string) (health.Status, error) {
 	response, err := s.unary("Check", func(m any) error {
-		*m.(*wire.HealthCheckRequest) = wire.HealthCheckRequest{Service: name}
+		*m.(*health.CheckRequest) = health.CheckRequest{Service: name}
 		return nil
 	}, nil)
 	if err != nil {
 		return -1, err
 	}
-	return response.(*wire.HealthCheckResponse).Status, nil
+	return response.(*health.CheckResponse).Status, nil
 }
 
-func (s *service) list() (map[string]wire.HealthStatus, error) {
+func (s *service) list() (map[string]health.Status, error) {
 	response, err := s.unary("List", func(any) error { return nil }, nil)
 	if err != nil {
 		return nil, err
 	}
-	return response.(*wire.HealthListResponse).Statuses, nil
+	return response.(*health.ListResponse).Statuses, nil
 }
 
 // watch calls Watch, which ends when the test does.
 func (s *service) watch(t *testing.T, name string) *watch {
 	ctx, cancel := context.WithCancel(t.Context())
 	w := &watch{service: name, ctx: ctx, cancel: cancel,
-		sent: make(chan wire.HealthStatus), ended: make(chan error, 1)}
+		sent: make(chan health.Status), ended: make(chan error, 1)}
 	go func() { w.ended <- s.desc.Streams[0].Handler(s.impl, w) }()
 	return w
 }
@@ -75,20 +74,20 @@ type watch struct {
 	service string
 	ctx     context.Context
 	cancel  context.CancelFunc
-	sent    chan wire.HealthStatus
+	sent    chan health.Status
 	ended   chan error
 }
 
 func (w *watch) Context() context.Context { return w.ctx }
 
 func (w *watch) RecvMsg(m any) error {
-	m.(*wire.HealthCheckRequest).Service = w.service
+	m.(*health.CheckRequest).Service = w.service
 	return nil
 }
 
 func (w *watch) SendMsg(m any) error {
 	select {
-	case w.sent <- m.(*wire.HealthCheckResponse).Status:
+	case w.sent <- m.(*health.CheckResponse).Status:
 		return nil
 	case <-w.ctx.Done():
 		return w.ctx.Err()
@@ -96,7 +95,7 @@ func (w *watch) SendMsg(m any) error {
 }
 
 // next returns what is waiting to be sent, in a bubble; -1 if nothing is.
-func (w *watch) next() wire.HealthStatus {
+func (w *watch) next() health.Status {
 	synctest.Wait()
 	select {
 	case s := <-w.sent:
@@ -106,25 +105,25 @@ func (w *watch) next() wire.HealthStatus {
 	}
 }
 
-func (w *watch) want(t *testing.T, sentence string, want wire.HealthStatus) {
+func (w *watch) want(t *testing.T, sentence string, want health.Status) {
 	t.Helper()
 	if got := w.next(); got != want {
 		t.Fatalf("%s: the watcher of %q gets %v, want %v", sentence, w.service, got, want)
 	}
 }
 
-const nothing wire.HealthStatus = -1
+const nothing health.Status = -1
 
 func TestCheck(t *testing.T) {
 	s := health.NewServer()
 	r := register(s)
-	if got, err := r.check(""); got != wire.HealthServing || err != nil {
+	if got, err := r.check(""); got != health.Serving || err != nil {
 		t.Errorf("the server itself is %v at first (%v), want SERVING", got, err)
 	}
 	if _, err := r.check("plugin"); status.Code(err) != codes.NotFound {
 		t.Errorf("an unknown service gave %v, want NOT_FOUND", err)
 	}
-	for _, want := range []wire.HealthStatus{wire.HealthServing, wire.HealthNotServing, wire.HealthUnknown} {
+	for _, want := range []health.Status{health.Serving, health.NotServing, health.Unknown} {
 		s.SetServingStatus("plugin", want)
 		if got, err := r.check("plugin"); got != want || err != nil {
 			t.Errorf("Check gave %v (%v), want %v", got, err, want)
@@ -135,8 +134,8 @@ func TestCheck(t *testing.T) {
 func TestShutdownAndResume(t *testing.T) {
 	s := health.NewServer()
 	r := register(s)
-	s.SetServingStatus("plugin", wire.HealthServing)
-	wantAll := func(sentence string, want wire.HealthStatus) {
+	s.SetServingStatus("plugin", health.Serving)
+	wantAll := func(sentence string, want health.Status) {
 		t.Helper()
 		for _, name := range []string{"", "plugin"} {
 			if got, err := r.check(name); got != want || err != nil {
@@ -145,17 +144,17 @@ func TestShutdownAndResume(t *testing.T) {
 		}
 	}
 	s.Shutdown()
-	wantAll("after Shutdown", wire.HealthNotServing)
-	s.SetServingStatus("plugin", wire.HealthServing)
-	s.SetServingStatus("new", wire.HealthServing)
-	wantAll("after a status was set that Shutdown has ignored,", wire.HealthNotServing)
+	wantAll("after Shutdown", health.NotServing)
+	s.SetServingStatus("plugin", health.Serving)
+	s.SetServingStatus("new", health.Serving)
+	wantAll("after a status was set that Shutdown has ignored,", health.NotServing)
 	if _, err := r.check("new"); status.Code(err) != codes.NotFound {
 		t.Errorf("a service that was set after Shutdown gave %v, want NOT_FOUND", err)
 	}
 	s.Resume()
-	wantAll("after Resume", wire.HealthServing)
-	s.SetServingStatus("plugin", wire.HealthNotServing)
-	if got, err := r.check("plugin"); got != wire.HealthNotServing || err != nil {
+	wantAll("after Resume", health.Serving)
+	s.SetServingStatus("plugin", health.NotServing)
+	if got, err := r.check("plugin"); got != health.NotServing || err != nil {
 		t.Errorf("a status set after Resume is %v (%v), want NOT_SERVING", got, err)
 	}
 }
@@ -163,22 +162,22 @@ func TestShutdownAndResume(t *testing.T) {
 func TestList(t *testing.T) {
 	s := health.NewServer()
 	r := register(s)
-	s.SetServingStatus("plugin", wire.HealthNotServing)
+	s.SetServingStatus("plugin", health.NotServing)
 	got, err := r.list()
-	if err != nil || len(got) != 2 || got[""] != wire.HealthServing || got["plugin"] != wire.HealthNotServing {
+	if err != nil || len(got) != 2 || got[""] != health.Serving || got["plugin"] != health.NotServing {
 		t.Fatalf("List gave %v, %v", got, err)
 	}
-	s.SetServingStatus("plugin", wire.HealthServing)
-	if got["plugin"] != wire.HealthNotServing {
+	s.SetServingStatus("plugin", health.Serving)
+	if got["plugin"] != health.NotServing {
 		t.Error("a list that was given out has changed")
 	}
 	for i := range 98 {
-		s.SetServingStatus(fmt.Sprint("service ", i), wire.HealthServing)
+		s.SetServingStatus(fmt.Sprint("service ", i), health.Serving)
 	}
 	if got, err := r.list(); err != nil || len(got) != 100 {
 		t.Errorf("of 100 services List gave %d, %v", len(got), err)
 	}
-	s.SetServingStatus("one more", wire.HealthServing)
+	s.SetServingStatus("one more", health.Serving)
 	if _, err := r.list(); status.Code(err) != codes.ResourceExhausted {
 		t.Errorf("of 101 services List gave %v, want RESOURCE_EXHAUSTED", err)
 	}
@@ -189,24 +188,24 @@ func TestWatch(t *testing.T) {
 		s := health.NewServer()
 		r := register(s)
 		server, plugin := r.watch(t, ""), r.watch(t, "plugin")
-		server.want(t, "at first", wire.HealthServing)
-		plugin.want(t, "at first", wire.HealthServiceUnknown)
+		server.want(t, "at first", health.Serving)
+		plugin.want(t, "at first", health.ServiceUnknown)
 		plugin.want(t, "an unknown service's watch stays open", nothing)
 
-		s.SetServingStatus("plugin", wire.HealthServing)
-		plugin.want(t, "the service becomes known", wire.HealthServing)
+		s.SetServingStatus("plugin", health.Serving)
+		plugin.want(t, "the service becomes known", health.Serving)
 		server.want(t, "another service changes", nothing)
-		s.SetServingStatus("plugin", wire.HealthServing)
+		s.SetServingStatus("plugin", health.Serving)
 		plugin.want(t, "the same status is set again", nothing)
-		s.SetServingStatus("plugin", wire.HealthNotServing)
-		plugin.want(t, "the status changes", wire.HealthNotServing)
+		s.SetServingStatus("plugin", health.NotServing)
+		plugin.want(t, "the status changes", health.NotServing)
 
 		s.Resume()
-		plugin.want(t, "after Resume without Shutdown", wire.HealthServing)
+		plugin.want(t, "after Resume without Shutdown", health.Serving)
 		s.Shutdown()
-		plugin.want(t, "after Shutdown", wire.HealthNotServing)
-		server.want(t, "after Shutdown", wire.HealthNotServing)
-		s.SetServingStatus("plugin", wire.HealthServing)
+		plugin.want(t, "after Shutdown", health.NotServing)
+		server.want(t, "after Shutdown", health.NotServing)
+		s.SetServingStatus("plugin", health.Serving)
 		plugin.want(t, "a status is set after Shutdown", nothing)
 
 		for _, w := range []*watch{server, plugin} {
@@ -231,21 +230,21 @@ func TestWatchSlowReader(t *testing.T) {
 		w := register(s).watch(t, "plugin")
 		synctest.Wait() // SendMsg of SERVICE_UNKNOWN waits
 		for range 1000 {
-			s.SetServingStatus("plugin", wire.HealthServing)
-			s.SetServingStatus("plugin", wire.HealthNotServing)
+			s.SetServingStatus("plugin", health.Serving)
+			s.SetServingStatus("plugin", health.NotServing)
 		}
-		w.want(t, "the status that was being sent", wire.HealthServiceUnknown)
-		w.want(t, "the newest status", wire.HealthNotServing)
+		w.want(t, "the status that was being sent", health.ServiceUnknown)
+		w.want(t, "the newest status", health.NotServing)
 		w.want(t, "nothing in between", nothing)
 
 		// Back to what was sent last: there is nothing to say.
-		s.SetServingStatus("plugin", wire.HealthServing)
-		w.want(t, "a change", wire.HealthServing)
+		s.SetServingStatus("plugin", health.Serving)
+		w.want(t, "a change", health.Serving)
 		s.Shutdown()
 		synctest.Wait() // SendMsg of NOT_SERVING waits
 		s.Resume()
-		w.want(t, "the status that was being sent", wire.HealthNotServing)
-		w.want(t, "the newest status", wire.HealthServing)
+		w.want(t, "the status that was being sent", health.NotServing)
+		w.want(t, "the newest status", health.Serving)
 
 		// A client that never reads does not keep the handler.
 		s.Shutdown()
@@ -304,7 +303,7 @@ func TestConcurrentUse(t *testing.T) {
 	for i := range 8 {
 		all.Go(func() {
 			for j := range 200 {
-				s.SetServingStatus("plugin", wire.HealthStatus(1+(i+j)%2))
+				s.SetServingStatus("plugin", health.Status(1+(i+j)%2))
 				if _, err := r.check("plugin"); err != nil {
 					t.Error(err)
 				}
@@ -318,12 +317,12 @@ func TestConcurrentUse(t *testing.T) {
 	go func() {
 		all.Wait()
 		s.Shutdown()
-		s.SetServingStatus("plugin", wire.HealthServing) // ignored
+		s.SetServingStatus("plugin", health.Serving) // ignored
 		s.Resume()
-		s.SetServingStatus("plugin", wire.HealthUnknown)
+		s.SetServingStatus("plugin", health.Unknown)
 	}()
 	for status := range w.sent {
-		if status == wire.HealthUnknown {
+		if status == health.Unknown {
 			break
 		}
 	}

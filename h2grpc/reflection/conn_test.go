@@ -11,7 +11,6 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/h2grpc/health"
 	"github.com/tenonrpc/tenon/h2grpc/reflection"
-	"github.com/tenonrpc/tenon/wire"
 )
 
 // TestOverConnection asks a real server under both names for its services and
@@ -48,18 +47,18 @@ func testCall(t *testing.T, cc *h2grpc.ClientConn, service string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ask := func(request wire.ReflectionRequest) *wire.ReflectionResponse {
+	ask := func(request request) *response {
 		t.Helper()
 		if err := stream.SendMsg(&request); err != nil {
 			t.Fatal(err)
 		}
-		response := new(wire.ReflectionResponse)
+		response := new(response)
 		if err := stream.RecvMsg(response); err != nil {
 			t.Fatal(err)
 		}
 		return response
 	}
-	services := ask(wire.ReflectionRequest{Kind: wire.ReflectionListServices}).Services
+	services := ask(request{Kind: listServices}).Services
 	if want := []string{"grpc.health.v1.Health", v1, v1alpha}; !slices.Equal(services, want) {
 		t.Errorf("%s lists %q, want %q", service, services, want)
 	}
@@ -68,13 +67,13 @@ func testCall(t *testing.T, cc *h2grpc.ClientConn, service string) {
 			t.Errorf("%s gives %q for %s", service, files, name)
 		}
 	}
-	if got := ask(bySymbol("no.Such")); got.Kind != wire.ReflectionError {
+	if got := ask(bySymbol("no.Such")); got.Kind != errorResponse {
 		t.Errorf("%s gives %+v for an unknown name", service, got)
 	}
 	if err := stream.CloseSend(); err != nil {
 		t.Fatal(err)
 	}
-	if err := stream.RecvMsg(new(wire.ReflectionResponse)); err != io.EOF {
+	if err := stream.RecvMsg(new(response)); err != io.EOF {
 		t.Errorf("%s ends the call with %v, want io.EOF", service, err)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/tenonrpc/tenon/wire/fields"
 )
 
 // embedded holds the files of serialized FileDescriptorSets that are kept out
@@ -37,11 +39,11 @@ func parseEmbedded(sets [][]byte) (*embedded, error) {
 		extensions: make(map[extension]*embeddedFile),
 	}
 	for i, set := range sets {
-		err := eachField(set, func(f field) error {
-			if f.num != setFile {
+		err := fields.Each(set, func(f fields.Field) error {
+			if f.Num != setFile {
 				return nil
 			}
-			return e.addFile(f.bytes)
+			return e.addFile(f.B)
 		})
 		if err != nil {
 			return nil, fmt.Errorf("reflection: descriptor set %d of those given to Register: %w", i, err)
@@ -54,14 +56,14 @@ func parseEmbedded(sets [][]byte) (*embedded, error) {
 func (e *embedded) addFile(raw []byte) error {
 	file := &embeddedFile{raw: raw}
 	var scope string
-	err := eachField(raw, func(f field) error {
-		switch f.num {
+	err := fields.Each(raw, func(f fields.Field) error {
+		switch f.Num {
 		case fileName:
-			file.path = string(f.bytes)
+			file.path = string(f.B)
 		case filePackage:
-			scope = string(f.bytes)
+			scope = string(f.B)
 		case fileDependency:
-			file.imports = append(file.imports, string(f.bytes))
+			file.imports = append(file.imports, string(f.B))
 		}
 		return nil
 	})
@@ -72,16 +74,16 @@ func (e *embedded) addFile(raw []byte) error {
 		return nil
 	}
 	e.files[file.path] = file
-	err = eachField(raw, func(f field) error {
-		switch f.num {
+	err = fields.Each(raw, func(f fields.Field) error {
+		switch f.Num {
 		case fileMessage:
-			return e.addMessage(file, scope, f.bytes, 1)
+			return e.addMessage(file, scope, f.B, 1)
 		case fileEnum:
-			return e.addEnum(file, scope, f.bytes)
+			return e.addEnum(file, scope, f.B)
 		case fileExtension:
-			return e.addField(file, scope, f.bytes)
+			return e.addField(file, scope, f.B)
 		case fileService:
-			return e.addService(file, scope, f.bytes)
+			return e.addService(file, scope, f.B)
 		}
 		return nil
 	})
@@ -100,16 +102,16 @@ func (e *embedded) addMessage(file *embeddedFile, scope string, b []byte, depth 
 	if err != nil {
 		return err
 	}
-	return eachField(b, func(f field) (err error) {
-		switch f.num {
+	return fields.Each(b, func(f fields.Field) (err error) {
+		switch f.Num {
 		case messageField, messageExtension:
-			err = e.addField(file, scope, f.bytes)
+			err = e.addField(file, scope, f.B)
 		case messageNested:
-			err = e.addMessage(file, scope, f.bytes, depth+1)
+			err = e.addMessage(file, scope, f.B, depth+1)
 		case messageEnum:
-			err = e.addEnum(file, scope, f.bytes)
+			err = e.addEnum(file, scope, f.B)
 		case messageOneof:
-			_, err = e.declare(file, scope, f.bytes)
+			_, err = e.declare(file, scope, f.B)
 		}
 		return err
 	})
@@ -139,12 +141,12 @@ func (e *embedded) addField(file *embeddedFile, scope string, b []byte) error {
 		return err
 	}
 	var x extension
-	err := eachField(b, func(f field) error {
-		switch f.num {
+	err := fields.Each(b, func(f fields.Field) error {
+		switch f.Num {
 		case fieldExtendee:
-			x.message = strings.TrimPrefix(string(f.bytes), ".")
+			x.message = strings.TrimPrefix(string(f.B), ".")
 		case fieldNumber:
-			x.number = int32(f.varint)
+			x.number = int32(f.N)
 		}
 		return nil
 	})
@@ -156,9 +158,9 @@ func (e *embedded) addField(file *embeddedFile, scope string, b []byte) error {
 
 // declareAll declares what the fields num of b describe.
 func (e *embedded) declareAll(file *embeddedFile, scope string, b []byte, num protowire.Number) error {
-	return eachField(b, func(f field) (err error) {
-		if f.num == num {
-			_, err = e.declare(file, scope, f.bytes)
+	return fields.Each(b, func(f fields.Field) (err error) {
+		if f.Num == num {
+			_, err = e.declare(file, scope, f.B)
 		}
 		return err
 	})
@@ -168,9 +170,9 @@ func (e *embedded) declareAll(file *embeddedFile, scope string, b []byte, num pr
 // and returns the full name.
 func (e *embedded) declare(file *embeddedFile, scope string, b []byte) (string, error) {
 	var name string
-	err := eachField(b, func(f field) error {
-		if f.num == messageName {
-			name = string(f.bytes)
+	err := fields.Each(b, func(f fields.Field) error {
+		if f.Num == messageName {
+			name = string(f.B)
 		}
 		return nil
 	})
@@ -181,40 +183,4 @@ func (e *embedded) declare(file *embeddedFile, scope string, b []byte) (string, 
 		e.symbols[name] = file
 	}
 	return name, err
-}
-
-// field is one field of a message; varint or bytes is its value.
-type field struct {
-	num    protowire.Number
-	varint uint64
-	bytes  []byte
-}
-
-// eachField calls visit for the varint and length-delimited fields of b, in
-// their order, until it returns an error. Descriptors have no others.
-func eachField(b []byte, visit func(field) error) error {
-	for len(b) > 0 {
-		num, typ, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return protowire.ParseError(n)
-		}
-		b = b[n:]
-		f := field{num: num}
-		switch typ {
-		case protowire.VarintType:
-			f.varint, n = protowire.ConsumeVarint(b)
-		case protowire.BytesType:
-			f.bytes, n = protowire.ConsumeBytes(b)
-		default:
-			n = protowire.ConsumeFieldValue(num, typ, b)
-		}
-		if n < 0 {
-			return protowire.ParseError(n)
-		}
-		b = b[n:]
-		if err := visit(f); err != nil {
-			return err
-		}
-	}
-	return nil
 }

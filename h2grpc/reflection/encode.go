@@ -3,6 +3,7 @@ package reflection
 import (
 	"strings"
 
+	"github.com/tenonrpc/tenon/wire/fields"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
@@ -20,36 +21,36 @@ type encoder struct {
 
 // file returns fd as a FileDescriptorProto.
 func (e encoder) file(fd protoreflect.FileDescriptor) []byte {
-	b := appendString(nil, fileName, fd.Path())
+	b := fields.AppendPresent(nil, fileName, fd.Path())
 	if fd.Package() != "" {
-		b = appendString(b, filePackage, string(fd.Package()))
+		b = fields.AppendPresent(b, filePackage, string(fd.Package()))
 	}
 	for i, list := 0, fd.Imports(); i < list.Len(); i++ {
 		imported := list.Get(i)
-		b = appendString(b, fileDependency, imported.Path())
+		b = fields.AppendPresent(b, fileDependency, imported.Path())
 		if imported.IsPublic {
 			b = appendInt(b, filePublicDependency, int32(i))
 		}
 	}
 	for i, list := 0, fd.Messages(); i < list.Len(); i++ {
 		m := list.Get(i)
-		b = appendBytes(b, fileMessage, e.message(m))
+		b = fields.AppendPresent(b, fileMessage, e.message(m))
 	}
 	for i, list := 0, fd.Enums(); i < list.Len(); i++ {
 		enum := list.Get(i)
-		b = appendBytes(b, fileEnum, e.enum(enum))
+		b = fields.AppendPresent(b, fileEnum, e.enum(enum))
 	}
 	for i, list := 0, fd.Services(); i < list.Len(); i++ {
 		s := list.Get(i)
-		b = appendBytes(b, fileService, e.service(s))
+		b = fields.AppendPresent(b, fileService, e.service(s))
 	}
 	for i, list := 0, fd.Extensions(); i < list.Len(); i++ {
 		x := list.Get(i)
-		b = appendBytes(b, fileExtension, e.field(x))
+		b = fields.AppendPresent(b, fileExtension, e.field(x))
 	}
 	b = appendOptions(b, fileOptions, e.plain(fd))
 	if fd.Syntax() != protoreflect.Proto2 {
-		b = appendString(b, fileSyntax, fd.Syntax().String())
+		b = fields.AppendPresent(b, fileSyntax, fd.Syntax().String())
 	}
 	if fd.Syntax() == protoreflect.Editions {
 		b = appendEdition(b, fd)
@@ -68,7 +69,7 @@ func appendEdition(b []byte, fd protoreflect.FileDescriptor) []byte {
 	}); ok {
 		for i, list := 0, f.OptionImports(); i < list.Len(); i++ {
 			imported := list.Get(i)
-			b = appendString(b, fileOptionDependency, imported.Path())
+			b = fields.AppendPresent(b, fileOptionDependency, imported.Path())
 		}
 	}
 	return b
@@ -76,43 +77,43 @@ func appendEdition(b []byte, fd protoreflect.FileDescriptor) []byte {
 
 // message returns m as a DescriptorProto.
 func (e encoder) message(m protoreflect.MessageDescriptor) []byte {
-	b := appendString(nil, messageName, string(m.Name()))
+	b := fields.AppendPresent(nil, messageName, string(m.Name()))
 	for i, list := 0, m.Fields(); i < list.Len(); i++ {
 		f := list.Get(i)
-		b = appendBytes(b, messageField, e.field(f))
+		b = fields.AppendPresent(b, messageField, e.field(f))
 	}
 	for i, list := 0, m.Messages(); i < list.Len(); i++ {
 		nested := list.Get(i)
-		b = appendBytes(b, messageNested, e.message(nested))
+		b = fields.AppendPresent(b, messageNested, e.message(nested))
 	}
 	for i, list := 0, m.Enums(); i < list.Len(); i++ {
 		enum := list.Get(i)
-		b = appendBytes(b, messageEnum, e.enum(enum))
+		b = fields.AppendPresent(b, messageEnum, e.enum(enum))
 	}
 	for i, list := 0, m.ExtensionRanges(); i < list.Len(); i++ {
 		r := list.Get(i)
 		body := appendRange(nil, int32(r[0]), int32(r[1]))
 		body = appendOptions(body, rangeOptions, e.extensionRange(m, i))
-		b = appendBytes(b, messageExtensionRange, body)
+		b = fields.AppendPresent(b, messageExtensionRange, body)
 	}
 	for i, list := 0, m.Extensions(); i < list.Len(); i++ {
 		x := list.Get(i)
-		b = appendBytes(b, messageExtension, e.field(x))
+		b = fields.AppendPresent(b, messageExtension, e.field(x))
 	}
 	b = appendOptions(b, messageOptions, e.messageOptions(m))
 	for i, list := 0, m.Oneofs(); i < list.Len(); i++ {
 		o := list.Get(i)
-		body := appendString(nil, oneofName, string(o.Name()))
+		body := fields.AppendPresent(nil, oneofName, string(o.Name()))
 		body = appendOptions(body, oneofOptions, e.plain(o))
-		b = appendBytes(b, messageOneof, body)
+		b = fields.AppendPresent(b, messageOneof, body)
 	}
 	for i, list := 0, m.ReservedRanges(); i < list.Len(); i++ {
 		r := list.Get(i)
-		b = appendBytes(b, messageReservedRange, appendRange(nil, int32(r[0]), int32(r[1])))
+		b = fields.AppendPresent(b, messageReservedRange, appendRange(nil, int32(r[0]), int32(r[1])))
 	}
 	for i, list := 0, m.ReservedNames(); i < list.Len(); i++ {
 		name := list.Get(i)
-		b = appendString(b, messageReservedName, string(name))
+		b = fields.AppendPresent(b, messageReservedName, string(name))
 	}
 	return appendVisibility(b, messageVisibility, m)
 }
@@ -130,9 +131,9 @@ func (e encoder) field(f protoreflect.FieldDescriptor) []byte {
 			kind = protoreflect.MessageKind
 		}
 	}
-	b := appendString(nil, fieldName, string(f.Name()))
+	b := fields.AppendPresent(nil, fieldName, string(f.Name()))
 	if f.IsExtension() {
-		b = appendString(b, fieldExtendee, reference(f.ContainingMessage()))
+		b = fields.AppendPresent(b, fieldExtendee, reference(f.ContainingMessage()))
 	}
 	b = appendInt(b, fieldNumber, int32(f.Number()))
 	b = appendInt(b, fieldLabel, int32(label)) // protoreflect has descriptor.proto's numbers
@@ -140,20 +141,20 @@ func (e encoder) field(f protoreflect.FieldDescriptor) []byte {
 		b = appendInt(b, fieldType, int32(kind))
 	}
 	if f.Enum() != nil {
-		b = appendString(b, fieldTypeName, reference(f.Enum()))
+		b = fields.AppendPresent(b, fieldTypeName, reference(f.Enum()))
 	}
 	if f.Message() != nil {
-		b = appendString(b, fieldTypeName, reference(f.Message()))
+		b = fields.AppendPresent(b, fieldTypeName, reference(f.Message()))
 	}
 	if f.HasDefault() {
-		b = appendString(b, fieldDefault, defaultText(f))
+		b = fields.AppendPresent(b, fieldDefault, defaultText(f))
 	}
 	b = appendOptions(b, fieldOptions, e.fieldOptions(f))
 	if oneof := f.ContainingOneof(); oneof != nil {
 		b = appendInt(b, fieldOneofIndex, int32(oneof.Index()))
 	}
 	if f.HasJSONName() && !f.IsExtension() { // extensions have none in JSON
-		b = appendString(b, fieldJSONName, f.JSONName())
+		b = fields.AppendPresent(b, fieldJSONName, f.JSONName())
 	}
 	if syntax == protoreflect.Proto3 && f.HasOptionalKeyword() {
 		b = appendInt(b, fieldProto3Optional, 1)
@@ -163,34 +164,34 @@ func (e encoder) field(f protoreflect.FieldDescriptor) []byte {
 
 // enum returns d as an EnumDescriptorProto.
 func (e encoder) enum(d protoreflect.EnumDescriptor) []byte {
-	b := appendString(nil, enumName, string(d.Name()))
+	b := fields.AppendPresent(nil, enumName, string(d.Name()))
 	for i, list := 0, d.Values(); i < list.Len(); i++ {
 		v := list.Get(i)
-		body := appendString(nil, valueName, string(v.Name()))
+		body := fields.AppendPresent(nil, valueName, string(v.Name()))
 		body = appendInt(body, valueNumber, int32(v.Number()))
 		body = appendOptions(body, valueOptions, e.plain(v))
-		b = appendBytes(b, enumValue, body)
+		b = fields.AppendPresent(b, enumValue, body)
 	}
 	b = appendOptions(b, enumOptions, e.enumOptions(d))
 	for i, list := 0, d.ReservedRanges(); i < list.Len(); i++ {
 		r := list.Get(i)
-		b = appendBytes(b, enumReservedRange, appendRange(nil, int32(r[0]), int32(r[1])))
+		b = fields.AppendPresent(b, enumReservedRange, appendRange(nil, int32(r[0]), int32(r[1])))
 	}
 	for i, list := 0, d.ReservedNames(); i < list.Len(); i++ {
 		name := list.Get(i)
-		b = appendString(b, enumReservedName, string(name))
+		b = fields.AppendPresent(b, enumReservedName, string(name))
 	}
 	return appendVisibility(b, enumVisibility, d)
 }
 
 // service returns s as a ServiceDescriptorProto.
 func (e encoder) service(s protoreflect.ServiceDescriptor) []byte {
-	b := appendString(nil, serviceName, string(s.Name()))
+	b := fields.AppendPresent(nil, serviceName, string(s.Name()))
 	for i, list := 0, s.Methods(); i < list.Len(); i++ {
 		m := list.Get(i)
-		body := appendString(nil, methodName, string(m.Name()))
-		body = appendString(body, methodInput, reference(m.Input()))
-		body = appendString(body, methodOutput, reference(m.Output()))
+		body := fields.AppendPresent(nil, methodName, string(m.Name()))
+		body = fields.AppendPresent(body, methodInput, reference(m.Input()))
+		body = fields.AppendPresent(body, methodOutput, reference(m.Output()))
 		body = appendOptions(body, methodOptions, e.plain(m))
 		if m.IsStreamingClient() {
 			body = appendInt(body, methodClientStreaming, 1)
@@ -198,7 +199,7 @@ func (e encoder) service(s protoreflect.ServiceDescriptor) []byte {
 		if m.IsStreamingServer() {
 			body = appendInt(body, methodServerStreaming, 1)
 		}
-		b = appendBytes(b, serviceMethod, body)
+		b = fields.AppendPresent(b, serviceMethod, body)
 	}
 	return appendOptions(b, serviceOptions, e.plain(s))
 }
@@ -233,14 +234,4 @@ func appendRange(b []byte, start, end int32) []byte {
 func appendInt(b []byte, num protowire.Number, v int32) []byte {
 	b = protowire.AppendTag(b, num, protowire.VarintType)
 	return protowire.AppendVarint(b, uint64(int64(v)))
-}
-
-func appendString(b []byte, num protowire.Number, s string) []byte {
-	b = protowire.AppendTag(b, num, protowire.BytesType)
-	return protowire.AppendString(b, s)
-}
-
-func appendBytes(b []byte, num protowire.Number, v []byte) []byte {
-	b = protowire.AppendTag(b, num, protowire.BytesType)
-	return protowire.AppendBytes(b, v)
 }

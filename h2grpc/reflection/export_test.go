@@ -1,6 +1,8 @@
 package reflection
 
 import (
+	"fmt"
+
 	"github.com/tenonrpc/tenon/h2grpc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
@@ -23,4 +25,25 @@ func ParseEmbedded(sets ...[]byte) (files, symbols, extensions int, err error) {
 // RegisterWith is Register on any registrar, with the services to be listed.
 func RegisterWith(r h2grpc.ServiceRegistrar, services []string, extra ...[]byte) {
 	register(r, func() []string { return services }, extra)
+}
+
+// Request is what a server reads.
+type Request = request
+
+// Respond encodes responses with so many items, and one with the services.
+func Respond(files, numbers int, services ...string) []error {
+	var out [3]response
+	out[0] = response{kind: responseFiles, files: make([][]byte, files)}
+	out[1].extensionNumbers("a.M", make([]int32, numbers))
+	out[2].services(services)
+	var errs []error
+	for _, m := range out {
+		m.to = new(request)
+		b, err := m.AppendTo([]byte("before"))
+		if err != nil && string(b) != "before" {
+			err = fmt.Errorf("%w, after %q", err, b)
+		}
+		errs = append(errs, err)
+	}
+	return errs
 }

@@ -7,9 +7,17 @@ const (
 	// enough for that.
 	maxCalls = 64
 
-	// maxQuoted is how much of a client's words an error repeats, in bytes:
-	// most full names, and, even if each byte is escaped, less than
-	// wire.MaxReflectionError.
+	// maxName bounds every name in a message, in bytes: hosts, file paths and full
+	// protobuf names. PATH_MAX is 4096.
+	maxName = 4 << 10
+
+	// maxItems bounds the files, services or extension numbers in one response.
+	// The largest public schemas have some thousand files; past the limit, empty
+	// items would cost more memory than bytes.
+	maxItems = 1 << 16
+
+	// maxQuoted is how much of a client's words an error repeats, in bytes: most
+	// full names.
 	maxQuoted = 256
 
 	// maxNesting bounds how deep the messages of embedded files may be

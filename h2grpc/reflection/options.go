@@ -5,6 +5,7 @@ import (
 	"math"
 	"strconv"
 
+	"github.com/tenonrpc/tenon/wire/fields"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -51,7 +52,7 @@ func appendOptions(b []byte, num protowire.Number, options []byte) []byte {
 	if options == nil {
 		return b
 	}
-	return appendBytes(b, num, options)
+	return fields.AppendPresent(b, num, options)
 }
 
 // plain returns the options of a descriptor of which none change encoding.
@@ -88,7 +89,7 @@ func (e encoder) fieldOptions(f protoreflect.FieldDescriptor) []byte {
 	switch f.ParentFile().Syntax() {
 	case protoreflect.Editions:
 		if features := fieldFeatures(f); features != nil {
-			return appendBytes(nil, optionFieldFeatures, features)
+			return fields.AppendPresent(nil, optionFieldFeatures, features)
 		}
 	case protoreflect.Proto3:
 		if packable(f) && !packed {
@@ -128,7 +129,7 @@ func (e encoder) enumOptions(d protoreflect.EnumDescriptor) (b []byte) {
 		b = appendInt(b, optionAllowAlias, 1)
 	}
 	if d.ParentFile().Syntax() == protoreflect.Editions && d.IsClosed() {
-		b = appendBytes(b, optionEnumFeatures, appendInt(nil, featureEnumType, enumTypeClosed))
+		b = fields.AppendPresent(b, optionEnumFeatures, appendInt(nil, featureEnumType, enumTypeClosed))
 	}
 	return b
 }

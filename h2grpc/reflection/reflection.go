@@ -22,7 +22,6 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/h2grpc/codes"
 	"github.com/tenonrpc/tenon/h2grpc/status"
-	"github.com/tenonrpc/tenon/wire"
 )
 
 // ownDescriptors is the FileDescriptorSet of the two services themselves,
@@ -93,13 +92,13 @@ func serve(srv any, ss h2grpc.ServerStream) error {
 	}
 	st := stream{services: s.services, schema: schema{files}, sent: make(map[string]bool)}
 	for {
-		var request wire.ReflectionRequest
-		if err := ss.RecvMsg(&request); err == io.EOF {
+		var r request
+		if err := ss.RecvMsg(&r); err == io.EOF {
 			return nil
 		} else if err != nil {
 			return err
 		}
-		if err := ss.SendMsg(st.answer(&request)); err != nil {
+		if err := ss.SendMsg(st.answer(&r)); err != nil {
 			return err
 		}
 	}
@@ -113,53 +112,46 @@ type stream struct {
 }
 
 // answer returns the response to a request.
-func (s *stream) answer(request *wire.ReflectionRequest) *wire.ReflectionResponse {
-	response := &wire.ReflectionResponse{ValidHost: request.Host, OriginalRequest: request}
-	name := request.Name
-	switch request.Kind {
-	case wire.ReflectionFileByFilename:
-		file, ok := s.schema.byPath(name)
-		s.sendFile(response, file, ok, "no file %s", quote(name))
-	case wire.ReflectionFileContainingSymbol:
-		file, ok := s.schema.bySymbol(name)
-		s.sendFile(response, file, ok, "nothing is called %s", quote(name))
-	case wire.ReflectionFileContainingExtension:
-		file, ok := s.schema.byExtension(extension{name, request.ExtensionNumber})
-		s.sendFile(response, file, ok, "no extension %d of %s", request.ExtensionNumber, quote(name))
-	case wire.ReflectionAllExtensionNumbers:
-		numbers, ok := s.schema.extensionNumbers(name)
+func (s *stream) answer(r *request) *response {
+	out := &response{to: r}
+	switch r.Kind {
+	case requestFile:
+		file, ok := s.schema.byPath(r.Name)
+		s.sendFile(out, file, ok, "no file %s", quote(r.Name))
+	case requestSymbol:
+		file, ok := s.schema.bySymbol(r.Name)
+		s.sendFile(out, file, ok, "nothing is called %s", quote(r.Name))
+	case requestExtension:
+		file, ok := s.schema.byExtension(extension{r.Name, r.ExtensionNumber})
+		s.sendFile(out, file, ok, "no extension %d of %s", r.ExtensionNumber, quote(r.Name))
+	case requestExtensionNumbers:
+		numbers, ok := s.schema.extensionNumbers(r.Name)
 		if !ok {
-			fail(response, codes.NotFound, "nothing is called %s", quote(name))
+			fail(out, codes.NotFound, "nothing is called %s", quote(r.Name))
 			break
 		}
-		response.Kind = wire.ReflectionExtensionNumbers
-		response.TypeName = name
-		response.ExtensionNumbers = numbers
-	case wire.ReflectionListServices:
-		response.Kind = wire.ReflectionServices
-		response.Services = s.services()
+		out.extensionNumbers(r.Name, numbers)
+	case requestServices:
+		out.services(s.services())
 	default:
-		fail(response, codes.InvalidArgument, "the request asks for nothing that this server knows")
+		fail(out, codes.InvalidArgument, "the request asks for nothing that this server knows")
 	}
-	return response
+	return out
 }
 
-// sendFile makes response one with the file and its imports or, if it was not
+// sendFile makes out a response with the file and its imports or, if it was not
 // found, an error.
-func (s *stream) sendFile(response *wire.ReflectionResponse, f file, found bool, format string, args ...any) {
+func (s *stream) sendFile(out *response, f file, found bool, format string, args ...any) {
 	if !found {
-		fail(response, codes.NotFound, format, args...)
+		fail(out, codes.NotFound, format, args...)
 		return
 	}
-	response.Kind = wire.ReflectionFiles
-	response.Files = s.schema.withImports(f, s.sent)
+	out.kind, out.files = responseFiles, s.schema.withImports(f, s.sent)
 }
 
-// fail makes response an error response.
-func fail(response *wire.ReflectionResponse, code codes.Code, format string, args ...any) {
-	response.Kind = wire.ReflectionError
-	response.ErrorCode = int32(code)
-	response.ErrorMessage = "reflection: " + fmt.Sprintf(format, args...)
+// fail makes out an error response.
+func fail(out *response, code codes.Code, format string, args ...any) {
+	out.fail(int32(code), "reflection: "+fmt.Sprintf(format, args...))
 }
 
 // quote returns a client's word for an error message.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -16,7 +15,6 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/codes"
 	"github.com/tenonrpc/tenon/h2grpc/reflection"
 	"github.com/tenonrpc/tenon/h2grpc/status"
-	"github.com/tenonrpc/tenon/wire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoregistry"
@@ -53,40 +51,43 @@ func newServer(t *testing.T, services []string, extra ...[]byte) server {
 // call is the server's end of a call with prepared requests.
 type call struct {
 	h2grpc.ServerStream
-	requests  []wire.ReflectionRequest
-	responses []*wire.ReflectionResponse
+	requests  []request
+	responses []*response
 }
 
 func (c *call) RecvMsg(m any) error {
 	if len(c.requests) == 0 {
 		return io.EOF
 	}
-	*m.(*wire.ReflectionRequest) = c.requests[0]
+	b, err := c.requests[0].AppendTo(nil)
+	if err != nil {
+		return err
+	}
 	c.requests = c.requests[1:]
-	return nil
+	return m.(h2grpc.Message).UnmarshalFrom(b)
 }
 
 // SendMsg sends the response through its codec.
 func (c *call) SendMsg(m any) error {
-	b, err := m.(*wire.ReflectionResponse).AppendTo(nil)
+	b, err := m.(h2grpc.Message).AppendTo(nil)
 	if err != nil {
 		return err
 	}
-	response := new(wire.ReflectionResponse)
-	if err := response.UnmarshalFrom(b); err != nil {
+	out := new(response)
+	if err := out.UnmarshalFrom(b); err != nil {
 		return err
 	}
-	c.responses = append(c.responses, response)
+	c.responses = append(c.responses, out)
 	return nil
 }
 
 // ask makes one call and returns one response per request.
-func (s server) ask(t *testing.T, requests ...wire.ReflectionRequest) []*wire.ReflectionResponse {
+func (s server) ask(t *testing.T, requests ...request) []*response {
 	t.Helper()
 	return s.askService(t, v1, requests...)
 }
 
-func (s server) askService(t *testing.T, service string, requests ...wire.ReflectionRequest) []*wire.ReflectionResponse {
+func (s server) askService(t *testing.T, service string, requests ...request) []*response {
 	t.Helper()
 	c := call{requests: slices.Clone(requests)}
 	if err := s[service](&c); err != nil {
@@ -96,35 +97,36 @@ func (s server) askService(t *testing.T, service string, requests ...wire.Reflec
 		t.Fatalf("%d responses to %d requests", len(c.responses), len(requests))
 	}
 	for i, response := range c.responses {
-		if response.ValidHost != requests[i].Host || !reflect.DeepEqual(response.OriginalRequest, &requests[i]) {
-			t.Errorf("the response to %+v names the host %q and the request %+v",
-				requests[i], response.ValidHost, response.OriginalRequest)
+		want, err := requests[i].AppendTo(nil)
+		if err != nil || response.ValidHost != requests[i].Host || !bytes.Equal(response.OriginalRequest, want) {
+			t.Errorf("the response to %+v names the host %q and the request %x, want %x (%v)",
+				requests[i], response.ValidHost, response.OriginalRequest, want, err)
 		}
 	}
 	return c.responses
 }
 
-func byFilename(path string) wire.ReflectionRequest {
-	return wire.ReflectionRequest{Host: "here", Kind: wire.ReflectionFileByFilename, Name: path}
+func byFilename(path string) request {
+	return request{Host: "here", Kind: fileByFilename, Name: path}
 }
 
-func bySymbol(name string) wire.ReflectionRequest {
-	return wire.ReflectionRequest{Kind: wire.ReflectionFileContainingSymbol, Name: name}
+func bySymbol(name string) request {
+	return request{Kind: fileContainingSymbol, Name: name}
 }
 
-func byExtension(message string, number int32) wire.ReflectionRequest {
-	return wire.ReflectionRequest{Kind: wire.ReflectionFileContainingExtension, Name: message, ExtensionNumber: number}
+func byExtension(message string, number int32) request {
+	return request{Kind: fileContainingExtension, Name: message, ExtensionNumber: number}
 }
 
-func extensionNumbers(message string) wire.ReflectionRequest {
-	return wire.ReflectionRequest{Kind: wire.ReflectionAllExtensionNumbers, Name: message}
+func extensionNumbers(message string) request {
+	return request{Kind: allExtensionNumbers, Name: message}
 }
 
 // paths returns the paths of the files in a response, in their order.
-func paths(t *testing.T, response *wire.ReflectionResponse) []string {
+func paths(t *testing.T, response *response) []string {
 	t.Helper()
-	if response.Kind != wire.ReflectionFiles {
-		t.Errorf("the response to %+v has no files but is %+v", response.OriginalRequest, response)
+	if response.Kind != filesResponse {
+		t.Errorf("the response to %x has no files but is %+v", response.OriginalRequest, response)
 	}
 	var out []string
 	for _, b := range response.Files {
@@ -137,8 +139,8 @@ func TestListServices(t *testing.T) {
 	names := []string{"a.A", "b.B"}
 	s := newServer(t, names)
 	for _, service := range []string{v1, v1alpha} {
-		got := s.askService(t, service, wire.ReflectionRequest{Kind: wire.ReflectionListServices, Name: "*"})[0]
-		if got.Kind != wire.ReflectionServices || !slices.Equal(got.Services, names) {
+		got := s.askService(t, service, request{Kind: listServices, Name: "*"})[0]
+		if got.Kind != servicesResponse || !slices.Equal(got.Services, names) {
 			t.Errorf("%s lists %+v", service, got)
 		}
 	}
@@ -159,7 +161,7 @@ func TestFindsFiles(t *testing.T) {
 	)
 	s := newServer(t, nil, sampleSet)
 	for _, c := range []struct {
-		request wire.ReflectionRequest
+		request request
 		want    string
 	}{
 		{byFilename(three), three},
@@ -225,7 +227,7 @@ func TestFilesAreComplete(t *testing.T) {
 // come unless the call has sent them before.
 func TestImportsOncePerCall(t *testing.T) {
 	s := newServer(t, nil, sampleSet)
-	requests := []wire.ReflectionRequest{
+	requests := []request{
 		bySymbol("sample.three.All"), byFilename("sample/two.proto"), byFilename("sample/two.proto"), bySymbol("sample.base.Leaf"),
 	}
 	want := [][]string{
@@ -281,7 +283,7 @@ func TestExtensionNumbers(t *testing.T) {
 		{"google.protobuf.Struct", nil},
 	} {
 		got := s.ask(t, extensionNumbers(c.message))[0]
-		if got.Kind != wire.ReflectionExtensionNumbers || got.TypeName != c.message ||
+		if got.Kind != numbersResponse || got.TypeName != c.message ||
 			!slices.Equal(got.ExtensionNumbers, c.want) {
 			t.Errorf("%s: %+v, want the numbers %d", c.message, got, c.want)
 		}
@@ -291,9 +293,9 @@ func TestExtensionNumbers(t *testing.T) {
 // TestErrorResponses asks wrongly; the call goes on each time.
 func TestErrorResponses(t *testing.T) {
 	s := newServer(t, nil, sampleSet)
-	long := strings.Repeat("\x01", wire.MaxReflectionName)
+	long := strings.Repeat("\x01", 4<<10)
 	for _, c := range []struct {
-		request wire.ReflectionRequest
+		request request
 		code    codes.Code
 		text    string
 	}{
@@ -306,11 +308,11 @@ func TestErrorResponses(t *testing.T) {
 		{byExtension("google.protobuf.FeatureSet", -1), codes.NotFound, `reflection: no extension -1 of "google.protobuf.FeatureSet"`},
 		{extensionNumbers("no.Such"), codes.NotFound, `reflection: nothing is called "no.Such"`},
 		{bySymbol(long), codes.NotFound, `reflection: nothing is called "` + strings.Repeat(`\x01`, 256) + `"…`},
-		{wire.ReflectionRequest{}, codes.InvalidArgument, "reflection: the request asks for nothing that this server knows"},
+		{request{}, codes.InvalidArgument, "reflection: the request asks for nothing that this server knows"},
 	} {
 		responses := s.ask(t, c.request, bySymbol("sample.base.Leaf"))
 		got := responses[0]
-		if got.Kind != wire.ReflectionError || codes.Code(got.ErrorCode) != c.code || got.ErrorMessage != c.text {
+		if got.Kind != errorResponse || codes.Code(got.ErrorCode) != c.code || got.ErrorMessage != c.text {
 			t.Errorf("%+v gave %+v, want %v %q", c.request, got, c.code, c.text)
 		}
 		if got := paths(t, responses[1]); len(got) != 1 {
@@ -348,7 +350,7 @@ func (f failing) SendMsg(any) error { return f.err }
 
 func TestMalformedExtra(t *testing.T) {
 	s := newServer(t, nil, sampleSet, sampleSet[:100])
-	err := s[v1](&call{requests: []wire.ReflectionRequest{bySymbol("sample.base.Leaf")}})
+	err := s[v1](&call{requests: []request{bySymbol("sample.base.Leaf")}})
 	if status.Code(err) != codes.Internal || !strings.Contains(err.Error(), "descriptor set 1 of those given to Register") {
 		t.Errorf("the call ended with %v", err)
 	}
@@ -374,8 +376,8 @@ func TestMissingImport(t *testing.T) {
 	if !slices.Equal(got, []string{"partial.proto", "google/protobuf/struct.proto"}) {
 		t.Errorf("the registered file comes as %q", got)
 	}
-	if files := s.ask(t, bySymbol("gone.Message"), byFilename("gone.proto")); files[0].Kind != wire.ReflectionError ||
-		files[1].Kind != wire.ReflectionError {
+	if files := s.ask(t, bySymbol("gone.Message"), byFilename("gone.proto")); files[0].Kind != errorResponse ||
+		files[1].Kind != errorResponse {
 		t.Errorf("what is missing was found: %+v", files)
 	}
 }
@@ -394,7 +396,7 @@ func TestEmbeddedComesFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := newServer(t, nil, b)
-	for _, request := range []wire.ReflectionRequest{
+	for _, request := range []request{
 		byFilename(path), bySymbol("pb.GoFeatures"), byExtension("google.protobuf.FeatureSet", 1002),
 	} {
 		files := s.ask(t, request)[0].Files
@@ -458,7 +460,7 @@ func TestConcurrentCalls(t *testing.T) {
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			c := call{requests: []wire.ReflectionRequest{
+			c := call{requests: []request{
 				byFilename("sample/two.proto"), byFilename("google/protobuf/descriptor.proto"),
 			}}
 			if err := s[v1alpha](&c); err != nil {

@@ -3,7 +3,7 @@
 //
 // A [Status] is immutable. Err turns it into an error, FromError finds it again
 // in an error chain. Details travel as google.rpc.Status, which is coded by
-// hand in package wire: no protobuf name is registered.
+// hand ([Proto]): no protobuf name is registered.
 //
 // A message is the peer's, whatever it holds. Message and Details return it as it
 // is; texts of errors are made to be shown, and have it with all escaped, as in a
@@ -30,14 +30,14 @@ import (
 // Status is the outcome of a call: a code, a message for people and any number
 // of details for programs. A nil Status is OK.
 type Status struct {
-	w wire.Status
+	p Proto
 }
 
 // New returns a status.
 //
 //go:noinline
 func New(c codes.Code, msg string) *Status {
-	return &Status{wire.Status{Code: int32(c), Message: msg}}
+	return &Status{Proto{Code: int32(c), Message: msg}}
 }
 
 // Newf returns a status whose message is formatted.
@@ -55,16 +55,16 @@ func Errorf(c codes.Code, format string, args ...any) error {
 	return Error(c, fmt.Sprintf(format, args...))
 }
 
-// FromWire returns the status that w describes. It keeps w's details.
-func FromWire(w wire.Status) *Status { return &Status{w} }
+// FromProto returns the status that p describes. It keeps p's details.
+func FromProto(p Proto) *Status { return &Status{p} }
 
-// Wire returns the status as it goes on the wire. The details are shared and
+// Proto returns the status as it goes on the wire. The details are shared and
 // must not be changed.
-func (s *Status) Wire() wire.Status {
+func (s *Status) Proto() Proto {
 	if s == nil {
-		return wire.Status{}
+		return Proto{}
 	}
-	return s.w
+	return s.p
 }
 
 // Code returns the status code.
@@ -72,7 +72,7 @@ func (s *Status) Code() codes.Code {
 	if s == nil {
 		return codes.OK
 	}
-	return codes.Code(s.w.Code)
+	return codes.Code(s.p.Code)
 }
 
 // Message returns the message as it is. It may be the peer's: escape it before
@@ -81,7 +81,7 @@ func (s *Status) Message() string {
 	if s == nil {
 		return ""
 	}
-	return s.w.Message
+	return s.p.Message
 }
 
 // String describes the status for people: see above for what becomes of the
@@ -105,30 +105,30 @@ func (s *Status) WithDetails(details ...proto.Message) (*Status, error) {
 	if s.Code() == codes.OK {
 		return nil, errors.New("status: an OK status has no details")
 	}
-	w := s.Wire()
-	w.Details = append([]wire.Any(nil), w.Details...)
+	p := s.Proto()
+	p.Details = append([]Any(nil), p.Details...)
 	for _, d := range details {
 		value, err := proto.Marshal(d)
 		if err != nil {
 			return nil, fmt.Errorf("status: encoding a detail: %w", err)
 		}
-		w.Details = append(w.Details, wire.Any{
+		p.Details = append(p.Details, Any{
 			TypeURL: "type.googleapis.com/" + string(d.ProtoReflect().Descriptor().FullName()),
 			Value:   value,
 		})
 	}
-	return &Status{w}, nil
+	return &Status{p}, nil
 }
 
 // Details returns the decoded details in order. One whose type this program
 // does not link, or that cannot be decoded, is returned as an error in its
-// place; Wire has its bytes.
+// place; Proto has its bytes.
 func (s *Status) Details() []any {
 	if s == nil {
 		return nil
 	}
-	out := make([]any, 0, len(s.w.Details))
-	for _, d := range s.w.Details {
+	out := make([]any, 0, len(s.p.Details))
+	for _, d := range s.p.Details {
 		m, err := decode(d)
 		if err != nil {
 			out = append(out, err)
@@ -139,7 +139,7 @@ func (s *Status) Details() []any {
 	return out
 }
 
-func decode(d wire.Any) (proto.Message, error) {
+func decode(d Any) (proto.Message, error) {
 	name := d.TypeURL
 	if i := strings.LastIndexByte(name, '/'); i >= 0 {
 		name = name[i+1:]
@@ -166,7 +166,7 @@ func (e *statusError) GRPCStatus() *Status { return e.s }
 // Is reports whether target is a status error with the same code and message.
 func (e *statusError) Is(target error) bool {
 	t, ok := target.(*statusError)
-	return ok && t.s.w.Code == e.s.w.Code && t.s.w.Message == e.s.w.Message
+	return ok && t.s.p.Code == e.s.p.Code && t.s.p.Message == e.s.p.Message
 }
 
 // FromError returns the status that err carries. Nil is OK. An error type may
@@ -187,9 +187,9 @@ func FromError(err error) (s *Status, ok bool) {
 	var c carrier
 	if errors.As(err, &c) {
 		if s := c.GRPCStatus(); s != nil {
-			w := s.Wire()
-			w.Message = err.Error()
-			return &Status{w}, true
+			p := s.Proto()
+			p.Message = err.Error()
+			return &Status{p}, true
 		}
 	}
 	return New(codes.Unknown, err.Error()), false

@@ -15,13 +15,12 @@ import (
 
 	"github.com/tenonrpc/tenon/h2grpc/codes"
 	"github.com/tenonrpc/tenon/h2grpc/status"
-	"github.com/tenonrpc/tenon/wire"
 )
 
 func TestOK(t *testing.T) {
 	var none *status.Status
 	for _, s := range []*status.Status{none, status.New(codes.OK, ""), status.FromContextError(nil)} {
-		if s.Code() != codes.OK || s.Message() != "" || s.Err() != nil || len(s.Details()) != 0 || s.Wire().Code != 0 {
+		if s.Code() != codes.OK || s.Message() != "" || s.Err() != nil || len(s.Details()) != 0 || s.Proto().Code != 0 {
 			t.Errorf("OK is %v", s)
 		}
 	}
@@ -130,7 +129,7 @@ func TestDetails(t *testing.T) {
 	if _, err := status.New(codes.OK, "").WithDetails(wrapperspb.Int32(7)); err == nil {
 		t.Error("OK takes details")
 	}
-	if url := two.Wire().Details[0].TypeURL; url != "type.googleapis.com/google.protobuf.Duration" {
+	if url := two.Proto().Details[0].TypeURL; url != "type.googleapis.com/google.protobuf.Duration" {
 		t.Errorf("the type is %q", url)
 	}
 }
@@ -138,7 +137,7 @@ func TestDetails(t *testing.T) {
 // TestStrangeDetails: what a peer sent and this program cannot decode is an
 // error in its place.
 func TestStrangeDetails(t *testing.T) {
-	s := status.FromWire(wire.Status{Code: 5, Details: []wire.Any{
+	s := status.FromProto(status.Proto{Code: 5, Details: []status.Any{
 		{TypeURL: "type.googleapis.com/no.such.Type", Value: []byte("x")},
 		{TypeURL: "type.googleapis.com/google.protobuf.Duration", Value: []byte("\xff")},
 		{TypeURL: "", Value: nil},
@@ -182,7 +181,7 @@ func TestErrorsArePrintable(t *testing.T) {
 		if got := status.Convert(err).Message(); got != message {
 			t.Errorf("%.40q became %.40q", message, got)
 		}
-		if w := status.Convert(err).Wire(); w.Message != message {
+		if w := status.Convert(err).Proto(); w.Message != message {
 			t.Errorf("%.40q goes out as %.40q", message, w.Message)
 		}
 		if !errors.Is(err, status.Error(codes.Internal, message)) {

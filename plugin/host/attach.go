@@ -19,7 +19,7 @@ func settleReattach(c *Config, s *settings) error {
 	r := *c.Reattach
 	// The record may be anybody's: what it says goes through the checks of one
 	// that was read.
-	checked, err := wire.ParseReattachRecord(r.Append(nil))
+	checked, err := parseRecord(appendRecord(nil, &r))
 	switch {
 	case err != nil:
 		return fmt.Errorf("Reattach: %w", err)
@@ -28,7 +28,7 @@ func settleReattach(c *Config, s *settings) error {
 	case c.Detach || c.ProcessGroup:
 		return errors.New("Reattach: Detach and ProcessGroup say how to launch a plugin; this one was launched by another host")
 	}
-	s.reattach = &checked
+	s.reattach = checked
 	if r.ProtocolVersion == 0 && s.versions[0] == nil {
 		s.reattach.ProtocolVersion = c.ProtocolVersion
 	}

@@ -27,6 +27,7 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/plugin/host"
 	"github.com/tenonrpc/tenon/plugin/internal/automtls"
+	"github.com/tenonrpc/tenon/plugin/internal/hostwire"
 	"github.com/tenonrpc/tenon/plugin/internal/yamux"
 	"github.com/tenonrpc/tenon/wire"
 )
@@ -384,7 +385,7 @@ func (e *early) start(cmd *exec.Cmd, _ string) error {
 			e.t.Error(err)
 			return
 		}
-		h, err := wire.ParseHandshake(bytes.TrimSpace(line))
+		h, err := hostwire.ParseHandshake(bytes.TrimSpace(line))
 		if err == nil {
 			err = e.attack(h.Address, cert)
 		}

@@ -57,8 +57,9 @@ type Config struct {
 	// host's own stdin, so that a plugin can ask its user for a password, unless
 	// package confine gives it /dev/null; anything else must be an *os.File, because
 	// it is passed on as a descriptor and never copied from. The protocol's own
-	// variables (wire.StripEnv) in Cmd.Env are not passed on: they are most likely
-	// those of this host, which is a plugin itself.
+	// variables (PLUGIN_MIN_PORT and so on; package wire lists them) in Cmd.Env are
+	// not passed on: they are most likely those of this host, which is a plugin
+	// itself.
 	Cmd *exec.Cmd
 
 	// Verify says whether the plugin's file may be executed: SHA256, SHA512,
@@ -178,7 +179,7 @@ type Config struct {
 	AllowUIDs []int
 
 	// InheritEnv gives the plugin the host's whole environment, except for the
-	// protocol's own variables (wire.StripEnv). Otherwise it gets those that a
+	// protocol's own variables. Otherwise it gets those that a
 	// program needs to run as its operator meant: search path, home and user,
 	// locale, time zone, terminal, temporary and runtime directories, certificate
 	// authorities, libraries, and what the Go runtime and Windows look for.

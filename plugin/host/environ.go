@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tenonrpc/tenon/plugin/internal/hostwire"
 	"github.com/tenonrpc/tenon/wire"
 )
 
@@ -62,11 +63,11 @@ func environ(s *settings, own []string, protocol wire.Env) []string {
 		own = slices.DeleteFunc(slices.Clone(own), func(entry string) bool { return !isInherited(entryName(entry)) })
 	}
 	return mergeEnv(
-		wire.StripEnv(own),
-		wire.StripEnv(s.recipe.cmd.Env),
+		hostwire.StripEnv(own),
+		hostwire.StripEnv(s.recipe.cmd.Env),
 		s.env,
 		[]string{s.handshake.MagicCookieKey + "=" + s.handshake.MagicCookieValue},
-		protocol.Append(nil),
+		hostwire.AppendEnv(nil, protocol),
 	)
 }
 

@@ -71,3 +71,15 @@ func InheritedTable() string {
 	}
 	return b.String()
 }
+
+// The codec of records.
+
+func ParseRecord(b []byte) (*Reattach, error)   { return parseRecord(b) }
+func AppendRecord(b []byte, r *Reattach) []byte { return appendRecord(b, r) }
+
+var (
+	ErrReattachJSON   = errReattachJSON
+	ErrReattachLimit  = errReattachLimit
+	ErrReattachNumber = errReattachNumber
+	ErrReattachFormat = errReattachFormat
+)

@@ -17,6 +17,7 @@ import (
 	"github.com/tenonrpc/tenon/plugin"
 	"github.com/tenonrpc/tenon/plugin/host"
 	"github.com/tenonrpc/tenon/plugin/internal/automtls"
+	"github.com/tenonrpc/tenon/plugin/internal/hostwire"
 	"github.com/tenonrpc/tenon/wire"
 )
 
@@ -154,7 +155,7 @@ var fakes = map[string]func(){
 	"silent":           printing(func() string { return "" }),
 	"unfinished-line":  printing(func() string { return "1|1|unix|" }),
 	"unfinished-exit":  func() { os.Stdout.WriteString("1|1|un"); os.Exit(0) },
-	"endless-line":     printing(func() string { return strings.Repeat("x", wire.MaxHandshakeLine+1) }),
+	"endless-line":     printing(func() string { return strings.Repeat("x", hostwire.MaxHandshakeLine+1) }),
 	"core-version":     printing(func() string { return line(2, 1, "unix", socketPath(), "grpc", "") + "\n" }),
 	"version-mismatch": printing(func() string { return line(1, 7, "unix", socketPath(), "grpc", "") + "\n" }),
 	"unknown-network":  printing(func() string { return line(1, 1, "udp", "127.0.0.1:1", "grpc", "") + "\n" }),

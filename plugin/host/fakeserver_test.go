@@ -73,7 +73,7 @@ func (s *server) run() {
 	g := h2grpc.NewServer(&config)
 	s.grpc = g
 	h := health.NewServer()
-	h.SetServingStatus(control.HealthService, wire.HealthServing)
+	h.SetServingStatus(control.HealthService, health.Serving)
 	h.Register(g)
 	if !s.noStdio {
 		control.RegisterStdio(g, s)
@@ -154,7 +154,10 @@ func (s *server) Shutdown(_ context.Context, _ *wire.Empty) (*wire.Empty, error)
 }
 
 // words is the request and the response of the test service.
-type words = wire.HealthCheckRequest
+type words struct{ Service string }
+
+func (w *words) AppendTo(b []byte) ([]byte, error) { return append(b, w.Service...), nil }
+func (w *words) UnmarshalFrom(b []byte) error      { w.Service = string(b); return nil }
 
 const doMethod = "/test.Test/Do"
 

@@ -142,14 +142,14 @@ const manyMessages = 10_000
 
 func init() {
 	servers["talkative"] = &server{talk: func(send func(*wire.ConnInfo) error) error {
-		long := strings.Repeat("x", wire.MaxAddress)
+		long := strings.Repeat("x", 4096) // the most that an address and an error may have
 		for i := range uint32(manyMessages) {
 			info := &wire.ConnInfo{ServiceID: 1000 + i, Network: wire.NetworkUnix, Address: long}
 			switch i % 6 {
 			case 1:
 				info = &wire.ConnInfo{ServiceID: i, Knock: &wire.Knock{Knock: true}}
 			case 2:
-				info = &wire.ConnInfo{ServiceID: i, Knock: &wire.Knock{Knock: true, Ack: true, Error: long[:wire.MaxKnockError]}}
+				info = &wire.ConnInfo{ServiceID: i, Knock: &wire.Knock{Knock: true, Ack: true, Error: long}}
 			case 3: // whoever knocks is owed a connection
 				info = &wire.ConnInfo{ServiceID: i, Network: wire.NetworkReady, Knock: &wire.Knock{Knock: true, Ack: true}}
 			}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tenonrpc/tenon/plugin"
 	"github.com/tenonrpc/tenon/plugin/internal/automtls"
+	"github.com/tenonrpc/tenon/plugin/internal/hostwire"
 	"github.com/tenonrpc/tenon/wire"
 )
 
@@ -37,8 +38,8 @@ func readHandshake(ctx context.Context, p *process) (wire.Handshake, error) {
 	case <-ctx.Done():
 		return none, noHandshake(ctx, p)
 	}
-	if line.complete || len(line.text) > wire.MaxHandshakeLine {
-		h, err := wire.ParseHandshake(line.text)
+	if line.complete || len(line.text) > hostwire.MaxHandshakeLine {
+		h, err := hostwire.ParseHandshake(line.text)
 		if err != nil {
 			return none, &problem{StageHandshake, parseHint(err), err}
 		}
@@ -97,7 +98,7 @@ func endHint(p *process) string {
 	text := string(bytes.ToLower(p.stderrTail.Bytes()))
 	lines := strings.Split(text, "\n")
 	switch {
-	case slices.ContainsFunc(lines, func(line string) bool { return wire.IsPanicStart([]byte(line)) }):
+	case slices.ContainsFunc(lines, func(line string) bool { return hostwire.IsPanicStart([]byte(line)) }):
 		return "the plugin crashed; its stderr below says where"
 	case p.status.Signal != "":
 		return "a signal ended the plugin; look for memory limits, sandboxes and the system's log"
@@ -114,16 +115,16 @@ func endHint(p *process) string {
 // parseHint adds to the parser's own advice what a host knows.
 func parseHint(err error) string {
 	switch {
-	case errors.Is(err, wire.ErrEmptyLine), errors.Is(err, wire.ErrNotHandshake),
-		errors.Is(err, wire.ErrControlByte), errors.Is(err, wire.ErrFieldCount),
-		errors.Is(err, wire.ErrLineTooLong):
+	case errors.Is(err, hostwire.ErrEmptyLine), errors.Is(err, hostwire.ErrNotHandshake),
+		errors.Is(err, hostwire.ErrControlByte), errors.Is(err, hostwire.ErrFieldCount),
+		errors.Is(err, hostwire.ErrLineTooLong):
 		return "a plugin's stdout belongs to the protocol until it serves; it can print to stderr, which is logged"
-	case errors.Is(err, wire.ErrNetRPC):
+	case errors.Is(err, hostwire.ErrNetRPC):
 		return "with hashicorp/go-plugin, set GRPCServer in the plugin's ServeConfig"
-	case errors.Is(err, wire.ErrCoreVersion), errors.Is(err, wire.ErrVersionSyntax),
-		errors.Is(err, wire.ErrNetwork), errors.Is(err, wire.ErrProtocol), errors.Is(err, wire.ErrAddress):
+	case errors.Is(err, hostwire.ErrCoreVersion), errors.Is(err, hostwire.ErrVersionSyntax),
+		errors.Is(err, hostwire.ErrNetwork), errors.Is(err, hostwire.ErrProtocol), errors.Is(err, hostwire.ErrAddress):
 		return "the plugin's library speaks another protocol than this host's; check that both are meant for each other"
-	case errors.Is(err, wire.ErrBase64), errors.Is(err, wire.ErrCertificateTooLarge):
+	case errors.Is(err, hostwire.ErrBase64), errors.Is(err, hostwire.ErrCertificateTooLarge):
 		return "the plugin's certificate cannot be read, so the connection to it cannot be secured"
 	}
 	return ""

@@ -180,6 +180,26 @@ const (
 	// listen on unix sockets: the protocol's traditional range.
 	minPort = 10000
 	maxPort = 25000
+
+	// maxRecord bounds a reattach record, and the variable with several, in
+	// bytes: room for maxProviders usual entries of about 200 bytes.
+	maxRecord = 64 << 10
+
+	// maxProviders bounds the plugins in the variable.
+	maxProviders = 256
+
+	// maxProviderName bounds the name of such a plugin in bytes.
+	maxProviderName = 1024
+
+	// maxHostKey bounds the private key in a record, in bytes of PKCS #8: P-521,
+	// the largest in use, needs 241.
+	maxHostKey = 4 << 10
+
+	// maxPID is the largest process id, which is an int32.
+	maxPID = 1<<31 - 1
+
+	// maxBootID bounds the boot id in bytes; Linux's is a UUID of 36.
+	maxBootID = 64
 )
 
 // maxSocketPath returns this system's limit for the paths of unix sockets.

@@ -7,6 +7,7 @@ import (
 	"net"
 
 	"github.com/tenonrpc/tenon/plugin/internal/broker"
+	"github.com/tenonrpc/tenon/plugin/internal/hostwire"
 	"github.com/tenonrpc/tenon/wire"
 )
 
@@ -20,7 +21,7 @@ func checkMux(s *settings, h wire.Handshake) error {
 	if !s.multiplex {
 		return nil
 	}
-	on, err := h.Multiplexed()
+	on, err := hostwire.Multiplexed(h)
 	if err != nil {
 		return &problem{StageCheck, "the plugin's library is broken; leave Config.Multiplex unset to do without multiplexing", err}
 	}

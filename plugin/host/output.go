@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 
+	"github.com/tenonrpc/tenon/plugin/internal/hostwire"
 	"github.com/tenonrpc/tenon/wire"
 )
 
@@ -43,7 +44,7 @@ func (p *process) readStdout(out *outputs) {
 				head = append(head, data[:end]...)
 				data = data[end+1:]
 				deliver(true)
-			case len(head)+len(data) > wire.MaxHandshakeLine:
+			case len(head)+len(data) > hostwire.MaxHandshakeLine:
 				head = append(head, data...)
 				data = nil
 				deliver(false)

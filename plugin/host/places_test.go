@@ -18,7 +18,6 @@ import (
 
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/plugin/host"
-	"github.com/tenonrpc/tenon/wire"
 )
 
 // longDir makes a directory with a name of n bytes.
@@ -222,7 +221,7 @@ func TestPlacesThatAreGone(t *testing.T) {
 func TestRecordsOfOthers(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "record")
-	r := &host.Reattach{Reattach: wire.Reattach{Protocol: "grpc", ProtocolVersion: 1, PID: os.Getpid(), Network: "tcp", Address: "127.0.0.1:1"}}
+	r := &host.Reattach{Protocol: "grpc", ProtocolVersion: 1, PID: os.Getpid(), Network: "tcp", Address: "127.0.0.1:1"}
 	if err := host.WriteReattach(path, r); err != nil {
 		t.Fatal(err)
 	}

@@ -5,15 +5,16 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/tenonrpc/tenon/plugin"
 	"github.com/tenonrpc/tenon/plugin/internal/files"
 	"github.com/tenonrpc/tenon/plugin/internal/procid"
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// Reattach is the record of a plugin that runs, for Config.Reattach. Its fields
-// are explained in package wire. One made with [Client.ReattachWithKey] holds a
-// secret: keep it in a file of [WriteReattach], and out of logs.
-type Reattach = wire.ReattachRecord
+// Reattach is the record of a plugin that runs, for Config.Reattach. One made with
+// [Client.ReattachWithKey] holds a secret: keep it in a file of [WriteReattach],
+// and out of logs.
+type Reattach = plugin.Reattach
 
 // Reattach returns the record with which a host can attach to the plugin again,
 // except for the secret that it takes under AutoMTLS: see ReattachWithKey.
@@ -26,7 +27,7 @@ func (c *Client) Reattach() (*Reattach, error) {
 	if err != nil {
 		return nil, err
 	}
-	*r = r.WithoutKey()
+	r.HostCertificate, r.HostKey = nil, nil
 	return r, nil
 }
 
@@ -60,14 +61,12 @@ func (c *Client) record() (*Reattach, error) {
 		return nil, errors.New("host: a plugin that a Runner has launched cannot be attached to again: it has no process id that would tell whether it still runs")
 	}
 	r := &Reattach{
-		Reattach: wire.Reattach{
-			Protocol:        wire.ProtocolGRPC,
-			ProtocolVersion: c.terms.version,
-			PID:             c.proc.pid,
-			Network:         c.terms.network,
-			Address:         c.terms.address,
-		},
-		Certificate: c.terms.certificate,
+		Protocol:        wire.ProtocolGRPC,
+		ProtocolVersion: c.terms.version,
+		PID:             c.proc.pid,
+		Network:         c.terms.network,
+		Address:         c.terms.address,
+		Certificate:     c.terms.certificate,
 	}
 	if id, ok := procid.Of(r.PID); ok {
 		r.StartTime, r.BootID = id.StartTime, id.BootID
@@ -83,7 +82,7 @@ func (c *Client) record() (*Reattach, error) {
 // 0600). A file that is there is replaced in one step, and stays as it was if
 // that fails.
 func WriteReattach(path string, r *Reattach) error {
-	if err := files.Replace(path, r.Append(nil)); err != nil {
+	if err := files.Replace(path, appendRecord(nil, r)); err != nil {
 		return fmt.Errorf("host: writing a reattach record: %w", err)
 	}
 	return nil
@@ -103,12 +102,12 @@ func ReadReattach(path string) (*Reattach, error) {
 	if !files.Trusted(info) {
 		return nil, fmt.Errorf("host: %q belongs to another user, who chooses what is attached to; read a record that this user has written", path)
 	}
-	data := make([]byte, wire.MaxReattach+1)
+	data := make([]byte, maxRecord+1)
 	n, err := io.ReadFull(f, data)
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 		return nil, fmt.Errorf("host: reading a reattach record: %w", err)
 	}
-	r, err := wire.ParseReattachRecord(data[:n])
+	r, err := parseRecord(data[:n])
 	if err != nil {
 		return nil, fmt.Errorf("host: %q: %w", path, err)
 	}
@@ -120,7 +119,7 @@ func ReadReattach(path string) (*Reattach, error) {
 	case mode&0o044 != 0 && len(r.HostKey) > 0:
 		return nil, fmt.Errorf("host: %q has mode %04o: it holds a private key, and others can read it; the key is to be given up, and the plugin started anew", path, mode)
 	}
-	return &r, nil
+	return r, nil
 }
 
 // ParseProviders reads the value of the variable TF_REATTACH_PROVIDERS, by
@@ -129,15 +128,11 @@ func ReadReattach(path string) (*Reattach, error) {
 // needs InsecurePlaintext; nothing proves that a process is the one that is
 // meant, so that it is never killed.
 func ParseProviders(value string) (map[string]*Reattach, error) {
-	plugins, err := wire.ParseReattach(value)
+	plugins, err := parseProviders(value)
 	if err != nil {
-		return nil, fmt.Errorf("host: %w", err)
+		return nil, fmt.Errorf("host: %s: %w", wire.EnvReattach, err)
 	}
-	records := make(map[string]*Reattach, len(plugins))
-	for name, r := range plugins {
-		records[name] = &Reattach{Reattach: r}
-	}
-	return records, nil
+	return plugins, nil
 }
 
 // FormatProviders returns the value of that variable for plugins, by name. It
@@ -148,7 +143,10 @@ func FormatProviders(plugins map[string]*Reattach) (string, error) {
 		if len(r.Certificate) > 0 {
 			return "", fmt.Errorf("host: %s cannot tell of the plugin %q: it uses TLS, and there is no place for its certificate; start it with InsecurePlaintext", wire.EnvReattach, name)
 		}
-		bare[name] = r.Reattach
+		bare[name] = wire.Reattach{
+			Protocol: r.Protocol, ProtocolVersion: r.ProtocolVersion, PID: r.PID,
+			Test: r.Test, Network: r.Network, Address: r.Address,
+		}
 	}
 	return string(wire.AppendReattach(nil, bare)), nil
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/tenonrpc/tenon/plugin"
 	"github.com/tenonrpc/tenon/plugin/host"
-	"github.com/tenonrpc/tenon/wire"
 )
 
 // detachable returns a configuration for a plugin that may be let go.
@@ -300,13 +299,15 @@ func TestReattachNeedsWhatWasAgreedOn(t *testing.T) {
 	if string(other.HostKey) == string(secured.HostKey) {
 		t.Error("two plugins know the host by the same key")
 	}
+	keyless := *secured
+	keyless.HostCertificate, keyless.HostKey = nil, nil
 	for name, tc := range map[string]struct {
 		record host.Reattach
 		change func(*host.Config)
 		stage  host.Stage
 		text   string
 	}{
-		"no key":                     {secured.WithoutKey(), nil, host.StageCheck, "does not hold the key"},
+		"no key":                     {keyless, nil, host.StageCheck, "does not hold the key"},
 		"plaintext against AutoMTLS": {*secured, func(c *host.Config) { c.InsecurePlaintext = true }, host.StageCheck, "none was asked for"},
 		"AutoMTLS against plaintext": {*plain, nil, host.StageCheck, "no certificate"},
 		"another version":            {*secured, func(c *host.Config) { c.ProtocolVersion = 9 }, host.StageCheck, "this host 9"},
@@ -383,10 +384,11 @@ func TestRecordsThatAreNotGiven(t *testing.T) {
 
 func TestReattachFiles(t *testing.T) {
 	key := host.Reattach{
-		Reattach: wire.Reattach{Protocol: "grpc", PID: 1, Network: "unix", Address: "/s"},
-		HostKey:  []byte("secret"), HostCertificate: []byte("certificate"),
+		Protocol: "grpc", PID: 1, Network: "unix", Address: "/s",
+		HostKey: []byte("secret"), HostCertificate: []byte("certificate"),
 	}
-	bare := key.WithoutKey()
+	bare := key
+	bare.HostCertificate, bare.HostKey = nil, nil
 	for name, tc := range map[string]struct {
 		record host.Reattach
 		mode   os.FileMode
@@ -430,7 +432,7 @@ func TestReattachFiles(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "large"), make([]byte, 1<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := host.ReadReattach(filepath.Join(dir, "large")); !errors.Is(err, wire.ErrReattachLimit) {
+	if _, err := host.ReadReattach(filepath.Join(dir, "large")); !errors.Is(err, host.ErrReattachLimit) {
 		t.Errorf("a large file: %v", err)
 	}
 }
@@ -468,7 +470,7 @@ func TestProviders(t *testing.T) {
 	if _, err := host.FormatProviders(map[string]*host.Reattach{name: r}); err == nil {
 		t.Error("the variable tells of a plugin with TLS")
 	}
-	if _, err := host.ParseProviders("{"); !errors.Is(err, wire.ErrReattachJSON) {
+	if _, err := host.ParseProviders("{"); !errors.Is(err, host.ErrReattachJSON) {
 		t.Errorf("got %v", err)
 	}
 }

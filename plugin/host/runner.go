@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/tenonrpc/tenon/plugin/internal/hostwire"
 	"github.com/tenonrpc/tenon/wire"
 )
 
@@ -48,7 +49,7 @@ type Launch struct {
 // SetSocketDir changes the path under which the plugin sees SocketDir. The
 // Process must translate addresses accordingly.
 func (l *Launch) SetSocketDir(dir string) {
-	l.Env = mergeEnv(l.Env, wire.Env{UnixSocketDir: dir}.Append(nil))
+	l.Env = mergeEnv(l.Env, hostwire.AppendEnv(nil, wire.Env{UnixSocketDir: dir}))
 }
 
 // Process is a plugin that a Runner has launched. Any goroutine may call any

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tenonrpc/tenon/plugin/internal/hostwire"
 	"github.com/tenonrpc/tenon/wire"
 )
 
@@ -66,7 +67,7 @@ type stderrLog struct {
 
 // line logs one line.
 func (l *stderrLog) line(line []byte) {
-	record := wire.ParseLogLine(line)
+	record := hostwire.ParseLogLine(line)
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -74,7 +75,7 @@ func (l *stderrLog) line(line []byte) {
 	if !record.Tagged {
 		// PROTOCOL: from a crash's first line on, what has no level of its own
 		// is the runtime's account of it.
-		starts := wire.IsPanicStart(line)
+		starts := hostwire.IsPanicStart(line)
 		if starts || l.account != nil {
 			l.crashed = true
 			l.hold(record.Message, now)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/tenonrpc/tenon/plugin/internal/hostwire"
 	"github.com/tenonrpc/tenon/wire"
 )
 
@@ -51,7 +52,7 @@ func showTail(b *strings.Builder, name string, data []byte) {
 	lines := strings.Split(text, "\n")
 	first, end := max(0, len(lines)-shownLines), len(lines)
 	for i, line := range lines {
-		if wire.IsPanicStart([]byte(line)) {
+		if hostwire.IsPanicStart([]byte(line)) {
 			first, end = i, min(len(lines), i+shownLines)
 			break
 		}

@@ -16,7 +16,6 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/peer"
 	"github.com/tenonrpc/tenon/plugin"
 	"github.com/tenonrpc/tenon/plugin/host"
-	"github.com/tenonrpc/tenon/wire"
 )
 
 func listenLoopback6() (net.Listener, error) { return net.Listen("tcp", "[::1]:0") }
@@ -167,7 +166,7 @@ func lent(t *testing.T, client *echoClient, id string) string {
 		t.Fatal(err)
 	}
 	defer cc.Close()
-	var reply wire.HealthCheckRequest
+	var reply words
 	if err := cc.Invoke(t.Context(), "/test.Lent/Say", &words{Service: "x"}, &reply); err != nil {
 		t.Fatal(err)
 	}

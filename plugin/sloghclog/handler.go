@@ -121,7 +121,7 @@ func (h *Handler) Handle(_ context.Context, r slog.Record) error {
 	for len(own) == 0 && len(scopes) > 1 && len(scopes[len(scopes)-1].attrs) == 0 {
 		scopes = scopes[:len(scopes)-1]
 	}
-	line := wire.LogRecord{Level: levelOf(r.Level), Message: r.Message, Module: h.options.Module, Time: r.Time}.Append(nil)
+	line := wire.AppendLogLine(nil, r.Time.UTC(), levelOf(r.Level), h.options.Module, r.Message)
 	line = line[:len(line)-len("}\n")] // to go on
 	if h.options.AddSource && r.PC != 0 {
 		frame, _ := runtime.CallersFrames([]uintptr{r.PC}).Next()

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/tenonrpc/tenon/plugin"
+	"github.com/tenonrpc/tenon/plugin/internal/hostwire"
 	"github.com/tenonrpc/tenon/plugin/sloghclog"
 	"github.com/tenonrpc/tenon/wire"
 )
@@ -137,7 +138,7 @@ func TestLevels(t *testing.T) {
 	} {
 		buf.Reset()
 		log.Log(t.Context(), level, "m")
-		if got := wire.ParseLogLine(buf.Bytes()).Level; got != want {
+		if got := hostwire.ParseLogLine(buf.Bytes()).Level; got != want {
 			t.Errorf("%v is %v, want %v", level, got, want)
 		}
 	}
@@ -224,7 +225,7 @@ func TestHostUnderstands(t *testing.T) {
 	var buf bytes.Buffer
 	var log plugin.Logger = slog.New(sloghclog.NewHandler(&buf, &sloghclog.Options{Module: "kv"})).With("id", 7).WithGroup("req")
 	log.Warn("slow", "took", time.Second, "err", io.EOF)
-	r := wire.ParseLogLine(buf.Bytes())
+	r := hostwire.ParseLogLine(buf.Bytes())
 	if r.Level != wire.LogWarn || r.Message != "slow" || r.Module != "kv" || r.Time.IsZero() || fmt.Sprint(r.Attrs) != "[{id 7} {req map[err:EOF took:1s]}]" {
 		t.Errorf("the host reads %+v", r)
 	}

@@ -1,3 +1,5 @@
+//go:build !oldgoplugin
+
 package interop_test
 
 import (

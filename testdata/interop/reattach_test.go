@@ -124,10 +124,8 @@ func TestReattachMultiplexed(t *testing.T) {
 			mode := cases.Mode{AutoMTLS: autoMTLS, Multiplex: true}
 			attaching := &host.Config{
 				Reattach: &host.Reattach{
-					Reattach: wire.Reattach{
-						Protocol: wire.ProtocolGRPC, ProtocolVersion: cases.ProtocolVersion,
-						PID: os.Getpid(), Network: wire.NetworkUnix, Address: "/nowhere/at/all",
-					},
+					Protocol: wire.ProtocolGRPC, ProtocolVersion: cases.ProtocolVersion,
+					PID: os.Getpid(), Network: wire.NetworkUnix, Address: "/nowhere/at/all",
 					Multiplexed: true,
 				},
 			}
@@ -265,14 +263,14 @@ func serveUpstreamTest(t *testing.T) *host.Reattach {
 	})
 	t.Cleanup(func() { stop(); <-ended })
 	r := <-records
-	return &host.Reattach{Reattach: wire.Reattach{
+	return &host.Reattach{
 		Protocol:        wire.ProtocolGRPC,
 		ProtocolVersion: r.ProtocolVersion,
 		PID:             r.Pid,
 		Test:            r.Test,
 		Network:         r.Addr.Network(),
 		Address:         r.Addr.String(),
-	}}
+	}
 }
 
 func upstreamAttaches(t *testing.T, r *host.Reattach, test bool) {

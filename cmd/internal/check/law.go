@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"go/ast"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -11,6 +12,7 @@ import (
 // layers is the law of dependencies: a package may import its own layer and
 // those above it in this list, and nothing below.
 var layers = [][]string{
+	{"wire/fields"},
 	{"wire"},
 	{"h2grpc/codes", "h2grpc/status", "h2grpc/metadata", "h2grpc/peer", "h2grpc/connlimit", "h2grpc/loglimit", "h2grpc/internal/ctxkey"},
 	{"h2grpc/internal/h2"},
@@ -85,27 +87,30 @@ var places = []place{
 	{"plugin", nil, "it is not ours"},
 }
 
-// pure checks that wire holds codecs alone: no goroutines, clocks, environment,
-// files or connections.
+// codecs are the packages that hold codecs alone.
+var codecs = []string{"wire/fields", "wire", "plugin/internal/hostwire"}
+
+// pure checks that codecs have no goroutines, clocks, environment, files or
+// connections.
 func pure(t *Tree) []Finding {
 	var out []Finding
 	for _, f := range t.Files {
-		if f.Test || f.Dir != "wire" {
+		if f.Test || !slices.Contains(codecs, f.Dir) {
 			continue
 		}
 		for _, spec := range f.Syntax.Imports {
 			switch imported, _ := strconv.Unquote(spec.Path.Value); imported {
 			case "context", "net", "os", "os/user", "io/fs", "log", "log/slog", "sync", "sync/atomic", "syscall":
-				out = append(out, Finding{f.Path, t.line(spec), "wire must not import " + imported + ": it holds codecs over bytes"})
+				out = append(out, Finding{f.Path, t.line(spec), f.Dir + " must not import " + imported + ": it holds codecs over bytes"})
 			}
 		}
 		ast.Inspect(f.Syntax, func(n ast.Node) bool {
 			if _, ok := n.(*ast.GoStmt); ok {
-				out = append(out, Finding{f.Path, t.line(n), "wire must not start goroutines"})
+				out = append(out, Finding{f.Path, t.line(n), f.Dir + " must not start goroutines"})
 			}
 			switch name := f.selected(n); name {
 			case "time.Now", "time.Since", "time.Until", "time.NewTimer", "time.NewTicker", "time.AfterFunc":
-				out = append(out, Finding{f.Path, t.line(n), "wire must not look at a clock: " + name})
+				out = append(out, Finding{f.Path, t.line(n), f.Dir + " must not look at a clock: " + name})
 			}
 			return true
 		})
@@ -116,7 +121,7 @@ func pure(t *Tree) []Finding {
 // foreign lists what the packages may import besides the standard library and
 // the module itself.
 var foreign = []place{
-	{imports: "google.golang.org/protobuf/encoding/protowire", allowed: []string{"wire"}},
+	{imports: "google.golang.org/protobuf/encoding/protowire", allowed: []string{"wire/fields", "wire"}},
 	{imports: "golang.org/x/net/http2/hpack", allowed: []string{"h2grpc/internal/h2"}},
 	{imports: "google.golang.org/protobuf/...", allowed: []string{"h2grpc/...", "plugin/...", "cmd/..."}},
 }

@@ -10,7 +10,7 @@ import (
 func NotInPlugins() []string {
 	return []string{
 		"expvar", "html/template", "net/rpc", "os/exec", "testing", "text/template",
-		Module + "/h2grpc/reflection", Module + "/plugin/host", Module + "/plugin/plugintest", Module + "/plugin/supervise",
+		Module + "/h2grpc/reflection", Module + "/plugin/host", Module + "/plugin/internal/hostwire", Module + "/plugin/plugintest", Module + "/plugin/supervise",
 	}
 }
 

@@ -41,6 +41,8 @@ var examples = map[string]example{
 		"wire/a.go":      "package wire\nimport \"os\" // want\nimport \"time\"\nvar _ = time.Now // want\nvar _ time.Duration\nfunc f() {\n\tgo f() // want\n}\nvar _ = os.Args",
 		"wire/a_test.go": "package wire_test\nimport _ \"os\"",
 		"h2grpc/a.go":    "package h2grpc\nimport _ \"os\"",
+
+		"wire/fields/a.go": "package fields\nimport _ \"sync\" // want",
 	},
 	"process-wide state": {
 		"plugin/a.go":             "package plugin\nimport \"os\"\nfunc f() {\n\tos.Exit(1) // want\n\tos.Stdout = nil // want\n\t_ = os.Getenv(\"A\") // want\n\t_ = os.Stdout\n}",

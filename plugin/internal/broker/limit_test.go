@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"context"
+	"encoding/binary"
 	"io"
 	"net"
 	"slices"
@@ -107,7 +108,9 @@ func TestUnannouncedFlood(t *testing.T) {
 		go io.Copy(io.Discard, theirs)
 		const many = 5000
 		for i := range uint32(many) {
-			b := wire.YamuxHeader{Type: wire.YamuxWindowUpdate, Flags: wire.YamuxSYN, StreamID: 2 + 2*i}.Append(nil)
+			b := []byte{0, 1, 0, 1} // version 0, a window update, SYN
+			b = binary.BigEndian.AppendUint32(b, 2+2*i)
+			b = binary.BigEndian.AppendUint32(b, 0)
 			if _, err := theirs.Write(b); err != nil {
 				t.Fatal(err)
 			}

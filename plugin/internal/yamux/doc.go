@@ -1,6 +1,6 @@
 // Package yamux carries many streams over one connection, as go-plugin's
 // multiplexed broker does. It speaks the protocol of hashicorp/yamux, which is
-// specified by that module's spec.md; the frame headers are in package wire.
+// specified by that module's spec.md.
 //
 // A Session is one end of the connection and a Stream is a net.Conn in it. Each
 // stream has a window of 256 KiB in each direction. A stream can be half-closed

@@ -12,35 +12,34 @@ import (
 	"time"
 
 	"github.com/tenonrpc/tenon/plugin/internal/yamux"
-	"github.com/tenonrpc/tenon/wire"
 )
 
 // FuzzSession feeds a session whatever a peer may send. It must end when the
 // peer does, with all goroutines, and what it writes itself must be sound.
 func FuzzSession(f *testing.F) {
-	frame := func(typ wire.YamuxType, flags uint16, id, length uint32, data string) []byte {
-		return append(wire.YamuxHeader{Type: typ, Flags: flags, StreamID: id, Length: length}.Append(nil), data...)
+	frame := func(typ yamux.Type, flags uint16, id, length uint32, data string) []byte {
+		return append(yamux.Header{Type: typ, Flags: flags, StreamID: id, Length: length}.Append(nil), data...)
 	}
 	whole := bytes.Join([][]byte{
-		frame(wire.YamuxWindowUpdate, syn, 1, 0, ""),
-		frame(wire.YamuxData, 0, 1, 5, "hello"),
-		frame(wire.YamuxData, syn|fin, 3, 5, "world"),
-		frame(wire.YamuxPing, syn, 0, 7, ""),
-		frame(wire.YamuxPing, ack, 0, 1, ""),
-		frame(wire.YamuxWindowUpdate, ack, 2, 100, ""),
-		frame(wire.YamuxData, 0, 2, 3, "abc"),
-		frame(wire.YamuxWindowUpdate, fin, 2, 0, ""),
-		frame(wire.YamuxWindowUpdate, rst, 1, 0, ""),
-		frame(wire.YamuxData, 0, 1, 4, "late"),
-		frame(wire.YamuxGoAway, 0, 0, 0, ""),
+		frame(yamux.WindowUpdate, syn, 1, 0, ""),
+		frame(yamux.Data, 0, 1, 5, "hello"),
+		frame(yamux.Data, syn|fin, 3, 5, "world"),
+		frame(yamux.Ping, syn, 0, 7, ""),
+		frame(yamux.Ping, ack, 0, 1, ""),
+		frame(yamux.WindowUpdate, ack, 2, 100, ""),
+		frame(yamux.Data, 0, 2, 3, "abc"),
+		frame(yamux.WindowUpdate, fin, 2, 0, ""),
+		frame(yamux.WindowUpdate, rst, 1, 0, ""),
+		frame(yamux.Data, 0, 1, 4, "late"),
+		frame(yamux.GoAway, 0, 0, 0, ""),
 	}, nil)
 	for i := 0; i < len(whole); i += 5 {
 		f.Add(whole[:i])
 		f.Add(whole[len(whole)-i:])
 	}
 	f.Add(whole)
-	f.Add(frame(wire.YamuxData, syn, 1, 1<<32-1, "x"))
-	f.Add(frame(wire.YamuxWindowUpdate, syn, 1, 1<<32-1, ""))
+	f.Add(frame(yamux.Data, syn, 1, 1<<32-1, "x"))
+	f.Add(frame(yamux.WindowUpdate, syn, 1, 1<<32-1, ""))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		a, b := net.Pipe()
 		s := yamux.Server(a)
@@ -91,9 +90,9 @@ func checkFrames(r io.Reader, opened map[uint32]int) error {
 			return fmt.Errorf("%+v after going away", h)
 		case h.Flags&^(syn|ack|fin|rst) != 0:
 			return fmt.Errorf("%+v has unknown flags", h)
-		case h.Type == wire.YamuxPing:
+		case h.Type == yamux.Ping:
 			continue
-		case h.Type == wire.YamuxGoAway:
+		case h.Type == yamux.GoAway:
 			left = true
 			continue
 		case h.StreamID == 0:
@@ -105,7 +104,7 @@ func checkFrames(r io.Reader, opened map[uint32]int) error {
 				return fmt.Errorf("%+v: %d ACKs for %d SYNs", h, acks[h.StreamID], opened[h.StreamID])
 			}
 		}
-		if done[h.StreamID] && h.Type == wire.YamuxData {
+		if done[h.StreamID] && h.Type == yamux.Data {
 			return fmt.Errorf("%+v after FIN or RST", h)
 		}
 		done[h.StreamID] = done[h.StreamID] || h.Flags&(fin|rst) != 0
@@ -129,13 +128,13 @@ func opens(in []byte) map[uint32]int {
 
 var errBody = errors.New("the frame's data is incomplete")
 
-func readFrame(br *bufio.Reader) (wire.YamuxHeader, error) {
-	var b [wire.YamuxHeaderLen]byte
+func readFrame(br *bufio.Reader) (yamux.Header, error) {
+	var b [yamux.HeaderLen]byte
 	if _, err := io.ReadFull(br, b[:]); err != nil {
-		return wire.YamuxHeader{}, err
+		return yamux.Header{}, err
 	}
-	h, err := wire.ParseYamuxHeader(b[:])
-	if err == nil && h.Type == wire.YamuxData {
+	h, err := yamux.ParseHeader(b[:])
+	if err == nil && h.Type == yamux.Data {
 		if _, err := io.CopyN(io.Discard, br, int64(h.Length)); err != nil {
 			return h, errBody
 		}

@@ -1,17 +1,13 @@
 package yamux
 
-import (
-	"time"
-
-	"github.com/tenonrpc/tenon/wire"
-)
+import "time"
 
 // Every limit and time-out of the package. Those marked as the protocol's are
 // what hashicorp/yamux has by default, which peers of this protocol rely on.
 const (
 	// window is how many bytes a peer may send on a stream before it is told
 	// that some were read. The protocol's.
-	window = wire.YamuxInitialWindow
+	window = 256 << 10
 
 	// updateAfter is how much of the window must have been read before the
 	// peer is told. Half of it keeps both sides busy. The protocol's.

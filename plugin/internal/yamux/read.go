@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"time"
-
-	"github.com/tenonrpc/tenon/wire"
 )
 
 // read is the reader: the one goroutine that reads from the connection. It never
@@ -23,7 +21,7 @@ func (s *Session) read() {
 
 // readFrames reads until the connection or the session ends, and says why.
 func (s *Session) readFrames(br *bufio.Reader) error {
-	var b [wire.YamuxHeaderLen]byte
+	var b [HeaderLen]byte
 	for {
 		if n, err := io.ReadFull(br, b[:]); err != nil {
 			if n == 0 && err == io.EOF {
@@ -31,13 +29,13 @@ func (s *Session) readFrames(br *bufio.Reader) error {
 			}
 			return fmt.Errorf("yamux: reading: %w", err)
 		}
-		h, err := wire.ParseYamuxHeader(b[:])
+		h, err := ParseHeader(b[:])
 		if err != nil {
 			return faultf(0, "%v", err)
 		}
 		if may := s.allowance.Load(); may >= 0 {
-			left := may - wire.YamuxHeaderLen
-			if h.Type == wire.YamuxData {
+			left := may - HeaderLen
+			if h.Type == Data {
 				left -= int64(h.Length)
 			}
 			if left < 0 {
@@ -46,13 +44,13 @@ func (s *Session) readFrames(br *bufio.Reader) error {
 			s.allowance.CompareAndSwap(may, left) // or Allow was called
 		}
 		switch h.Type {
-		case wire.YamuxData:
+		case Data:
 			err = s.readData(h, br)
-		case wire.YamuxWindowUpdate:
+		case WindowUpdate:
 			err = s.windowUpdate(h)
-		case wire.YamuxPing:
+		case Ping:
 			err = s.ping(h)
-		case wire.YamuxGoAway:
+		case GoAway:
 			err = s.goAway(h)
 		}
 		if err != nil {
@@ -75,8 +73,8 @@ func (s *Session) hasEnded() bool {
 
 // stream returns the stream that a frame is about, which the frame may open. It
 // is nil if there is none. It is called with mu held.
-func (s *Session) stream(h wire.YamuxHeader) (*Stream, error) {
-	if h.Flags&wire.YamuxSYN == 0 {
+func (s *Session) stream(h Header) (*Stream, error) {
+	if h.Flags&SYN == 0 {
 		return s.streams[h.StreamID], nil
 	}
 	switch {
@@ -91,7 +89,7 @@ func (s *Session) stream(h wire.YamuxHeader) (*Stream, error) {
 		if s.refused++; s.refused > maxRefused {
 			return nil, faultf(h.StreamID, "the %dth in a row that is opened and cannot be accepted", s.refused)
 		}
-		return nil, s.reply(wire.YamuxHeader{Type: wire.YamuxWindowUpdate, Flags: wire.YamuxRST, StreamID: h.StreamID})
+		return nil, s.reply(Header{Type: WindowUpdate, Flags: RST, StreamID: h.StreamID})
 	}
 	st := newStream(s, h.StreamID)
 	s.streams[st.id] = st
@@ -100,7 +98,7 @@ func (s *Session) stream(h wire.YamuxHeader) (*Stream, error) {
 	return st, nil
 }
 
-func (s *Session) windowUpdate(h wire.YamuxHeader) error {
+func (s *Session) windowUpdate(h Header) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st, err := s.stream(h)
@@ -115,7 +113,7 @@ func (s *Session) windowUpdate(h wire.YamuxHeader) error {
 }
 
 // readData reads a data frame into its stream's buffer, as it arrives.
-func (s *Session) readData(h wire.YamuxHeader, br *bufio.Reader) error {
+func (s *Session) readData(h Header, br *bufio.Reader) error {
 	s.mu.Lock()
 	st, err := s.stream(h)
 	left := int64(h.Length)
@@ -127,7 +125,7 @@ func (s *Session) readData(h wire.YamuxHeader, br *bufio.Reader) error {
 		err = faultf(st.id, "%d bytes of data, and the window has %d left", left, st.recvWindow)
 	case st != nil:
 		st.recvWindow -= h.Length
-		err = st.received(h.Flags &^ (wire.YamuxFIN | wire.YamuxRST))
+		err = st.received(h.Flags &^ (FIN | RST))
 	}
 	s.mu.Unlock()
 	if err != nil {
@@ -153,7 +151,7 @@ func (s *Session) readData(h wire.YamuxHeader, br *bufio.Reader) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return st.received(h.Flags & (wire.YamuxFIN | wire.YamuxRST))
+	return st.received(h.Flags & (FIN | RST))
 }
 
 func readError(err error) error {
@@ -196,10 +194,10 @@ func (s *Session) filled(st *Stream, n int) {
 }
 
 // ping answers a ping, or notes an answer.
-func (s *Session) ping(h wire.YamuxHeader) error {
+func (s *Session) ping(h Header) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if h.Flags&wire.YamuxSYN != 0 {
+	if h.Flags&SYN != 0 {
 		now := time.Now()
 		if now.Sub(s.pingFrom) >= pingPeriod {
 			s.pingFrom, s.pings = now, 0
@@ -207,7 +205,7 @@ func (s *Session) ping(h wire.YamuxHeader) error {
 		if s.pings++; s.pings > maxPings {
 			return faultf(0, "more than %d pings within %v", maxPings, pingPeriod)
 		}
-		return s.reply(wire.YamuxHeader{Type: wire.YamuxPing, Flags: wire.YamuxACK, Length: h.Length})
+		return s.reply(Header{Type: Ping, Flags: ACK, Length: h.Length})
 	}
 	if s.pinging && h.Length == s.pingID && s.err == nil {
 		s.pinging = false
@@ -216,17 +214,17 @@ func (s *Session) ping(h wire.YamuxHeader) error {
 	return nil
 }
 
-func (s *Session) goAway(h wire.YamuxHeader) error {
+func (s *Session) goAway(h Header) error {
 	switch h.Length {
-	case wire.YamuxGoAwayNormal:
+	case GoAwayNormal:
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.peerLeaves = true
 		s.openable.Broadcast()
 		return nil
-	case wire.YamuxGoAwayProtocolError:
+	case GoAwayProtocolError:
 		return errors.New("yamux: the other side ends the session and says that this side broke the protocol")
-	case wire.YamuxGoAwayInternalError:
+	case GoAwayInternalError:
 		return errors.New("yamux: the other side ends the session because of an error of its own")
 	}
 	return faultf(0, "it goes away with the unknown code %d", h.Length)

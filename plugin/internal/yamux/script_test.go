@@ -10,7 +10,6 @@ import (
 	"testing/synctest"
 
 	"github.com/tenonrpc/tenon/plugin/internal/yamux"
-	"github.com/tenonrpc/tenon/wire"
 )
 
 // script is a peer that speaks yamux frame by frame, in a synctest bubble. It
@@ -51,7 +50,7 @@ func start(t *testing.T, end func(net.Conn) *yamux.Session) (*yamux.Session, *sc
 func (p *script) read() {
 	defer close(p.lines)
 	br := bufio.NewReader(p.nc)
-	var b [wire.YamuxHeaderLen]byte
+	var b [yamux.HeaderLen]byte
 	for {
 		<-p.gate
 		p.gate <- struct{}{}
@@ -59,14 +58,14 @@ func (p *script) read() {
 			p.lines <- "closed"
 			return
 		}
-		h, err := wire.ParseYamuxHeader(b[:])
+		h, err := yamux.ParseHeader(b[:])
 		if err != nil {
 			p.lines <- err.Error()
 			return
 		}
 		line := h.Type.String()
 		switch h.Type {
-		case wire.YamuxData:
+		case yamux.Data:
 			data := make([]byte, h.Length)
 			if _, err := io.ReadFull(br, data); err != nil {
 				p.lines <- "closed in a frame"
@@ -77,9 +76,9 @@ func (p *script) read() {
 			} else {
 				line += fmt.Sprintf(" %d [%d bytes]", h.StreamID, len(data))
 			}
-		case wire.YamuxWindowUpdate:
+		case yamux.WindowUpdate:
 			line += fmt.Sprintf(" %d +%d", h.StreamID, h.Length)
-		case wire.YamuxGoAway:
+		case yamux.GoAway:
 			line += fmt.Sprintf(" %d", h.Length)
 		}
 		for i, name := range []string{"SYN", "ACK", "FIN", "RST"} {
@@ -87,7 +86,7 @@ func (p *script) read() {
 				line += " " + name
 			}
 		}
-		if h.Type == wire.YamuxPing {
+		if h.Type == yamux.Ping {
 			line += fmt.Sprintf(" %d", h.Length)
 		}
 		p.lines <- line
@@ -99,7 +98,7 @@ func (p *script) stall() {
 	synctest.Wait()
 	<-p.gate
 	// The reader waits for a frame already.
-	p.header(wire.YamuxPing, wire.YamuxSYN, 0, 0)
+	p.header(yamux.Ping, yamux.SYN, 0, 0)
 	p.want("a ping", "ping ACK 0")
 }
 
@@ -111,26 +110,26 @@ func (p *script) resume() {
 }
 
 const (
-	syn = wire.YamuxSYN
-	ack = wire.YamuxACK
-	fin = wire.YamuxFIN
-	rst = wire.YamuxRST
+	syn = yamux.SYN
+	ack = yamux.ACK
+	fin = yamux.FIN
+	rst = yamux.RST
 )
 
 // write writes raw bytes. That the session has ended meanwhile is no failure.
 func (p *script) write(b []byte) { p.nc.Write(b) }
 
-func (p *script) header(typ wire.YamuxType, flags uint16, id, length uint32) {
-	p.write(wire.YamuxHeader{Type: typ, Flags: flags, StreamID: id, Length: length}.Append(nil))
+func (p *script) header(typ yamux.Type, flags uint16, id, length uint32) {
+	p.write(yamux.Header{Type: typ, Flags: flags, StreamID: id, Length: length}.Append(nil))
 }
 
 func (p *script) data(id uint32, flags uint16, data string) {
-	h := wire.YamuxHeader{Type: wire.YamuxData, Flags: flags, StreamID: id, Length: uint32(len(data))}
+	h := yamux.Header{Type: yamux.Data, Flags: flags, StreamID: id, Length: uint32(len(data))}
 	p.write(append(h.Append(nil), data...))
 }
 
 func (p *script) update(id uint32, flags uint16, more uint32) {
-	p.header(wire.YamuxWindowUpdate, flags, id, more)
+	p.header(yamux.WindowUpdate, flags, id, more)
 }
 
 // want compares the next lines.
@@ -180,7 +179,7 @@ func wantEnd(t *testing.T, s *yamux.Session, words string) {
 // wantAlive checks that the session still answers.
 func (p *script) wantAlive(s *yamux.Session) {
 	p.t.Helper()
-	p.header(wire.YamuxPing, syn, 0, 4711)
+	p.header(yamux.Ping, syn, 0, 4711)
 	p.want("a ping", "ping ACK 4711")
 	if err := s.Err(); err != nil {
 		p.t.Fatalf("the session has ended: %v", err)

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/tenonrpc/tenon/wire"
 )
 
 // Session is one end of a connection that carries streams. Its methods may be
@@ -145,7 +143,7 @@ func (s *Session) Open(ctx context.Context) (*Stream, error) {
 	st.timer = time.AfterFunc(acceptTimeout, st.notAccepted)
 	s.streams[st.id] = st
 	s.unacked++
-	s.send(wire.YamuxHeader{Type: wire.YamuxWindowUpdate, Flags: wire.YamuxSYN, StreamID: st.id})
+	s.send(Header{Type: WindowUpdate, Flags: SYN, StreamID: st.id})
 	return st, nil
 }
 
@@ -169,7 +167,7 @@ func (s *Session) Accept() (*Stream, error) {
 		s.backlog = s.backlog[1:]
 		if st.state != stateReset {
 			// Exactly once: the peer counts.
-			s.send(wire.YamuxHeader{Type: wire.YamuxWindowUpdate, Flags: wire.YamuxACK, StreamID: st.id})
+			s.send(Header{Type: WindowUpdate, Flags: ACK, StreamID: st.id})
 		}
 		s.refused = 0
 		return st, nil
@@ -185,7 +183,7 @@ func (s *Session) GoAway() {
 		return
 	}
 	s.weLeave = true
-	s.send(wire.YamuxHeader{Type: wire.YamuxGoAway, Length: wire.YamuxGoAwayNormal})
+	s.send(Header{Type: GoAway, Length: GoAwayNormal})
 }
 
 // Close ends the session and all its streams. What was written before is still
@@ -214,7 +212,7 @@ func (s *Session) endLocked(err error) {
 		return
 	}
 	if _, ok := err.(*ProtocolError); ok {
-		s.send(wire.YamuxHeader{Type: wire.YamuxGoAway, Length: wire.YamuxGoAwayProtocolError})
+		s.send(Header{Type: GoAway, Length: GoAwayProtocolError})
 	}
 	s.err = err
 	s.pinger.Stop()
@@ -257,6 +255,6 @@ func (s *Session) keepAlive() {
 	}
 	s.pinging = true
 	s.pingID++
-	s.send(wire.YamuxHeader{Type: wire.YamuxPing, Flags: wire.YamuxSYN, Length: s.pingID})
+	s.send(Header{Type: Ping, Flags: SYN, Length: s.pingID})
 	s.pinger.Reset(pingTimeout)
 }

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/tenonrpc/tenon/plugin/internal/yamux"
-	"github.com/tenonrpc/tenon/wire"
 )
 
 // skipPings lets the bubble's time pass and answers the session's pings meanwhile.
@@ -27,7 +26,7 @@ func (p *script) skipPings(d time.Duration) {
 			if _, err := fmt.Sscanf(line, "ping SYN %d", &value); err != nil {
 				p.t.Fatalf("the peer receives %q, want pings alone", line)
 			}
-			p.header(wire.YamuxPing, ack, 0, value)
+			p.header(yamux.Ping, ack, 0, value)
 			continue
 		default:
 		}
@@ -46,11 +45,11 @@ func TestKeepAlive(t *testing.T) {
 		time.Sleep(time.Nanosecond)
 		p.want("the first ping", "ping SYN 1")
 		time.Sleep(10*time.Second - 1)
-		p.header(wire.YamuxPing, ack, 0, 1)
+		p.header(yamux.Ping, ack, 0, 1)
 		synctest.Wait()
 		time.Sleep(30 * time.Second)
 		p.want("the second ping, counted from the answer", "ping SYN 2")
-		p.header(wire.YamuxPing, ack, 0, 1) // not the answer
+		p.header(yamux.Ping, ack, 0, 1) // not the answer
 		time.Sleep(10*time.Second - 1)
 		p.wantAlive(s)
 		time.Sleep(time.Nanosecond)
@@ -146,7 +145,7 @@ func TestGoAway(t *testing.T) {
 		p.data(1, 0, "x")
 		wantRead(t, st, "x")
 
-		p.header(wire.YamuxGoAway, 0, 0, wire.YamuxGoAwayNormal)
+		p.header(yamux.GoAway, 0, 0, yamux.GoAwayNormal)
 		synctest.Wait()
 		if _, err := s.Open(t.Context()); !errors.Is(err, yamux.ErrGoAway) {
 			t.Errorf("Open after the peer's go away: %v", err)
@@ -161,7 +160,7 @@ func TestGoAway(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s, p := start(t, yamux.Server)
-			p.header(wire.YamuxGoAway, 0, 0, code)
+			p.header(yamux.GoAway, 0, 0, code)
 			wantEnd(t, s, words)
 		})
 	}
@@ -182,12 +181,12 @@ func TestBrokenProtocol(t *testing.T) {
 		{"SYN for a stream of ours", "stream 2: opened twice", func(p *script) { p.update(2, syn, 0) }},
 		{"second FIN", "stream 1: closed twice", func(p *script) { p.update(1, fin, 0); p.data(1, fin, "x") }},
 		{"past the window, at once", "stream 1: 262145 bytes of data, and the window has 262144 left",
-			func(p *script) { p.header(wire.YamuxData, 0, 1, window+1) }},
+			func(p *script) { p.header(yamux.Data, 0, 1, window+1) }},
 		{"past the window, by and by", "stream 1: 2 bytes of data, and the window has 1 left",
 			func(p *script) { p.data(1, 0, strings.Repeat("x", window-1)); p.data(1, 0, "yz") }},
 		{"past the window with SYN", "stream 3: 4294967295 bytes of data, and the window has 262144 left",
-			func(p *script) { p.header(wire.YamuxData, syn, 3, 1<<32-1) }},
-		{"past any window", "stream 99: 262145 bytes of data, more than any", func(p *script) { p.header(wire.YamuxData, 0, 99, window+1) }},
+			func(p *script) { p.header(yamux.Data, syn, 3, 1<<32-1) }},
+		{"past any window", "stream 99: 262145 bytes of data, more than any", func(p *script) { p.header(yamux.Data, 0, 99, window+1) }},
 		{"window too large", "stream 1: its window update of 4294967295 bytes makes the window larger than 4294967295",
 			func(p *script) { p.update(1, 0, 1<<32-1) }},
 	} {
@@ -221,7 +220,7 @@ func TestUnknownStreams(t *testing.T) {
 			p.data(9, flags, strings.Repeat("x", window))
 			p.data(0, flags, "x")
 		}
-		p.header(wire.YamuxPing, ack, 0, 1) // the answer to no question
+		p.header(yamux.Ping, ack, 0, 1) // the answer to no question
 		p.wantAlive(s)
 	})
 }
@@ -231,7 +230,7 @@ func TestTruncatedFrames(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s, p := start(t, yamux.Server)
 			p.accept(s, 1)
-			frame := append(wire.YamuxHeader{StreamID: 1, Length: 10}.Append(nil), "0123456789"...)
+			frame := append(yamux.Header{StreamID: 1, Length: 10}.Append(nil), "0123456789"...)
 			p.write(frame[:n])
 			p.nc.Close()
 			wantEnd(t, s, "yamux: reading")
@@ -336,7 +335,7 @@ func TestFloods(t *testing.T) {
 			s, p := start(t, yamux.Server)
 			p.stall()
 			for i := range uint32(2000) {
-				p.header(wire.YamuxPing, syn, 0, i)
+				p.header(yamux.Ping, syn, 0, i)
 			}
 			wantEnd(t, s, "more than 1024 pings and refused streams, without reading the answers")
 		})
@@ -353,7 +352,7 @@ func TestFloods(t *testing.T) {
 			for range 6000 {
 				p.wantAlive(s)
 			}
-			p.header(wire.YamuxPing, syn, 0, 1)
+			p.header(yamux.Ping, syn, 0, 1)
 			wantEnd(t, s, "more than 6000 pings within 1m0s")
 		})
 	})

@@ -7,8 +7,6 @@ import (
 	"os"
 	"sync"
 	"time"
-
-	"github.com/tenonrpc/tenon/wire"
 )
 
 // state is how far a stream is closed.
@@ -137,7 +135,7 @@ func (st *Stream) taken(n int) {
 		return
 	}
 	st.recvWindow += st.consumed
-	st.s.send(wire.YamuxHeader{Type: wire.YamuxWindowUpdate, StreamID: st.id, Length: st.consumed})
+	st.s.send(Header{Type: WindowUpdate, StreamID: st.id, Length: st.consumed})
 	st.consumed = 0
 }
 
@@ -186,7 +184,7 @@ func (st *Stream) Write(p []byte) (n int, err error) {
 		default:
 			m := int(min(uint64(len(left)), st.sendWindow, maxFrame))
 			st.sendWindow -= uint64(m)
-			s.send(wire.YamuxHeader{Type: wire.YamuxData, StreamID: st.id, Length: uint32(m)})
+			s.send(Header{Type: Data, StreamID: st.id, Length: uint32(m)})
 			s.pending = append(s.pending, left[:m]...)
 			n += m
 		}
@@ -233,7 +231,7 @@ func (st *Stream) sendFIN() {
 	default:
 		return
 	}
-	st.s.send(wire.YamuxHeader{Type: wire.YamuxWindowUpdate, Flags: wire.YamuxFIN, StreamID: st.id})
+	st.s.send(Header{Type: WindowUpdate, Flags: FIN, StreamID: st.id})
 	st.writable.Broadcast()
 	if st.state == stateClosed {
 		st.s.remove(st)
@@ -283,7 +281,7 @@ func (st *Stream) reset(err error) {
 	if st.state == stateClosed || st.state == stateReset || st.s.err != nil {
 		return
 	}
-	st.s.send(wire.YamuxHeader{Type: wire.YamuxWindowUpdate, Flags: wire.YamuxRST, StreamID: st.id})
+	st.s.send(Header{Type: WindowUpdate, Flags: RST, StreamID: st.id})
 	st.state, st.failed = stateReset, err
 	st.freeBuffer()
 	st.s.remove(st)
@@ -295,16 +293,16 @@ func (st *Stream) received(flags uint16) error {
 	if st.state == stateReset || st.s.err != nil {
 		return nil // while the frame's data arrived
 	}
-	if flags&wire.YamuxACK != 0 {
+	if flags&ACK != 0 {
 		st.settle()
 	}
-	if flags&wire.YamuxRST != 0 {
+	if flags&RST != 0 {
 		st.state, st.failed = stateReset, ErrReset
 		st.freeBuffer()
 		st.s.remove(st)
 		return nil
 	}
-	if flags&wire.YamuxFIN == 0 {
+	if flags&FIN == 0 {
 		return nil
 	}
 	switch st.state {

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/tenonrpc/tenon/plugin/internal/yamux"
-	"github.com/tenonrpc/tenon/wire"
 )
 
 const (
@@ -366,7 +365,7 @@ func TestOpenWaits(t *testing.T) {
 		}
 		go func() { _, err := s.Open(t.Context()); opened <- err }()
 		synctest.Wait()
-		p.header(wire.YamuxGoAway, 0, 0, wire.YamuxGoAwayNormal)
+		p.header(yamux.GoAway, 0, 0, yamux.GoAwayNormal)
 		if err := <-opened; !errors.Is(err, yamux.ErrGoAway) {
 			t.Errorf("Open when the peer goes away: %v", err)
 		}

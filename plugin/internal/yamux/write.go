@@ -5,13 +5,11 @@ import (
 	"fmt"
 	"os"
 	"time"
-
-	"github.com/tenonrpc/tenon/wire"
 )
 
 // send queues a frame without data. It is called with mu held, never waits and
 // does nothing once the session has ended.
-func (s *Session) send(h wire.YamuxHeader) {
+func (s *Session) send(h Header) {
 	if s.err != nil {
 		return
 	}
@@ -20,7 +18,7 @@ func (s *Session) send(h wire.YamuxHeader) {
 }
 
 // reply is send for what the peer can ask for as often as it likes.
-func (s *Session) reply(h wire.YamuxHeader) error {
+func (s *Session) reply(h Header) error {
 	if s.replies++; s.replies > maxReplies {
 		return faultf(0, "more than %d pings and refused streams, without reading the answers", maxReplies)
 	}

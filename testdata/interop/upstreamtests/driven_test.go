@@ -17,10 +17,10 @@ import (
 
 	"github.com/tenonrpc/tenon/plugin"
 	"github.com/tenonrpc/tenon/plugin/host"
+	"github.com/tenonrpc/tenon/plugin/internal/hostwire"
 	"github.com/tenonrpc/tenon/plugin/interop/cases"
 	"github.com/tenonrpc/tenon/plugin/interop/cases/leak"
 	"github.com/tenonrpc/tenon/plugin/interop/upstreamtests/modes"
-	"github.com/tenonrpc/tenon/wire"
 )
 
 // driven is a mode of go-plugin's test binary, started by a host of this
@@ -59,7 +59,7 @@ const refusesNetRPC = "refused: net/rpc"
 // refused is how all end that speak net/rpc, or announce an address in the way
 // of old, which means the same.
 func refused(d driven) driven {
-	d.stage, d.err, d.result = host.StageHandshake, wire.ErrNetRPC, join(d.result, refusesNetRPC)
+	d.stage, d.err, d.result = host.StageHandshake, hostwire.ErrNetRPC, join(d.result, refusesNetRPC)
 	return d
 }
 
@@ -69,7 +69,7 @@ func join(texts ...string) string {
 
 var all = []driven{
 	refused(driven{mode: "bad-version"}),
-	{mode: "invalid-rpc-address", stage: host.StageHandshake, err: wire.ErrNotHandshake, text: "lolinvalid",
+	{mode: "invalid-rpc-address", stage: host.StageHandshake, err: hostwire.ErrNotHandshake, text: "lolinvalid",
 		result: "refused: no handshake line"},
 	refused(driven{mode: "mock"}),
 	{mode: "start-timeout", config: func(_ *testing.T, c *host.Config) { c.StartTimeout = shortStart },

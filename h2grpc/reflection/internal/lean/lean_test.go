@@ -4,6 +4,7 @@
 package lean_test
 
 import (
+	"bytes"
 	"context"
 	"net"
 	"strings"
@@ -12,7 +13,7 @@ import (
 
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/h2grpc/reflection"
-	"github.com/tenonrpc/tenon/wire"
+	"github.com/tenonrpc/tenon/wire/fields"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -61,25 +62,33 @@ func checkFile(t *testing.T, cc *h2grpc.ClientConn, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	request := wire.ReflectionRequest{Kind: wire.ReflectionFileByFilename, Name: path}
+	request := raw(fields.AppendPresent(nil, 3, path)) // ServerReflectionRequest.file_by_filename
 	if err := stream.SendMsg(&request); err != nil {
 		t.Fatal(err)
 	}
 	if err := stream.CloseSend(); err != nil {
 		t.Fatal(err)
 	}
-	var response wire.ReflectionResponse
+	var response raw
 	if err := stream.RecvMsg(&response); err != nil {
 		t.Fatal(err)
-	}
-	if response.Kind != wire.ReflectionFiles || len(response.Files) != 1 {
-		t.Fatalf("the response is %+v", response)
 	}
 	const mapEntry = 7 // MessageOptions.map_entry
 	option := protowire.AppendTag(nil, mapEntry, protowire.VarintType)
 	option = protowire.AppendVarint(option, 1)
-	got := string(response.Files[0])
+	got := string(response)
 	if strings.Count(got, string(option)) != 1 || !strings.Contains(got, "FieldsEntry") {
 		t.Errorf("the file has no map entry: %q", got)
 	}
+}
+
+// raw is a message's bytes. The messages themselves would link the descriptor
+// package.
+type raw []byte
+
+func (r *raw) AppendTo(b []byte) ([]byte, error) { return append(b, *r...), nil }
+
+func (r *raw) UnmarshalFrom(b []byte) error {
+	*r = bytes.Clone(b)
+	return nil
 }

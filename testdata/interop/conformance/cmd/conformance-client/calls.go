@@ -218,7 +218,7 @@ func failure(err error) *pb.Error {
 	if err == nil {
 		return nil
 	}
-	w := status.Convert(err).Wire()
+	w := status.Convert(err).Proto()
 	e := &pb.Error{Code: pb.Code(w.Code), Message: proto.String(w.Message)}
 	for _, d := range w.Details {
 		e.Details = append(e.Details, &anypb.Any{TypeUrl: d.TypeURL, Value: d.Value})

@@ -13,7 +13,6 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/status"
 	pb "github.com/tenonrpc/tenon/plugin/interop/conformance/conformancepb"
 	"github.com/tenonrpc/tenon/plugin/interop/conformance/internal/pipe"
-	"github.com/tenonrpc/tenon/wire"
 )
 
 // service implements the suite's service: every call answers what its request
@@ -230,7 +229,7 @@ func requestInfo(ctx context.Context, requests ...proto.Message) (*pb.Conformanc
 // failure is the error that e describes, with info among its details unless it
 // is nil.
 func failure(e *pb.Error, info *pb.ConformancePayload_RequestInfo) error {
-	w := wire.Status{Code: int32(e.Code), Message: e.GetMessage()}
+	w := status.Proto{Code: int32(e.Code), Message: e.GetMessage()}
 	details := e.Details
 	if info != nil {
 		m, err := anypb.New(info)
@@ -240,7 +239,7 @@ func failure(e *pb.Error, info *pb.ConformancePayload_RequestInfo) error {
 		details = append(details, m)
 	}
 	for _, d := range details {
-		w.Details = append(w.Details, wire.Any{TypeURL: d.TypeUrl, Value: d.Value})
+		w.Details = append(w.Details, status.Any{TypeURL: d.TypeUrl, Value: d.Value})
 	}
-	return status.FromWire(w).Err()
+	return status.FromProto(w).Err()
 }

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/tenonrpc/tenon/wire"
+	"github.com/tenonrpc/tenon/plugin/internal/hostwire"
 )
 
 // reflectionCase is a command of grpcurl and what its output has to have, line
@@ -122,7 +122,7 @@ func (b *bench) startPlugin(ctx context.Context, l *log) (*relayedPlugin, error)
 	p := &relayedPlugin{cmd: cmd, out: read}
 	out := bufio.NewReader(read)
 	line, err := out.ReadBytes('\n')
-	handshake, perr := wire.ParseHandshake(line)
+	handshake, perr := hostwire.ParseHandshake(line)
 	if err == nil {
 		err = perr
 	}

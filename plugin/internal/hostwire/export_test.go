@@ -1,0 +1,10 @@
+package hostwire
+
+// Limits, for tests.
+const (
+	MaxLogLine   = maxLogLine
+	MaxLogAttrs  = maxLogAttrs
+	MaxLogKey    = maxLogKey
+	MaxLogDepth  = maxLogDepth
+	MaxLogValues = maxLogValues
+)

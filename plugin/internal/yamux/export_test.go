@@ -1,0 +1,8 @@
+package yamux
+
+// The kinds of bad headers.
+var (
+	ErrShort   = errShort
+	ErrVersion = errVersion
+	ErrType    = errType
+)
