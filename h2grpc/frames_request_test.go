@@ -97,7 +97,7 @@ func requestCases() []requestCase {
 		{"no content type", func(p *script) { p.headers(1, endStream, ":method=POST", ":scheme=http", ":path="+unaryMethod) }, []string{text("415") + "13…", "DATA 1 …END_STREAM"}},
 		{"headers above the limit", func(p *script) { open(p, "x="+strings.Repeat("x", 2000)) }, []string{text("431") + "8…", "DATA 1 …END_STREAM", "RST_STREAM 1 NO_ERROR"}},
 		{"a header string above the limit", func(p *script) { open(p, "x="+strings.Repeat("x", 10_000)) }, []string{text("431") + "8…", "DATA 1 …END_STREAM", "RST_STREAM 1 NO_ERROR"}},
-		{"a header string that no block has room for", func(p *script) { p.frame(http2.FrameHeaders, endHeaders, 1, "\x00\x01x\x7f\x81\xff\xff\x01") },
+		{"a header string that no block has room for", func(p *script) { p.frame(http2.FrameHeaders, endHeaders, 1, "\x00\x01x\x7f\x81\xff\xff\x7f") },
 			[]string{`GOAWAY 1 ENHANCE_YOUR_CALM "header block with a string of more than…`}},
 		{"two hosts", func(p *script) { open(p, "host=a", "host=b") }, []string{text("400") + "13…", "DATA 1 …END_STREAM", "RST_STREAM 1 NO_ERROR"}},
 

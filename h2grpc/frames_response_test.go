@@ -173,7 +173,7 @@ func responseCases() []responseCase {
 			p.headers(1, endStream, response("x="+strings.Repeat("x", 10_000), "grpc-status=0")...)
 		},
 			codes.ResourceExhausted, "…MaxHeaderListSize of the ClientConfig is 2000 bytes…", nil},
-		{"a header string that no block has room for", func(p *script) { p.frame(http2.FrameHeaders, endHeaders, 1, "\x00\x01x\x7f\x81\xff\xff\x01") },
+		{"a header string that no block has room for", func(p *script) { p.frame(http2.FrameHeaders, endHeaders, 1, "\x00\x01x\x7f\x81\xff\xff\x7f") },
 			codes.Unavailable, "…ENHANCE_YOUR_CALM…string of more than…", []string{goAway + "ENHANCE_YOUR_CALM…"}},
 		{"PUSH_PROMISE", func(p *script) {
 			p.frame(http2.FramePushPromise, endHeaders, 1, u32(2)+p.block(request("/")...))

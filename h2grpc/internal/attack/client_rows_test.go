@@ -149,7 +149,7 @@ func respond(f func(id uint32) []byte) func(*attack) {
 var failed = literal("grpc-status", "10")
 
 var clientHeaderRows = []row{
-	{name: "CONTINUATION flood, 16 KiB each", want: calm, limits: callEcho, attack: unended(literal("x", strings.Repeat("y", 16<<10-10)))},
+	{name: "CONTINUATION flood, 16 KiB each", grows: 12 << 20, want: calm, limits: callEcho, attack: unended(literal("x", strings.Repeat("y", 16<<10-10)))},
 	{name: "CONTINUATION flood, one byte each", want: calm, limits: callEcho, attack: unended("\x88")},
 	{name: "CONTINUATION flood, empty", want: calm, quick: true, limits: callEcho, attack: unended("")},
 	{name: "15 000 empty fields", want: "calls ResourceExhausted", quick: true, limits: callEcho, attack: respond(func(id uint32) []byte {
@@ -169,19 +169,19 @@ var clientHeaderRows = []row{
 			})
 		})
 	}},
-	{name: "header fields of 4 MiB, past the limit of 3 MiB", want: "calls ResourceExhausted", limits: callLimited, attack: respond(func(id uint32) []byte {
+	{name: "header fields of 4 MiB, past the limit of 3 MiB", grows: 4 * 4 << 20, want: "calls ResourceExhausted", limits: callLimited, attack: respond(func(id uint32) []byte {
 		return blockFrames(nil, id, endStream, response()+literal("x", strings.Repeat("y", 4<<20)))
 	})},
-	{name: "statuses of the limit of 3 MiB", want: "calls Aborted", limits: callLimited, attack: respond(func(id uint32) []byte {
+	{name: "statuses of the limit of 3 MiB", grows: 2 * 3 << 20, want: "calls Aborted", limits: callLimited, attack: respond(func(id uint32) []byte {
 		return blockFrames(nil, id, endStream, response()+failed+literal("grpc-message", strings.Repeat("y", 3<<20-1000)))
 	})},
-	{name: "statuses past the limit of 3 MiB, of 3 MiB in Huffman code", want: "calls Aborted", limits: callLimited, attack: respond(func(id uint32) []byte {
-		return blockFrames(nil, id, endStream, response()+failed+huffmanCoded("grpc-message", strings.Repeat("\x00", 3<<20/5*5)))
+	{name: "statuses past the limit of 3 MiB, of 2.5 MiB in Huffman code", grows: 4 * 5 << 20, want: "calls Aborted", limits: callLimited, attack: respond(func(id uint32) []byte {
+		return blockFrames(nil, id, endStream, response()+failed+huffmanCoded("grpc-message", strings.Repeat("\x00", 5<<19/5*5)))
 	})},
-	{name: "statuses of 2 MiB", want: "calls Aborted", limits: callEcho, attack: respond(func(id uint32) []byte {
+	{name: "statuses of 2 MiB", grows: 2 * 2 << 20, want: "calls Aborted", limits: callEcho, attack: respond(func(id uint32) []byte {
 		return blockFrames(nil, id, endStream, response()+failed+literal("grpc-message", strings.Repeat("y", 2<<20)))
 	})},
-	{name: "headers of 2 MiB for each of 100 streams that are not read", want: none, limits: options{Calls: parkMethod, Workers: 100, Timeout: 10 * time.Second}, attack: respond(func(id uint32) []byte {
+	{name: "headers of 2 MiB for each of 100 streams that are not read", grows: 2 * 8 << 20, want: none, limits: options{Calls: parkMethod, Workers: 100, Timeout: 10 * time.Second}, attack: respond(func(id uint32) []byte {
 		return blockFrames(nil, id, 0, response()+literal("x", strings.Repeat("y", 2<<20)))
 	})},
 	{name: "a reference past the compression table", want: compress, limits: callEcho, attack: respond(func(id uint32) []byte {

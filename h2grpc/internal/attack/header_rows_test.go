@@ -74,8 +74,8 @@ var headerRows = []row{
 	{name: "15 000 fields without an index", want: tooLarge, attack: block(100, "", strings.Repeat("\x00\x01c\x00", 15_000))},
 	{name: "HPACK bomb: 4 KiB, referred to 16 000 times", want: tooLarge, quick: true,
 		attack: block(100, indexed("x", strings.Repeat("y", 4000)), strings.Repeat("\xbe", 16_000))},
-	{name: "header fields of 2 MiB", want: tooLarge, attack: block(100, "", literal("x", strings.Repeat("y", 2<<20)))},
-	{name: "header blocks of 2 MiB", want: tooLarge, attack: block(100, "", strings.Repeat(literal("x", strings.Repeat("y", 60_000)), 35))},
+	{name: "header fields of 2 MiB", grows: 2 * 2 << 20, want: tooLarge, attack: block(100, "", literal("x", strings.Repeat("y", 2<<20)))},
+	{name: "header blocks of 2 MiB", grows: 2 * 2 << 20, want: tooLarge, attack: block(100, "", strings.Repeat(literal("x", strings.Repeat("y", 60_000)), 35))},
 	{name: "header blocks of the limit of 1 MiB", want: "grpc-status 12", attack: block(100, "", strings.Repeat(literal("x", strings.Repeat("y", 60_000)), 17))},
 	{name: "1 MiB of headers on each stream, 100 times", want: "RST REFUSED_STREAM", attack: func(a *attack) {
 		p := a.hello()

@@ -147,7 +147,7 @@ var memoryRows = []row{
 	{name: "gzip bombs of 16 MiB on 100 streams at once", want: "grpc-status 8", limits: options{Gzip: true, MaxMessage: 4 << 20}, attack: compressed(100, echoMethod, 16<<20)},
 	{name: "100 messages of the limit of 4 MiB, compressed to 4 KiB", want: "grpc-status 0", limits: options{Gzip: true, MaxMessage: 4 << 20}, attack: compressed(100, uploadMethod, 4<<20)},
 	{name: "1000 messages of 512 KiB, compressed to half a KiB", want: "grpc-status 0", limits: options{Gzip: true, MaxMessage: 4 << 20}, attack: compressed(1000, uploadMethod, 512<<10)},
-	{name: "500 messages of 100 KiB at once, by a peer that means well", want: "grpc-status 0", limits: options{MaxMessage: 1 << 20}, attack: func(a *attack) {
+	{name: "500 messages of 100 KiB at once, by a peer that means well", grows: 8 << 20, want: "grpc-status 0", limits: options{MaxMessage: 1 << 20}, attack: func(a *attack) {
 		p := a.hello()
 		p.flood(500, func(b []byte, i int) []byte { return headers(b, stream(i), endHeaders, request(uploadMethod)) })
 		feed(p, 500, stream, message(strings.Repeat("x", 100<<10)))

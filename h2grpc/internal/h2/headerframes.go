@@ -228,9 +228,9 @@ func (c *Conn) readBlock(first FrameHeader, f headersStart, kind blockKind, room
 	}
 	// hpack would keep what it has of a string in a buffer of its own, which stays as
 	// large as it becomes; so it gets the block as a whole.
-	block := GetBuffer(0)
-	defer func() { block.Release() }()
-	if block, err = c.gather(block, f.fragment); err != nil {
+	var block gathered
+	defer block.drop()
+	if err := c.gather(&block, f.fragment); err != nil {
 		return nil, "", err
 	}
 	if err := c.discard(f.padding); err != nil {
@@ -255,10 +255,10 @@ func (c *Conn) readBlock(first FrameHeader, f headersStart, kind blockKind, room
 			// RFC 9113 §6.10: nothing may come in between.
 			return nil, "", fault(ErrCodeProtocol, "%v frame of stream %d inside a header block of stream %d", fh.Type, fh.StreamID, first.StreamID)
 		}
-		if len(block.B)+fh.Length > c.hdec.blockLimit {
+		if block.size+fh.Length > c.hdec.blockLimit {
 			return nil, "", fault(ErrCodeEnhanceYourCalm, "header block of more than %d bytes", c.hdec.blockLimit)
 		}
-		if block, err = c.gather(block, fh.Length); err != nil {
+		if err := c.gather(&block, fh.Length); err != nil {
 			return nil, "", c.unfinished(err)
 		}
 		ended = fh.Flags.Has(FlagEndHeaders)
@@ -266,28 +266,63 @@ func (c *Conn) readBlock(first FrameHeader, f headersStart, kind blockKind, room
 	clear(c.hdec.memo)
 	c.hdec.begin(kind)
 	c.hdec.most = min(c.hdec.limit, max(room, 0)+freeHeaders)
-	if err := c.hdec.feed(block.B); err != nil {
+	if err := c.hdec.feed(block.whole()); err != nil {
 		return nil, "", err
 	}
 	return c.hdec.end()
 }
 
-// gather reads n bytes of a header block to the end of b, or of a larger buffer in
-// its place.
-func (c *Conn) gather(b *Buffer, n int) (*Buffer, error) {
+// gathered is what has come of a header block, in pieces of readBuffer bytes, so
+// that a block that does not end takes no more than it has brought.
+type gathered struct {
+	parts []*Buffer
+	size  int
+}
+
+// gather adds n bytes that come next.
+func (c *Conn) gather(g *gathered, n int) error {
 	for n > 0 {
 		p, err := c.payload(min(n, readBuffer))
 		if err != nil {
-			return b, err
+			return err
 		}
-		had := len(b.B)
-		if had+len(p) > cap(b.B) {
-			b = b.grow(2*had + len(p))
-		}
-		b.B = append(b.B[:had], p...)
 		n -= len(p)
+		g.size += len(p)
+		for len(p) > 0 {
+			if k := len(g.parts); k == 0 || len(g.parts[k-1].B) == readBuffer {
+				b := GetBuffer(readBuffer)
+				b.B = b.B[:0]
+				g.parts = append(g.parts, b)
+			}
+			last := g.parts[len(g.parts)-1]
+			k := min(len(p), readBuffer-len(last.B))
+			last.B, p = append(last.B, p[:k]...), p[k:]
+		}
 	}
-	return b, nil
+	return nil
+}
+
+// whole returns all of it, which is valid until drop.
+func (g *gathered) whole() []byte {
+	if len(g.parts) > 1 {
+		all := GetBuffer(g.size)
+		all.B = all.B[:0]
+		for _, b := range g.parts {
+			all.B = append(all.B, b.B...)
+			b.Release()
+		}
+		g.parts = append(g.parts[:0], all)
+	}
+	if len(g.parts) == 0 {
+		return nil
+	}
+	return g.parts[0].B
+}
+
+func (g *gathered) drop() {
+	for _, b := range g.parts {
+		b.Release()
+	}
 }
 
 // unfinished is the error for a header block whose end did not come.

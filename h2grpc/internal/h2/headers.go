@@ -103,7 +103,7 @@ const (
 
 func newHeaderDecoder(limit int) *headerDecoder {
 	d := &headerDecoder{
-		limit: limit, maxFields: HeaderFields(limit), blockLimit: max(headerBlockSize, headerBlockShare*limit),
+		limit: limit, maxFields: HeaderFields(limit), blockLimit: max(headerBlockSize, int(headerBlockShare*float64(limit))),
 		memo: map[string]*memoBlock{},
 	}
 	d.dec = hpack.NewDecoder(defaultTableSize, d.emit)

@@ -80,8 +80,8 @@ const (
 	// large as we advertise, and every string in one. Nobody uses the Huffman code
 	// where it takes more bytes than the text, so no block within the limit is beyond
 	// that; of one past it only the beginning is kept, once it is decoded.
-	headerBlockSize  = 2 << 20
-	headerBlockShare = 2
+	headerBlockSize  = 4 << 20
+	headerBlockShare = 1.5
 	// tellAfter is from how many bytes on the consumer of a busy stream tells at
 	// once that it has used messages, so that the window is renewed.
 	tellAfter = 16 << 10
@@ -106,7 +106,7 @@ const (
 	// encoded and not written on a connection before others wait to be encoded;
 	// sendLeast messages of a class are encoded whatever their size, but only one
 	// unary response. A peer makes us hold no more than three times that.
-	sendBudget = 4 << 20
+	sendBudget = 2 << 20
 	sendLeast  = 4
 	// connFree is how many bytes of large messages a connection holds that do not
 	// count for the account of the process: what honest connections need mostly, so
