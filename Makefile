@@ -36,7 +36,7 @@ each = @failed=; for mod in $(MODULES); do echo "$$mod: $(1)"; ($(enter) && $(1)
 	[ -z "$$failed" ] || { echo "failed in:$$failed"; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test race fips audit sbom reproduce vulnerabilities check check-format check-vet check-static check-rules lines narrow fuzz fuzz-list interop interop-languages conformance attack generate size cross swaps bench bench-before bench-scale bench-readme
+.PHONY: help demo test race fips audit sbom reproduce vulnerabilities check check-format check-vet check-static check-rules lines narrow windows fuzz fuzz-list interop interop-languages conformance attack generate size cross swaps bench bench-before bench-scale bench-readme
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name text; do printf '  %-14s %s\n' "$$name" "$$text"; done
@@ -59,6 +59,9 @@ race: ## run all tests with the race detector, in the programs they build too
 narrow: ## run this module's tests where an int has 32 bits (linux/386, on amd64)
 	CGO_ENABLED=0 GOARCH=386 $(GO) test $$($(GO) list ./... | grep -v /plugin/host/confine)
 	CGO_ENABLED=0 GOARCH=386 $(GO) test -run TestNoFilter ./plugin/host/confine
+
+windows: ## build all tests for windows/amd64 and run them under Wine (needs wine64 and x86_64-w64-mingw32-gcc)
+	testdata/windows/run $(BUILD)/windows
 
 # "only" makes everything that FIPS 140 does not approve an error.
 fips: ## run this module's tests with Go's FIPS 140 module, once with nothing else allowed

@@ -43,6 +43,9 @@ func TestAllocations(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}
+	if runtime.GOOS == "windows" {
+		t.Skip("the numbers are of systems where a write is tried at once: see internal/h2/trywrite_unix.go")
+	}
 	ctx := context.Background()
 	deadline, cancel := context.WithTimeout(ctx, 1<<40)
 	defer cancel()
@@ -58,7 +61,7 @@ func TestAllocations(t *testing.T) {
 	clientDeadline := measure(t, "a unary call with a deadline, the client", clientDeadlineAllocs, call)
 
 	reply := msg("pong")
-	cc, _ := start(t, setup{listen: listenUnix, service: &testService{
+	cc, _ := start(t, setup{listen: listenSocket, service: &testService{
 		unary:  func(context.Context, *raw) (*raw, error) { return reply, nil },
 		stream: echoStream,
 	}})
@@ -92,7 +95,7 @@ func TestAllocations(t *testing.T) {
 // listenCanned is a socket with a server that allocates nothing: it answers
 // every request with "pong".
 func listenCanned(t testing.TB) (net.Listener, func(context.Context) (net.Conn, error)) {
-	lis, dial := listenUnix(t)
+	lis, dial := listenSocket(t)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -165,7 +168,7 @@ func TestLargeMessageBytes(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		const calls, size = 50, 1 << 20
 		reply := make(raw, 0, size)
-		cc, _ := start(t, setup{listen: listenUnix, tls: secure, service: &testService{unary: func(_ context.Context, in *raw) (*raw, error) {
+		cc, _ := start(t, setup{listen: listenSocket, tls: secure, service: &testService{unary: func(_ context.Context, in *raw) (*raw, error) {
 			reply = append(reply[:0], *in...)
 			return &reply, nil
 		}}})

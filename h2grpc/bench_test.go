@@ -45,7 +45,7 @@ func benchCalls(b *testing.B, cc *h2grpc.ClientConn, callers, size int) {
 func BenchmarkUnary(b *testing.B) {
 	for _, c := range []struct{ callers, size int }{{1, 8}, {16, 8}, {128, 8}, {1, 64 << 10}, {1, 1 << 20}, {4, 1 << 20}} {
 		b.Run(fmt.Sprintf("callers=%d/bytes=%d", c.callers, c.size), func(b *testing.B) {
-			cc, _ := start(b, setup{listen: listenUnix, service: &testService{unary: echo}})
+			cc, _ := start(b, setup{listen: listenSocket, service: &testService{unary: echo}})
 			benchCalls(b, cc, c.callers, c.size)
 		})
 	}
@@ -54,7 +54,7 @@ func BenchmarkUnary(b *testing.B) {
 // BenchmarkStream: messages from the server.
 func BenchmarkStream(b *testing.B) {
 	answer := raw(bytes.Repeat([]byte{'a'}, 100))
-	cc, _ := start(b, setup{listen: listenUnix, service: &testService{stream: func(s h2grpc.ServerStream) error {
+	cc, _ := start(b, setup{listen: listenSocket, service: &testService{stream: func(s h2grpc.ServerStream) error {
 		for range b.N {
 			if err := s.SendMsg(&answer); err != nil {
 				return err
@@ -84,7 +84,7 @@ func BenchmarkStream(b *testing.B) {
 // anew, so that it may catch the reader. What counts is the slowest call.
 func BenchmarkBesideBlocked(b *testing.B) {
 	block, release := make(chan struct{}), make(chan struct{})
-	cc, _ := start(b, setup{listen: listenUnix, service: &testService{unary: func(_ context.Context, in *raw) (*raw, error) {
+	cc, _ := start(b, setup{listen: listenSocket, service: &testService{unary: func(_ context.Context, in *raw) (*raw, error) {
 		if string(*in) == "block" {
 			block <- struct{}{}
 			<-release

@@ -139,7 +139,7 @@ func TestCodecErrors(t *testing.T) {
 // TestBuffersAreNotShared: what a Message is given to decode does not change
 // while it decodes, and replies do not change afterwards.
 func TestBuffersAreNotShared(t *testing.T) {
-	cc, _ := start(t, setup{listen: listenUnix, service: &testService{unary: echo}})
+	cc, _ := start(t, setup{listen: listenSocket, service: &testService{unary: echo}})
 	var kept []*raw
 	for i := range 2000 {
 		want := bytes.Repeat([]byte{byte(i)}, i%700)

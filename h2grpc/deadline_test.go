@@ -194,7 +194,7 @@ func TestServerClockAhead(t *testing.T) {
 // TestManyShortDeadlines crosses deadlines with every stage of a call, in real
 // time, for the race detector.
 func TestManyShortDeadlines(t *testing.T) {
-	cc, _ := start(t, setup{listen: listenUnix, service: &testService{unary: echo, stream: echoStream}})
+	cc, _ := start(t, setup{listen: listenSocket, service: &testService{unary: echo, stream: echoStream}})
 	if err := cc.Connect(t.Context()); err != nil {
 		t.Fatal(err)
 	}

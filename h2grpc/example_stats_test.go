@@ -89,7 +89,7 @@ func (m *metrics) End(ctx context.Context, err error, took time.Duration) {
 	sum.received += received
 }
 
-// print lists the series, without the time they took, which is never the same.
+// print lists the series. The time they took is never the same.
 func (m *metrics) print() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -98,8 +98,8 @@ func (m *metrics) print() {
 	})
 	for _, l := range keys {
 		s := m.series[l]
-		fmt.Printf("%s %s %v: %d calls, %d bytes sent, %d received, timed: %t\n",
-			l.side, l.method, l.code, s.calls, s.sent, s.received, s.took > 0)
+		fmt.Printf("%s %s %v: %d calls, %d bytes sent, %d received, in time: %t\n",
+			l.side, l.method, l.code, s.calls, s.sent, s.received, s.took < time.Minute)
 	}
 }
 
@@ -152,8 +152,8 @@ func ExampleStats() {
 	m.print()
 	// Output:
 	// rpc error: code = InvalidArgument desc = hello whom?
-	// client /greet.Greeter/Hello InvalidArgument: 1 calls, 5 bytes sent, 0 received, timed: true
-	// client /greet.Greeter/Hello OK: 2 calls, 18 bytes sent, 30 received, timed: true
-	// server /greet.Greeter/Hello InvalidArgument: 1 calls, 0 bytes sent, 5 received, timed: true
-	// server /greet.Greeter/Hello OK: 2 calls, 30 bytes sent, 18 received, timed: true
+	// client /greet.Greeter/Hello InvalidArgument: 1 calls, 5 bytes sent, 0 received, in time: true
+	// client /greet.Greeter/Hello OK: 2 calls, 18 bytes sent, 30 received, in time: true
+	// server /greet.Greeter/Hello InvalidArgument: 1 calls, 0 bytes sent, 5 received, in time: true
+	// server /greet.Greeter/Hello OK: 2 calls, 30 bytes sent, 18 received, in time: true
 }

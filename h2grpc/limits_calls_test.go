@@ -82,7 +82,7 @@ func TestDefaultLimits(t *testing.T) {
 	if testing.Short() {
 		t.Skip("moves 150 MB")
 	}
-	cc, _ := start(t, setup{listen: listenUnix, service: &testService{unary: func(_ context.Context, in *raw) (*raw, error) { return in, nil }}})
+	cc, _ := start(t, setup{listen: listenSocket, service: &testService{unary: func(_ context.Context, in *raw) (*raw, error) { return in, nil }}})
 	in := raw(make([]byte, 73_000_000))
 	in[0], in[len(in)-1] = 1, 2
 	var out raw

@@ -371,7 +371,7 @@ func TestOwnReadersOverSockets(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		t.Run(fmt.Sprintf("TLS: %v", secure), func(t *testing.T) {
 			begun := make(chan struct{})
-			cc, _ := start(t, setup{tls: secure, listen: listenUnix, service: &testService{
+			cc, _ := start(t, setup{tls: secure, listen: listenSocket, service: &testService{
 				unary: func(ctx context.Context, in *raw) (*raw, error) {
 					if string(*in) == "wait" {
 						begun <- struct{}{}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -137,7 +138,7 @@ func fullSocket(t *testing.T, n network, secure bool) {
 // TestCloseFullSocket: Close does not wait for a peer that does not read.
 func TestCloseFullSocket(t *testing.T) {
 	for _, secure := range []bool{false, true} {
-		s := setup{listen: listenUnix, tls: secure, service: &testService{stream: func(s h2grpc.ServerStream) error {
+		s := setup{listen: listenSocket, tls: secure, service: &testService{stream: func(s h2grpc.ServerStream) error {
 			for {
 				if err := s.SendMsg(msg(strings.Repeat("x", 100_000))); err != nil {
 					return err
@@ -166,8 +167,15 @@ func TestCloseFullSocket(t *testing.T) {
 	}
 }
 
+// socket is what *net.UnixConn and *net.TCPConn have in common.
+type socket interface {
+	net.Conn
+	syscall.Conn
+	CloseWrite() error
+}
+
 // scrambled is a socket that changes what it carries.
-type scrambled struct{ *net.UnixConn }
+type scrambled struct{ socket }
 
 func scramble(b []byte) []byte {
 	out := make([]byte, len(b))
@@ -177,10 +185,10 @@ func scramble(b []byte) []byte {
 	return out
 }
 
-func (c scrambled) Write(b []byte) (int, error) { return c.UnixConn.Write(scramble(b)) }
+func (c scrambled) Write(b []byte) (int, error) { return c.socket.Write(scramble(b)) }
 
 func (c scrambled) Read(b []byte) (int, error) {
-	n, err := c.UnixConn.Read(b)
+	n, err := c.socket.Read(b)
 	copy(b, scramble(b[:n]))
 	return n, err
 }
@@ -221,14 +229,14 @@ func TestWrappedSockets(t *testing.T) {
 		name string
 		wrap func(net.Conn) net.Conn
 	}{
-		{"a Write of its own", func(nc net.Conn) net.Conn { return scrambled{nc.(*net.UnixConn)} }},
+		{"a Write of its own", func(nc net.Conn) net.Conn { return scrambled{nc.(socket)} }},
 		{"the socket's Write", func(nc net.Conn) net.Conn { return transparent{nc, &written} }},
 	} {
 		for _, secure := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, TLS %t", c.name, secure), func(t *testing.T) {
 				s := setup{tls: secure, service: &testService{unary: echo}}
 				s.listen = func(t testing.TB) (net.Listener, func(context.Context) (net.Conn, error)) {
-					lis, dial := listenUnix(t)
+					lis, dial := listenSocket(t)
 					return wrapping{lis, c.wrap}, func(ctx context.Context) (net.Conn, error) {
 						nc, err := dial(ctx)
 						if err != nil {

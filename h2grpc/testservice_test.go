@@ -14,6 +14,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -105,13 +107,40 @@ type network struct {
 
 var networks = []network{{"memory", listenMemory}, {"unix", listenUnix}, {"tcp", listenTCP}}
 
+// hasUnix is whether this system has unix sockets: Wine has none, and Windows has
+// since its version 10.
+var hasUnix = sync.OnceValue(func() bool {
+	dir, err := os.MkdirTemp("", "tn")
+	if err != nil {
+		return false
+	}
+	defer os.RemoveAll(dir)
+	lis, err := net.Listen("unix", filepath.Join(dir, "s"))
+	if err == nil {
+		lis.Close()
+	}
+	return err == nil || runtime.GOOS != "windows"
+})
+
 func listenUnix(t testing.TB) (net.Listener, func(context.Context) (net.Conn, error)) {
+	if !hasUnix() {
+		t.Skip("this system has no unix sockets")
+	}
 	dir, err := os.MkdirTemp("", "tn")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	return listenOn(t, "unix", filepath.Join(dir, "s"))
+}
+
+// listenSocket is for tests that need a socket of the system's, of any kind: what
+// plugins and hosts use there.
+func listenSocket(t testing.TB) (net.Listener, func(context.Context) (net.Conn, error)) {
+	if !hasUnix() {
+		return listenTCP(t)
+	}
+	return listenUnix(t)
 }
 
 func listenTCP(t testing.TB) (net.Listener, func(context.Context) (net.Conn, error)) {

@@ -94,11 +94,12 @@ type ServeConfig struct {
 	// OutliveHost keeps the plugin alive when its host is gone. Otherwise it
 	// ends within two seconds, unless a host built with this module has said
 	// that the plugin is to live on (host.Config.Detach). Hosts of this module
-	// are noticed to be gone wherever descriptors can be inherited, which is
-	// everywhere but on Windows. Other hosts are taken to be gone when none is
-	// connected and the parent process has ended or, on Linux, nobody reads
-	// stdout and stderr any more. A plugin that multiplexes, because its host
-	// asked for it, ends with its one connection in any case.
+	// are noticed to be gone by a pipe that the plugin inherits. Other hosts are
+	// taken to be gone when none is connected and the parent process has ended
+	// or, on Linux, nobody reads stdout and stderr any more. A plugin that
+	// multiplexes, because its host asked for it, ends with its one connection in
+	// any case. On Windows a host of this module that has not said so has the
+	// system end it all the same.
 	OutliveHost bool
 
 	// DrainTimeout bounds how long calls in progress may go on after the host

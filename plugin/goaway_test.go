@@ -48,7 +48,7 @@ func TestAnswerBeforeGoAway(t *testing.T) {
 			},
 		},
 	}})
-	conn, err := net.Dial("unix", s.hs.Address)
+	conn, err := net.Dial(s.hs.Network, s.hs.Address)
 	if err != nil {
 		t.Fatal(err)
 	}

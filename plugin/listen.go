@@ -134,12 +134,17 @@ func (l *listener) listenUnix() (net.Listener, error) {
 // socketPrefix begins the names of a plugin's sockets, as go-plugin's does.
 const socketPrefix = "plugin"
 
-func (l *listener) bindUnix(dir string, access files.Access) (net.Listener, error) {
-	limit := maxSocketPathSmall
-	switch runtime.GOOS {
+// maxSocketPathOn returns a system's limit for the paths of unix sockets.
+func maxSocketPathOn(goos string) int {
+	switch goos {
 	case "linux", "android", "windows":
-		limit = maxSocketPath
+		return maxSocketPath
 	}
+	return maxSocketPathSmall
+}
+
+func (l *listener) bindUnix(dir string, access files.Access) (net.Listener, error) {
+	limit := maxSocketPathOn(runtime.GOOS)
 	if n := len(filepath.Join(dir, socketPrefix)) + files.NameLength; n > limit {
 		return nil, fmt.Errorf("plugin: the path of a socket in %q has %d bytes, but the system allows %d: the host must choose a shorter directory in %s, or the user one in TMPDIR",
 			dir, n, limit, wire.EnvUnixSocketDir)

@@ -5,11 +5,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"net"
-	"path/filepath"
 	"testing"
 
 	"github.com/tenonrpc/tenon/plugin"
 	"github.com/tenonrpc/tenon/plugin/internal/automtls"
+	"github.com/tenonrpc/tenon/plugin/internal/socktest"
 	"github.com/tenonrpc/tenon/wire"
 )
 
@@ -22,10 +22,13 @@ type named struct {
 func (n named) Addr() net.Addr { return n.addr }
 
 func TestListen(t *testing.T) {
-	own := filepath.Join(socketDir(t), "own")
-	s := serve(t, &plugin.ServeConfig{Plugins: echoSet(), Listen: func() (net.Listener, error) { return net.Listen("unix", own) }})
-	if s.hs.Network != "unix" || s.hs.Address != own {
-		t.Errorf("handshake %q, want the listener's address %s", s.line, own)
+	own, err := socktest.Listen(socketDir(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, &plugin.ServeConfig{Plugins: echoSet(), Listen: func() (net.Listener, error) { return own, nil }})
+	if s.hs.Network != socktest.Network() || s.hs.Address != own.Addr().String() {
+		t.Errorf("handshake %q, want the listener's address %s", s.line, own.Addr())
 	}
 	wantEcho(t, s.dial(nil), "x", "x")
 }

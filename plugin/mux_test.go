@@ -11,6 +11,7 @@ import (
 	"github.com/tenonrpc/tenon/plugin"
 	"github.com/tenonrpc/tenon/plugin/internal/broker"
 	"github.com/tenonrpc/tenon/plugin/internal/control"
+	"github.com/tenonrpc/tenon/plugin/internal/socktest"
 	"github.com/tenonrpc/tenon/wire"
 )
 
@@ -42,6 +43,10 @@ func TestMultiplexAnswer(t *testing.T) {
 // socket's file goes.
 func TestMultiplex(t *testing.T) {
 	for _, network := range []string{"unix", "tcp"} {
+		if network == "unix" && !socktest.HasUnix() {
+			t.Run(network, func(t *testing.T) { t.Skip(socktest.NoUnix) })
+			continue
+		}
 		s, m, cc := serveMux(t, &plugin.ServeConfig{Plugins: echoSet(), Network: network})
 		wantEcho(t, cc, "hello", "hello")
 		if second, err := net.Dial(s.hs.Network, s.hs.Address); err == nil {

@@ -112,6 +112,7 @@ func (p *process) catch() *signals {
 		}
 		swallowed := make(chan os.Signal, 1)
 		if p.real {
+			catchBreak(s.end)
 			signal.Notify(swallowed, syscall.SIGPIPE)
 		}
 		close(s.safe)

@@ -9,7 +9,6 @@ import (
 	"crypto/x509"
 	"math/big"
 	"net"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,6 +19,7 @@ import (
 	"github.com/tenonrpc/tenon/plugin/internal/automtls"
 	"github.com/tenonrpc/tenon/plugin/internal/broker"
 	"github.com/tenonrpc/tenon/plugin/internal/control"
+	"github.com/tenonrpc/tenon/plugin/internal/socktest"
 	"github.com/tenonrpc/tenon/wire"
 )
 
@@ -132,7 +132,7 @@ func TestBrokeredTLSIsNoOlder(t *testing.T) {
 		}
 		dir := socketDir(t)
 		cfg := &broker.Config{
-			Listen:    func() (net.Listener, error) { return net.Listen("unix", filepath.Join(dir, "host")) },
+			Listen:    func() (net.Listener, error) { return socktest.Listen(dir) },
 			ClientTLS: older(host, s), ServerTLS: automtls.ServerConfig(host, s.hs.Certificate, nil),
 		}
 		cfg.ServerTLS.MaxVersion = tls.VersionTLS12

@@ -79,8 +79,8 @@ func Serve(cfg *ServeConfig) {
 // must not be what ends the plugin.
 // What was printed before ServeContext returns reaches a host that reads it. Hosts
 // of this module hand down pipes for it, and read them to the end: nothing is
-// lost by os.Exit or a crash either. Under other hosts, and on Windows, os.Exit
-// does not wait for what has not been sent. What is printed while no host reads
+// lost by os.Exit or a crash either. Under other hosts os.Exit does not wait for
+// what has not been sent. What is printed while no host reads
 // waits in a buffer of ServeConfig.OutputBuffer, and is counted and dropped when
 // that is full; a host that does not read never blocks the plugin.
 func ServeContext(ctx context.Context, cfg *ServeConfig) error { return serve(ctx, cfg, nil) }

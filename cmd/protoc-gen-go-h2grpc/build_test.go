@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -56,6 +57,15 @@ func overlay(t *testing.T, files map[string]string) string {
 	return "-overlay=" + file
 }
 
+// needGo skips a test that runs the go command, on Windows alone, where the tests run
+// under Wine.
+func needGo(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("go"); err != nil && runtime.GOOS == "windows" {
+		t.Skip("there is no go command here")
+	}
+}
+
 // command runs a command in the module's directory and returns its standard
 // output.
 func command(t *testing.T, stdin []byte, name string, args ...string) []byte {
@@ -101,6 +111,7 @@ func TestStubsCompile(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds packages")
 	}
+	needGo(t)
 	protocGenGo := filepath.Join(t.TempDir(), "protoc-gen-go")
 	command(t, nil, "go", "build", "-o", protocGenGo, "google.golang.org/protobuf/cmd/protoc-gen-go")
 
@@ -153,6 +164,7 @@ func TestMigrate(t *testing.T) {
 	if testing.Short() {
 		t.Skip("downloads and builds programs")
 	}
+	needGo(t)
 	const (
 		program = "./cmd/protoc-gen-go-h2grpc/testdata/migrate"
 		ours    = "cmd/internal/kv/kv_h2grpc.pb.go"

@@ -106,7 +106,10 @@ type Config struct {
 	// it ends is killed. Should the host die while the plugin is stopped, the
 	// system ends the plugin. A plugin in a group of its own cannot read from the
 	// host's terminal, and does not see its Ctrl-C. It is for plugins launched
-	// with Cmd, and not supported on Windows.
+	// with Cmd. On Windows the group is a job object: what the plugin starts is
+	// ended with it, and with the host. Plugins have a process group there in any
+	// case, for CTRL_BREAK, which takes SIGTERM's place and goes to what they have
+	// started, too.
 	ProcessGroup bool
 
 	// TLS is the configuration to connect with, for plugins with certificates of

@@ -82,6 +82,7 @@ func TestStartTimeoutIsADeadline(t *testing.T) {
 
 // A plugin finds its stdin and its extra files as descriptors, not copies.
 func TestFilesArePassedAsDescriptors(t *testing.T) {
+	notOnWindows(t, "Cmd.ExtraFiles is not supported, and /proc would have to tell")
 	noLeaks(t)
 	dir := t.TempDir()
 	open := func(name string) *os.File {
@@ -106,6 +107,7 @@ func TestFilesArePassedAsDescriptors(t *testing.T) {
 
 // Without Cmd.Stdin the plugin has the host's own, so that it can ask its user.
 func TestStdinIsTheHosts(t *testing.T) {
+	notOnWindows(t, "/proc tells what is open, and Windows has none")
 	noLeaks(t)
 	f, err := os.Create(filepath.Join(t.TempDir(), "terminal"))
 	if err != nil {

@@ -171,7 +171,7 @@ func isAlert(err error) bool {
 // on who was writing at the time.
 func isHangup(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+		isReset(err)
 }
 
 // namedError is an error with another text.

@@ -42,8 +42,7 @@
 // with level and attributes, a crash as one record. What the plugin's program
 // prints to its standard streams goes to Config.Stdout and Config.Stderr: of
 // plugins made with package plugin to the last byte, however they end, through
-// pipes of the host's; of others, and on Windows, over the connection, as far as
-// they have sent it.
+// pipes of the host's; of others over the connection, as far as they have sent it.
 //
 // # The end
 //
@@ -55,10 +54,12 @@
 //
 // A plugin does not outlive its host, however that ends: it holds the read end
 // of a pipe whose write end the kernel closes with the host, and a plugin made
-// with package plugin ends itself then, within two seconds. On Windows, and
-// where a Runner does not hand the pipe down, it goes by other signs; see
-// plugin.ServeConfig.OutliveHost. Plugins made with other libraries have no such
-// thing: they stay behind when a host is killed.
+// with package plugin ends itself then, within two seconds. Where a Runner does not
+// hand the pipe down, it goes by other signs; see plugin.ServeConfig.OutliveHost.
+// Plugins made with other libraries have no such thing: they stay behind when a host
+// is killed. On Windows the system ends every plugin with its host, of whatever
+// library and at once: it is in a job object of the host's, unless Config.Detach is
+// set or a Runner has launched it.
 //
 // Should the connection break while the plugin lives, calls in progress fail,
 // and later ones connect anew; so do the broker and the plugin's output.

@@ -3,6 +3,7 @@ package host_test
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -21,7 +22,7 @@ func TestTextsAboutAPluginThatEnded(t *testing.T) {
 		t.Fatalf("got %v", c.Err())
 	}
 	text := c.Err().Error() + "\n\n" + lastPart(callErr.Error()) + "\n"
-	text = strings.ReplaceAll(text, path, "PLUGIN")
+	text = strings.ReplaceAll(text, strconv.Quote(path), `"PLUGIN"`)
 	text = strings.ReplaceAll(text, fmt.Sprintf("(pid %d)", exit.PID), "(pid PID)")
 	golden(t, "exiterror.golden", text)
 }

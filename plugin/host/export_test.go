@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/exec"
 	"strings"
 
 	"github.com/tenonrpc/tenon/plugin/internal/automtls"
@@ -35,6 +36,12 @@ func CopyPrivate(ctx context.Context, src io.ReaderAt, name string) (path string
 	}
 	return v.path, v.close, nil
 }
+
+// Inherit has a command inherit files.
+func Inherit(cmd *exec.Cmd, files []*os.File) { inherit(cmd, files) }
+
+// RoomOn is how long the path of a directory may be that sockets are made below.
+func RoomOn(goos string) int { return roomOn(goos) }
 
 // NewIdentity and MakeSpare are what Start does for its identity.
 func NewIdentity(curve automtls.Curve) (*automtls.Identity, error) { return newIdentity(curve) }

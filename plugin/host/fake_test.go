@@ -2,6 +2,7 @@ package host_test
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/tls"
 	"encoding/base64"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +20,7 @@ import (
 	"github.com/tenonrpc/tenon/plugin/host"
 	"github.com/tenonrpc/tenon/plugin/internal/automtls"
 	"github.com/tenonrpc/tenon/plugin/internal/hostwire"
+	"github.com/tenonrpc/tenon/plugin/internal/socktest"
 	"github.com/tenonrpc/tenon/wire"
 )
 
@@ -52,9 +55,17 @@ func linger() {
 	io.Copy(io.Discard, os.Stdin)
 }
 
+// notOnWindows skips a test there, which says why.
+func notOnWindows(t *testing.T, why string) {
+	t.Helper()
+	if runtime.GOOS == "windows" {
+		t.Skip(why)
+	}
+}
+
 // socketPath returns where a well-behaved plugin puts its socket.
 func socketPath() string {
-	return filepath.Join(os.Getenv(wire.EnvUnixSocketDir), "plugin1")
+	return filepath.Join(cmp.Or(os.Getenv(wire.EnvUnixSocketDir), os.TempDir()), "plugin1")
 }
 
 // line returns a handshake line without its newline.
@@ -80,12 +91,24 @@ func printing(text func() string) func() {
 	}
 }
 
-// listening is printing, behind a socket that accepts and never answers.
-func listening(text func() string) func() {
+// listen listens at path, or on TCP where there are no unix sockets, and returns the
+// address as a handshake has it.
+func listen(path string) (l net.Listener, network, address string) {
+	network, address = "unix", path
+	if !socktest.HasUnix() {
+		network, address = "tcp", "127.0.0.1:0"
+	}
+	l, err := net.Listen(network, address)
+	must(err)
+	return l, network, l.Addr().String()
+}
+
+// listening is printing, behind a socket that accepts and never answers. cert makes
+// the certificate that is announced.
+func listening(cert func() string) func() {
 	return func() {
-		_, err := net.Listen("unix", socketPath())
-		must(err)
-		printing(text)()
+		_, network, address := listen(socketPath())
+		printing(func() string { return line(1, 1, network, address, "grpc", cert()) + "\n" })()
 	}
 }
 
@@ -164,24 +187,18 @@ var fakes = map[string]func(){
 	"path-too-long": printing(func() string {
 		return line(1, 1, "unix", "/"+strings.Repeat("d", 120)+"/plugin1", "grpc", ownCert()) + "\n"
 	}),
-	"not-a-socket": printing(func() string { return line(1, 1, "unix", os.DevNull, "grpc", ownCert()) + "\n" }),
-	"netrpc":       printing(func() string { return line(1, 1, "unix", socketPath(), "netrpc", "") + "\n" }),
-	"netrpc-old":   printing(func() string { return "1|1|unix|/tmp/p\n" }),
-	"no-certificate": listening(func() string {
-		return line(1, 1, "unix", socketPath(), "grpc", "") + "\n"
-	}),
-	"unasked-certificate": listening(func() string {
-		return line(1, 1, "unix", socketPath(), "grpc", ownCert()) + "\n"
-	}),
+	"not-a-socket":        printing(func() string { return line(1, 1, "unix", os.DevNull, "grpc", ownCert()) + "\n" }),
+	"netrpc":              printing(func() string { return line(1, 1, "unix", socketPath(), "netrpc", "") + "\n" }),
+	"netrpc-old":          printing(func() string { return "1|1|unix|/tmp/p\n" }),
+	"no-certificate":      listening(func() string { return "" }),
+	"unasked-certificate": listening(ownCert),
 	"bad-base64": printing(func() string {
 		return line(1, 1, "unix", socketPath(), "grpc", strings.Repeat("!", 80)) + "\n"
 	}),
 	"bad-der": printing(func() string {
 		return line(1, 1, "unix", socketPath(), "grpc", base64.RawStdEncoding.EncodeToString(bytes.Repeat([]byte{7}, 80))) + "\n"
 	}),
-	"never-answers": listening(func() string {
-		return line(1, 1, "unix", socketPath(), "grpc", ownCert()) + "\n"
-	}),
+	"never-answers": listening(ownCert),
 	"multiplexing-unknown": printing(func() string {
 		return line(1, 1, "unix", socketPath(), "grpc", ownCert()) + "\n"
 	}),
@@ -192,18 +209,16 @@ var fakes = map[string]func(){
 		return line(1, 1, "unix", socketPath(), "grpc", ownCert()) + "|maybe\n"
 	}),
 	"multiplexing-not-spoken": func() {
-		l, err := net.Listen("unix", socketPath())
-		must(err)
-		fmt.Println(line(1, 1, "unix", socketPath(), "grpc", ownCert()) + "|true")
+		l, network, address := listen(socketPath())
+		fmt.Println(line(1, 1, network, address, "grpc", ownCert()) + "|true")
 		conn, err := l.Accept()
 		must(err)
 		conn.Write([]byte("HTTP/1.1 400 Bad Request\r\n"))
 		linger()
 	},
 	"hangs-up": func() {
-		l, err := net.Listen("unix", socketPath())
-		must(err)
-		fmt.Println(line(1, 1, "unix", socketPath(), "grpc", ownCert()))
+		l, network, address := listen(socketPath())
+		fmt.Println(line(1, 1, network, address, "grpc", ownCert()))
 		for {
 			conn, err := l.Accept()
 			must(err)
@@ -211,18 +226,16 @@ var fakes = map[string]func(){
 		}
 	},
 	"speaks-plaintext": func() {
-		l, err := net.Listen("unix", socketPath())
-		must(err)
-		fmt.Println(line(1, 1, "unix", socketPath(), "grpc", ownCert()))
+		l, network, address := listen(socketPath())
+		fmt.Println(line(1, 1, network, address, "grpc", ownCert()))
 		conn, err := l.Accept()
 		must(err)
 		conn.Write([]byte("\x00\x00\x00\x04\x00\x00\x00\x00\x00")) // empty SETTINGS
 		linger()
 	},
 	"other-certificate": func() {
-		l, err := net.Listen("unix", socketPath())
-		must(err)
-		fmt.Println(line(1, 1, "unix", socketPath(), "grpc", ownCert()))
+		l, network, address := listen(socketPath())
+		fmt.Println(line(1, 1, network, address, "grpc", ownCert()))
 		other, err := automtls.New(automtls.P256)
 		must(err)
 		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{other.Certificate()}, NextProtos: []string{"h2"}})
@@ -232,9 +245,8 @@ var fakes = map[string]func(){
 		linger()
 	},
 	"ends-on-connect": func() {
-		l, err := net.Listen("unix", socketPath())
-		must(err)
-		fmt.Println(line(1, 1, "unix", socketPath(), "grpc", ownCert()))
+		l, network, address := listen(socketPath())
+		fmt.Println(line(1, 1, network, address, "grpc", ownCert()))
 		if _, err := l.Accept(); err == nil {
 			panic("no")
 		}

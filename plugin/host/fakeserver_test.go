@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -90,12 +89,11 @@ func (s *server) run() {
 	if s.socket != nil {
 		path = s.socket()
 	}
-	l, err := net.Listen("unix", path)
-	must(err)
+	l, network, address := listen(path)
 	if s.version == 0 {
 		s.version = 1
 	}
-	text := line(1, s.version, "unix", path, "grpc", cert)
+	text := line(1, s.version, network, address, "grpc", cert)
 	if os.Getenv(wire.EnvMultiplex) != "" {
 		l = broker.NewPluginMux(nil).Listen(l)
 		text += "|true"

@@ -230,6 +230,7 @@ func init() {
 // TestLastWordsMayTakeTime has a plugin that goes on printing for longer than
 // its output is waited for when it is silent.
 func TestLastWordsMayTakeTime(t *testing.T) {
+	notOnWindows(t, "Cmd.ExtraFiles is not supported")
 	noLeaks(t)
 	var arrived int
 	// On a busy machine a single piece may take too long, but not every time.

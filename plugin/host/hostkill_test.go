@@ -178,7 +178,7 @@ func playHost(name string) {
 
 func TestPluginsDoNotOutliveTheirHost(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("there is no lifeline")
+		t.Skip("hosts under test are told what to do by descriptors; TestPluginsEndWithTheirHost is for here")
 	}
 	for _, how := range []struct {
 		label, wrapper string

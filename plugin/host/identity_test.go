@@ -31,11 +31,11 @@ import (
 // playImpostor announces the socket of another plugin, and the certificate that
 // this one shows to whoever connects.
 func playImpostor() {
-	conn, err := tls.Dial("unix", os.Getenv(addressEnv), &tls.Config{InsecureSkipVerify: true})
+	conn, err := tls.Dial(os.Getenv(networkEnv), os.Getenv(addressEnv), &tls.Config{InsecureSkipVerify: true})
 	must(err)
 	der := conn.ConnectionState().PeerCertificates[0].Raw
 	conn.Close()
-	fmt.Print(line(1, 1, "unix", os.Getenv(addressEnv), "grpc", certField(der)), "\n")
+	fmt.Print(line(1, 1, os.Getenv(networkEnv), os.Getenv(addressEnv), "grpc", certField(der)), "\n")
 	linger()
 }
 
@@ -54,12 +54,12 @@ func TestPluginsThatPassForAnother(t *testing.T) {
 			}
 			cfg = fakeConfig(t, "passes-for-another")
 			cfg.Curve = curve
-			cfg.Env = append(cfg.Env, addressEnv+"="+r.Address)
+			cfg.Env = append(cfg.Env, networkEnv+"="+r.Network, addressEnv+"="+r.Address)
 			failed := failing(t, cfg)
 			if failed.Stage != host.StageConnect || !strings.Contains(failed.Hint, "another plugin's") {
 				t.Errorf("got %v", failed)
 			}
-			if !exists(r.Address) {
+			if r.Network == "unix" && !exists(r.Address) {
 				t.Error("the other plugin's socket is gone")
 			}
 			if got, err := do(t.Context(), other, "echo here"); err != nil || got != "here" {
@@ -79,7 +79,7 @@ func TestPluginsThatLendAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := withEcho(t, "lends-elsewhere")
-	cfg.Env = append(cfg.Env, networkEnv+"=unix", addressEnv+"="+r.Address)
+	cfg.Env = append(cfg.Env, networkEnv+"="+r.Network, addressEnv+"="+r.Address)
 	c := start(t, cfg)
 	var lent words
 	if err := c.Conn().Invoke(t.Context(), lenderMethod, new(words), &lent); err != nil {
@@ -203,17 +203,16 @@ func playOlder() {
 	}
 	accepted.MaxVersion, dialled.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
 	path := socketPath()
-	l, err := net.Listen("unix", path)
-	must(err)
+	l, network, address := listen(path)
 	b := broker.New(&broker.Config{
-		Listen:    func() (net.Listener, error) { return net.Listen("unix", path+"b") },
+		Listen:    func() (net.Listener, error) { l, _, _ := listen(path + "b"); return l, nil },
 		ServerTLS: accepted,
 		ClientTLS: dialled,
 	})
 	g := h2grpc.NewServer(&h2grpc.ServerConfig{TLS: main})
 	control.RegisterBroker(g, brokerOnly{b})
 	must(echo{"1 "}.GRPCServer((*plugin.Broker)(b), g))
-	fmt.Println(line(1, 1, "unix", path, "grpc", certField(own.DER())))
+	fmt.Println(line(1, 1, network, address, "grpc", certField(own.DER())))
 	go func() {
 		linger()
 		os.Exit(0)

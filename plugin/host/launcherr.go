@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -18,10 +19,17 @@ import (
 // the interpreter of a script that is there.
 func launchHint(path string, err error) string {
 	switch {
+	case errors.Is(err, exec.ErrNotFound) && isPath(path):
+		if _, err := os.Stat(path); err == nil {
+			return "the file is there, but Windows takes it for a program only if its name ends in .exe, or in another of PATHEXT's endings"
+		}
+		return missingHint(path, err)
 	case errors.Is(err, exec.ErrDot):
 		return "the program was found in the current directory, which is not searched for safety; write ./ in front of its name"
 	case errors.Is(err, exec.ErrNotFound):
 		return "no directory of PATH has a program of that name; give its full path or install it"
+	case isNoDirectory(err):
+		return "Cmd.Dir does not exist"
 	case errors.Is(err, fs.ErrNotExist):
 		return missingHint(path, err)
 	case errors.Is(err, fs.ErrPermission):
@@ -34,6 +42,19 @@ func launchHint(path string, err error) string {
 		return "a file of the Cmd is closed; check Stdin and ExtraFiles, and that the host's own stdin is open"
 	}
 	return ""
+}
+
+// isPath reports whether path is more than a name that PATH's directories are
+// searched for.
+func isPath(path string) bool { return filepath.Base(path) != path }
+
+// notThere has the error say fs.ErrNotExist where a path leads nowhere: on Windows
+// os/exec has one error for that and for a name that no directory of PATH has.
+func notThere(path string, err error) error {
+	if errors.Is(err, exec.ErrNotFound) && isPath(path) {
+		return fmt.Errorf("%w: %w", err, fs.ErrNotExist)
+	}
+	return err
 }
 
 func missingHint(path string, err error) string {

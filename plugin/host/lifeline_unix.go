@@ -4,6 +4,8 @@ package host
 
 import (
 	"os"
+	"os/exec"
+	"slices"
 	"syscall"
 
 	"github.com/tenonrpc/tenon/wire"
@@ -31,4 +33,22 @@ func newLifeline(fd int) (*lifeline, error) {
 	}
 	st := info.Sys().(*syscall.Stat_t) // what os.File.Stat returns on unix systems
 	return &lifeline{r, w, wire.Lifeline{FD: fd, Device: uint64(st.Dev), Inode: uint64(st.Ino)}}, nil
+}
+
+// newOutputPipe is newLifeline the other way round: the plugin writes.
+func newOutputPipe(fd int) (*lifeline, error) {
+	p, err := newLifeline(fd)
+	if err != nil {
+		return nil, err
+	}
+	p.plugin, p.host = p.host, p.plugin
+	return p, nil
+}
+
+// newStreamPipe makes a pipe for a standard stream.
+func newStreamPipe() (r, w *os.File, err error) { return os.Pipe() }
+
+// inherit has a command inherit files.
+func inherit(cmd *exec.Cmd, files []*os.File) {
+	cmd.ExtraFiles = slices.Concat(cmd.ExtraFiles, files)
 }

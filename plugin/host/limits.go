@@ -203,8 +203,10 @@ const (
 )
 
 // maxSocketPath returns this system's limit for the paths of unix sockets.
-func maxSocketPath() int {
-	switch runtime.GOOS {
+func maxSocketPath() int { return maxSocketPathOn(runtime.GOOS) }
+
+func maxSocketPathOn(goos string) int {
+	switch goos {
 	case "linux", "windows":
 		return socketPathLinux
 	}

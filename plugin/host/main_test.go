@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"testing"
 
 	"github.com/tenonrpc/tenon/plugin"
@@ -44,6 +45,10 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(tmp)
 	os.Setenv("TMPDIR", tmp)
+	if runtime.GOOS == "windows" {
+		os.Setenv("TMP", tmp)
+		os.Setenv("TEMP", tmp)
+	}
 	var keep *os.File
 	if alive, keep, err = os.Pipe(); err != nil {
 		panic(err)

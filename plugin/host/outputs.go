@@ -287,27 +287,22 @@ func (o *outputs) abandon() {
 }
 
 // newPipes makes pipes for the plugin's two streams, which it is to have as
-// descriptors from fd on, and returns its ends of them. It returns none on
-// systems where descriptors cannot be handed down.
+// descriptors from fd on, and returns its ends of them.
 func (o *outputs) newPipes(fd int, env *wire.Env) ([]*os.File, error) {
 	var files []*os.File
 	for i, stream := range []struct {
 		channel wire.Channel
 		value   *string
 	}{{wire.ChannelStdout, &env.Stdout}, {wire.ChannelStderr, &env.Stderr}} {
-		p, err := newLifeline(fd + i)
-		if p == nil || err != nil {
+		p, err := newOutputPipe(fd + i)
+		if err != nil {
 			closeAll(files)
 			o.closePipes()
-			if err != nil {
-				err = fmt.Errorf("making a pipe: %w", err)
-			}
-			return nil, err
+			return nil, fmt.Errorf("making a pipe: %w", err)
 		}
-		// A lifeline the other way round: the plugin writes.
 		*stream.value = string(p.id.Append(nil))
-		files = append(files, p.host)
-		o.pipes = append(o.pipes, &pluginPipe{stream.channel, p.plugin, make(chan struct{})})
+		files = append(files, p.plugin)
+		o.pipes = append(o.pipes, &pluginPipe{stream.channel, p.host, make(chan struct{})})
 	}
 	return files, nil
 }

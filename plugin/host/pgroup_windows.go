@@ -1,16 +1,22 @@
 package host
 
-import (
-	"errors"
-	"syscall"
-)
+import "syscall"
 
-// checkGroup fails: Windows has no process groups of this kind.
-func checkGroup(*syscall.SysProcAttr) error {
-	return errors.New("ProcessGroup is not supported on Windows")
-}
+// checkGroup has no objection: see job.
+func checkGroup(*syscall.SysProcAttr) error { return nil }
 
+// ownGroup returns attr: every plugin has a process group, which is for terminate.
 func ownGroup(attr *syscall.SysProcAttr) *syscall.SysProcAttr { return attr }
 
-// processGroup is never used: checkGroup does not let it.
+// processGroup is the handle of a process with all that it starts in one job: it is
+// ended with it.
 type processGroup struct{ command }
+
+func (g *processGroup) kill() { g.job.terminate() }
+
+func (g *processGroup) wait() ExitStatus {
+	g.cmd.Wait() // its error repeats ProcessState
+	g.job.terminate()
+	g.job.close()
+	return exitStatus(g.cmd.ProcessState)
+}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"syscall"
 
 	"github.com/tenonrpc/tenon/plugin/internal/files"
@@ -47,7 +48,7 @@ func (c *Client) dirBelow(parent string) (*socketDir, error) {
 	if i := wire.Unspeakable(parent); i >= 0 {
 		return nil, &badPathError{parent, parent[i]}
 	}
-	if room := maxSocketPath() - len("/"+dirPrefix) - files.NameLength - len("/"+pluginDirName) - maxSocketName; len(parent) > room {
+	if room := roomOn(runtime.GOOS); len(parent) > room {
 		return nil, &dirTooLongError{parent, room}
 	}
 	to := ownerOf(s)
@@ -58,6 +59,12 @@ func (c *Client) dirBelow(parent string) (*socketDir, error) {
 		return newSocketDir(parent, owner{uid: -1, gid: -1}, s.detach, s.runner != nil)
 	}
 	return d, err
+}
+
+// roomOn returns how many bytes the path of the directory may have in which that for
+// a plugin's sockets is made.
+func roomOn(goos string) int {
+	return maxSocketPathOn(goos) - len("/"+dirPrefix) - files.NameLength - len("/"+pluginDirName) - maxSocketName
 }
 
 // safeParent reports whether a directory that the user has not chosen is one in

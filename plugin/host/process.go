@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -82,12 +81,12 @@ func launch(ctx context.Context, s *settings, v *verified, socketDir string, env
 	p := newProcess(s.recipe.path())
 	// Pipes of our own, rather than os/exec's: nobody else copies from them, and
 	// Wait does not wait for grandchildren that hold them.
-	outRead, outWrite, err := os.Pipe()
+	outRead, outWrite, err := newStreamPipe()
 	if err != nil {
 		return nil, err
 	}
 	defer outWrite.Close()
-	errRead, errWrite, err := os.Pipe()
+	errRead, errWrite, err := newStreamPipe()
 	if err != nil {
 		outRead.Close()
 		return nil, err
@@ -100,7 +99,7 @@ func launch(ctx context.Context, s *settings, v *verified, socketDir string, env
 	if cmd.Stderr == nil { // otherwise nothing comes through the pipe
 		cmd.Stderr = errWrite
 	}
-	cmd.ExtraFiles = slices.Concat(cmd.ExtraFiles, files)
+	inherit(cmd, files)
 	if s.processGroup {
 		cmd.SysProcAttr = ownGroup(cmd.SysProcAttr)
 	}
@@ -113,16 +112,26 @@ func launch(ctx context.Context, s *settings, v *verified, socketDir string, env
 		}
 		defer done()
 	}
-	if cmd, err = s.startPatiently(ctx, cmd, socketDir); err != nil {
+	job, err := newJob(s, cmd)
+	if err != nil {
+		outRead.Close()
+		errRead.Close()
+		return nil, err
+	}
+	if cmd, err = s.startPatiently(ctx, cmd, socketDir); err == nil {
+		err = job.adopt(cmd)
+	}
+	if err != nil {
+		job.close()
 		outRead.Close()
 		errRead.Close()
 		return nil, err
 	}
 	p.pid = cmd.Process.Pid
 	p.logTo(s.logger.With("plugin", filepath.Base(p.path), "pid", p.pid))
-	p.handle = &command{cmd}
+	p.handle = &command{cmd, job}
 	if s.processGroup {
-		p.handle = &processGroup{command: command{cmd}}
+		p.handle = &processGroup{command: command{cmd, job}}
 	}
 	p.run(outRead, errRead, out)
 	return p, nil
@@ -192,10 +201,14 @@ func (p *process) run(stdout, stderr io.ReadCloser, out *outputs) {
 }
 
 // command is the handle of a process that this one has started.
-type command struct{ cmd *exec.Cmd }
+type command struct {
+	cmd *exec.Cmd
+	job job
+}
 
 func (c *command) wait() ExitStatus {
 	c.cmd.Wait() // its error repeats ProcessState
+	c.job.close()
 	return exitStatus(c.cmd.ProcessState)
 }
 

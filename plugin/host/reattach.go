@@ -79,7 +79,8 @@ func (c *Client) record() (*Reattach, error) {
 }
 
 // WriteReattach writes a record to a file that only this user can read (mode
-// 0600). A file that is there is replaced in one step, and stays as it was if
+// 0600; on Windows, whoever may read the files of its directory: choose one below
+// the user's own, such as os.UserCacheDir). A file that is there is replaced in one step, and stays as it was if
 // that fails.
 func WriteReattach(path string, r *Reattach) error {
 	if err := files.Replace(path, appendRecord(nil, r)); err != nil {

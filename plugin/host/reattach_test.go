@@ -449,7 +449,7 @@ func TestProviders(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := fmt.Sprintf(`"Pid":%d,"Test":false,"Addr":{"Network":"unix","String":%q}`, r.PID, r.Address); !strings.Contains(value, want) {
+	if want := fmt.Sprintf(`"Pid":%d,"Test":false,"Addr":{"Network":%q,"String":%q}`, r.PID, r.Network, r.Address); !strings.Contains(value, want) {
 		t.Errorf("%s is not in %s", want, value)
 	}
 	records, err := host.ParseProviders(value)

@@ -27,8 +27,13 @@ type proxy struct {
 	conns []net.Conn // guarded by mu
 }
 
-func newProxy(path, target string) *proxy {
-	l, err := net.Listen("unix", path)
+// newProxy listens beside target, on TCP if that is where target is.
+func newProxy(network, target string) *proxy {
+	own := "127.0.0.1:0"
+	if network == "unix" {
+		own = filepath.Join(filepath.Dir(target), "proxy")
+	}
+	l, err := net.Listen(network, own)
 	must(err)
 	p := &proxy{listener: l, target: target}
 	p.all.Go(p.serve)
@@ -41,7 +46,7 @@ func (p *proxy) serve() {
 		if err != nil {
 			return
 		}
-		out, err := net.Dial("unix", p.target)
+		out, err := net.Dial(p.listener.Addr().Network(), p.target)
 		if err != nil {
 			in.Close()
 			continue
@@ -80,9 +85,8 @@ func (p proxied) PluginToHost(network, address string) (string, string, error) {
 	if *p.proxy != nil { // a brokered connection
 		return network, address, nil
 	}
-	path := filepath.Join(filepath.Dir(address), "proxy")
-	*p.proxy = newProxy(path, address)
-	return network, path, nil
+	*p.proxy = newProxy(network, address)
+	return network, (*p.proxy).listener.Addr().String(), nil
 }
 
 // proxiedRunner is a Runner of proxied processes.

@@ -34,11 +34,12 @@ type Launch struct {
 	Env []string
 	// SocketDir is the directory in which the plugin is to make its sockets and
 	// finds the host's; it must be reachable by the plugin, and is removed with
-	// it. Env names it to the plugin. It is "" if none could be made: a plugin
-	// on TCP does without. For a plugin that sees it elsewhere, see SetSocketDir.
+	// it. Env names it to the plugin. It is "" if none could be made, and on Windows
+	// unless TempDir is set: a plugin on TCP does without. For a plugin that sees it elsewhere, see SetSocketDir.
 	SocketDir string
-	// Files are to be inherited by the plugin, from descriptor 3 on. They stay
-	// the host's to close. A Runner that cannot do that leaves them out;
+	// Files are to be inherited by the plugin, from descriptor 3 on, and on Windows
+	// as handles of the same numbers (SysProcAttr.AdditionalInheritedHandles). They
+	// stay the host's to close. A Runner that cannot do that leaves them out;
 	// the plugin then recognises the end of its host by other signs, and sends what
 	// it prints over the connection.
 	Files []*os.File

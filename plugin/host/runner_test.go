@@ -40,7 +40,7 @@ func (r *runner) Run(_ context.Context, launch *host.Launch) (host.Process, erro
 	cmd := r.command(launch)
 	cmd.Stdin = alive
 	cmd.Env = launch.Env
-	cmd.ExtraFiles = launch.Files
+	host.Inherit(cmd, launch.Files)
 	// Pipes of its own: those of exec.Cmd are closed by its Wait, whatever was
 	// not yet read from them.
 	outR, outW, err := os.Pipe()
@@ -164,12 +164,15 @@ func TestRunnerKills(t *testing.T) {
 		signals bool
 		want    host.ExitStatus
 	}{
-		"deaf":                    {"no-shutdown-deaf", true, host.ExitStatus{Ended: true, Code: -1, Signal: "killed"}},
+		"deaf":                    {"no-shutdown-deaf", true, killed},
 		"terminated":              {"no-shutdown", true, host.ExitStatus{Ended: true, Code: -1, Signal: "terminated"}},
-		"without Signal":          {"no-shutdown", false, host.ExitStatus{Ended: true, Code: -1, Signal: "killed"}},
+		"without Signal":          {"no-shutdown", false, killed},
 		"ends with a status of 5": {"exits-with-5", false, host.ExitStatus{Ended: true, Code: 5}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if tc.want.Signal == "terminated" {
+				notOnWindows(t, "there is no SIGTERM")
+			}
 			noLeaks(t)
 			cfg := runnerConfig(t, tc.plugin, &runner{signals: tc.signals})
 			cfg.StopTimeout = ample
@@ -178,7 +181,7 @@ func TestRunnerKills(t *testing.T) {
 			}
 			c := start(t, cfg)
 			err := c.Close()
-			if killed := tc.want.Signal == "killed"; errors.Is(err, host.ErrKilled) != killed {
+			if killed := tc.want == killed; errors.Is(err, host.ErrKilled) != killed {
 				t.Errorf("Close returned %v", err)
 			}
 			if c.ExitStatus() != tc.want {

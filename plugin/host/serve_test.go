@@ -335,6 +335,7 @@ func TestPluginCannotRerootItsHost(t *testing.T) {
 }
 
 func TestSocketsAreInThePrivateDirectory(t *testing.T) {
+	notOnWindows(t, "plugins listen on TCP")
 	noLeaks(t)
 	c := start(t, fakeConfig(t, "real"))
 	var p peer.Peer

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/tenonrpc/tenon/wire"
@@ -63,7 +64,7 @@ func (c *Client) start(ctx context.Context, config *Config) error {
 		if s.runner != nil {
 			return &problem{stage: StageLaunch, err: err}
 		}
-		return &problem{StageLaunch, launchHint(s.recipe.path(), err), err}
+		return &problem{StageLaunch, launchHint(s.recipe.path(), err), notThere(s.recipe.path(), err)}
 	}
 	// There is nothing else to do until the plugin is up.
 	c.sweep()
@@ -91,6 +92,9 @@ func (c *Client) prepareDir(ctx context.Context) error {
 	}
 	s := c.settings
 	c.out = newOutputs(s)
+	if runtime.GOOS == "windows" && s.tempDir == "" {
+		return nil // plugins and hosts listen on TCP there
+	}
 	dir, err := c.placeDir(os.Environ())
 	if err != nil {
 		c.dirErr = fmt.Errorf("making the directory for sockets: %w", err)
@@ -149,12 +153,10 @@ func (c *Client) launch(ctx context.Context, env wire.Env) error {
 		if err != nil {
 			return fmt.Errorf("making a pipe: %w", err)
 		}
-		if life != nil {
-			c.lifeline = life.host
-			defer life.plugin.Close()
-			files = append(files, life.plugin)
-			env.Lifeline = string(life.id.Append(nil))
-		}
+		c.lifeline = life.host
+		defer life.plugin.Close()
+		files = append(files, life.plugin)
+		env.Lifeline = string(life.id.Append(nil))
 		pipes, err := c.out.newPipes(firstExtraFile+len(s.recipe.cmd.ExtraFiles)+len(files), &env)
 		if err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -119,7 +120,10 @@ func (j *journal) add(entry string) {
 func TestOwnTransport(t *testing.T) {
 	noLeaks(t)
 	var j journal
-	own := filepath.Join(shortDir(t), "own")
+	own, where := filepath.Join(shortDir(t), "own"), "unix plugin"
+	if runtime.GOOS == "windows" {
+		where = "tcp 127.0."
+	}
 	cfg := withEcho(t, "real")
 	cfg.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 		j.add("dial " + network + " " + filepath.Base(address)[:len("plugin")])
@@ -127,7 +131,8 @@ func TestOwnTransport(t *testing.T) {
 	}
 	cfg.Listen = func() (net.Listener, error) {
 		j.add("listen")
-		return net.Listen("unix", own)
+		l, _, _ := listen(own)
+		return l, nil
 	}
 	c := start(t, cfg)
 	usesBroker(t, c)
@@ -144,7 +149,7 @@ func TestOwnTransport(t *testing.T) {
 		t.Errorf("the plugin's brokered server says %q", got)
 	}
 	closes(t, c)
-	if got, want := strings.Join(j.entries, ", "), "dial unix plugin, listen, dial unix plugin"; got != want {
+	if got, want := strings.Join(j.entries, ", "), "dial "+where+", listen, dial "+where; got != want {
 		t.Errorf("the application was asked to %s; want %s", got, want)
 	}
 	if exists(own) {

@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -104,8 +105,10 @@ func TestSumsFile(t *testing.T) {
 	if err := os.WriteFile(path, []byte(list), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	err := host.SumsFile(path)(t.Context(), "/bin/odd\\na\nme\r", strings.NewReader(theFile))
-	wantErr(t, "an escaped name", err, nil, "")
+	if runtime.GOOS != "windows" { // where a backslash is no part of a name
+		err := host.SumsFile(path)(t.Context(), "/bin/odd\\na\nme\r", strings.NewReader(theFile))
+		wantErr(t, "an escaped name", err, nil, "")
+	}
 	wantErr(t, "no list", judge(t, host.SumsFile(path+"2")), os.ErrNotExist, "")
 	wantErr(t, "a directory", judge(t, host.SumsFile(t.TempDir())), os.ErrPermission, "")
 }

@@ -31,7 +31,9 @@ import (
 //   - Everything else (scripts, other systems, kernels that do not allow memory
 //     to be executed) is copied to a new directory of this user's, mode 0700,
 //     with mode 0500. It is removed with the plugin. Other users cannot change
-//     it; the same user's programs can, as they can change this process.
+//     it; the same user's programs can, as they can change this process. On Windows
+//     there are no such modes: the directory for temporary files is the user's own
+//     there, and what it lets others do, they may.
 //
 // The plugin sees another path than its own then: os.Executable returns
 // "/memfd:" and the file's name on Linux, or the copy's path. It cannot find
@@ -102,6 +104,7 @@ func verifyHint(err error) string {
 // copyPlugin makes the copy of the file at path. It is not verified yet.
 func copyPlugin(ctx context.Context, path string, s *settings) (*verified, error) {
 	launchProblem := func(err error) error { return &problem{StageLaunch, launchHint(path, err), err} }
+	path = wholeName(path)
 	src, err := openPlugin(path)
 	if err != nil {
 		return nil, launchProblem(err)
@@ -154,6 +157,9 @@ func copyPrivate(ctx context.Context, src io.ReaderAt, name string, s *settings)
 		}
 	}()
 	mode, outer := fs.FileMode(0o500), fs.FileMode(outerMode)
+	if !hasModes {
+		mode = 0o700 // without the write bit, which is all there is, it would be harder to remove
+	}
 	if otherUser(s.recipe.cmd.SysProcAttr) {
 		// The plugin runs as another user, who may execute the copy and no more.
 		mode, outer = 0o555, outerSharedMode

@@ -64,6 +64,7 @@ func TestVerifiedPlugin(t *testing.T) {
 // What a Verifier reads is what is executed, in whatever way that is: from
 // memory, or from a file.
 func TestVerifierReadsWhatIsExecuted(t *testing.T) {
+	notOnWindows(t, "there are no scripts")
 	for name, content := range map[string]string{
 		"script": "#!/bin/sh\necho it ran as $0 >&2; exit 3\n",
 	} {
@@ -194,6 +195,7 @@ func launchAll(t *testing.T, verify host.Verifier, good, evil []byte, most int, 
 // The plugin's file is replaced all the time, by renaming another over it and by
 // writing to it in place. Whatever is started must be what was verified.
 func TestVerificationHasNoWindow(t *testing.T) {
+	notOnWindows(t, "a program that runs cannot be replaced")
 	noLeaks(t)
 	good, evil := buildVerified(t)
 	sum := sha256.Sum256(good)
@@ -218,6 +220,7 @@ func TestVerificationHasNoWindow(t *testing.T) {
 // However many descriptors the plugin inherits, none takes the place of the
 // copy that is executed.
 func TestVerifiedPluginWithExtraFiles(t *testing.T) {
+	notOnWindows(t, "Cmd.ExtraFiles is not supported")
 	for _, n := range []int{0, 1, 8, 16, 24, 40} {
 		noLeaks(t)
 		cfg := fakeConfig(t, "reads-its-files")
@@ -256,6 +259,7 @@ func TestVerifiedPluginWithExtraFiles(t *testing.T) {
 // A copy on a file system must not be open for writing in a process that
 // another goroutine is about to start: it could not be executed then.
 func TestPrivateCopyWhileOthersFork(t *testing.T) {
+	notOnWindows(t, "nothing is forked")
 	noLeaks(t)
 	good, _ := buildVerified(t)
 	ctx, cancel := context.WithCancel(t.Context())

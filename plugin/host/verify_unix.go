@@ -11,6 +11,9 @@ func executable(path string) error {
 	return syscall.Access(path, mayExecute)
 }
 
+// wholeName returns path: names of programs are whole.
+func wholeName(path string) string { return path }
+
 // otherUser reports whether attr makes the plugin run as another user.
 func otherUser(attr *syscall.SysProcAttr) bool { return attr != nil && attr.Credential != nil }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"runtime"
@@ -331,10 +332,19 @@ func TestServeLeavesNothing(t *testing.T) {
 	var record *host.Reattach
 	t.Run("serve", func(t *testing.T) {
 		record = plugintest.Serve(t, &plugin.ServeConfig{Plugins: plugin.Set{"echo": echo{}}})
-		if _, err := os.Stat(record.Address); err != nil {
-			t.Error(err)
+		conn, err := net.Dial(record.Network, record.Address)
+		if err != nil {
+			t.Fatal(err)
 		}
+		conn.Close()
 	})
+	if conn, err := net.Dial(record.Network, record.Address); err == nil {
+		conn.Close()
+		t.Error("it still listens")
+	}
+	if record.Network != "unix" {
+		return
+	}
 	if _, err := os.Stat(record.Address); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the socket is left: %v", err)
 	}

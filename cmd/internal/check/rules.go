@@ -22,6 +22,7 @@ func Rules() []Rule {
 		{"short files", short},
 		{"shape", shapely},
 		{"top level", tidyTop},
+		{"portable names", portable},
 		{"go.mod", requirements},
 		{"limits have reasons", reasoned},
 		{"README", readme},

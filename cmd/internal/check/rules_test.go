@@ -129,6 +129,16 @@ var examples = map[string]example{
 		"internal/a.go":  "package internal // want0",
 		"internal/b.txt": "once is enough",
 	},
+	"portable names": {
+		"testdata/vectors/a/nul.txt":  "// whole",
+		"testdata/vectors/a/null.txt": "a name like any other",
+		"testdata/Con":                "// whole",
+		"testdata/com1.d/a.txt":       "// whole",
+		"testdata/a:b":                "// whole",
+		"testdata/a.":                 "// whole",
+		"testdata/A.txt":              "the first of two",
+		"testdata/a.txt":              "// whole",
+	},
 	"README": {
 		"README.md": strings.Join([]string{
 			"See [a](testdata/readme/a.go), [the top](#top), [elsewhere](https://example.org/)",
@@ -210,6 +220,8 @@ func TestRules(t *testing.T) {
 					for mark := range strings.FieldsSeq(marks) {
 						if mark == "want" {
 							want[check.Finding{Path: name, Line: i + 1}.String()]++
+						} else if mark == "whole" { // the file
+							want[check.Finding{Path: name}.String()]++
 						} else if mark == "want0" {
 							first, _, _ := strings.Cut(name, "/")
 							want[check.Finding{Path: first}.String()]++

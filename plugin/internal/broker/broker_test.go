@@ -16,6 +16,7 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/h2grpc/peer"
 	"github.com/tenonrpc/tenon/plugin/internal/broker"
+	"github.com/tenonrpc/tenon/plugin/internal/socktest"
 	"github.com/tenonrpc/tenon/wire"
 )
 
@@ -80,7 +81,7 @@ func TestAcceptIsSecured(t *testing.T) {
 	go func() { served <- s.Serve(l) }()
 	defer func() { s.Close(); <-served }()
 
-	raw, err := net.Dial("unix", l.Addr().String())
+	raw, err := socktest.Dial(l.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/plugin/internal/automtls"
 	"github.com/tenonrpc/tenon/plugin/internal/broker"
+	"github.com/tenonrpc/tenon/plugin/internal/socktest"
 	"github.com/tenonrpc/tenon/plugin/internal/yamux"
 )
 
@@ -34,7 +35,7 @@ func TestCandidates(t *testing.T) {
 	}()
 	dial := func() net.Conn {
 		t.Helper()
-		conn, err := net.Dial("unix", l.Addr().String())
+		conn, err := socktest.Dial(l.Addr())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -129,7 +130,7 @@ func TestCandidatesWhenThePluginEnds(t *testing.T) {
 	m := broker.NewPluginMux(nil)
 	main := m.Listen(l)
 	for i := range 10 {
-		conn, err := net.Dial("unix", l.Addr().String())
+		conn, err := socktest.Dial(l.Addr())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,19 +4,17 @@ import (
 	"bytes"
 	"context"
 	"crypto/fips140"
-	"fmt"
 	"io"
 	"net"
 	"os"
-	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/plugin/internal/automtls"
 	"github.com/tenonrpc/tenon/plugin/internal/broker"
+	"github.com/tenonrpc/tenon/plugin/internal/socktest"
 	"github.com/tenonrpc/tenon/wire"
 )
 
@@ -52,10 +50,7 @@ func stream() (a, b *end, hangup func()) {
 }
 
 // sockets listens on sockets in a directory of the test's.
-type sockets struct {
-	dir   string
-	count atomic.Int32
-}
+type sockets struct{ dir string }
 
 func newSockets(t *testing.T) *sockets {
 	t.Helper()
@@ -74,7 +69,7 @@ func newSockets(t *testing.T) *sockets {
 }
 
 func (s *sockets) listen() (net.Listener, error) {
-	return net.Listen("unix", filepath.Join(s.dir, fmt.Sprint(s.count.Add(1))))
+	return socktest.Listen(s.dir)
 }
 
 // pair returns two brokers that are connected, secured if asked.
@@ -113,7 +108,7 @@ func muxPair(t *testing.T, secure bool) (host, plug *broker.Broker) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return muxPairOver(t, secure, l, func() (net.Conn, error) { return net.Dial("unix", l.Addr().String()) })
+	return muxPairOver(t, secure, l, func() (net.Conn, error) { return socktest.Dial(l.Addr()) })
 }
 
 // muxPairOver is muxPair over the connection that dial makes to l.

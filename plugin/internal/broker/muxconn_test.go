@@ -15,6 +15,7 @@ import (
 
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/plugin/internal/broker"
+	"github.com/tenonrpc/tenon/plugin/internal/socktest"
 )
 
 // TestPluginConnection is what a plugin's socket is good for.
@@ -26,7 +27,7 @@ func TestPluginConnection(t *testing.T) {
 	}
 	m := broker.NewPluginMux(nil)
 	main := m.Listen(l)
-	dial := func() (net.Conn, error) { return net.Dial("unix", l.Addr().String()) }
+	dial := func() (net.Conn, error) { return socktest.Dial(l.Addr()) }
 	// Hosts look whether there is a plugin.
 	for range 3 {
 		probe, err := dial()

@@ -199,11 +199,10 @@ func (d *Dir) Mend() {
 // Strip removes everything in the directory but what directories hold that are not
 // empty: at most maxRemoved entries.
 func (d *Dir) Strip() error {
-	if _, err := d.self.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	names, err := d.self.Readdirnames(maxRemoved)
-	if err != nil && err != io.EOF {
+	// Not by the handle that has been read to its end: for that, Wine keeps to what it
+	// has found the first time.
+	names, err := d.Names(maxRemoved)
+	if err != nil {
 		return err
 	}
 	var failed error

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/tenonrpc/tenon/plugin/internal/local"
+	"github.com/tenonrpc/tenon/plugin/internal/socktest"
 )
 
 func TestParse(t *testing.T) {
@@ -45,6 +46,10 @@ func TestParse(t *testing.T) {
 func TestDial(t *testing.T) {
 	unix := filepath.Join(t.TempDir(), "s")
 	for network, listening := range map[string]string{"unix": unix, "tcp": "127.0.0.1:0"} {
+		if network == "unix" && !socktest.HasUnix() {
+			t.Run(network, func(t *testing.T) { t.Skip(socktest.NoUnix) })
+			continue
+		}
 		l, err := net.Listen(network, listening)
 		if err != nil {
 			t.Fatal(err)

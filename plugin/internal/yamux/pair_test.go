@@ -10,16 +10,16 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/tenonrpc/tenon/plugin/internal/socktest"
 	"github.com/tenonrpc/tenon/plugin/internal/yamux"
 )
 
-// sockets returns both ends of a unix socket.
+// sockets returns both ends of a socket.
 func sockets(t *testing.T) (client, server net.Conn) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "tn")
@@ -27,12 +27,12 @@ func sockets(t *testing.T) (client, server net.Conn) {
 		t.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	l, err := net.Listen("unix", filepath.Join(dir, "s"))
+	l, err := socktest.Listen(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if client, err = net.Dial("unix", l.Addr().String()); err != nil {
+	if client, err = socktest.Dial(l.Addr()); err != nil {
 		t.Fatal(err)
 	}
 	if server, err = l.Accept(); err != nil {

@@ -1,19 +1,17 @@
-//go:build !unix
-
 package plugin
 
 import (
-	"errors"
 	"os"
 
+	"github.com/tenonrpc/tenon/plugin/internal/winpipe"
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// openLifeline fails: hosts on this system cannot hand down descriptors, and
-// send no lifeline.
-func openLifeline(wire.Lifeline) (*os.File, error) { return nil, errors.ErrUnsupported }
+// openLifeline takes over the handle of a lifeline.
+func openLifeline(l wire.Lifeline) (*os.File, error) { return winpipe.Open(l) }
 
-func openOutput(wire.Lifeline) (*os.File, error) { return nil, errors.ErrUnsupported }
+// openOutput takes over the handle of a pipe for what the plugin prints.
+func openOutput(l wire.Lifeline) (*os.File, error) { return winpipe.Open(l) }
 
 // watchParent waits for the end of the parent process. Windows lets any process
 // be waited for, and never tells of another parent than the first.
