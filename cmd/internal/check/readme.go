@@ -74,9 +74,7 @@ func (r *readmeChecker) tests(i int) {
 			continue
 		}
 		named++
-		there := slices.ContainsFunc(r.tree.Files, func(f *File) bool {
-			return f.Test && (dir == "" || f.Dir == dir) && bytes.Contains(r.tree.Texts[f.Path], []byte("\nfunc "+name+"(t *testing.T) {\n"))
-		})
+		there := r.tree.hasTest(dir, name)
 		switch {
 		case !there && dir != "":
 			r.found(i, "%s has no test %s", dir, name)

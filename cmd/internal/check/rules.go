@@ -25,6 +25,7 @@ func Rules() []Rule {
 		{"portable names", portable},
 		{"go.mod", requirements},
 		{"limits have reasons", reasoned},
+		{"what peers make us keep", kept},
 		{"README", readme},
 	}
 }

@@ -122,6 +122,23 @@ var examples = map[string]example{
 			"nonsense # // want",
 		}, "\n"),
 	},
+	"what peers make us keep": {
+		"h2grpc/README.md": strings.Join([]string{
+			"| what is kept | budget | at the bound | seen in |",
+			"| --- | --- | --- | --- |",
+			"| messages | `maxMessages`, `Config.Most` | they wait | “a flood”, TestThere |",
+			"| messages | a sensible number // want | they wait | “a flood” |",
+			"| messages | `maxNothing` // want | they wait | `h2grpc` TestThere |",
+			"| messages | `maxMessages` | they wait | nothing yet // want |",
+			"| messages | `maxMessages` | they wait | “a drought”, TestNot // want // want |",
+			"| messages | `maxMessages` // want |",
+			"",
+			"| something else |",
+		}, "\n"),
+		"h2grpc/limits.go":                    "package h2grpc\n\nconst maxMessages = 1\n\ntype Config struct{ Most int }\n",
+		"h2grpc/a_test.go":                    "package h2grpc\nimport \"testing\"\nfunc TestThere(t *testing.T) {\n}\n",
+		"h2grpc/internal/attack/rows_test.go": "package attack\n\nvar row = struct{ name string }{\"a flood\"}\n",
+	},
 	"top level": {
 		"README.md":      "text",
 		"wire/a.go":      "package wire",
