@@ -3,11 +3,13 @@ package plugin_test
 import (
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/tenonrpc/tenon/plugin"
 	"github.com/tenonrpc/tenon/plugin/internal/automtls"
+	"github.com/tenonrpc/tenon/plugin/internal/socktest"
 	"github.com/tenonrpc/tenon/wire"
 )
 
@@ -16,7 +18,7 @@ import (
 // plugin has to say of them is a few lines. The plugin and they share this
 // process, so that its descriptors are no measure.
 func TestCrowdBeforeTheHost(t *testing.T) {
-	for _, network := range []string{"unix", "tcp"} {
+	for _, network := range slices.Compact([]string{socktest.Network(), "tcp"}) {
 		t.Run(network, func(t *testing.T) {
 			host, err := automtls.New(automtls.P256)
 			if err != nil {

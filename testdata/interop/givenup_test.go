@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc"
 	tcodes "github.com/tenonrpc/tenon/h2grpc/codes"
 	tstatus "github.com/tenonrpc/tenon/h2grpc/status"
+	"github.com/tenonrpc/tenon/plugin/internal/socktest"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -52,9 +52,9 @@ func TestCallsGivenUp(t *testing.T) {
 			t.Errorf("the stream beside them: %v", err)
 		}
 	}
-	socket := filepath.Join(t.TempDir(), "s")
-	listen := func() net.Listener {
-		lis, err := net.Listen("unix", socket)
+	dir := t.TempDir()
+	listen := func(t *testing.T) net.Listener {
+		lis, err := socktest.Listen(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,9 +82,14 @@ func TestCallsGivenUp(t *testing.T) {
 				}
 			}}},
 		}, nil)
-		go srv.Serve(listen())
+		lis := listen(t)
+		go srv.Serve(lis)
 		defer srv.Close()
-		cc, err := grpc.NewClient("unix:"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		target := lis.Addr().String()
+		if lis.Addr().Network() == "unix" {
+			target = "unix:" + target
+		}
+		cc, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -120,10 +125,11 @@ func TestCallsGivenUp(t *testing.T) {
 				}
 			}}},
 		}, nil)
-		go srv.Serve(listen())
+		lis := listen(t)
+		go srv.Serve(lis)
 		defer srv.Stop()
 		cc := h2grpc.NewClient(&h2grpc.ClientConfig{Dial: func(ctx context.Context) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", socket)
+			return new(net.Dialer).DialContext(ctx, lis.Addr().Network(), lis.Addr().String())
 		}})
 		defer cc.Close()
 		s, err := cc.NewStream(t.Context(), &h2grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, "/late.Service/Echo")

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/tenonrpc/tenon/plugin/internal/broker"
+	"github.com/tenonrpc/tenon/plugin/internal/socktest"
 	"github.com/tenonrpc/tenon/wire"
 )
 
@@ -280,13 +281,13 @@ func TestRelayForgetsListeners(t *testing.T) {
 	defer func() { stop(); <-ended }()
 
 	// The host's listener, which stands for all.
-	its, err := net.Listen("unix", near.dir+"/host")
+	its, err := socktest.Listen(near.dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer its.Close()
 	announce := func(id uint32) *wire.ConnInfo {
-		if err := host.Send(&wire.ConnInfo{ServiceID: id, Network: "unix", Address: its.Addr().String()}); err != nil {
+		if err := host.Send(&wire.ConnInfo{ServiceID: id, Network: its.Addr().Network(), Address: its.Addr().String()}); err != nil {
 			t.Fatal(err)
 		}
 		info, err := plug.Recv()
