@@ -24,12 +24,13 @@ func (o *owed) holds(c *serverCall) bool {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !c.s.Conn().Owing() { // otherwise resume comes after this
+	o.waiting.Store(true) // before looking: whoever frees room from now on comes to resume
+	if !c.s.Conn().Owing() {
+		o.waiting.Store(len(o.calls) > 0)
 		return false
 	}
 	c.held = true
 	o.calls = append(o.calls, c)
-	o.waiting.Store(true)
 	return true
 }
 

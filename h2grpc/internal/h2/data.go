@@ -2,6 +2,7 @@ package h2
 
 import (
 	"io"
+	"slices"
 	"strconv"
 
 	"github.com/tenonrpc/tenon/wire"
@@ -472,6 +473,10 @@ func (c *Conn) reserve(s *Stream, n int) {
 // unreserve gives a stream's part of the assembly budget back.
 func (c *Conn) unreserve(s *Stream) {
 	waited := s.wanted > 0
+	if waited {
+		// Nothing of it may stay: the next to go may be as many as there are ids.
+		c.assembling = slices.DeleteFunc(c.assembling, func(o *Stream) bool { return o == s })
+	}
 	s.wanted = 0
 	s.coming.Drop()
 	s.coming = Claim{}

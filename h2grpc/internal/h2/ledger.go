@@ -138,6 +138,11 @@ func (l *ledger) note() {
 // pay takes the claim's bytes from what the connection has free, or from the
 // account, where w may wait for them. l.mu is held.
 func (l *ledger) pay(cl *Claim, w *sendWaiter) bool {
+	free := l.account == nil || l.free+int64(cl.n) <= connFree
+	if free && w != nil && w.request != nil {
+		l.account.cancel(w.request) // the connection has room of its own again
+		w.request = nil
+	}
 	switch {
 	case w != nil && w.request != nil:
 		if w.request.n != cl.n || !l.account.has(w.request) {
@@ -145,7 +150,7 @@ func (l *ledger) pay(cl *Claim, w *sendWaiter) bool {
 		}
 		w.request = nil
 		cl.account = true
-	case l.account == nil || l.free+int64(cl.n) <= connFree:
+	case free:
 		l.free += int64(cl.n)
 	case l.account.take(l, cl.n):
 		cl.account = true
@@ -190,6 +195,7 @@ func (l *ledger) drop(cl Claim) {
 		l.account.give(l, cl.n)
 	} else {
 		l.free -= int64(cl.n)
+		l.tellFree()
 	}
 	freed := false
 	if cl.class != received {
@@ -205,6 +211,19 @@ func (l *ledger) drop(cl Claim) {
 	l.mu.Unlock()
 	if freed && l.c.cfg.Freed != nil {
 		l.c.cfg.Freed()
+	}
+}
+
+// tellFree lets those look again who wait for the account: there may be room of the
+// connection's own. l.mu is held.
+func (l *ledger) tellFree() {
+	for i := range l.classes {
+		if k := &l.classes[i]; len(k.waiting) > 0 && k.waiting[0].request != nil {
+			k.waiting[0].wake()
+		}
+	}
+	if w := &l.c.awaits.sendWaiter; w.request != nil {
+		w.wake()
 	}
 }
 

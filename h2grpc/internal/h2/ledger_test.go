@@ -1,0 +1,94 @@
+package h2
+
+import (
+	"net"
+	"testing"
+)
+
+// idle is a server that does nothing.
+type idle struct{}
+
+func (idle) New() *Stream             { return &Stream{} }
+func (idle) Open(*Stream) bool        { return false }
+func (idle) Opened(*Stream)           {}
+func (idle) Ready(*Stream)            {}
+func (idle) Quick(*Stream, bool) bool { return false }
+func (idle) Run(*Stream)              {}
+func (idle) Reset(*Stream)            {}
+
+func idleConn(t *testing.T, a *Account) *Conn {
+	near, far := net.Pipe()
+	t.Cleanup(func() { near.Close(); far.Close() })
+	c := NewConn(near, near, Config{Handler: idle{}, MaxMessage: 1 << 28, MaxStreams: 100, MaxHeaderList: 1 << 20, Account: a})
+	t.Cleanup(func() { c.settings.Stop() })
+	return c
+}
+
+// TestResetStreamsDoNotWait: of a stream that is reset while it waits for the window
+// of a large message, nothing stays in the list of those that wait.
+func TestResetStreamsDoNotWait(t *testing.T) {
+	c := idleConn(t, nil)
+	id := uint32(1)
+	ask := func() *Stream {
+		s := &Stream{}
+		s.init(c, id)
+		id += 2
+		c.mu.Lock()
+		c.streams[s.ID] = s
+		c.live++
+		c.peerMaySend(s)
+		c.mu.Unlock()
+		const large = 3 << 20
+		s.mu.Lock()
+		s.in.need = s.in.window + large
+		s.mu.Unlock()
+		c.grant(s, 0, large)
+		return s
+	}
+	ask() // has the window
+	ask() // waits
+	for range 100 {
+		s := ask()
+		c.mu.Lock()
+		c.removeLocked(s)
+		c.mu.Unlock()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := len(c.assembling); n != 1 {
+		t.Errorf("%d streams wait, want the one that is there", n)
+	}
+}
+
+// TestRoomOfItsOwn: a sender that has come to wait for the account goes on when its
+// connection has room of its own again, however full the account is.
+func TestRoomOfItsOwn(t *testing.T) {
+	a := NewAccount(8 << 20)
+	hog := idleConn(t, a)
+	if _, ok := hog.ledger.take(unary, 11<<20, nil); !ok {
+		t.Fatal("the first message, of any size, is not let through")
+	}
+	c := idleConn(t, a)
+	first, ok := c.ledger.take(covered, 3<<20, nil)
+	if !ok {
+		t.Fatal("a connection has no room of its own")
+	}
+	w := &sendWaiter{class: received, ready: make(chan struct{}, 1)}
+	if _, ok := c.ledger.take(begun, 2<<20-1, w); ok {
+		t.Fatal("there is room in an account that is full")
+	}
+	first.Drop()
+	select {
+	case <-w.ready:
+	default:
+		t.Fatal("the sender is not told")
+	}
+	second, ok := c.ledger.take(begun, 2<<20-1, w)
+	if !ok {
+		t.Error("the connection's own room is not used")
+	}
+	second.Drop()
+	if c.ledger.free != 0 || w.request != nil {
+		t.Errorf("%d bytes are taken, and a request is left: %v", c.ledger.free, w.request != nil)
+	}
+}
