@@ -349,11 +349,10 @@ func (c *serverCall) fail(st *status.Status) {
 		n += len(d.Value)
 	}
 	claim, err := c.s.ReserveStatus(c.ctx.Done(), n)
-	if err != nil {
-		c.finish(status.FromContextError(c.ctx.Err()))
-		return
+	if ended := c.ctx.Err(); err != nil && ended != nil {
+		st = status.FromContextError(ended)
 	}
-	c.finish(st)
+	c.finish(st) // if the stream has ended, for the observer alone
 	claim.Drop()
 }
 

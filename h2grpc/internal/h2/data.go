@@ -428,7 +428,13 @@ func (c *Conn) grantLarge() {
 	for len(c.assembling) > 0 {
 		s := c.assembling[0]
 		if n := s.lacks(); n > 0 && s.wanted > 0 {
-			if c.assembly > 0 && c.assembly+int64(n) > assemblyBudget || !c.ledger.coming(s, n) {
+			if c.assembly > 0 && c.assembly+int64(n) > assemblyBudget {
+				if c.awaits.stream != s {
+					c.notAwaited()
+				}
+				return
+			}
+			if !c.ledger.coming(s, n) {
 				return
 			}
 			c.reserve(s, n)
@@ -436,8 +442,14 @@ func (c *Conn) grantLarge() {
 		c.assembling = c.assembling[1:]
 		s.wanted = 0
 	}
+	c.notAwaited()
+}
+
+// notAwaited gives back what was asked of the account, or has been granted by it, for
+// a stream that is gone.
+func (c *Conn) notAwaited() {
 	if c.awaits.request != nil {
-		c.ledger.quit(&c.awaits.sendWaiter) // it was for a stream that is gone
+		c.ledger.quit(&c.awaits.sendWaiter)
 	}
 }
 

@@ -138,7 +138,7 @@ func (l *ledger) note() {
 // pay takes the claim's bytes from what the connection has free, or from the
 // account, where w may wait for them. l.mu is held.
 func (l *ledger) pay(cl *Claim, w *sendWaiter) bool {
-	free := l.account == nil || l.free+int64(cl.n) <= connFree
+	free := l.account == nil || l.hasFree(cl.n)
 	if free && w != nil && w.request != nil {
 		l.account.cancel(w.request) // the connection has room of its own again
 		w.request = nil
@@ -214,18 +214,24 @@ func (l *ledger) drop(cl Claim) {
 	}
 }
 
-// tellFree lets those look again who wait for the account: there may be room of the
-// connection's own. l.mu is held.
+// tellFree lets those look again who wait for the account and for whom there is room
+// of the connection's own. l.mu is held.
 func (l *ledger) tellFree() {
-	for i := range l.classes {
-		if k := &l.classes[i]; len(k.waiting) > 0 && k.waiting[0].request != nil {
-			k.waiting[0].wake()
+	tell := func(w *sendWaiter) {
+		if w.request != nil && l.hasFree(w.request.n) {
+			w.wake()
 		}
 	}
-	if w := &l.c.awaits.sendWaiter; w.request != nil {
-		w.wake()
+	for i := range l.classes {
+		if k := &l.classes[i]; len(k.waiting) > 0 {
+			tell(k.waiting[0])
+		}
 	}
+	tell(&l.c.awaits.sendWaiter)
 }
+
+// hasFree says whether the connection has room of its own for n bytes; l.mu is held.
+func (l *ledger) hasFree(n int) bool { return l.free+int64(n) <= connFree }
 
 // coming claims n bytes for a message that is received on s, if there is room.
 // Otherwise the connection's grantLarge is called later. c.mu is held.

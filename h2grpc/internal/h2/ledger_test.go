@@ -28,23 +28,7 @@ func idleConn(t *testing.T, a *Account) *Conn {
 // of a large message, nothing stays in the list of those that wait.
 func TestResetStreamsDoNotWait(t *testing.T) {
 	c := idleConn(t, nil)
-	id := uint32(1)
-	ask := func() *Stream {
-		s := &Stream{}
-		s.init(c, id)
-		id += 2
-		c.mu.Lock()
-		c.streams[s.ID] = s
-		c.live++
-		c.peerMaySend(s)
-		c.mu.Unlock()
-		const large = 3 << 20
-		s.mu.Lock()
-		s.in.need = s.in.window + large
-		s.mu.Unlock()
-		c.grant(s, 0, large)
-		return s
-	}
+	ask := asker(c, 3<<20)
 	ask() // has the window
 	ask() // waits
 	for range 100 {
@@ -57,6 +41,47 @@ func TestResetStreamsDoNotWait(t *testing.T) {
 	defer c.mu.Unlock()
 	if n := len(c.assembling); n != 1 {
 		t.Errorf("%d streams wait, want the one that is there", n)
+	}
+}
+
+// asker returns what makes another stream of which a message lacks n bytes of window.
+func asker(c *Conn, n int) func() *Stream {
+	return func() *Stream {
+		s := &Stream{}
+		c.mu.Lock()
+		s.init(c, c.lastPeer+1)
+		c.lastPeer += 2
+		c.streams[s.ID] = s
+		c.live++
+		c.peerMaySend(s)
+		c.mu.Unlock()
+		s.mu.Lock()
+		s.in.need = s.in.window + n
+		s.mu.Unlock()
+		c.grant(s, 0, n)
+		return s
+	}
+}
+
+// TestResetStreamAsksForNothing: what was asked of the account for a stream that is
+// gone is not waited for, also while the next stream has to wait for something else.
+func TestResetStreamAsksForNothing(t *testing.T) {
+	a := NewAccount(8 << 20)
+	if _, ok := idleConn(t, a).ledger.take(unary, 11<<20, nil); !ok {
+		t.Fatal("the first message, of any size, is not let through")
+	}
+	c := idleConn(t, a)
+	asker(c, 3<<20)() // has the window, of the connection's own room
+	s := asker(c, 3<<19)()
+	asker(c, 3<<20)() // behind it, and too large for assemblyBudget
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.awaits.stream != s || c.awaits.request == nil {
+		t.Fatal("the stream does not wait for the account")
+	}
+	c.removeLocked(s)
+	if c.awaits.request != nil {
+		t.Error("the account is asked for a stream that is gone")
 	}
 }
 
