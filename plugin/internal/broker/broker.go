@@ -173,8 +173,8 @@ func New(cfg *Config) *Broker {
 // NextID returns an id that this side has not used.
 func (b *Broker) NextID() uint32 { return b.lastID.Add(1) }
 
-// Run serves a control stream until it has ended or Hangup is called, and
-// returns nil if it was ended in order. While several run, all are listened to
+// Run serves a control stream until it has ended or Hangup is called, maybe before
+// Run, and returns nil if it was ended in order. While several run, all are listened to
 // and the newest is sent on: a plugin may be attached to again.
 //
 // When Run returns, a Recv may still be under way; it must fail once the owner
@@ -183,7 +183,7 @@ func (b *Broker) NextID() uint32 { return b.lastID.Add(1) }
 func (b *Broker) Run(s Stream) error {
 	l := &link{out: make(chan *sending), done: make(chan struct{})}
 	if !b.attach(l) {
-		return ErrClosed
+		return nil // as for a stream that began a moment earlier
 	}
 	defer b.detach(l)
 	received := make(chan error, 1)

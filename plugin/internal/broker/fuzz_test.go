@@ -86,7 +86,7 @@ func FuzzBroker(f *testing.F) {
 			}
 			var all sync.WaitGroup
 			all.Go(func() {
-				if err := b.Run(peer); err != nil && !errors.Is(err, broker.ErrClosed) {
+				if err := b.Run(peer); err != nil {
 					t.Errorf("Run: %v", err)
 				}
 			})
