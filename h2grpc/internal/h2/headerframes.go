@@ -72,13 +72,14 @@ func (c *Conn) request(fh FrameHeader, f headersStart, id uint32, end, selfDep b
 		return nil
 	}
 	c.lastPeer = id
-	code := ErrCodeProtocol
-	for malformed == "" && !c.hasRoom(cost) {
-		if !c.awaitHandler() {
-			code, malformed = ErrCodeRefusedStream, "there are as many streams as are allowed"
-		}
+	if malformed == "" && !c.awaitRoom(cost) {
+		malformed = noRoom
 	}
 	if malformed != "" {
+		code := ErrCodeProtocol
+		if malformed == noRoom {
+			code = ErrCodeRefusedStream
+		}
 		c.mu.Unlock()
 		c.resetStream(id, code, malformed)
 		return nil
@@ -103,10 +104,23 @@ func (c *Conn) request(fh FrameHeader, f headersStart, id uint32, end, selfDep b
 	return nil
 }
 
-// hasRoom says whether there is room for another stream, whose headers take cost.
-// c.mu is held.
+// hasRoom is awaitRoom without waiting.
 func (c *Conn) hasRoom(cost int) bool {
 	return c.live < int(c.cfg.MaxStreams) && c.headerBytes+cost <= c.headersMost()
+}
+
+// noRoom is what is wrong with a request for which awaitRoom returns false.
+const noRoom = "there are as many streams as are allowed"
+
+// awaitRoom says whether there is room for another stream, whose headers take cost,
+// maybe once a handler has returned. c.mu is held, and may be released meanwhile.
+func (c *Conn) awaitRoom(cost int) bool {
+	for !c.hasRoom(cost) {
+		if !c.awaitHandler() {
+			return false
+		}
+	}
+	return true
 }
 
 // requestTrailers handles a second header block of a stream: gRPC requests
@@ -266,6 +280,16 @@ func (c *Conn) readBlock(first FrameHeader, f headersStart, kind blockKind, room
 	clear(c.hdec.memo)
 	c.hdec.begin(kind)
 	c.hdec.most = min(c.hdec.limit, max(room, 0)+freeHeaders)
+	if kind == requestBlock {
+		// Its fields take at least what the block does, unless it is encoded to
+		// deceive. If that is too much, none of them is made.
+		c.mu.Lock()
+		if !c.awaitRoom(block.size - freeHeaders) {
+			c.hdec.malformed = noRoom
+			c.hdec.dec.SetEmitEnabled(false)
+		}
+		c.mu.Unlock()
+	}
 	if err := c.hdec.feed(block.whole()); err != nil {
 		return nil, "", err
 	}

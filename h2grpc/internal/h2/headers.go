@@ -185,10 +185,15 @@ func (d *headerDecoder) emit(f hpack.HeaderField) {
 	if d.size > d.most || d.count > d.maxFields {
 		d.head.TooLarge = true
 		d.dec.SetEmitEnabled(false)
-		// A copy, so that the rest is not kept with it.
-		if f.Value = strings.Clone(f.Value[:max(0, min(room, len(f.Value)))]); f.Value != "" && d.malformed == "" && checkField(f) == "" {
-			d.head.Cut = f
+		whole := f.Value
+		f.Value = whole[:max(0, min(room, len(whole)))]
+		if f.Value == "" || d.malformed != "" || checkField(f) != "" {
+			return
 		}
+		if len(f.Value) < len(whole)/2 {
+			f.Value = strings.Clone(f.Value) // so that the rest, which is more, is not kept with it
+		}
+		d.head.Cut = f
 		return
 	}
 	if d.malformed != "" {
