@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/h2grpc/connlimit"
+	"github.com/tenonrpc/tenon/plugin/internal/automtls"
 )
 
 // listener is a listener that ends with its broker, and whose connections are
@@ -16,13 +18,21 @@ import (
 type listener struct {
 	net.Listener
 	broker *Broker
-	proves bool          // whoever accepts says when connections have proved themselves; set before that
 	closed chan struct{} // closed by Close
 	once   sync.Once
 }
 
-// Accept accepts a connection, when the broker may have another one.
+// Accept accepts a connection, when the broker may have another one. Whoever accepts
+// says when it has proved itself.
 func (l *listener) Accept() (net.Conn, error) {
+	c, err := l.accept()
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (l *listener) accept() (*conn, error) {
 	b := l.broker
 	raw, err := l.Listener.Accept()
 	if err != nil {
@@ -38,9 +48,6 @@ func (l *listener) Accept() (net.Conn, error) {
 	place, madeRoom := b.conns.Add(func() { raw.Close() })
 	if madeRoom {
 		b.cfg.Logger.Warn("a brokered connection was closed before its TLS handshake was over, for a newer one: all servers together have as many as two may have", "limit", crowdedServers*b.cfg.Server.MaxHandshakes)
-	}
-	if !l.proves {
-		place.Prove()
 	}
 	return &conn{raw, place}, nil
 }
@@ -143,7 +150,24 @@ func (b *Broker) Accept(ctx context.Context, id uint32) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return b.secureListener(l), nil
+	return &appListener{l}, nil
+}
+
+// appListener is a listener of an application, which does not know of proofs.
+type appListener struct{ *listener }
+
+// Accept accepts a connection, whose TLS handshake, if there is to be one, takes place
+// when it is used, and is its proof.
+func (l *appListener) Accept() (net.Conn, error) {
+	c, err := l.accept()
+	if err != nil {
+		return nil, err
+	}
+	if l.broker.cfg.ServerTLS == nil {
+		c.Established()
+		return c, nil
+	}
+	return tls.Server(c, automtls.Then(l.broker.cfg.ServerTLS, c.Established)), nil
 }
 
 // AcceptAndServe serves gRPC under id until ctx or the broker ends. See
@@ -194,7 +218,6 @@ func (b *Broker) newServer(register func(*h2grpc.Server)) *h2grpc.Server {
 
 // serve serves l until ctx or the broker ends, and closes it.
 func (b *Broker) serve(ctx context.Context, id uint32, l *listener, s *h2grpc.Server) error {
-	l.proves = true
 	defer l.Close()
 	defer s.Close()
 	defer context.AfterFunc(ctx, func() { s.Close() })()

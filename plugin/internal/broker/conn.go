@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
+	"sync"
 
 	"github.com/tenonrpc/tenon/h2grpc"
 )
@@ -58,34 +60,50 @@ func (b *Broker) AcceptConn(ctx context.Context, id uint32) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	ctx, end := context.WithCancel(ctx)
+	var all sync.WaitGroup
+	defer all.Wait()
 	defer l.Close()
+	defer end()
 	defer context.AfterFunc(ctx, func() { l.Close() })()
-	for {
-		raw, err := l.Accept()
-		if err != nil {
-			if ctx.Err() != nil {
-				err = fmt.Errorf("the other side has not connected: %w", context.Cause(ctx))
+	// Strangers who connect and say nothing hold up nobody: the first whose handshake
+	// ends has the connection. As many as may be under way is the listener's to say.
+	won, failed := make(chan net.Conn), make(chan error, 1)
+	all.Go(func() {
+		for {
+			raw, err := l.accept()
+			if err != nil {
+				failed <- err
+				return
 			}
-			return nil, fmt.Errorf("plugin: broker: accepting id %d: %w", id, err)
+			all.Go(func() {
+				conn, err := b.secureAccepted(ctx, raw)
+				switch {
+				case err == nil:
+					select {
+					case won <- conn:
+					case <-ctx.Done():
+						conn.Close()
+					}
+				case ctx.Err() == nil || !errors.Is(err, ctx.Err()):
+					// A stranger's, or the other side's that has given up. It may come again.
+					b.cfg.Logger.Warn("a brokered connection failed", "id", id, "err", err)
+					if d, ok := l.Listener.(*door); ok {
+						d.reopen()
+					}
+				}
+			})
 		}
-		conn, err := b.secureAccepted(ctx, raw)
-		if err == nil {
-			return conn, nil
+	})
+	select {
+	case conn := <-won:
+		return conn, nil
+	case err := <-failed:
+		if ctx.Err() != nil {
+			err = fmt.Errorf("the other side has not connected: %w", context.Cause(ctx))
 		}
-		// A stranger's, or the other side's that has given up. It may come again.
-		b.cfg.Logger.Warn("a brokered connection failed", "id", id, "err", err)
-		if d, ok := l.Listener.(*door); ok {
-			d.reopen()
-		}
+		return nil, fmt.Errorf("plugin: broker: accepting id %d: %w", id, err)
 	}
-}
-
-// secureListener secures what a listener accepts, if there is to be TLS.
-func (b *Broker) secureListener(l net.Listener) net.Listener {
-	if b.cfg.ServerTLS == nil {
-		return l
-	}
-	return tls.NewListener(l, b.cfg.ServerTLS)
 }
 
 // secureDialled performs the TLS handshake, if there is to be one, on a connection
@@ -103,16 +121,22 @@ func (b *Broker) secureDialled(ctx context.Context, raw net.Conn) (net.Conn, err
 	return b.shake(ctx, tls.Client(raw, cfg))
 }
 
-// secureAccepted is secureDialled for a connection that was accepted.
-func (b *Broker) secureAccepted(ctx context.Context, raw net.Conn) (net.Conn, error) {
+// secureAccepted is secureDialled for a connection that was accepted, which has proved
+// itself by that.
+func (b *Broker) secureAccepted(ctx context.Context, raw *conn) (net.Conn, error) {
 	if b.cfg.ServerTLS == nil {
+		raw.Established()
 		return raw, nil
 	}
 	// A ticket is what a server of TLS 1.3 writes last, when a client may have sent all
 	// that it had to say, and gone: its connection would be taken for none.
 	cfg := asGRPC(b.cfg.ServerTLS).Clone()
 	cfg.SessionTicketsDisabled = true
-	return b.shake(ctx, tls.Server(raw, cfg))
+	conn, err := b.shake(ctx, tls.Server(raw, cfg))
+	if err == nil {
+		raw.Established()
+	}
+	return conn, err
 }
 
 // asGRPC has TLS agree on the protocol that gRPC is on: the other end may insist,

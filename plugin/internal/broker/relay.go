@@ -194,8 +194,8 @@ func (b *Broker) forgetKnock(id uint32) {
 type passage struct {
 	*listener
 	offer
-	shaking chan struct{} // a token each for connections that are not joined yet
-	users   int           // guarded by relay.mu: connections, and whoever else keeps it
+	dialling chan struct{} // a token each for connections that are not joined yet
+	users    int           // guarded by relay.mu: connections, and whoever else keeps it
 }
 
 // passOffer passes on an announcement: it announces a listener to the other side,
@@ -210,7 +210,7 @@ func (r *relay) passOffer(o offer) {
 		r.from.cfg.Logger.Debug("a brokered connection is not relayed", "id", o.id, "err", err)
 		return
 	}
-	p := &passage{listener: l, offer: o, shaking: make(chan struct{}, maxQueued), users: 1}
+	p := &passage{listener: l, offer: o, dialling: make(chan struct{}, maxQueued), users: 1}
 	r.running.Go(func() { r.accept(p) })
 	r.leave(p)
 }
@@ -221,14 +221,8 @@ func (r *relay) accept(p *passage) {
 	defer context.AfterFunc(r.open, func() { p.Close() })()
 	defer r.use(p) // it is not to be closed again
 	for {
-		raw, err := p.Accept()
+		raw, err := p.accept()
 		if err != nil {
-			return
-		}
-		select {
-		case p.shaking <- struct{}{}:
-		case <-r.open.Done():
-			raw.Close()
 			return
 		}
 		r.use(p)
@@ -240,15 +234,20 @@ func (r *relay) accept(p *passage) {
 }
 
 // pass makes the connection that one of a passage is to be joined with.
-func (r *relay) pass(p *passage, raw net.Conn) {
+func (r *relay) pass(p *passage, raw *conn) {
 	from, err := r.to.secureAccepted(r.open, raw)
 	if err != nil {
-		<-p.shaking
 		r.to.cfg.Logger.Warn("a brokered connection failed", "id", p.id, "err", err)
 		return
 	}
+	select {
+	case p.dialling <- struct{}{}:
+	case <-r.open.Done():
+		from.Close()
+		return
+	}
 	to, err := r.from.dialOffer(r.open, p.offer)
-	<-p.shaking
+	<-p.dialling
 	if err != nil {
 		p.Close()
 		from.Close()

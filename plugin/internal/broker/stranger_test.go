@@ -1,0 +1,198 @@
+package broker_test
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tenonrpc/tenon/plugin/internal/automtls"
+	"github.com/tenonrpc/tenon/plugin/internal/broker"
+	"github.com/tenonrpc/tenon/wire"
+)
+
+// street is a way to a broker's listener on which strangers connect and say nothing.
+type street struct {
+	t      *testing.T
+	dial   func() net.Conn
+	server *tls.Config
+	client *tls.Config
+	listen func() (net.Listener, error)
+}
+
+func newStreet(t *testing.T) *street {
+	h, p := identity(t), identity(t)
+	listen, dial, _ := memoryListen()
+	server := automtls.ServerConfig(h, p.DER(), nil)
+	server.SessionTicketsDisabled = true // which a pipe has no room for
+	return &street{t, dial, server, automtls.ClientConfig(p, h.DER(), nil), listen}
+}
+
+func (s *street) strangers(n int) {
+	for range n {
+		conn := s.dial()
+		s.t.Cleanup(func() { conn.Close() })
+		go io.Copy(io.Discard, conn)
+	}
+	synctest.Wait()
+}
+
+// friend connects and performs the handshake.
+func (s *street) friend() *tls.Conn {
+	conn := tls.Client(s.dial(), s.client)
+	s.t.Cleanup(func() { conn.NetConn().Close() })
+	go func() {
+		if err := conn.HandshakeContext(s.t.Context()); err == nil {
+			go conn.Write([]byte("hello"))
+			io.Copy(io.Discard, conn)
+		}
+	}()
+	return conn
+}
+
+func wantAtOnce(t *testing.T, began time.Time) {
+	t.Helper()
+	if d := time.Since(began); d > 0 {
+		t.Errorf("it took %v, want no time beside strangers", d)
+	}
+}
+
+// TestAcceptConnBesideStrangers: who says nothing does not keep AcceptConn from the
+// one who does.
+func TestAcceptConnBesideStrangers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStreet(t)
+		b := lonely(t, &broker.Config{Listen: s.listen, ServerTLS: s.server})
+		there := acceptConn(deadline(t), b, 1)
+		synctest.Wait()
+		began := time.Now()
+		s.strangers(50)
+		s.friend()
+		a := <-there
+		if a.err != nil {
+			t.Fatal(a.err)
+		}
+		wantAtOnce(t, began)
+		a.conn.Close()
+	})
+}
+
+// TestAcceptBesideStrangers: nor does it take a place of those that an application may
+// have.
+func TestAcceptBesideStrangers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStreet(t)
+		b := lonely(t, &broker.Config{Listen: s.listen, ServerTLS: s.server, MaxOpen: 2})
+		l, err := b.Accept(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		heard := make(chan string)
+		go func() {
+			for {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				go func() {
+					var p [5]byte
+					if _, err := io.ReadFull(conn, p[:]); err == nil {
+						heard <- string(p[:])
+					}
+					io.Copy(io.Discard, conn)
+					conn.Close()
+				}()
+			}
+		}()
+		synctest.Wait()
+		began := time.Now()
+		s.strangers(50)
+		var friends [3]*tls.Conn
+		for i := range 2 {
+			friends[i] = s.friend()
+			<-heard
+		}
+		wantAtOnce(t, began)
+		// They do.
+		friends[2] = s.friend()
+		synctest.Wait()
+		select {
+		case <-heard:
+			t.Error("there are more connections than MaxBrokered allows")
+		default:
+		}
+		friends[0].Close()
+		<-heard
+	})
+}
+
+// TestRelayBesideStrangers: nor does it hold up what is relayed.
+func TestRelayBesideStrangers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStreet(t)
+		_, dialled := net.Pipe()
+		asPlugin := broker.New(&broker.Config{
+			Listen: memListen,
+			Dial:   func(context.Context, string, string) (net.Conn, error) { return dialled, nil },
+		})
+		a, host, hangup := stream()
+		run(t, asPlugin, a, hangup)
+		asHost := lonely(t, &broker.Config{Listen: s.listen, ServerTLS: s.server})
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		joined := make(chan struct{})
+		go func() {
+			ended <- broker.Relay(ctx, asPlugin, asHost, func(uint32, net.Conn, net.Conn) { close(joined) })
+		}()
+		defer func() { stop(); <-ended }()
+		if err := host.Send(&wire.ConnInfo{ServiceID: 1, Network: "unix", Address: "/the/host's"}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		began := time.Now()
+		s.strangers(50)
+		s.friend()
+		<-joined
+		wantAtOnce(t, began)
+	})
+}
+
+// TestRelayOfManyKnocks: a side that knocks for ids that the other does not accept does
+// not keep the relay itself from dialling it.
+func TestRelayOfManyKnocks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		host, plug := newMuxPeer(t, true), newMuxPeer(t, false)
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- broker.Relay(ctx, host.b, plug.b, nil) }()
+		defer func() { stop(); <-ended }()
+		const id = 5000
+		go func() { // the plugin accepts that one alone
+			for {
+				m, err := plug.control.Recv()
+				if err != nil {
+					return
+				}
+				if m.ServiceID == id {
+					plug.ack(id, "")
+				}
+			}
+		}()
+		for id := range uint32(1000) {
+			host.knock(id)
+		}
+		synctest.Wait()
+		began := time.Now()
+		conn, err := plug.b.DialConn(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+		if d := time.Since(began); d > 6*time.Second {
+			t.Errorf("dialling took %v", d)
+		}
+	})
+}
