@@ -141,13 +141,15 @@ func TestStreamsBesideStuckOnes(t *testing.T) {
 	})
 }
 
-// TestStalledStreams: streams that others wait for, and that the client takes nothing
-// of, are ended; nobody is as long as nobody waits.
+// TestStalledStreams: messages that the client takes nothing of make room for a few
+// more, and then their streams are ended while others wait. Nobody's is as long as
+// nobody waits.
 func TestStalledStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size, least = 2 << 20, 4
 		failed := make(chan error, 100)
-		m := &counted{raw(strings.Repeat("x", size)), new(atomic.Int32)}
+		var encoded atomic.Int32
+		m := &counted{raw(strings.Repeat("x", size)), &encoded}
 		p, _ := scriptClient(t, setup{service: sender(m, failed), server: h2grpc.ServerConfig{StallTimeout: time.Minute}})
 		p.windowUpdate(0, 1<<30)
 		p.openStreams(1, least)
@@ -155,8 +157,20 @@ func TestStalledStreams(t *testing.T) {
 		p.held = nil
 		advance(10 * time.Minute)
 		p.want("nobody waits")
-		p.openStreams(2*least+1, 1)
-		p.want("its head does not wait", "HEADERS 9 …")
+		p.openStreams(2*least+1, least)
+		if n := encoded.Load(); n != least {
+			t.Errorf("%d messages were encoded at once, want %d", n, least)
+		}
+		advance(2 * time.Second)
+		if n := encoded.Load(); n != 2*least {
+			t.Errorf("%d messages were encoded in the end, want %d", n, 2*least)
+		}
+		p.take()
+		p.held = nil
+		advance(10 * time.Minute)
+		p.want("nobody waits now")
+		p.openStreams(4*least+1, 1)
+		p.want("its head does not wait", "HEADERS 17 …")
 		advance(90 * time.Second)
 		p.take()
 		ended := 0
@@ -168,11 +182,11 @@ func TestStalledStreams(t *testing.T) {
 				}
 			}
 		}
-		if n := sent(t, p.held, 2*least+1); ended != least || n != firstWindow {
-			t.Errorf("%d streams were ended, want %d; the one that waited got %d bytes", ended, least, n)
+		if n := sent(t, p.held, 4*least+1); ended != 2*least || n != firstWindow {
+			t.Errorf("%d streams were ended, want %d; the one that waited got %d bytes", ended, 2*least, n)
 		}
 		p.held = nil
-		for range least {
+		for range 2 * least {
 			err := <-failed
 			if s := status.Convert(err); s.Code() != codes.ResourceExhausted || !strings.Contains(s.Message(), "StallTimeout of the server's ServerConfig") {
 				t.Errorf("a handler is told %v", err)

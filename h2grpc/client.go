@@ -148,7 +148,8 @@ func NewClient(cfg *ClientConfig) *ClientConn {
 	cc.engine = h2.Config{
 		MaxMessage:       limitOr(cfg.MaxRecvMessageSize, unlimited()),
 		MessageField:     clientRecvField,
-		Account:          cfg.MessageMemory.of(),
+		Received:         cfg.MessageMemory.orProcess().received,
+		Sent:             cfg.MessageMemory.orProcess().sent,
 		MaxHeaderList:    cfg.MaxHeaderListSize,
 		TellHeaderList:   cfg.MaxHeaderListSize > 0,
 		HandshakeTimeout: cc.cfg.ConnectTimeout,

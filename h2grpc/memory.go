@@ -12,23 +12,26 @@ import (
 // process, take for large messages together: those that peers have begun to send,
 // those that have come and were not consumed, and those that are encoded and that
 // peers do not take. Each connection has 4 MiB besides, so that those that send
-// nothing larger do not notice when others have used it up.
+// nothing larger do not notice when others have used it up. Half of it is for messages
+// that are received and half for those that are sent: a handler that waits to send may
+// hold what it has received meanwhile, and would wait for itself otherwise.
 //
 // A message that finds no room waits, the oldest first; its peer is granted no more
 // window for it, and nothing is encoded. One that has moved at less than 1 MiB a
-// second for ten seconds while others wait ends its call with RESOURCE_EXHAUSTED.
-// While nothing is held, a message of any size that the other limits allow is let
-// through.
+// second for ten seconds while others wait ends its call with RESOURCE_EXHAUSTED, as
+// does one that has come for a handler whose peer takes nothing of what it sends; a
+// connection whose peer reads no faster ends. While nothing is held, a message of any
+// size that the other limits allow is let through.
 //
 // It may be used by any number of configurations, concurrently.
 type MessageMemory struct {
-	account *h2.Account
+	received, sent *h2.Account
 }
 
 // NewMessageMemory returns a MessageMemory of so many bytes. Configurations share it
 // by being given the same one.
 func NewMessageMemory(bytes int64) *MessageMemory {
-	return &MessageMemory{h2.NewAccount(bytes)}
+	return &MessageMemory{h2.NewAccount(bytes / 2), h2.NewAccount(bytes / 2)}
 }
 
 // processMemory is what all configurations share that have none of their own.
@@ -42,10 +45,10 @@ var processMemory = sync.OnceValue(func() *MessageMemory {
 	return NewMessageMemory(DefaultMessageMemory)
 })
 
-// of returns the account of m, or of the process's if m is nil.
-func (m *MessageMemory) of() *h2.Account {
+// orProcess returns m, or the process's if m is nil.
+func (m *MessageMemory) orProcess() *MessageMemory {
 	if m == nil {
 		m = processMemory()
 	}
-	return m.account
+	return m
 }

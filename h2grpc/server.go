@@ -190,7 +190,8 @@ func NewServer(cfg *ServerConfig) *Server {
 	s.engine = h2.Config{
 		MaxMessage:       limitOr(s.cfg.MaxRecvMessageSize, DefaultMaxRequestSize),
 		MessageField:     field,
-		Account:          s.cfg.MessageMemory.of(),
+		Received:         s.cfg.MessageMemory.orProcess().received,
+		Sent:             s.cfg.MessageMemory.orProcess().sent,
 		MaxHeaderList:    s.cfg.MaxHeaderListSize,
 		TellHeaderList:   true,
 		MaxStreams:       s.cfg.MaxConcurrentStreams,

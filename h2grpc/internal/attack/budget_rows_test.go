@@ -77,6 +77,15 @@ var budgetRows = []row{
 				feed(p, 1, stream, text)
 			}
 		}},
+	{name: "16 connections with a message of 16 MiB each for a handler that waits for window, and memory for 32 MiB", want: none, grows: (32 + 16*4) << 20,
+		limits: options{Memory: 32 << 20}, attack: func(a *attack) {
+			text := message("x") + message(strings.Repeat("x", 16<<20))
+			for range 16 {
+				p := a.hello(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+				p.write(headers(nil, 1, endHeaders, request(echoMethod)))
+				feed(p, 1, stream, text)
+			}
+		}},
 	{name: "16 connections with streams of 1 MiB, a window of one byte each, and memory for 16 MiB", want: none, grows: (16 + 16*4) << 20,
 		limits: options{Reply: 1 << 20, Memory: 16 << 20}, attack: func(a *attack) {
 			for range 16 {

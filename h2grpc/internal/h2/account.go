@@ -7,10 +7,10 @@ import (
 )
 
 // Account is how many bytes of large messages all connections that share it may
-// hold for their peers: what they have granted for messages that are coming, what
-// has come and was not consumed, what was encoded and is not sent. Each connection
-// has connFree besides. Who waits is served in the order of coming. While nothing
-// is held, one message of any size is let through.
+// hold for their peers: of those received, what they have granted for messages that
+// are coming, and what has come and was not consumed; of those sent, what was encoded
+// and is not written. Each connection has connFree besides. Who waits is served in the
+// order of coming. While nothing is held, one message of any size is let through.
 //
 // All methods may be called with a connection's or a stream's lock held.
 type Account struct {
@@ -25,6 +25,7 @@ type Account struct {
 
 // request waits for n bytes.
 type request struct {
+	a *Account
 	l *ledger
 	n int
 	// wake is called, maybe with locks held, when granted is set.
@@ -59,7 +60,7 @@ func (a *Account) force(l *ledger, n int) {
 
 // wait asks for n bytes, which granted says are there once wake has been called.
 func (a *Account) wait(l *ledger, n int, wake func()) *request {
-	r := &request{l: l, n: n, wake: wake}
+	r := &request{a: a, l: l, n: n, wake: wake}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.waiting = append(a.waiting, r)
@@ -130,7 +131,8 @@ func (a *Account) next() {
 	}
 }
 
-// hurry has waited for r: whatever is slow loses its place, on all connections.
+// hurry has waited for r: what is slow loses its place, on one connection after the
+// other until there is room.
 func (a *Account) hurry(r *request) {
 	a.mu.Lock()
 	if !slices.Contains(a.waiting, r) {
@@ -144,7 +146,9 @@ func (a *Account) hurry(r *request) {
 	r.slow.Reset(slowAfter / 2)
 	a.mu.Unlock()
 	for _, l := range list {
-		l.c.endSlow(slowAfter, func(cl *Claim) bool { return cl.account },
-			"other messages waited for the memory that this slow one takes; MessageMemory of this side's configuration limits what a process takes for all")
+		if a.has(r) {
+			return
+		}
+		l.c.giveUp(a)
 	}
 }

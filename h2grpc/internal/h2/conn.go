@@ -30,9 +30,9 @@ type Config struct {
 	MaxMessage int
 	// MessageField names what sets MaxMessage, for errors.
 	MessageField string
-	// Account bounds what all connections together hold of large messages; nil
-	// means no such bound.
-	Account *Account
+	// Received and Sent bound what all connections together hold of large messages;
+	// nil means no such bound.
+	Received, Sent *Account
 	// Freed, if set, is called when Owing may have changed. It must not wait, nor
 	// call the connection: locks are held.
 	Freed func()
@@ -247,7 +247,7 @@ func NewConn(nc net.Conn, raw net.Conn, cfg Config) *Conn {
 		window:      loneWindow,
 		granted:     loneWindow,
 	}
-	c.ledger.c, c.ledger.account, c.ledger.turns = c, cfg.Account, make(chan struct{}, sendLeast)
+	c.ledger.c, c.ledger.turns = c, make(chan struct{}, sendLeast)
 	c.awaits.class, c.awaits.again = received, c.grantAgain
 	c.share.Store(loneWindow)
 	if t, ok := raw.(*tryConn); ok {

@@ -4,6 +4,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/tenonrpc/tenon/wire"
 )
@@ -296,7 +297,10 @@ func (c *Conn) deliver(s *Stream, end bool) {
 		s.mu.Lock()
 		if b := a.ready.first; b.packed == 0 {
 			b.Charge(s.coming)
-			s.coming = Claim{}
+			s.coming, s.waited = Claim{}, 0
+			if !s.waitSince.IsZero() {
+				s.waitSince = time.Now()
+			}
 		}
 	}
 	if in.err != nil { // reset meanwhile: nobody will read

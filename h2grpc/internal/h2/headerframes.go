@@ -67,14 +67,14 @@ func (c *Conn) request(fh FrameHeader, f headersStart, id uint32, end, selfDep b
 		cost = 0
 	}
 	c.mu.Lock()
+	if malformed == "" && !c.awaitRoom(cost) {
+		malformed = noRoom
+	}
 	if c.finalGoAway { // opened before the client knew that we take no more
 		c.mu.Unlock()
 		return nil
 	}
 	c.lastPeer = id
-	if malformed == "" && !c.awaitRoom(cost) {
-		malformed = noRoom
-	}
 	if malformed != "" {
 		code := ErrCodeProtocol
 		if malformed == noRoom {

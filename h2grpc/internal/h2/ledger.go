@@ -13,8 +13,7 @@ import (
 //
 // All methods may be called with the locks of the connection and its streams held.
 type ledger struct {
-	c       *Conn
-	account *Account // nil: none
+	c *Conn
 	// turns has room for those that encode a message whose size is not known before,
 	// once large says that such messages may be large: until each knows that it has
 	// to wait, very many would take memory.
@@ -44,6 +43,9 @@ const (
 	// unary responses, and statuses, are encoded without any window. Clients take
 	// them whatever else they do, but other calls do not begin while too much waits.
 	unary
+	// aside are messages of streams that lack window and have not moved while others
+	// of their class waited for room. Nothing waits for this class.
+	aside
 	sendClasses
 	// received messages are no class of these.
 	received = -1
@@ -56,11 +58,20 @@ type sendClass struct {
 	waiting  []*sendWaiter // oldest first
 }
 
+// leave notes that one of the messages, of n bytes, has left.
+func (k *sendClass) leave(n int) {
+	k.bytes -= int64(n)
+	k.messages--
+	if len(k.waiting) > 0 {
+		k.waiting[0].wake()
+	}
+}
+
 // sendWaiter is a sender that waits before it encodes.
 type sendWaiter struct {
 	class   int           // received: none
 	ready   chan struct{} // the stream's sendReady
-	request *request      // of the account
+	request *request      // of an account
 	again   func()        // instead of ready
 }
 
@@ -88,7 +99,8 @@ type Claim struct {
 	l       *ledger
 	n       int
 	class   int8
-	account bool // n are the account's
+	account *Account // whose n are; nil: the connection's
+	stream  *Stream  // that received it
 }
 
 // Drop ends the claim. It is used once.
@@ -138,24 +150,27 @@ func (l *ledger) note() {
 // pay takes the claim's bytes from what the connection has free, or from the
 // account, where w may wait for them. l.mu is held.
 func (l *ledger) pay(cl *Claim, w *sendWaiter) bool {
-	free := l.account == nil || l.hasFree(cl.n)
-	if free && w != nil && w.request != nil {
-		l.account.cancel(w.request) // the connection has room of its own again
-		w.request = nil
+	account := l.c.cfg.Sent
+	if cl.class == received {
+		account = l.c.cfg.Received
+	}
+	free := account == nil || l.hasFree(cl.n)
+	if free && w != nil {
+		w.unask() // the connection has room of its own again
 	}
 	switch {
 	case w != nil && w.request != nil:
-		if w.request.n != cl.n || !l.account.has(w.request) {
+		if w.request.n != cl.n || !account.has(w.request) {
 			return false
 		}
 		w.request = nil
-		cl.account = true
+		cl.account = account
 	case free:
 		l.free += int64(cl.n)
-	case l.account.take(l, cl.n):
-		cl.account = true
+	case account.take(l, cl.n):
+		cl.account = account
 	case w != nil:
-		w.request = l.account.wait(l, cl.n, w.wake)
+		w.request = account.wait(l, cl.n, w.wake)
 		return false
 	default:
 		return false
@@ -173,10 +188,7 @@ func (l *ledger) quit(w *sendWaiter) {
 
 // leave takes w off its class, where the next one may go on. l.mu is held.
 func (l *ledger) leave(w *sendWaiter) {
-	if w.request != nil {
-		l.account.cancel(w.request)
-		w.request = nil
-	}
+	w.unask()
 	if w.class == received {
 		return
 	}
@@ -188,11 +200,22 @@ func (l *ledger) leave(w *sendWaiter) {
 	}
 }
 
+// unask ends what w has asked of an account. The ledger's mu is held.
+func (w *sendWaiter) unask() {
+	if w.request != nil {
+		w.request.a.cancel(w.request)
+		w.request = nil
+	}
+}
+
 // drop ends a claim.
 func (l *ledger) drop(cl Claim) {
+	if cl.stream != nil {
+		cl.stream.holds.Store(false)
+	}
 	l.mu.Lock()
-	if cl.account {
-		l.account.give(l, cl.n)
+	if cl.account != nil {
+		cl.account.give(l, cl.n)
 	} else {
 		l.free -= int64(cl.n)
 		l.tellFree()
@@ -200,11 +223,7 @@ func (l *ledger) drop(cl Claim) {
 	freed := false
 	if cl.class != received {
 		k := &l.classes[cl.class]
-		k.bytes -= int64(cl.n)
-		k.messages--
-		if len(k.waiting) > 0 {
-			k.waiting[0].wake()
-		}
+		k.leave(cl.n)
 		freed = cl.class == unary
 		l.note()
 	}
@@ -243,15 +262,15 @@ func (l *ledger) coming(s *Stream, n int) bool {
 	defer l.mu.Unlock()
 	w := &l.c.awaits
 	if w.request != nil && (w.stream != s || w.request.n != n) {
-		l.account.cancel(w.request)
-		w.request = nil
+		w.unask()
 	}
-	cl := Claim{l: l, n: n, class: received}
+	cl := Claim{l: l, n: n, class: received, stream: s}
 	if !l.pay(&cl, &w.sendWaiter) {
 		w.stream = s
 		return false
 	}
 	s.coming, s.comingSince = cl, time.Now()
+	s.holds.Store(cl.account != nil)
 	return true
 }
 
@@ -262,8 +281,8 @@ func (l *ledger) add(s *Stream, n int) {
 		return
 	}
 	s.coming.n += n
-	if s.coming.account {
-		l.account.force(l, n)
+	if s.coming.account != nil {
+		s.coming.account.force(l, n)
 		return
 	}
 	l.mu.Lock()
@@ -274,8 +293,10 @@ func (l *ledger) add(s *Stream, n int) {
 // close ends what the connection takes of the account.
 func (l *ledger) close() {
 	l.quit(&l.c.awaits.sendWaiter)
-	if l.account != nil {
-		l.account.close(l)
+	for _, a := range []*Account{l.c.cfg.Received, l.c.cfg.Sent} {
+		if a != nil {
+			a.close(l)
+		}
 	}
 }
 
@@ -316,35 +337,45 @@ func (s *Stream) reserve(done <-chan struct{}, n int, trailers bool) (Claim, err
 	}
 	w := &sendWaiter{class: received, ready: s.sendReady}
 	defer c.ledger.quit(w)
-	var stalled <-chan time.Time
+	defer s.resume()
+	often := asideAfter
 	if c.cfg.Stall > 0 {
-		t := time.NewTicker(c.cfg.Stall)
-		defer t.Stop()
-		stalled = t.C
+		often = min(often, c.cfg.Stall)
 	}
+	late := time.NewTicker(often)
+	defer late.Stop()
+	begun := time.Now()
 	s.MayWait()
 	for {
 		if cl, ok, err := s.reserveNow(n, trailers, w); ok || err != nil {
 			return cl, err
 		}
+		if w.class == received {
+			s.wait() // for window
+		} else {
+			s.resume()
+		}
 		c.flushLocked() // what uses the window up has to go first
 		c.wantReader()
 		c.mu.Unlock()
-		stop, late := false, false
+		stop, tick := false, false
 		select {
 		case <-s.sendReady:
 		case <-done:
 			stop = true
-		case <-stalled:
-			late = true
+		case <-late.C:
+			tick = true
 		}
-		if class := w.class; late && class != received {
-			c.endSlow(c.cfg.Stall, func(cl *Claim) bool { return int(cl.class) == class },
+		if tick && c.cfg.Stall > 0 && time.Since(begun) >= c.cfg.Stall && c.ledger.first(w) {
+			c.endSlow(c.cfg.Stall, func(cl *Claim) bool { return int(cl.class) == w.class || cl.class == aside },
 				"the client takes nothing of a message while others wait for the memory; see StallTimeout of the server's ServerConfig")
 		}
 		c.mu.Lock()
 		if stop {
 			return Claim{}, ErrStreamEnded
+		}
+		if tick {
+			c.ledger.setAside(w)
 		}
 	}
 }
@@ -416,22 +447,108 @@ func (s *Stream) reserveNow(n int, trailers bool, w *sendWaiter) (cl Claim, ok b
 	return cl, ok, nil
 }
 
+// slow says whether what has moved by so many bytes since then is slower than
+// slowRate, and has been for at least age.
+func slow(moved int, since time.Time, age time.Duration) bool {
+	d := time.Since(since)
+	return d >= age && float64(moved) < slowRate*d.Seconds()
+}
+
+// first says whether w is the first that waits in a class.
+func (l *ledger) first(w *sendWaiter) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return w.class != received && l.classes[w.class].waiting[0] == w
+}
+
+// setAside lets w, if it is the first in its class, no longer wait for messages that do
+// not move: the streams of a peer are read in any order, or some not at all for long,
+// and each may be of use to the next. A server keeps no more than asideBudget of them,
+// because clients open its streams; what a client sends, its own program has. c.mu is
+// held.
+func (l *ledger) setAside(w *sendWaiter) {
+	if w.class != awaited && w.class != begun || !l.first(w) {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	k, to := &l.classes[w.class], &l.classes[aside]
+	for _, s := range l.c.streams {
+		cl := s.sending
+		if cl == nil || int(cl.class) != w.class || !slow(cl.n-s.unsent, s.sendingSince, asideAfter) {
+			continue
+		}
+		if !l.c.client && to.messages >= sendLeast && to.bytes+int64(cl.n) > asideBudget {
+			return
+		}
+		to.bytes += int64(cl.n)
+		to.messages++
+		cl.class = aside
+		k.leave(cl.n)
+	}
+}
+
+// wait and resume say when the stream's sender waits for the peer to grant window.
+// c.mu is held.
+func (s *Stream) wait() {
+	if s.waitSince.IsZero() {
+		s.waitSince = time.Now()
+	}
+}
+
+func (s *Stream) resume() {
+	if !s.waitSince.IsZero() {
+		s.waited += time.Since(s.waitSince)
+		s.waitSince = time.Time{}
+	}
+}
+
 // endSlow resets the streams of which a message that which says has been there for
 // at least age, and has moved at less than slowRate. The others may wait for it.
 func (c *Conn) endSlow(age time.Duration, which func(*Claim) bool, reason string) {
-	now := time.Now()
-	slow := func(moved int, since time.Time) bool {
-		d := now.Sub(since)
-		return d >= age && float64(moved) < slowRate*d.Seconds()
-	}
 	var list []*Stream
 	c.mu.Lock()
+	withheld := c.buffered.Load() >= c.bufferedMost()
 	for _, s := range c.streams {
 		s.mu.Lock()
 		come := s.in.partial
 		s.mu.Unlock()
-		if s.coming.l != nil && which(&s.coming) && slow(come, s.comingSince) ||
-			s.sending.l != nil && which(&s.sending) && slow(s.sending.n-s.unsent, s.sendingSince) {
+		switch {
+		case s.sending != nil && which(s.sending) && slow(s.sending.n-s.unsent, s.sendingSince, age):
+			list = append(list, s)
+		case s.coming.l == nil || !which(&s.coming):
+		case withheld: // by us: the connection's window is not renewed
+			s.comingSince = time.Now()
+		case slow(come, s.comingSince, age):
+			list = append(list, s)
+		}
+	}
+	c.mu.Unlock()
+	for _, s := range list {
+		s.Reset(ErrCodeEnhanceYourCalm, reason)
+	}
+}
+
+// giveUp ends what a peer keeps of an account while others wait for it: streams with a
+// slow message; streams with a message that their consumer would take if the peer took
+// what it sends; and the connection, if the peer reads nothing of what is written.
+func (c *Conn) giveUp(a *Account) {
+	const reason = "other messages waited for the memory that this slow one takes; MessageMemory of this side's configuration limits what a process takes for all"
+	c.endSlow(slowAfter, func(cl *Claim) bool { return cl.account == a }, reason)
+	if a == c.cfg.Sent {
+		if c.stuck() {
+			c.Abort(ErrCodeEnhanceYourCalm, "other messages waited for the memory of those that this peer does not read; see MessageMemory")
+		}
+		return
+	}
+	var list []*Stream
+	c.mu.Lock()
+	for _, s := range c.streams {
+		waited := s.waited
+		if !s.waitSince.IsZero() {
+			waited += time.Since(s.waitSince)
+		}
+		if s.holds.Load() && s.coming.l == nil && waited >= slowAfter {
 			list = append(list, s)
 		}
 	}

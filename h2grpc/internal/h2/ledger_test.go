@@ -3,6 +3,8 @@ package h2
 import (
 	"net"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // idle is a server that does nothing.
@@ -19,7 +21,7 @@ func (idle) Reset(*Stream)            {}
 func idleConn(t *testing.T, a *Account) *Conn {
 	near, far := net.Pipe()
 	t.Cleanup(func() { near.Close(); far.Close() })
-	c := NewConn(near, near, Config{Handler: idle{}, MaxMessage: 1 << 28, MaxStreams: 100, MaxHeaderList: 1 << 20, Account: a})
+	c := NewConn(near, near, Config{Handler: idle{}, MaxMessage: 1 << 28, MaxStreams: 100, MaxHeaderList: 1 << 20, Received: a, Sent: a})
 	t.Cleanup(func() { c.settings.Stop() })
 	return c
 }
@@ -116,4 +118,34 @@ func TestRoomOfItsOwn(t *testing.T) {
 	if c.ledger.free != 0 || w.request != nil {
 		t.Errorf("%d bytes are taken, and a request is left: %v", c.ledger.free, w.request != nil)
 	}
+}
+
+// TestHeldUpByUs: a message that does not come because this side renews no window loses
+// its place to nobody.
+func TestHeldUpByUs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := NewAccount(8 << 20)
+		c := idleConn(t, a)
+		s := asker(c, 7<<20)()
+		if s.coming.account != a {
+			t.Fatal("the message has no place in the account")
+		}
+		c.buffered.Store(c.bufferedMost())
+		time.Sleep(2 * slowAfter)
+		c.giveUp(a)
+		if s.gone {
+			t.Error("it is ended")
+		}
+		c.buffered.Store(0)
+		time.Sleep(slowAfter - time.Second)
+		c.giveUp(a)
+		if s.gone {
+			t.Error("it is ended before it had time to come")
+		}
+		time.Sleep(time.Second)
+		c.giveUp(a)
+		if !s.gone {
+			t.Error("a message that the peer does not send is not ended")
+		}
+	})
 }

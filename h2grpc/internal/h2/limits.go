@@ -105,9 +105,14 @@ const (
 	// sendBudget is how many bytes of messages of each class (ledger.go) may be
 	// encoded and not written on a connection before others wait to be encoded;
 	// sendLeast messages of a class are encoded whatever their size, but only one
-	// unary response. A peer makes us hold no more than three times that.
+	// unary response. A peer makes us hold no more than three times that, and asideBudget.
 	sendBudget = 2 << 20
 	sendLeast  = 4
+	// asideAfter is how long the first that waits in a class does so before messages
+	// of the class that have not moved are set aside, and asideBudget how many bytes of
+	// such a server keeps, or sendLeast messages.
+	asideAfter  = time.Second
+	asideBudget = 8 << 20
 	// connFree is how many bytes of large messages a connection holds that do not
 	// count for the account of the process: what honest connections need mostly, so
 	// that hostile ones, which have used the account up, do not hold them up.

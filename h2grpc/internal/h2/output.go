@@ -1,5 +1,7 @@
 package h2
 
+import "time"
+
 // output is what is queued for the socket: bytes, and between them parts of large
 // messages, which are written from where they were encoded. Copying them would
 // cost more than everything else that is done for them here.
@@ -8,6 +10,10 @@ type output struct {
 	parts []part
 	// Of what is being written, the bytes of buf and the parts that are written.
 	off, part int
+	// moved bytes were written since then, if Conn.stuck has asked, all of them and
+	// more being due already.
+	moved int
+	since time.Time
 }
 
 // A part of a message follows buf[:at].

@@ -239,6 +239,8 @@ func (s *Stream) headerRoom(done <-chan struct{}, f *Frames) error {
 		return nil
 	}
 	s.MayWait()
+	s.wait()
+	defer s.resume()
 	if err := s.c.waitForRoom(done); err != nil {
 		return err
 	}
@@ -284,16 +286,17 @@ func (s *Stream) sendData(done <-chan struct{}, b []byte, from *Buffer, end bool
 		}
 		if from != nil && from.claim != nil {
 			if s.unsent == 0 {
-				s.sending, s.sendingSince = *from.claim, time.Now()
+				s.sending, s.sendingSince = from.claim, time.Now()
 			}
 			s.unsent = len(b)
 		}
 		if err := s.waitToSend(done); err != nil {
+			s.sending = nil
 			return err
 		}
 	}
 	if s.unsent > 0 {
-		s.sending, s.unsent = Claim{}, 0
+		s.sending, s.unsent = nil, 0
 	}
 	c.wakeBlocked() // there may be room for the next
 	if end {
@@ -307,6 +310,8 @@ func (s *Stream) sendData(done <-chan struct{}, b []byte, from *Buffer, end bool
 func (s *Stream) waitToSend(done <-chan struct{}) error {
 	s.MayWait()
 	c := s.c
+	s.wait()
+	defer s.resume()
 	if s.sendWindow > 0 && !s.blocked {
 		s.blocked = true
 		c.blocked = append(c.blocked, s)

@@ -36,6 +36,7 @@ type Stream struct {
 
 	reader assembler
 	held   atomic.Int64 // client: counted in Conn.headerBytes, or forgotten
+	holds  atomic.Bool  // has what is an account's: a message that comes or was not consumed
 
 	// guarded by Conn.mu
 	sendWindow int
@@ -54,9 +55,14 @@ type Stream struct {
 	sendReady  chan struct{}
 	// coming is the claim of the message that has window of its own, and sending
 	// that of the one that waits for window, which lacks unsent bytes.
-	coming, sending           Claim
+	coming                    Claim
+	sending                   *Claim
 	comingSince, sendingSince time.Time
 	unsent                    int
+	// The sender has waited for the peer since then, and for so long before, since the
+	// last message with a claim had come.
+	waitSince time.Time
+	waited    time.Duration
 
 	mu     sync.Mutex
 	in     inbound

@@ -189,7 +189,7 @@ func (c *Conn) writeOn() {
 // before, and lets those who wait for room go on.
 func (c *Conn) takePending() {
 	parts := c.out.parts[:0]
-	c.out = output{buf: c.pending, parts: c.parts}
+	c.out = output{buf: c.pending, parts: c.parts, moved: c.out.moved, since: c.out.since}
 	c.pending, c.parts, c.spare = c.spare[:0], parts, nil
 	if c.controlSize = 0; c.unread.Load() {
 		c.unread.Store(false)
@@ -200,10 +200,22 @@ func (c *Conn) takePending() {
 
 // wrote takes note that the first n bytes of what out has next are written.
 func (c *Conn) wrote(n int) {
+	c.out.moved += n
 	if n = c.out.wrote(n); n > 0 {
 		c.partBytes -= n
 		c.wakeBlocked()
 	}
+}
+
+// stuck says whether the peer has been reading at less than slowRate for slowAfter,
+// with something to be written all the while. It has to be asked twice to know.
+func (c *Conn) stuck() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.writing && c.out.since.IsZero() {
+		c.out.since, c.out.moved = time.Now(), 0
+	}
+	return c.writing && slow(c.out.moved, c.out.since, slowAfter)
 }
 
 // keepSpare keeps the buffer of out, which has been written.
@@ -215,7 +227,7 @@ func (c *Conn) keepSpare() {
 }
 
 func (c *Conn) endWriting() {
-	c.writing = false
+	c.writing, c.out.since = false, time.Time{}
 	if c.idle != nil {
 		close(c.idle)
 		c.idle = nil
