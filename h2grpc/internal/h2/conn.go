@@ -14,8 +14,6 @@ package h2
 
 import (
 	"bufio"
-	"errors"
-	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -100,8 +98,6 @@ type Conn struct {
 	done   chan struct{} // closed when Run has ended
 	ready  chan struct{} // closed at the peer's first SETTINGS
 
-	closers sync.WaitGroup // of closeSoon; Run waits for it
-
 	// spareStreams holds streams of a client for further calls. Their channels
 	// may belong to a synctest bubble, so they stay with their connection.
 	spareStreams sync.Pool
@@ -117,8 +113,6 @@ type Conn struct {
 	// share is window, for those who do not hold mu.
 	share atomic.Int32
 
-	// unusable is set once no more streams can be opened, for Usable.
-	unusable atomic.Bool
 	// unread says that controlBytes is used up.
 	unread atomic.Bool
 	// turn and watched: see inline.go.
@@ -147,10 +141,6 @@ type Conn struct {
 	live     int    // server: streams whose handler may run; client: open streams
 	lastPeer uint32 // server: highest stream id the client opened
 	nextID   uint32 // client: the next stream's id
-	err      error  // why the connection ended; set once
-	aborted  error  // the reader must end with this
-	closing  bool   // closeSoon was called
-	ended    bool   // Run has closed the socket
 	opening  []chan struct{}
 	// crowdedSaid is when Crowded was called last.
 	crowdedSaid time.Time
@@ -158,7 +148,7 @@ type Conn struct {
 	resetPos    int
 	closes      [recentResets]struct { // client: the streams that the server closed last
 		id  uint32
-		how closing
+		how closure
 	}
 	closePos int
 	progress bool      // HEADERS or DATA were sent since idleFrame looked
@@ -169,14 +159,10 @@ type Conn struct {
 	handlerEnds chan struct{} // closed when one does, if the reader waits
 	handlerLate bool          // none did in time, nor has since
 
-	// Going away.
-	goAway      bool       // we said so, or the peer did: no new streams
-	saidGoAway  bool       // we did
-	goneAway    *ConnError // the peer's GOAWAY, if it had an error code
-	finalGoAway bool       // server: the real last id has been sent
-	draining    bool       // close when the last stream has ended
-	onPing      map[[8]byte]func()
-	pingSeq     uint64
+	life life
+
+	onPing  map[[8]byte]func()
+	pingSeq uint64
 
 	// Sending.
 	pending     []byte // with parts between them
@@ -315,19 +301,6 @@ func (c *Conn) Ready() <-chan struct{} { return c.ready }
 // Done is closed when the connection has ended and all its streams with it.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
-// Err returns why the connection ended or is about to; nil while it works.
-func (c *Conn) Err() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.err != nil {
-		return c.err
-	}
-	return c.aborted
-}
-
-// Usable says whether a client may open streams on the connection.
-func (c *Conn) Usable() bool { return !c.unusable.Load() }
-
 // Run reads the connection until it ends, and then ends all its streams. It
 // returns the reason, which is nil after an orderly end.
 func (c *Conn) Run() error {
@@ -358,231 +331,8 @@ func (c *Conn) run() {
 	}
 	c.closeSocket()
 	c.mu.Lock()
-	c.ended = true
+	c.life.socket = shut
 	c.mu.Unlock()
-	c.closers.Wait()
+	c.life.closers.Wait()
 	c.waitIdle(lingerTime)
-}
-
-// finish ends all streams with the reader's error and says whether the peer is
-// owed a GOAWAY.
-func (c *Conn) finish(err error) (fatal bool) {
-	c.mu.Lock()
-	c.settings.Stop()
-	if c.watchTimer != nil {
-		c.watchTimer.Stop()
-	}
-	if c.aborted != nil && !isAlert(err) {
-		err = c.aborted
-	}
-	if ce, ok := err.(*ConnError); c.goneAway != nil && (!ok || ce.Err != nil) && err != ErrClosed {
-		if _, ours := err.(*connFault); !ours {
-			err = c.goneAway // says more than a lost connection
-		}
-	}
-	var reason error
-	switch e := err.(type) {
-	case *connFault:
-		fatal = true
-		reason = &ConnError{Code: e.code, Local: true, Reason: e.reason}
-		c.sendGoAway(c.lastPeer, e.code, e.reason)
-		c.flushLocked()
-	default:
-		reason = err
-		if hungUp(err) && !c.saidGoAway {
-			// The peer may have ended its own side alone.
-			c.pending = appendGoAway(c.pending, c.lastPeer, ErrCodeNo, "")
-			c.flushLocked()
-		}
-		if err == nil || (err == io.EOF && (c.draining || c.goAway) && len(c.streams) == 0) {
-			reason = ErrClosed
-		} else if _, ok := err.(*ConnError); !ok && err != ErrClosed {
-			reason = &ConnError{Err: err}
-		}
-	}
-	if c.err == nil {
-		c.err = reason
-		c.unusable.Store(true)
-	}
-	streams := c.streams
-	c.streams = map[uint32]*Stream{}
-	for _, s := range streams {
-		s.sendEnded, s.gone = true, true
-		s.wakeSender()
-	}
-	c.blocked = nil
-	c.roomAgain()
-	c.assembling = nil
-	c.ledger.close()
-	for _, ch := range c.opening {
-		close(ch)
-	}
-	c.opening = nil
-	c.mu.Unlock()
-	for _, s := range streams {
-		s.terminate(reason, false)
-	}
-	return fatal
-}
-
-// hungUp says whether err is the end of what the peer sends. It may still read.
-func hungUp(err error) bool { return err == io.EOF || err == io.ErrUnexpectedEOF }
-
-// isAlert says whether err is a TLS alert of the peer, which says why it hung up
-// where our own failed write does not.
-func isAlert(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "remote error"
-}
-
-// linger gives the peer time to read our GOAWAY: closing a socket with unread
-// data would throw it away.
-func (c *Conn) linger() {
-	deadline := time.Now().Add(lingerTime)
-	if !c.waitIdle(lingerTime) {
-		return // the peer does not read; CloseWrite of TLS would wait for it, too
-	}
-	if closeWrite(c.nc) != nil {
-		return
-	}
-	c.nc.SetReadDeadline(deadline)
-	io.CopyN(io.Discard, c.br, lingerBytes)
-}
-
-// waitIdle waits until nothing is being written, and says whether that is so.
-func (c *Conn) waitIdle(most time.Duration) bool {
-	c.mu.Lock()
-	if !c.writing {
-		c.mu.Unlock()
-		return true
-	}
-	if c.idle == nil {
-		c.idle = make(chan struct{})
-	}
-	idle := c.idle
-	c.mu.Unlock()
-	t := time.NewTimer(most)
-	defer t.Stop()
-	select {
-	case <-idle:
-		return true
-	case <-t.C:
-		return false
-	}
-}
-
-// Abort ends the connection with a GOAWAY that carries code and reason.
-func (c *Conn) Abort(code ErrCode, reason string) {
-	c.abort(&connFault{code, reason})
-}
-
-// Close ends the connection and all its streams at once. It does not wait for
-// Run.
-func (c *Conn) Close() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.abortLocked(ErrClosed)
-	c.closeSoon() // also if the reader lingers, or heeds no deadline
-}
-
-// closeSoon closes the socket when nothing is being written. It does not wait.
-// c.mu is held.
-func (c *Conn) closeSoon() {
-	if c.closing || c.ended {
-		return
-	}
-	c.closing = true
-	c.closers.Go(func() {
-		c.waitIdle(lingerTime)
-		c.closeSocket()
-	})
-}
-
-// closeSocket closes the socket. TLS says good-bye first, which a peer that does
-// not read could hold up.
-func (c *Conn) closeSocket() {
-	t := time.AfterFunc(lingerTime, func() { c.raw.Close() })
-	defer t.Stop()
-	c.nc.Close()
-}
-
-func (c *Conn) abort(err error) {
-	c.mu.Lock()
-	c.abortLocked(err)
-	c.mu.Unlock()
-}
-
-// abortLocked makes the reader end with err.
-func (c *Conn) abortLocked(err error) {
-	if c.aborted != nil || c.err != nil {
-		return
-	}
-	c.aborted = err
-	c.unusable.Store(true)
-	c.roomAgain() // the reader may be waiting for it
-	if err == ErrClosed {
-		if !c.saidGoAway {
-			c.sendGoAway(c.lastPeer, ErrCodeNo, "")
-		}
-		c.flushLocked() // a last response may be left for the reader to write
-		// Not the reader's business: it may be waiting for a frame's rest.
-		c.closeSoon()
-		c.wantReader()
-		return
-	}
-	c.nc.SetReadDeadline(time.Now())
-	c.wantReader()
-}
-
-// sendGoAway queues a GOAWAY and takes no new streams.
-func (c *Conn) sendGoAway(last uint32, code ErrCode, reason string) {
-	c.goAway, c.saidGoAway = true, true
-	c.unusable.Store(true)
-	c.pending = appendGoAway(c.pending, last, code, quote([]byte(reason)))
-}
-
-// Shutdown begins a graceful end: no new streams, those that are open may
-// finish, then the connection closes. It does not wait; Done says when.
-//
-// A server first says GOAWAY with the highest id and learns from a PING when
-// the client knows of it, so that streams on their way are not lost
-// (RFC 9113 §6.8).
-func (c *Conn) Shutdown() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.draining || c.err != nil || c.aborted != nil {
-		return
-	}
-	c.draining = true
-	if c.client {
-		c.sendGoAway(0, ErrCodeNo, "")
-		c.flushLocked()
-		c.endIfDrained()
-		return
-	}
-	c.saidGoAway = true
-	c.pending = appendGoAway(c.pending, maxStreamID, ErrCodeNo, "")
-	var timer *time.Timer
-	last := func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		timer.Stop()
-		if c.finalGoAway || c.err != nil {
-			return
-		}
-		c.finalGoAway = true
-		c.sendGoAway(c.lastPeer, ErrCodeNo, "")
-		c.flushLocked()
-		c.endIfDrained()
-	}
-	timer = time.AfterFunc(drainPing, last)
-	c.ping(last)
-	c.flushLocked()
-}
-
-// endIfDrained closes a connection that waits for its last stream.
-func (c *Conn) endIfDrained() {
-	if c.draining && (c.client || c.finalGoAway) && len(c.streams) == 0 && c.live == 0 {
-		c.abortLocked(ErrClosed)
-	}
 }

@@ -38,7 +38,7 @@ func (c *Conn) request(fh FrameHeader, f headersStart, id uint32, end, selfDep b
 	head, malformed, err := c.readBlock(fh, f, requestBlock, c.cfg.MaxHeaderList)
 	if err != nil {
 		c.mu.Lock()
-		if !c.finalGoAway {
+		if c.life.said != theLast {
 			c.lastPeer = id // for the GOAWAY
 		}
 		c.mu.Unlock()
@@ -70,7 +70,7 @@ func (c *Conn) request(fh FrameHeader, f headersStart, id uint32, end, selfDep b
 	if malformed == "" && !c.awaitRoom(cost) {
 		malformed = noRoom
 	}
-	if c.finalGoAway { // opened before the client knew that we take no more
+	if c.life.said == theLast { // opened before the client knew that we take no more
 		c.mu.Unlock()
 		return nil
 	}
@@ -364,7 +364,7 @@ func (c *Conn) timedOut(err error) bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.aborted == nil
+	return c.life.state < closing
 }
 
 // setReadDeadline sets or ends a time limit on reading, unless the connection is
@@ -372,22 +372,22 @@ func (c *Conn) timedOut(err error) bool {
 func (c *Conn) setReadDeadline(t time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.aborted == nil {
+	if c.life.state < closing {
 		c.nc.SetReadDeadline(t)
 	}
 }
 
-// closing says how a server closed a stream.
-type closing uint8
+// closure says how a server closed a stream.
+type closure uint8
 
 const (
-	notClosed closing = iota // it did not, or it is too long ago
+	notClosed closure = iota // it did not, or it is too long ago
 	byEnd                    // with END_STREAM
 	byReset                  // with RST_STREAM
 )
 
 // rememberClose notes that the server closed a stream of this client.
-func (c *Conn) rememberClose(id uint32, how closing) {
+func (c *Conn) rememberClose(id uint32, how closure) {
 	c.closes[c.closePos].id, c.closes[c.closePos].how = id, how
 	c.closePos = (c.closePos + 1) % recentResets
 }
@@ -404,7 +404,7 @@ func (c *Conn) resetAfterEnd(id uint32) {
 	}
 }
 
-func (c *Conn) closedByServer(id uint32) closing {
+func (c *Conn) closedByServer(id uint32) closure {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, e := range c.closes {

@@ -32,12 +32,12 @@ const (
 
 // stepBack lets calls read, and returns when Run is to read again. Run only.
 func (c *Conn) stepBack() {
-	if !c.client || c.streak < stepBackAfter || !c.stoppable || c.br.Buffered() > 0 || c.calls.Load() > 0 || c.unusable.Load() {
+	if !c.client || c.streak < stepBackAfter || !c.stoppable || c.br.Buffered() > 0 || c.calls.Load() > 0 || c.life.unusable.Load() {
 		return
 	}
 	turn := c.role.Load() &^ roleMask
 	c.role.Store(turn | nobody)
-	if c.unusable.Load() || c.calls.Load() > 0 {
+	if c.life.unusable.Load() || c.calls.Load() > 0 {
 		// Whoever came before the role was free did not take it or ask for it.
 		c.wantReader()
 	}
@@ -75,7 +75,7 @@ func (c *Conn) watchRole() {
 			c.wantReader()
 			return
 		case c.role.CompareAndSwap(r, r+stopping-callReads):
-			if c.aborted == nil { // otherwise it will end by that
+			if c.life.state < closing { // otherwise it will end by that
 				c.nc.SetReadDeadline(time.Now())
 			}
 			return
@@ -101,14 +101,14 @@ func (s *Stream) readOwn() {
 	err := c.readFor(s)
 	c.Flush() // what has been answered while reading
 	if err == nil && c.streak > 0 && c.br.Buffered() == 0 && c.role.CompareAndSwap(mine, mine-callReads+nobody) {
-		if c.calls.Load() > 0 || c.unusable.Load() {
+		if c.calls.Load() > 0 || c.life.unusable.Load() {
 			c.wantReader() // who came meanwhile saw that there was a reader
 		}
 		return
 	}
 	c.readFailed = err
 	c.mu.Lock()
-	if c.role.Swap(mine-callReads+runReads)&roleMask == stopping && c.aborted == nil {
+	if c.role.Swap(mine-callReads+runReads)&roleMask == stopping && c.life.state < closing {
 		c.nc.SetReadDeadline(time.Time{})
 	}
 	c.mu.Unlock()

@@ -16,7 +16,7 @@ func (c *Conn) ping(onAck func()) {
 func (c *Conn) Ping(onAck func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err == nil && c.aborted == nil {
+	if c.life.state < closing {
 		c.ping(onAck)
 		c.flushLocked()
 		c.wantReader()

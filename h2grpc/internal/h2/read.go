@@ -251,7 +251,7 @@ func (c *Conn) isIdleLocked(id uint32) bool {
 	if c.client {
 		return id%2 == 0 || id >= c.nextID
 	}
-	return id%2 == 0 || (id > c.lastPeer && !c.finalGoAway)
+	return id%2 == 0 || (id > c.lastPeer && c.life.said != theLast)
 }
 
 func (c *Conn) onSettings(fh FrameHeader, p []byte) error {
@@ -298,11 +298,12 @@ func (c *Conn) onSettings(fh FrameHeader, p []byte) error {
 	c.countControl(frameHeaderLen)
 	if !c.sawPeer {
 		c.sawPeer = true
+		c.life.become(open, nil)
 		c.nc.SetReadDeadline(time.Time{})
 		if !streamsKnown {
 			c.peerStreams = maxWindow // RFC 9113 §6.5.2: no limit unless one is sent
 		}
-		if c.aborted != nil { // the deadline was its doing
+		if c.life.state >= closing { // the deadline was its doing
 			c.nc.SetReadDeadline(time.Now())
 		}
 		close(c.ready)
@@ -462,8 +463,6 @@ func (c *Conn) onGoAway(last uint32, code ErrCode, debug []byte) error {
 	var lost []*Stream
 	c.mu.Lock()
 	if c.client {
-		c.goAway = true
-		c.unusable.Store(true)
 		for id, s := range c.streams {
 			if id > last {
 				lost = append(lost, s)
@@ -474,12 +473,12 @@ func (c *Conn) onGoAway(last uint32, code ErrCode, debug []byte) error {
 			close(ch)
 		}
 		c.opening = nil
-		c.draining = true
+		c.life.become(draining, nil)
 	}
 	if code != ErrCodeNo {
 		known := *e
 		known.Unprocessed = false
-		c.goneAway = &known
+		c.life.told = &known
 	}
 	c.endIfDrained()
 	c.mu.Unlock()

@@ -64,10 +64,10 @@ func (c *Conn) Open(done <-chan struct{}, f *Frames, whole bool, maxMessage int)
 	c.mu.Lock()
 	for {
 		switch {
-		case c.err != nil:
+		case c.life.state == closed:
 			defer c.mu.Unlock()
-			return nil, c.err
-		case c.aborted != nil, c.goAway, c.nextID > maxStreamID:
+			return nil, c.life.reason
+		case c.life.state >= draining, c.nextID > maxStreamID:
 			c.mu.Unlock()
 			return nil, ErrGoingAway
 		}
@@ -75,7 +75,7 @@ func (c *Conn) Open(done <-chan struct{}, f *Frames, whole bool, maxMessage int)
 			break
 		}
 		if c.live < c.peerStreams {
-			if err := c.waitForRoom(done); err != nil && c.err == nil && c.aborted == nil {
+			if err := c.waitForRoom(done); err != nil && c.life.state < closing {
 				c.mu.Unlock()
 				return nil, err
 			}
@@ -103,7 +103,7 @@ func (c *Conn) Open(done <-chan struct{}, f *Frames, whole bool, maxMessage int)
 	s.whole, s.MaxMessage = whole, maxMessage
 	s.sendWindow = c.peerWindow
 	if c.nextID += 2; c.nextID > maxStreamID {
-		c.unusable.Store(true)
+		c.life.unusable.Store(true)
 	}
 	c.streams[s.ID] = s
 	c.peerMaySend(s)

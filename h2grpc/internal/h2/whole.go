@@ -115,7 +115,7 @@ func (c *Conn) wholeRequest(id uint32, x *exchange, m *Buffer) bool {
 	s.in.ended = true
 	n := len(x.message)
 	c.mu.Lock()
-	if c.finalGoAway || !c.hasRoom(cost) || n > min(c.granted, c.recvWindow) {
+	if c.life.said == theLast || !c.hasRoom(cost) || n > min(c.granted, c.recvWindow) {
 		c.mu.Unlock()
 		return false
 	}

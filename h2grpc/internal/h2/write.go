@@ -55,7 +55,7 @@ func (c *Conn) awaitPeer() error {
 	defer c.mu.Unlock()
 	t := time.NewTimer(stoppedTime)
 	defer t.Stop()
-	for c.controlSize > controlBytes && c.aborted == nil {
+	for c.controlSize > controlBytes && c.life.state < closing {
 		if c.flushLocked(); c.controlSize <= controlBytes {
 			break
 		}
@@ -241,9 +241,7 @@ func (c *Conn) writeFailed(err error) {
 	(&output{buf: c.pending, parts: c.parts}).drop()
 	c.pending, c.parts, c.partBytes = c.pending[:0], c.parts[:0], 0
 	c.roomAgain()
-	if c.aborted == nil && c.err == nil {
-		c.aborted = &ConnError{Err: err}
-		c.unusable.Store(true)
+	if c.life.become(closing, &ConnError{Err: err}) {
 		c.nc.SetReadDeadline(time.Now().Add(lingerTime))
 		c.wantReader()
 	}
@@ -256,7 +254,7 @@ func (c *Conn) waitForRoom(done <-chan struct{}) error {
 		if c.flushLocked(); len(c.pending) < pendingCap {
 			return nil
 		}
-		if c.err != nil || c.aborted != nil {
+		if c.life.state >= closing {
 			return ErrStreamEnded
 		}
 		if c.room == nil {
