@@ -103,7 +103,7 @@ type Result struct {
 	Calls   uint64 // or messages
 	Elapsed time.Duration
 	// The latencies; zero for streams.
-	P50, P99, Max time.Duration
+	P50, P99, P999, Max time.Duration
 	// What the client's process used.
 	CPU     time.Duration
 	Mallocs uint64

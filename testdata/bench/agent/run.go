@@ -68,7 +68,7 @@ func (c *client) run(load *Load, length time.Duration) (*Result, error) {
 		}
 	}
 	if h := &histograms[0]; !load.Kind.Streaming() {
-		result.P50, result.P99, result.Max = h.quantile(0.5), h.quantile(0.99), h.max
+		result.P50, result.P99, result.P999, result.Max = h.quantile(0.5), h.quantile(0.99), h.quantile(0.999), h.max
 	}
 	return result, nil
 }

@@ -46,9 +46,9 @@ var columns = []column{
 		func(o, _ *suite.Outcome) string { return medians(o, suite.ClientAllocs, suite.ServerAllocs) },
 	},
 	{
-		"a quick caller beside slow handlers (16 that wait 20 ms each; one that computes for 20 ms): latency, p50 / p99 / slowest, µs",
+		"a quick caller beside slow handlers (16 that wait 20 ms each; one that computes for 20 ms): latency, p50 / p99 / p99.9 / slowest, µs",
 		func(o *suite.Outcome) bool { return o.Beside },
-		func(o, _ *suite.Outcome) string { return medians(o, suite.P50, suite.P99, suite.Max) },
+		func(o, _ *suite.Outcome) string { return medians(o, suite.P50, suite.P99, suite.P999, suite.Max) },
 	},
 }
 
