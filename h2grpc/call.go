@@ -184,7 +184,7 @@ func (c *call) open(message *h2.Buffer, end, whole bool) error {
 			}
 			if c.observer != nil {
 				md, _ := metadata.FromOutgoingContext(c.ctx)
-				c.observer.headers(Sent, md)
+				c.observer.headers(DirectionSent, md)
 			}
 			return nil
 		}
@@ -267,7 +267,7 @@ func (c *call) decode(buf *h2.Buffer, m any) error {
 	}
 	plain, err := decode(c.ctx, buf, m, inflated, c.decompress, c.tr.turns)
 	if err == nil {
-		c.observer.message(Received, plain, size)
+		c.observer.message(DirectionReceived, plain, size)
 	}
 	return err
 }
@@ -370,7 +370,7 @@ func (c *call) sendRequest(args any) (*h2.Buffer, error) {
 	size := len(msg.B)
 	err = c.open(msg, true, true)
 	if err == nil {
-		c.observer.message(Sent, plain, size)
+		c.observer.message(DirectionSent, plain, size)
 		if msg.Large() {
 			return msg, nil
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tenonrpc/tenon/h2grpc/codes"
 	"github.com/tenonrpc/tenon/h2grpc/internal/h2"
+	"github.com/tenonrpc/tenon/h2grpc/loglimit"
 	"github.com/tenonrpc/tenon/h2grpc/peer"
 	"github.com/tenonrpc/tenon/h2grpc/status"
 )
@@ -135,7 +136,7 @@ func NewClient(cfg *ClientConfig) *ClientConn {
 	if cc.cfg.KeepaliveTimeout <= 0 {
 		cc.cfg.KeepaliveTimeout = DefaultKeepaliveTimeout
 	}
-	cc.cfg.Logger, cc.tellLog = limitLog(cfg.Logger)
+	cc.cfg.Logger, cc.tellLog = loglimit.Wrap(cfg.Logger)
 	if cfg.TLS != nil {
 		cc.tls = h2TLS(cfg.TLS)
 		if cc.tls.ServerName == "" && !cc.tls.InsecureSkipVerify {

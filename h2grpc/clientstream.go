@@ -171,13 +171,13 @@ func (cs *clientStream) SendMsg(m any) error {
 		if cs.commit(nil).Write(nil, &h2.Frames{Message: buf.B, From: buf}, h2.FlushLater) != nil {
 			return io.EOF
 		}
-		cs.observer.message(Sent, plain, size)
+		cs.observer.message(DirectionSent, plain, size)
 		return nil
 	}
 	// The only request ends the sending side with the same write.
 	cs.closed = true
 	if cs.commit(buf).Write(nil, &h2.Frames{Message: buf.B, From: buf, End: true}, h2.FlushNow) == nil {
-		cs.observer.message(Sent, plain, size)
+		cs.observer.message(DirectionSent, plain, size)
 	}
 	// Of a call with one request RecvMsg says what became of it: generated code
 	// hands the stream over only after sending, and would return io.EOF as if

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -143,7 +144,7 @@ func responseStatus(r h2.Response, limit int) *status.Status {
 		}
 		return status.New(httpCode(head.Status), text)
 	}
-	if ct, _ := head.Get("content-type"); !isGRPCContent(ct) {
+	if ct, _ := head.Get("content-type"); !h2.IsGRPC(ct) {
 		return status.Newf(codes.Unknown, "the server answered with the content type %.100q, which is not gRPC, and no grpc-status: %.*q", ct, maxQuoted, r.Body)
 	}
 	if last == nil {
@@ -173,16 +174,6 @@ func trailerStatus(h *h2.Head, code string) *status.Status {
 	return status.FromProto(w)
 }
 
-// isGRPCContent says whether a content type is gRPC's: "application/grpc"
-// alone, or with a subtype or parameters.
-func isGRPCContent(ct string) bool {
-	const want = "application/grpc"
-	if len(ct) < len(want) || ct[:len(want)] != want {
-		return false
-	}
-	return len(ct) == len(want) || ct[len(want)] == '+' || ct[len(want)] == ';'
-}
-
 // isProtoContent says whether gRPC's content type ct announces messages in
 // protobuf's format, which is the one that is meant if none is named: gRPC's
 // PROTOCOL-HTTP2 document, "Content-Type".
@@ -200,7 +191,7 @@ func toMD(h *h2.Head, keep ...string) (metadata.MD, error) {
 	}
 	md := make(metadata.MD, len(h.Fields))
 	for _, f := range h.Fields {
-		if reserved(f.Name) && !contains(keep, f.Name) {
+		if reserved(f.Name) && !slices.Contains(keep, f.Name) {
 			continue
 		}
 		if !isBin(f.Name) {

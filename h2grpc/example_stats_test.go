@@ -60,7 +60,7 @@ func (m *metrics) Message(ctx context.Context, dir h2grpc.Direction, size h2grpc
 	s := ctx.Value(metricsKey{}).(*span)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if dir == h2grpc.Sent {
+	if dir == h2grpc.DirectionSent {
 		s.sent += size.Wire
 	} else {
 		s.received += size.Wire

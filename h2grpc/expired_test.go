@@ -24,13 +24,13 @@ type moments struct {
 func (m *moments) Begin(ctx context.Context, _ h2grpc.CallInfo) context.Context { return ctx }
 
 func (m *moments) Headers(_ context.Context, dir h2grpc.Direction, _ metadata.MD) {
-	if dir == h2grpc.Received {
+	if dir == h2grpc.DirectionReceived {
 		m.heads++
 	}
 }
 
 func (m *moments) Message(_ context.Context, dir h2grpc.Direction, _ h2grpc.MessageSize) {
-	if dir == h2grpc.Sent && m.sent != nil {
+	if dir == h2grpc.DirectionSent && m.sent != nil {
 		m.sent()
 	}
 }

@@ -18,9 +18,17 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/status"
 )
 
+// silent is a Logger that drops everything.
+type silent struct{}
+
+func (silent) Debug(string, ...any) {}
+func (silent) Info(string, ...any)  {}
+func (silent) Warn(string, ...any)  {}
+func (silent) Error(string, ...any) {}
+
 // warnings is a Logger that keeps warnings.
 type warnings struct {
-	h2grpc.Discard
+	silent
 	mu   sync.Mutex
 	list []string // guarded by mu
 }

@@ -27,15 +27,6 @@ func reserved(name string) bool {
 	return strings.HasPrefix(name, ":")
 }
 
-func contains(list []string, s string) bool {
-	for _, l := range list {
-		if l == s {
-			return true
-		}
-	}
-	return false
-}
-
 func isBin(name string) bool { return strings.HasSuffix(name, "-bin") }
 
 // checkPair says what is wrong with a metadata pair that is to be sent.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tenonrpc/tenon/h2grpc/connlimit"
 	"github.com/tenonrpc/tenon/h2grpc/internal/h2"
+	"github.com/tenonrpc/tenon/h2grpc/loglimit"
 	"github.com/tenonrpc/tenon/h2grpc/peer"
 )
 
@@ -173,7 +174,7 @@ func NewServer(cfg *ServerConfig) *Server {
 	if s.cfg.TLS != nil {
 		s.tls = h2TLS(s.cfg.TLS)
 	}
-	s.cfg.Logger, s.tellLog = limitLog(s.cfg.Logger)
+	s.cfg.Logger, s.tellLog = loglimit.Wrap(s.cfg.Logger)
 	if s.cfg.MaxConnections == 0 {
 		s.cfg.MaxConnections = DefaultMaxConnections
 	}

@@ -121,7 +121,7 @@ func (c *serverCall) readHead() *refusal {
 		return &refusal{"400", status.New(codes.Internal, "more than one host field")}
 	case h.Method != "POST":
 		return &refusal{"405", status.Newf(codes.Internal, "the method is %.32q and not POST", h.Method)}
-	case !isGRPCContent(ct):
+	case !h2.IsGRPC(ct):
 		return &refusal{"415", status.Newf(codes.Internal, "the content type is %.100q and not application/grpc", ct)}
 	}
 	if hasTimeout {
@@ -289,7 +289,7 @@ func (c *serverCall) observe() {
 		info.IsClientStream, info.IsServerStream = c.method.stream.ClientStreams, c.method.stream.ServerStreams
 	}
 	c.observer = observe(&c.ctx, stats, info)
-	c.observer.headers(Received, c.ctx.incoming())
+	c.observer.headers(DirectionReceived, c.ctx.incoming())
 }
 
 // context is what handlers are given.
@@ -305,7 +305,7 @@ func (c *serverCall) decode(buf *h2.Buffer, m any) error {
 	size := wireSize(buf)
 	plain, err := decode(&c.ctx, buf, m, c.sc.srv.inflated, c.compressed, c.sc.turns)
 	if err == nil {
-		c.observer.message(Received, plain, size)
+		c.observer.message(DirectionReceived, plain, size)
 	}
 	return err
 }
@@ -336,7 +336,7 @@ func (s *Server) handleUnary(c *serverCall) {
 		return
 	}
 	c.send(buf, nil)
-	c.observer.message(Sent, plain, len(buf.B))
+	c.observer.message(DirectionSent, plain, len(buf.B))
 	buf.Release()
 }
 
@@ -458,7 +458,7 @@ func (c *serverCall) takeHead() *h2.Block {
 	c.headerSent = true
 	b, md := c.head(), c.header
 	c.mu.Unlock()
-	c.observer.headers(Sent, md)
+	c.observer.headers(DirectionSent, md)
 	return b
 }
 
@@ -500,7 +500,7 @@ func (c *serverCall) send(msg *h2.Buffer, st *status.Status) {
 	trailer, header := c.trailer, c.header
 	c.mu.Unlock()
 	if !sent {
-		c.observer.headers(Sent, header)
+		c.observer.headers(DirectionSent, header)
 	}
 	switch {
 	case msg != nil && !sent:

@@ -87,7 +87,7 @@ func (ss *serverStream) SendMsg(m any) error {
 		return ss.sendError(err)
 	}
 	ss.headed = true
-	ss.observer.message(Sent, plain, len(buf.B))
+	ss.observer.message(DirectionSent, plain, len(buf.B))
 	ss.sent++
 	return nil
 }
@@ -125,7 +125,7 @@ func (ss *serverStream) RecvMsg(m any) error {
 		return err
 	}
 	if !ss.method.stream.ClientStreams {
-		if err := ss.only(buf); err != nil {
+		if err := ss.only(); err != nil {
 			buf.Release()
 			return err
 		}
@@ -160,7 +160,7 @@ func (ss *serverStream) recv() (*h2.Buffer, error) {
 
 // only makes sure that the request has one message: gRPC's statuscodes
 // document, "cardinality".
-func (ss *serverStream) only(*h2.Buffer) error {
+func (ss *serverStream) only() error {
 	extra, err := ss.s.Recv(ss.done)
 	switch {
 	case extra != nil:

@@ -45,13 +45,13 @@ type CallInfo struct {
 type Direction int
 
 const (
-	Received Direction = iota
-	Sent
+	DirectionReceived Direction = iota
+	DirectionSent
 )
 
 // String returns "received" or "sent".
 func (d Direction) String() string {
-	if d == Sent {
+	if d == DirectionSent {
 		return "sent"
 	}
 	return "received"
@@ -91,7 +91,7 @@ func (o *observer) headers(dir Direction, md metadata.MD) {
 func (o *observer) received(h *h2.Head) {
 	if o != nil && h != nil {
 		md, _ := toMD(h, "user-agent", "content-type")
-		o.stats.Headers(o.ctx, Received, md)
+		o.stats.Headers(o.ctx, DirectionReceived, md)
 	}
 }
 

@@ -363,7 +363,7 @@ func TestRaw(t *testing.T) {
 
 // lateLogger keeps what is logged as an error.
 type lateLogger struct {
-	h2grpc.Discard
+	silent
 	mu    sync.Mutex
 	lines []string // guarded by mu
 }

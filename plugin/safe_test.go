@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -8,7 +9,6 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/wire"
 )
 
@@ -31,7 +31,7 @@ func TestSocketsWaitForSignals(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c.Logger = h2grpc.Discard{}
+				c.Logger = slog.New(slog.DiscardHandler)
 				safe := make(chan struct{})
 				l, err := newListener(c, wire.Env{UnixSocketDir: dir}, safe)
 				if err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"testing"
 	"time"
@@ -36,7 +37,7 @@ func serve(t *testing.T, s *store) kv.KVClient {
 	return kv.NewKVClient(conn)
 }
 
-func quiet() *store { return newStore(h2grpc.Discard{}, func(string) {}) }
+func quiet() *store { return newStore(slog.New(slog.DiscardHandler), func(string) {}) }
 
 func put(t *testing.T, client kv.KVClient, key, value string) (replaced bool) {
 	t.Helper()

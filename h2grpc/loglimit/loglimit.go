@@ -73,14 +73,25 @@ type line struct {
 // used concurrently if to may be, which is never called with a lock held.
 //
 // If to comes from Wrap it is returned as it is, and tell does nothing: a line is
-// counted once, by whoever was first.
+// counted once, by whoever was first. If it is nil, log drops everything.
 func Wrap(to Logger) (log Logger, tell func()) {
-	if l, ok := to.(*limiter); ok {
-		return l, func() {}
+	switch to.(type) {
+	case nil:
+		return silent{}, func() {}
+	case *limiter, silent:
+		return to, func() {}
 	}
 	l := &limiter{to: to, kinds: make(map[name]*kind)}
 	return l, l.tell
 }
+
+// silent is a Logger that drops everything.
+type silent struct{}
+
+func (silent) Debug(string, ...any) {}
+func (silent) Info(string, ...any)  {}
+func (silent) Warn(string, ...any)  {}
+func (silent) Error(string, ...any) {}
 
 func (l *limiter) Debug(msg string, args ...any) { l.log('D', Logger.Debug, msg, args) }
 func (l *limiter) Info(msg string, args ...any)  { l.log('I', Logger.Info, msg, args) }

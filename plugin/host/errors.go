@@ -21,9 +21,6 @@ var ErrNotKilled = errors.New("the plugin did not end by itself; it was not kill
 // ErrNotRunning says that a plugin to attach to has ended.
 var ErrNotRunning = errors.New("the plugin does not run any more")
 
-// ErrShutdown is the cause of failures after the host began to end the plugin.
-var ErrShutdown = errors.New("the plugin was shut down by this host")
-
 // Stage is a step of Start.
 type Stage int
 

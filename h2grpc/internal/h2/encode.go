@@ -44,16 +44,8 @@ func (e *headerEncoder) cached(key string) (cachedBlock, bool) {
 	return c, ok && c.gen == e.gen
 }
 
-// appendFixed appends the block of fields to dst. key names the block in the
-// cache.
-func (e *headerEncoder) appendFixed(dst []byte, key string, fields []Field) []byte {
-	if c, ok := e.cached(key); ok {
-		return append(dst, c.block...)
-	}
-	return e.appendNew(dst, key, fields)
-}
-
-// appendNew is appendFixed for what the cache does not have.
+// appendNew appends the block of fields to dst, which the cache does not have under
+// key, and then has if it can.
 func (e *headerEncoder) appendNew(dst []byte, key string, fields []Field) []byte {
 	e.buf.Reset()
 	for _, f := range fields {

@@ -88,3 +88,11 @@ func TestHeaderCacheIsUsed(t *testing.T) {
 		t.Errorf("the cache holds %d blocks, more than %d", len(enc.cache), blockCacheCap)
 	}
 }
+
+// appendFixed appends the block of fields to dst, as Conn.encode does.
+func (e *headerEncoder) appendFixed(dst []byte, key string, fields []Field) []byte {
+	if c, ok := e.cached(key); ok {
+		return append(dst, c.block...)
+	}
+	return e.appendNew(dst, key, fields)
+}

@@ -201,7 +201,7 @@ func (c *Conn) responseHeaders(fh FrameHeader, f headersStart, id uint32, end, s
 		c.endReceive(s)
 	default:
 		s.gotHead = true
-		s.reader.asGRPC = isGRPC(head)
+		s.reader.asGRPC = head.gRPC()
 		head = c.holdHeaders(s, head)
 		s.mu.Lock()
 		s.in.head = head
@@ -215,14 +215,6 @@ func (c *Conn) responseHeaders(fh FrameHeader, f headersStart, id uint32, end, s
 		}
 	}
 	return nil
-}
-
-// isGRPC says whether a response's body is a sequence of gRPC messages.
-func isGRPC(h *Head) bool {
-	const want = "application/grpc"
-	ct, _ := h.Get("content-type")
-	return h.Status == "200" && len(ct) >= len(want) && ct[:len(want)] == want &&
-		(len(ct) == len(want) || ct[len(want)] == '+' || ct[len(want)] == ';')
 }
 
 // readBlock decodes a whole header block, CONTINUATION frames included; see

@@ -56,6 +56,19 @@ func (h *Head) Get(name string) (string, bool) {
 	return "", false
 }
 
+// gRPC says whether a response's body is a sequence of gRPC messages.
+func (h *Head) gRPC() bool {
+	ct, _ := h.Get("content-type")
+	return h.Status == "200" && IsGRPC(ct)
+}
+
+// IsGRPC says whether a content type is gRPC's: "application/grpc" alone, or with a
+// subtype or parameters.
+func IsGRPC(contentType string) bool {
+	rest, ok := strings.CutPrefix(contentType, "application/grpc")
+	return ok && (rest == "" || rest[0] == '+' || rest[0] == ';')
+}
+
 // The kinds of header block, which differ in the pseudo-header fields they may
 // and must have (RFC 9113 §8.3).
 type blockKind int
@@ -166,7 +179,7 @@ func (d *headerDecoder) incomplete() string {
 // nothing to be done but to keep its head.
 func (d *headerDecoder) usual() bool {
 	_, announced := d.head.Get("content-length")
-	return !announced && d.incomplete() == "" && (d.kind != responseBlock || isGRPC(d.head))
+	return !announced && d.incomplete() == "" && (d.kind != responseBlock || d.head.gRPC())
 }
 
 // cost is about how much memory the fields take that were kept.

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/h2grpc/connlimit"
-	"github.com/tenonrpc/tenon/plugin/internal/automtls"
 )
 
 // listener is a listener that ends with its broker, and whose connections are
@@ -151,23 +149,6 @@ func (b *Broker) Accept(ctx context.Context, id uint32) (net.Listener, error) {
 		return nil, err
 	}
 	return &appListener{l}, nil
-}
-
-// appListener is a listener of an application, which does not know of proofs.
-type appListener struct{ *listener }
-
-// Accept accepts a connection, whose TLS handshake, if there is to be one, takes place
-// when it is used, and is its proof.
-func (l *appListener) Accept() (net.Conn, error) {
-	c, err := l.accept()
-	if err != nil {
-		return nil, err
-	}
-	if l.broker.cfg.ServerTLS == nil {
-		c.Established()
-		return c, nil
-	}
-	return tls.Server(c, automtls.Then(l.broker.cfg.ServerTLS, c.Established)), nil
 }
 
 // AcceptAndServe serves gRPC under id until ctx or the broker ends. See

@@ -143,7 +143,7 @@ func New(cfg *Config) *Broker {
 	}
 	// One bound for all servers and clients, however many there come to be.
 	for _, log := range []*h2grpc.Logger{&b.cfg.Logger, &b.cfg.Server.Logger, &b.cfg.Client.Logger} {
-		limited, tell := limitLog(cmp.Or(*log, b.cfg.Logger))
+		limited, tell := loglimit.Wrap(cmp.Or(*log, b.cfg.Logger))
 		*log, b.tells = limited, append(b.tells, tell)
 	}
 	if b.cfg.MaxOpen == 0 {
@@ -475,13 +475,4 @@ func (b *Broker) tellLogs() {
 	for _, tell := range b.tells {
 		tell()
 	}
-}
-
-// limitLog returns the logger to use for the one of a config, which may be nil,
-// and what is to be called when nothing more will be logged.
-func limitLog(log h2grpc.Logger) (limited h2grpc.Logger, tell func()) {
-	if log == nil {
-		return h2grpc.Discard{}, func() {}
-	}
-	return loglimit.Wrap(log)
 }

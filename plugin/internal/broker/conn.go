@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/tenonrpc/tenon/h2grpc"
+	"github.com/tenonrpc/tenon/plugin/internal/automtls"
 )
 
 // DialConn is Dial for those who speak on the connection themselves. See
@@ -104,6 +105,23 @@ func (b *Broker) AcceptConn(ctx context.Context, id uint32) (net.Conn, error) {
 		}
 		return nil, fmt.Errorf("plugin: broker: accepting id %d: %w", id, err)
 	}
+}
+
+// appListener is a listener of an application, which does not know of proofs.
+type appListener struct{ *listener }
+
+// Accept accepts a connection, whose TLS handshake, if there is to be one, takes place
+// when it is used, and is its proof.
+func (l *appListener) Accept() (net.Conn, error) {
+	c, err := l.accept()
+	if err != nil {
+		return nil, err
+	}
+	if l.broker.cfg.ServerTLS == nil {
+		c.Established()
+		return c, nil
+	}
+	return tls.Server(c, automtls.Then(l.broker.cfg.ServerTLS, c.Established)), nil
 }
 
 // secureDialled performs the TLS handshake, if there is to be one, on a connection

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tenonrpc/tenon/h2grpc"
+	"github.com/tenonrpc/tenon/h2grpc/loglimit"
 	"github.com/tenonrpc/tenon/plugin/internal/yamux"
 )
 
@@ -50,7 +51,7 @@ type expectation struct {
 }
 
 func newMux(log h2grpc.Logger) *Mux {
-	log, tell := limitLog(log)
+	log, tell := loglimit.Wrap(log)
 	return &Mux{
 		log:      log,
 		tell:     tell,
