@@ -131,6 +131,9 @@ func (r *relay) takeKnock() (id uint32, ok bool) {
 	defer b.mu.Unlock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if len(r.busy) >= maxKnocks { // some of which were forgotten meanwhile
+		return 0, false
+	}
 	i := slices.IndexFunc(b.knocks, func(k knock) bool { return b.doors[k.id] == nil && !r.busy[k.id] })
 	if i < 0 {
 		return 0, false
