@@ -433,7 +433,7 @@ func (c *Conn) grantLarge() {
 		s := c.assembling[0]
 		if n := s.lacks(); n > 0 && s.wanted > 0 {
 			if c.assembly > 0 && c.assembly+int64(n) > assemblyBudget {
-				if c.awaits.stream != s {
+				if r := c.awaits.request; c.awaits.stream != s || r != nil && r.a.has(r) {
 					c.notAwaited()
 				}
 				return
