@@ -210,8 +210,8 @@ func (w *sendWaiter) unask() {
 
 // drop ends a claim.
 func (l *ledger) drop(cl Claim) {
-	if cl.stream != nil {
-		cl.stream.holds.Store(false)
+	if cl.stream != nil && cl.account != nil {
+		cl.stream.holds.Add(-1)
 	}
 	l.mu.Lock()
 	if cl.account != nil {
@@ -270,7 +270,9 @@ func (l *ledger) coming(s *Stream, n int) bool {
 		return false
 	}
 	s.coming, s.comingSince = cl, time.Now()
-	s.holds.Store(cl.account != nil)
+	if cl.account != nil {
+		s.holds.Add(1)
+	}
 	return true
 }
 
@@ -548,7 +550,7 @@ func (c *Conn) giveUp(a *Account) {
 		if !s.waitSince.IsZero() {
 			waited += time.Since(s.waitSince)
 		}
-		if s.holds.Load() && s.coming.l == nil && waited >= slowAfter {
+		if s.holds.Load() > 0 && s.coming.l == nil && waited >= slowAfter {
 			list = append(list, s)
 		}
 	}

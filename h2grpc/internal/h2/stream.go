@@ -36,7 +36,7 @@ type Stream struct {
 
 	reader assembler
 	held   atomic.Int64 // client: counted in Conn.headerBytes, or forgotten
-	holds  atomic.Bool  // has what is an account's: a message that comes or was not consumed
+	holds  atomic.Int32 // messages that are an account's: one that comes, those that were not consumed
 
 	// guarded by Conn.mu
 	sendWindow int
