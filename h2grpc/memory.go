@@ -11,17 +11,19 @@ import (
 // MessageMemory bounds the memory that several connections, usually all of a
 // process, take for large messages together: those that peers have begun to send,
 // those that have come and were not consumed, and those that are encoded and that
-// peers do not take. Each connection has 4 MiB besides, so that those that send
-// nothing larger do not notice when others have used it up. Half of it is for messages
+// peers do not take. Large are those that need more window than streams have anyway
+// (1280 KiB, and less when there are many); of smaller ones a connection holds 16 MiB
+// at most that wait for their handlers. Each connection has 4 MiB besides, so that
+// those that send nothing larger do not notice when others have used it up. Half of it is for messages
 // that are received and half for those that are sent: a handler that waits to send may
 // hold what it has received meanwhile, and would wait for itself otherwise.
 //
 // A message that finds no room waits, the oldest first; its peer is granted no more
 // window for it, and nothing is encoded. One that has moved at less than 1 MiB a
-// second for ten seconds while others wait ends its call with RESOURCE_EXHAUSTED, as
-// does one that has come for a handler whose peer takes nothing of what it sends; a
-// connection whose peer reads no faster ends. While nothing is held, a message of any
-// size that the other limits allow is let through.
+// second for ten seconds while others wait ends its call with RESOURCE_EXHAUSTED, and so
+// does one that has come and that nobody has received for thirty; a connection whose
+// peer reads no faster ends. Of messages that are larger than that half, one at a time
+// is let through besides.
 //
 // It may be used by any number of configurations, concurrently.
 type MessageMemory struct {

@@ -122,7 +122,9 @@ func TestMemoryOfUnreadReplies(t *testing.T) {
 			}
 			advance(8 * time.Second)
 			stuck.want(name + ": nobody has waited for ten seconds")
-			advance(8 * time.Second)
+			advance(20 * time.Second)
+			stuck.want(name + ": the handler may take it yet")
+			advance(10 * time.Second)
 			stuck.want(name+": it loses its place", "RST_STREAM 1 ENHANCE_YOUR_CALM")
 			other.take()
 			if other.window(1, 5) < size {

@@ -10,11 +10,14 @@ import (
 // hold for their peers: of those received, what they have granted for messages that
 // are coming, and what has come and was not consumed; of those sent, what was encoded
 // and is not written. Each connection has connFree besides. Who waits is served in the
-// order of coming. While nothing is held, one message of any size is let through.
+// order of coming. While nothing is held, one message of any size is let through;
+// those that are larger than the limit have an account of their own, so one at a time
+// is, and the others do not wait for it.
 //
 // All methods may be called with a connection's or a stream's lock held.
 type Account struct {
-	limit int64
+	limit  int64
+	giants *Account
 
 	mu sync.Mutex
 	// guarded by mu
@@ -37,7 +40,16 @@ type request struct {
 
 // NewAccount returns an account of limit bytes.
 func NewAccount(limit int64) *Account {
-	return &Account{limit: limit, owing: map[*ledger]int64{}}
+	giants := &Account{owing: map[*ledger]int64{}}
+	return &Account{limit: limit, giants: giants, owing: map[*ledger]int64{}}
+}
+
+// of returns the account for n bytes, nil if a is nil.
+func (a *Account) of(n int) *Account {
+	if a != nil && int64(n) > a.limit {
+		return a.giants
+	}
+	return a
 }
 
 // take takes n bytes for l, unless there is no room or others wait for it.
@@ -131,8 +143,9 @@ func (a *Account) next() {
 	}
 }
 
-// hurry has waited for r: what is slow loses its place, on one connection after the
-// other until there is room.
+// hurry has waited for r, which is the first: what is slow loses its place, on one
+// connection after the other, and then what was received long ago and not consumed,
+// the oldest first, until there is room. So nobody waits for ever, whoever is at fault.
 func (a *Account) hurry(r *request) {
 	a.mu.Lock()
 	if !slices.Contains(a.waiting, r) {
@@ -152,5 +165,16 @@ func (a *Account) hurry(r *request) {
 			return
 		}
 		l.c.giveUp(a)
+	}
+	var kept []keeper
+	for _, l := range list {
+		kept = append(kept, l.c.keepers(a)...)
+	}
+	slices.SortFunc(kept, func(x, y keeper) int { return x.since.Compare(y.since) })
+	for _, k := range kept {
+		if a.has(r) {
+			return
+		}
+		k.s.Reset(ErrCodeEnhanceYourCalm, starved)
 	}
 }

@@ -69,3 +69,24 @@ func TestAccount(t *testing.T) {
 		}
 	})
 }
+
+// TestOnlyTheFirstHurries: looking at all connections takes time, and what one finds is
+// for all that wait.
+func TestOnlyTheFirstHurries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := NewAccount(100)
+		l := &ledger{} // of no connection: it cannot be looked at
+		a.force(l, 100)
+		first, second := a.wait(l, 10, func() {}), a.wait(l, 10, func() {})
+		first.slow.Stop()
+		a.hurry(second)
+		defer func() {
+			if recover() == nil {
+				t.Error("the first does not look")
+			}
+			first.slow.Stop()
+			second.slow.Stop()
+		}()
+		a.hurry(first)
+	})
+}

@@ -297,10 +297,7 @@ func (c *Conn) deliver(s *Stream, end bool) {
 		s.mu.Lock()
 		if b := a.ready.first; b.packed == 0 {
 			b.Charge(s.coming)
-			s.coming, s.waited = Claim{}, 0
-			if !s.waitSince.IsZero() {
-				s.waitSince = time.Now()
-			}
+			s.coming, s.comingSince = Claim{}, time.Now()
 		}
 	}
 	if in.err != nil { // reset meanwhile: nobody will read

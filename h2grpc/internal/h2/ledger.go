@@ -154,6 +154,7 @@ func (l *ledger) pay(cl *Claim, w *sendWaiter) bool {
 	if cl.class == received {
 		account = l.c.cfg.Received
 	}
+	account = account.of(cl.n)
 	free := account == nil || l.hasFree(cl.n)
 	if free && w != nil {
 		w.unask() // the connection has room of its own again
@@ -272,6 +273,7 @@ func (l *ledger) coming(s *Stream, n int) bool {
 	s.coming, s.comingSince = cl, time.Now()
 	if cl.account != nil {
 		s.holds.Add(1)
+		s.keeps = cl.account
 	}
 	return true
 }
@@ -298,6 +300,7 @@ func (l *ledger) close() {
 	for _, a := range []*Account{l.c.cfg.Received, l.c.cfg.Sent} {
 		if a != nil {
 			a.close(l)
+			a.giants.close(l)
 		}
 	}
 }
@@ -339,7 +342,6 @@ func (s *Stream) reserve(done <-chan struct{}, n int, trailers bool) (Claim, err
 	}
 	w := &sendWaiter{class: received, ready: s.sendReady}
 	defer c.ledger.quit(w)
-	defer s.resume()
 	often := asideAfter
 	if c.cfg.Stall > 0 {
 		often = min(often, c.cfg.Stall)
@@ -351,11 +353,6 @@ func (s *Stream) reserve(done <-chan struct{}, n int, trailers bool) (Claim, err
 	for {
 		if cl, ok, err := s.reserveNow(n, trailers, w); ok || err != nil {
 			return cl, err
-		}
-		if w.class == received {
-			s.wait() // for window
-		} else {
-			s.resume()
 		}
 		c.flushLocked() // what uses the window up has to go first
 		c.wantReader()
@@ -490,27 +487,12 @@ func (l *ledger) setAside(w *sendWaiter) {
 	}
 }
 
-// wait and resume say when the stream's sender waits for the peer to grant window.
-// c.mu is held.
-func (s *Stream) wait() {
-	if s.waitSince.IsZero() {
-		s.waitSince = time.Now()
-	}
-}
-
-func (s *Stream) resume() {
-	if !s.waitSince.IsZero() {
-		s.waited += time.Since(s.waitSince)
-		s.waitSince = time.Time{}
-	}
-}
-
 // endSlow resets the streams of which a message that which says has been there for
 // at least age, and has moved at less than slowRate. The others may wait for it.
 func (c *Conn) endSlow(age time.Duration, which func(*Claim) bool, reason string) {
 	var list []*Stream
 	c.mu.Lock()
-	withheld := c.buffered.Load() >= c.bufferedMost()
+	withheld := c.withheld()
 	for _, s := range c.streams {
 		s.mu.Lock()
 		come := s.in.partial
@@ -519,9 +501,9 @@ func (c *Conn) endSlow(age time.Duration, which func(*Claim) bool, reason string
 		case s.sending != nil && which(s.sending) && slow(s.sending.n-s.unsent, s.sendingSince, age):
 			list = append(list, s)
 		case s.coming.l == nil || !which(&s.coming):
-		case withheld: // by us: the connection's window is not renewed
-			s.comingSince = time.Now()
-		case slow(come, s.comingSince, age):
+		case withheld: // the peer is not to blame
+			s.excused = time.Now()
+		case slow(come, s.comingSince, age) && time.Since(s.excused) >= age:
 			list = append(list, s)
 		}
 	}
@@ -531,31 +513,37 @@ func (c *Conn) endSlow(age time.Duration, which func(*Claim) bool, reason string
 	}
 }
 
-// giveUp ends what a peer keeps of an account while others wait for it: streams with a
-// slow message; streams with a message that their consumer would take if the peer took
-// what it sends; and the connection, if the peer reads nothing of what is written.
+// withheld says whether the connection's window is not renewed, so that nothing comes.
+func (c *Conn) withheld() bool { return c.buffered.Load() >= c.bufferedMost() }
+
+const starved = "other messages waited for the memory that this one takes; MessageMemory of this side's configuration limits what a process takes for all"
+
+// giveUp ends what is slow of what the connection has of an account: streams with a
+// message that the peer sends, or takes, slowly, and the connection if the peer reads
+// nothing of what is written.
 func (c *Conn) giveUp(a *Account) {
-	const reason = "other messages waited for the memory that this slow one takes; MessageMemory of this side's configuration limits what a process takes for all"
-	c.endSlow(slowAfter, func(cl *Claim) bool { return cl.account == a }, reason)
-	if a == c.cfg.Sent {
-		if c.stuck() {
-			c.Abort(ErrCodeEnhanceYourCalm, "other messages waited for the memory of those that this peer does not read; see MessageMemory")
-		}
-		return
+	c.endSlow(slowAfter, func(cl *Claim) bool { return cl.account == a }, starved)
+	if (a == c.cfg.Sent || a == c.cfg.Sent.giants) && c.stuck() {
+		c.Abort(ErrCodeEnhanceYourCalm, "other messages waited for the memory of those that this peer does not read; see MessageMemory")
 	}
-	var list []*Stream
+}
+
+// keeper is a stream that has had a message for long.
+type keeper struct {
+	s     *Stream
+	since time.Time
+}
+
+// keepers returns the streams that have had for heldMost a message that was received
+// and is the account's: nobody consumes what has come, whoever is to blame.
+func (c *Conn) keepers(a *Account) (list []keeper) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	withheld := c.withheld()
 	for _, s := range c.streams {
-		waited := s.waited
-		if !s.waitSince.IsZero() {
-			waited += time.Since(s.waitSince)
-		}
-		if s.holds.Load() > 0 && s.coming.l == nil && waited >= slowAfter {
-			list = append(list, s)
+		if s.keeps == a && s.holds.Load() > 0 && (s.coming.l == nil || withheld) && time.Since(s.comingSince) >= heldMost {
+			list = append(list, keeper{s, s.comingSince})
 		}
 	}
-	c.mu.Unlock()
-	for _, s := range list {
-		s.Reset(ErrCodeEnhanceYourCalm, reason)
-	}
+	return list
 }

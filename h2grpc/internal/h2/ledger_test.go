@@ -69,8 +69,8 @@ func asker(c *Conn, n int) func() *Stream {
 // gone is not waited for, also while the next stream has to wait for something else.
 func TestResetStreamAsksForNothing(t *testing.T) {
 	a := NewAccount(8 << 20)
-	if _, ok := idleConn(t, a).ledger.take(unary, 11<<20, nil); !ok {
-		t.Fatal("the first message, of any size, is not let through")
+	if _, ok := idleConn(t, a).ledger.take(unary, 8<<20, nil); !ok {
+		t.Fatal("there is no room for as much as the limit")
 	}
 	c := idleConn(t, a)
 	asker(c, 3<<20)() // has the window, of the connection's own room
@@ -92,8 +92,8 @@ func TestResetStreamAsksForNothing(t *testing.T) {
 func TestRoomOfItsOwn(t *testing.T) {
 	a := NewAccount(8 << 20)
 	hog := idleConn(t, a)
-	if _, ok := hog.ledger.take(unary, 11<<20, nil); !ok {
-		t.Fatal("the first message, of any size, is not let through")
+	if _, ok := hog.ledger.take(unary, 8<<20, nil); !ok {
+		t.Fatal("there is no room for as much as the limit")
 	}
 	c := idleConn(t, a)
 	first, ok := c.ledger.take(covered, 3<<20, nil)
@@ -146,6 +146,38 @@ func TestHeldUpByUs(t *testing.T) {
 		c.giveUp(a)
 		if !s.gone {
 			t.Error("a message that the peer does not send is not ended")
+		}
+	})
+}
+
+// TestGrantedForNothing: what the account has granted to a message that has no
+// room in assemblyBudget meanwhile does not stay with it for ever.
+func TestGrantedForNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := NewAccount(8 << 20)
+		hog, ok := idleConn(t, a).ledger.take(unary, 8<<20, nil)
+		if !ok {
+			t.Fatal("there is no room for as much as the limit")
+		}
+		c := idleConn(t, a)
+		p := asker(c, 3<<20)() // has the window, of the connection's own room
+		s := asker(c, 3<<19)() // waits for the account
+		if c.awaits.stream != s || c.awaits.request == nil {
+			t.Fatal("the stream does not wait for the account")
+		}
+		p.mu.Lock()
+		p.in.window -= 1 << 20 // as a smaller SETTINGS_INITIAL_WINDOW_SIZE has it
+		p.mu.Unlock()
+		c.grant(p, 0, 1<<20)
+		hog.Drop()
+		synctest.Wait()
+		a.wait(&c.ledger, 7<<20, func() {})
+		time.Sleep(10 * slowAfter)
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if n := a.owing[&c.ledger]; len(a.waiting) > 0 {
+			t.Errorf("%d bytes of the account are for a message without window, which nothing ends; others wait", n)
+			a.waiting[0].slow.Stop()
 		}
 	})
 }

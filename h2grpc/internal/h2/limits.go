@@ -123,6 +123,10 @@ const (
 	// quick.
 	slowAfter = 10 * time.Second
 	slowRate  = 1 << 20
+	// heldMost is how long a message that has come may wait for its handler while others
+	// wait for the account. The handler may be waiting for the same peer, or for
+	// another, or for nothing that we see, so there is no other judge but time.
+	heldMost = 30 * time.Second
 
 	// assumedMaxStreams is how many streams a client opens before the server's
 	// SETTINGS say how many it takes (RFC 9113 §6.5.2 recommends no less).

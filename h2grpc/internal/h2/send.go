@@ -239,8 +239,6 @@ func (s *Stream) headerRoom(done <-chan struct{}, f *Frames) error {
 		return nil
 	}
 	s.MayWait()
-	s.wait()
-	defer s.resume()
 	if err := s.c.waitForRoom(done); err != nil {
 		return err
 	}
@@ -310,8 +308,6 @@ func (s *Stream) sendData(done <-chan struct{}, b []byte, from *Buffer, end bool
 func (s *Stream) waitToSend(done <-chan struct{}) error {
 	s.MayWait()
 	c := s.c
-	s.wait()
-	defer s.resume()
 	if s.sendWindow > 0 && !s.blocked {
 		s.blocked = true
 		c.blocked = append(c.blocked, s)

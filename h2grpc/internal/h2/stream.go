@@ -53,16 +53,15 @@ type Stream struct {
 	wanted     int  // of Conn.assembly, while in Conn.assembling
 	headerCost int  // server: counted in Conn.headerBytes
 	sendReady  chan struct{}
-	// coming is the claim of the message that has window of its own, and sending
-	// that of the one that waits for window, which lacks unsent bytes.
+	// coming is the claim of the message that has window of its own, since comingSince,
+	// or that has come then, and sending that of the one that waits for window, which
+	// lacks unsent bytes.
 	coming                    Claim
+	keeps                     *Account // what holds counts is of this one, the last at least
 	sending                   *Claim
 	comingSince, sendingSince time.Time
+	excused                   time.Time // the message could not come, because of us
 	unsent                    int
-	// The sender has waited for the peer since then, and for so long before, since the
-	// last message with a claim had come.
-	waitSince time.Time
-	waited    time.Duration
 
 	mu     sync.Mutex
 	in     inbound
