@@ -96,23 +96,6 @@ func ClientConfig(own *Identity, peerDER []byte, floor *Floor) *tls.Config {
 	return cfg
 }
 
-// Then returns cfg, any configuration of TLS, which also calls then once a handshake has
-// come to where its own check of the peer has passed.
-func Then(cfg *tls.Config, then func()) *tls.Config {
-	cfg = cfg.Clone()
-	check := cfg.VerifyConnection
-	cfg.VerifyConnection = func(s tls.ConnectionState) error {
-		if check != nil {
-			if err := check(s); err != nil {
-				return err
-			}
-		}
-		then()
-		return nil
-	}
-	return cfg
-}
-
 // base is what both ends have in common.
 func base(own *Identity, peerDER []byte, floor *Floor) *tls.Config {
 	return &tls.Config{

@@ -148,7 +148,7 @@ func (b *Broker) Accept(ctx context.Context, id uint32) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &appListener{l}, nil
+	return b.shaken(b.serving, id, l, false), nil
 }
 
 // AcceptAndServe serves gRPC under id until ctx or the broker ends. See

@@ -11,7 +11,6 @@ import (
 	"sync"
 
 	"github.com/tenonrpc/tenon/h2grpc"
-	"github.com/tenonrpc/tenon/plugin/internal/automtls"
 )
 
 // DialConn is Dial for those who speak on the connection themselves. See
@@ -61,67 +60,125 @@ func (b *Broker) AcceptConn(ctx context.Context, id uint32) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, end := context.WithCancel(ctx)
-	var all sync.WaitGroup
-	defer all.Wait()
-	defer l.Close()
-	defer end()
-	defer context.AfterFunc(ctx, func() { l.Close() })()
-	// Strangers who connect and say nothing hold up nobody: the first whose handshake
-	// ends has the connection. As many as may be under way is the listener's to say.
-	won, failed := make(chan net.Conn), make(chan error, 1)
-	all.Go(func() {
-		for {
-			raw, err := l.accept()
-			if err != nil {
-				failed <- err
-				return
-			}
-			all.Go(func() {
-				conn, err := b.secureAccepted(ctx, raw)
-				switch {
-				case err == nil:
-					select {
-					case won <- conn:
-					case <-ctx.Done():
-						conn.Close()
-					}
-				case ctx.Err() == nil || !errors.Is(err, ctx.Err()):
-					// A stranger's, or the other side's that has given up. It may come again.
-					b.cfg.Logger.Warn("a brokered connection failed", "id", id, "err", err)
-					if d, ok := l.Listener.(*door); ok {
-						d.reopen()
-					}
-				}
-			})
-		}
-	})
-	select {
-	case conn := <-won:
-		return conn, nil
-	case err := <-failed:
+	sh := b.shaken(ctx, id, l, true)
+	defer sh.Close()
+	conn, err := sh.Accept()
+	if err != nil {
 		if ctx.Err() != nil {
 			err = fmt.Errorf("the other side has not connected: %w", context.Cause(ctx))
 		}
 		return nil, fmt.Errorf("plugin: broker: accepting id %d: %w", id, err)
 	}
+	return conn, nil
 }
 
-// appListener is a listener of an application, which does not know of proofs.
-type appListener struct{ *listener }
+// shaken is a listener whose connections have proved themselves, by the TLS handshake if
+// there is to be one. Where strangers can connect, handshakes take place beside one
+// another, so that those who say nothing hold up nobody; as many as may be under way is
+// the listener's to say.
+type shaken struct {
+	*listener
+	id   uint32
+	grpc bool // the other end may insist on gRPC's protocol
+	ctx  context.Context
+	end  context.CancelFunc
 
-// Accept accepts a connection, whose TLS handshake, if there is to be one, takes place
-// when it is used, and is its proof.
-func (l *appListener) Accept() (net.Conn, error) {
-	c, err := l.accept()
-	if err != nil {
+	ready  chan net.Conn // nil: Accept performs the handshakes
+	failed chan error
+	closed chan struct{} // closed when nothing more is accepted
+	all    sync.WaitGroup
+}
+
+func (b *Broker) shaken(ctx context.Context, id uint32, l *listener, grpc bool) *shaken {
+	s := &shaken{listener: l, id: id, grpc: grpc}
+	s.ctx, s.end = context.WithCancel(ctx)
+	context.AfterFunc(s.ctx, func() { l.Close() })
+	if b.cfg.ServerTLS != nil && b.cfg.Mux == nil {
+		s.ready, s.failed, s.closed = make(chan net.Conn), make(chan error), make(chan struct{})
+		s.all.Go(s.accept)
+	}
+	return s
+}
+
+// Accept returns the next connection whose handshake is over.
+func (s *shaken) Accept() (net.Conn, error) {
+	if s.ready == nil {
+		for {
+			raw, err := s.listener.accept()
+			if err != nil {
+				return nil, err
+			}
+			if conn := s.shake(raw); conn != nil {
+				return conn, nil
+			}
+		}
+	}
+	select {
+	case conn := <-s.ready:
+		return conn, nil
+	case err := <-s.failed:
 		return nil, err
+	case <-s.closed:
+		return nil, net.ErrClosed
 	}
-	if l.broker.cfg.ServerTLS == nil {
-		c.Established()
-		return c, nil
+}
+
+// Close closes the listener, and the connections that were not accepted.
+func (s *shaken) Close() error {
+	s.end()
+	err := s.listener.Close()
+	s.all.Wait()
+	return err
+}
+
+// accept accepts connections until the listener is closed. Other errors are for
+// whoever accepts, who may try again.
+func (s *shaken) accept() {
+	defer close(s.closed)
+	for {
+		raw, err := s.listener.accept()
+		switch {
+		case err == nil:
+			s.all.Go(func() { s.offer(raw) })
+		case errors.Is(err, net.ErrClosed):
+			return
+		default:
+			select {
+			case s.failed <- err:
+			case <-s.ctx.Done():
+				return
+			}
+		}
 	}
-	return tls.Server(c, automtls.Then(l.broker.cfg.ServerTLS, c.Established)), nil
+}
+
+// offer offers a connection to Accept once its handshake is over.
+func (s *shaken) offer(raw *conn) {
+	conn := s.shake(raw)
+	if conn == nil {
+		return
+	}
+	select {
+	case s.ready <- conn:
+	case <-s.ctx.Done():
+		conn.Close()
+	}
+}
+
+// shake performs the handshake. It returns nil if that fails.
+func (s *shaken) shake(raw *conn) net.Conn {
+	conn, err := s.broker.secureAccepted(s.ctx, raw, s.grpc)
+	if err == nil {
+		return conn
+	}
+	if s.ctx.Err() == nil || !errors.Is(err, s.ctx.Err()) {
+		// A stranger's, or the other side's that has given up. It may come again.
+		s.broker.cfg.Logger.Warn("a brokered connection failed", "id", s.id, "err", err)
+		if d, ok := s.Listener.(*door); ok {
+			d.reopen()
+		}
+	}
+	return nil
 }
 
 // secureDialled performs the TLS handshake, if there is to be one, on a connection
@@ -141,20 +198,25 @@ func (b *Broker) secureDialled(ctx context.Context, raw net.Conn) (net.Conn, err
 
 // secureAccepted is secureDialled for a connection that was accepted, which has proved
 // itself by that.
-func (b *Broker) secureAccepted(ctx context.Context, raw *conn) (net.Conn, error) {
-	if b.cfg.ServerTLS == nil {
-		raw.Established()
-		return raw, nil
+func (b *Broker) secureAccepted(ctx context.Context, raw *conn, grpc bool) (net.Conn, error) {
+	var conn net.Conn = raw
+	if cfg := b.cfg.ServerTLS; cfg != nil {
+		if grpc {
+			// A ticket is what a server of TLS 1.3 writes last, when a client may have sent
+			// all that it had to say, and gone: its connection would be taken for none.
+			cfg = asGRPC(cfg).Clone()
+			cfg.SessionTicketsDisabled = true
+		}
+		var err error
+		if conn, err = b.shake(ctx, tls.Server(raw, cfg)); err != nil {
+			return nil, err
+		}
 	}
-	// A ticket is what a server of TLS 1.3 writes last, when a client may have sent all
-	// that it had to say, and gone: its connection would be taken for none.
-	cfg := asGRPC(b.cfg.ServerTLS).Clone()
-	cfg.SessionTicketsDisabled = true
-	conn, err := b.shake(ctx, tls.Server(raw, cfg))
-	if err == nil {
-		raw.Established()
+	if raw.Established(); raw.place.Evicted() {
+		conn.Close()
+		return nil, errors.New("it has made room for a newer one")
 	}
-	return conn, err
+	return conn, nil
 }
 
 // asGRPC has TLS agree on the protocol that gRPC is on: the other end may insist,

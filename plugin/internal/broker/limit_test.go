@@ -233,7 +233,15 @@ func TestBrokeredConnections(t *testing.T) {
 func TestMaxOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		listen, dial, _ := memoryListen()
-		b := lonely(t, &broker.Config{Listen: listen, MaxOpen: 2})
+		listenSecond, dialSecond, _ := memoryListen()
+		first := true
+		b := lonely(t, &broker.Config{MaxOpen: 2, Listen: func() (net.Listener, error) {
+			if first {
+				first = false
+				return listen()
+			}
+			return listenSecond()
+		}})
 		var open []net.Listener
 		for i := range uint32(2) {
 			l, err := b.Accept(t.Context(), i)
@@ -273,7 +281,7 @@ func TestMaxOpen(t *testing.T) {
 				t.Error("accepted")
 			}
 		}()
-		conn := dial()
+		conn := dialSecond()
 		defer conn.Close()
 		synctest.Wait()
 		open[1].Close()

@@ -238,7 +238,7 @@ func (r *relay) accept(p *passage) {
 
 // pass makes the connection that one of a passage is to be joined with.
 func (r *relay) pass(p *passage, raw *conn) {
-	from, err := r.to.secureAccepted(r.open, raw)
+	from, err := r.to.secureAccepted(r.open, raw, true)
 	if err != nil {
 		r.to.cfg.Logger.Warn("a brokered connection failed", "id", p.id, "err", err)
 		return

@@ -2,13 +2,18 @@ package broker_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"io"
 	"net"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/plugin/internal/automtls"
 	"github.com/tenonrpc/tenon/plugin/internal/broker"
 	"github.com/tenonrpc/tenon/wire"
@@ -195,4 +200,167 @@ func TestRelayOfManyKnocks(t *testing.T) {
 			t.Errorf("dialling took %v", d)
 		}
 	})
+}
+
+// TestRelayOfEndlessKnocks: a relay does not begin more for a peer that knocks for ever
+// new ids than there may be knocks.
+func TestRelayOfEndlessKnocks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		host, plug := newMuxPeer(t, true), newMuxPeer(t, false)
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- broker.Relay(ctx, host.b, plug.b, nil) }()
+		defer func() { stop(); <-ended }()
+		go func() { // the plugin accepts nothing
+			for {
+				if _, err := plug.control.Recv(); err != nil {
+					return
+				}
+			}
+		}()
+		synctest.Wait()
+		before := runtime.NumGoroutine()
+		for id := range uint32(10_000) { // in no time
+			host.knock(id)
+			if id%100 == 0 {
+				synctest.Wait()
+			}
+		}
+		synctest.Wait()
+		if n := runtime.NumGoroutine() - before; n > 3000 {
+			t.Errorf("%d goroutines more, for at most 1024 knocks", n)
+		}
+	})
+}
+
+// accepting has b accept for an application, which says hello to whoever connects and
+// otherwise leaves the connection alone.
+func accepting(t *testing.T, b *broker.Broker, use func(net.Conn)) {
+	l, err := b.Accept(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { conn.Close() })
+			use(conn)
+		}
+	}()
+	synctest.Wait()
+}
+
+// TestAcceptWithConfigForClient: a connection that is secured by what GetConfigForClient
+// returns has proved itself as well.
+func TestAcceptWithConfigForClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStreet(t)
+		other := s.server
+		outer := &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return other, nil }, Certificates: other.Certificates}
+		b := lonely(t, &broker.Config{Listen: s.listen, ServerTLS: outer, Server: h2grpc.ServerConfig{MaxHandshakes: 1}})
+		accepting(t, b, func(c net.Conn) { go c.Write([]byte("hello")) })
+		conns := make([]*tls.Conn, 4)
+		for i := range conns {
+			conns[i] = tls.Client(s.dial(), s.client)
+			t.Cleanup(func() { conns[i].NetConn().Close() })
+			var p [5]byte
+			if _, err := io.ReadFull(conns[i], p[:]); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		ended := make(chan error, 1)
+		go func() { _, err := conns[0].Read(make([]byte, 1)); ended <- err }()
+		synctest.Wait()
+		select {
+		case err := <-ended:
+			t.Errorf("a connection in use was closed to make room: %v", err)
+		default:
+			conns[0].NetConn().Close()
+			<-ended
+		}
+	})
+}
+
+// TestAcceptedConnectionsStay: strangers do not drive out connections that an application has
+// accepted and not yet used.
+func TestAcceptedConnectionsStay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStreet(t)
+		b := lonely(t, &broker.Config{Listen: s.listen, ServerTLS: s.server, Server: h2grpc.ServerConfig{MaxHandshakes: 1}})
+		parked := make(chan net.Conn, 100)
+		accepting(t, b, func(c net.Conn) { parked <- c })
+		friend := s.friend() // does its part of the handshake at once
+		synctest.Wait()
+		s.strangers(3)
+		conn := <-parked
+		if err := conn.(*tls.Conn).HandshakeContext(t.Context()); err != nil {
+			t.Errorf("the application uses it: %v", err)
+		}
+		friend.NetConn().Close()
+	})
+}
+
+// TestAcceptWantsTheKey: who shows the certificate of the peer, and not that it has the key,
+// has not proved itself.
+func TestAcceptWantsTheKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStreet(t)
+		b := lonely(t, &broker.Config{Listen: s.listen, ServerTLS: s.server, MaxOpen: 2})
+		accepting(t, b, func(c net.Conn) { go io.Copy(io.Discard, c) })
+		cert, err := s.client.GetClientCertificate(&tls.CertificateRequestInfo{
+			SignatureSchemes: []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256}, Version: tls.VersionTLS12})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // as many as MaxBrokered
+			key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader) // not the peer's
+			if err != nil {
+				t.Fatal(err)
+			}
+			half := s.client.Clone()
+			half.ClientSessionCache, half.MinVersion = nil, tls.VersionTLS13
+			half.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+				return &tls.Certificate{Certificate: cert.Certificate, PrivateKey: key}, nil
+			}
+			conn := tls.Client(&halfway{Conn: s.dial()}, half)
+			t.Cleanup(func() { conn.NetConn().Close() })
+			go conn.Handshake()
+			synctest.Wait()
+		}
+		friend := tls.Client(s.dial(), s.client)
+		done := make(chan error, 1)
+		go func() { done <- friend.Handshake() }()
+		synctest.Wait()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+		default:
+			t.Error("two strangers without the key have taken all places of MaxBrokered")
+		}
+		friend.NetConn().Close()
+	})
+}
+
+// halfway sends a client's records up to its certificate, and nothing more.
+type halfway struct {
+	net.Conn
+	over bool
+}
+
+func (c *halfway) Write(p []byte) (int, error) {
+	for b := p; len(b) > 0 && !c.over; {
+		n := 5 + int(b[3])<<8 + int(b[4])
+		if _, err := c.Conn.Write(b[:n]); err != nil {
+			return 0, err
+		}
+		c.over = b[0] == 23 // the first that is encrypted
+		b = b[n:]
+	}
+	return len(p), nil
 }
