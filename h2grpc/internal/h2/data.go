@@ -551,7 +551,7 @@ func (c *Conn) takeWindow(n int) {
 // creditConn renews the connection's window when half of it is used and not
 // too much waits for consumers.
 func (c *Conn) creditConn() {
-	if c.recvCredit >= connWindow/2 && c.shrinking == 0 && c.buffered.Load() < c.bufferedMost() && c.life.state < closed {
+	if c.recvCredit >= connWindow/2 && c.shrinking == 0 && c.buffered.Load() < c.bufferedMost() && c.life.phase < closed {
 		c.pending = appendWindowUpdate(c.pending, 0, c.recvCredit)
 		c.recvWindow += c.recvCredit
 		c.recvCredit = 0

@@ -356,7 +356,7 @@ func (c *Conn) timedOut(err error) bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.life.state < closing
+	return c.life.phase < closing
 }
 
 // setReadDeadline sets or ends a time limit on reading, unless the connection is
@@ -364,7 +364,7 @@ func (c *Conn) timedOut(err error) bool {
 func (c *Conn) setReadDeadline(t time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.life.state < closing {
+	if c.life.phase < closing {
 		c.nc.SetReadDeadline(t)
 	}
 }

@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// state is how far the life of a connection has come. It only grows.
+// phase is how far the life of a connection has come. It only grows.
 //
 //	opening ── the peer's SETTINGS ──> open ── GOAWAY, Shutdown ──> draining
 //	   any of them ── Close, Abort, a lost connection ──> closing ──> closed
-type state uint8
+type phase uint8
 
 const (
-	opening state = iota
+	opening phase = iota
 	open
 	// draining: it ends with its last stream. A client opens no more; a server takes
 	// those that are on their way until it has said the last GOAWAY.
@@ -25,8 +25,8 @@ const (
 	closed  // the streams have ended with the reason
 )
 
-func (s state) String() string {
-	return [...]string{"opening", "open", "draining", "closing", "closed"}[s]
+func (p phase) String() string {
+	return [...]string{"opening", "open", "draining", "closing", "closed"}[p]
 }
 
 // goAways is what has been said to the peer with GOAWAY.
@@ -47,10 +47,10 @@ const (
 	shut            // the reader has closed it
 )
 
-// life is the state of a connection and what has become of it. Guarded by Conn.mu,
+// life is the phase of a connection and what has become of it. Guarded by Conn.mu,
 // but for what is atomic.
 type life struct {
-	state  state
+	phase  phase
 	reason error      // from closing on
 	said   goAways    // by us
 	told   *ConnError // the peer's GOAWAY, if it had an error code
@@ -60,13 +60,13 @@ type life struct {
 	closers  sync.WaitGroup // of closeSoon; Run waits for it
 }
 
-// become says whether the state has become a later one, with its reason.
-func (l *life) become(s state, reason error) bool {
-	if s <= l.state {
+// become says whether the phase has become a later one, with its reason.
+func (l *life) become(p phase, reason error) bool {
+	if p <= l.phase {
 		return false
 	}
-	l.state, l.reason = s, reason
-	if s >= draining {
+	l.phase, l.reason = p, reason
+	if p >= draining {
 		l.unusable.Store(true)
 	}
 	return true
@@ -90,7 +90,7 @@ func (c *Conn) finish(err error) (fatal bool) {
 	if c.watchTimer != nil {
 		c.watchTimer.Stop()
 	}
-	if c.life.state == closing && !isAlert(err) {
+	if c.life.phase == closing && !isAlert(err) {
 		err = c.life.reason
 	}
 	if ce, ok := err.(*ConnError); c.life.told != nil && (!ok || ce.Err != nil) && err != ErrClosed {
@@ -112,7 +112,7 @@ func (c *Conn) finish(err error) (fatal bool) {
 			c.pending = appendGoAway(c.pending, c.lastPeer, ErrCodeNo, "")
 			c.flushLocked()
 		}
-		if err == nil || (err == io.EOF && c.life.state == draining && len(c.streams) == 0) {
+		if err == nil || (err == io.EOF && c.life.phase == draining && len(c.streams) == 0) {
 			reason = ErrClosed
 		} else if _, ok := err.(*ConnError); !ok && err != ErrClosed {
 			reason = &ConnError{Err: err}
@@ -279,7 +279,7 @@ func (c *Conn) Shutdown() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		timer.Stop()
-		if c.life.said == theLast || c.life.state == closed {
+		if c.life.said == theLast || c.life.phase == closed {
 			return
 		}
 		c.sendGoAway(c.lastPeer, ErrCodeNo, "")
@@ -293,7 +293,7 @@ func (c *Conn) Shutdown() {
 
 // endIfDrained closes a connection that waits for its last stream.
 func (c *Conn) endIfDrained() {
-	if c.life.state == draining && (c.client || c.life.said == theLast) && len(c.streams) == 0 && c.live == 0 {
+	if c.life.phase == draining && (c.client || c.life.said == theLast) && len(c.streams) == 0 && c.live == 0 {
 		c.abortLocked(ErrClosed)
 	}
 }

@@ -75,7 +75,7 @@ func (c *Conn) watchRole() {
 			c.wantReader()
 			return
 		case c.role.CompareAndSwap(r, r+stopping-callReads):
-			if c.life.state < closing { // otherwise it will end by that
+			if c.life.phase < closing { // otherwise it will end by that
 				c.nc.SetReadDeadline(time.Now())
 			}
 			return
@@ -108,7 +108,7 @@ func (s *Stream) readOwn() {
 	}
 	c.readFailed = err
 	c.mu.Lock()
-	if c.role.Swap(mine-callReads+runReads)&roleMask == stopping && c.life.state < closing {
+	if c.role.Swap(mine-callReads+runReads)&roleMask == stopping && c.life.phase < closing {
 		c.nc.SetReadDeadline(time.Time{})
 	}
 	c.mu.Unlock()

@@ -16,7 +16,7 @@ func (c *Conn) ping(onAck func()) {
 func (c *Conn) Ping(onAck func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.life.state < closing {
+	if c.life.phase < closing {
 		c.ping(onAck)
 		c.flushLocked()
 		c.wantReader()

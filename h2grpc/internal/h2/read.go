@@ -303,7 +303,7 @@ func (c *Conn) onSettings(fh FrameHeader, p []byte) error {
 		if !streamsKnown {
 			c.peerStreams = maxWindow // RFC 9113 §6.5.2: no limit unless one is sent
 		}
-		if c.life.state >= closing { // the deadline was its doing
+		if c.life.phase >= closing { // the deadline was its doing
 			c.nc.SetReadDeadline(time.Now())
 		}
 		close(c.ready)

@@ -64,10 +64,10 @@ func (c *Conn) Open(done <-chan struct{}, f *Frames, whole bool, maxMessage int)
 	c.mu.Lock()
 	for {
 		switch {
-		case c.life.state == closed:
+		case c.life.phase == closed:
 			defer c.mu.Unlock()
 			return nil, c.life.reason
-		case c.life.state >= draining, c.nextID > maxStreamID:
+		case c.life.phase >= draining, c.nextID > maxStreamID:
 			c.mu.Unlock()
 			return nil, ErrGoingAway
 		}
@@ -75,7 +75,7 @@ func (c *Conn) Open(done <-chan struct{}, f *Frames, whole bool, maxMessage int)
 			break
 		}
 		if c.live < c.peerStreams {
-			if err := c.waitForRoom(done); err != nil && c.life.state < closing {
+			if err := c.waitForRoom(done); err != nil && c.life.phase < closing {
 				c.mu.Unlock()
 				return nil, err
 			}

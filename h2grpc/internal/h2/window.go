@@ -66,7 +66,7 @@ func (c *Conn) growWindow() {
 // has acknowledged it (RFC 9113 §6.9.2), and until then the connection's window
 // is not renewed. c.mu is held.
 func (c *Conn) fitWindow() {
-	if c.shrinking > 0 || c.life.state >= closing {
+	if c.shrinking > 0 || c.life.phase >= closing {
 		return
 	}
 	w := windowFor(c.receiving)

@@ -55,7 +55,7 @@ func (c *Conn) awaitPeer() error {
 	defer c.mu.Unlock()
 	t := time.NewTimer(stoppedTime)
 	defer t.Stop()
-	for c.controlSize > controlBytes && c.life.state < closing {
+	for c.controlSize > controlBytes && c.life.phase < closing {
 		if c.flushLocked(); c.controlSize <= controlBytes {
 			break
 		}
@@ -254,7 +254,7 @@ func (c *Conn) waitForRoom(done <-chan struct{}) error {
 		if c.flushLocked(); len(c.pending) < pendingCap {
 			return nil
 		}
-		if c.life.state >= closing {
+		if c.life.phase >= closing {
 			return ErrStreamEnded
 		}
 		if c.room == nil {
