@@ -164,17 +164,30 @@ func (a *Account) hurry(r *request) {
 		if a.has(r) {
 			return
 		}
-		l.c.giveUp(a)
+		l.giveUp(a)
 	}
 	var kept []keeper
 	for _, l := range list {
-		kept = append(kept, l.c.keepers(a)...)
+		kept = append(kept, l.keepers(a)...)
 	}
 	slices.SortFunc(kept, func(x, y keeper) int { return x.since.Compare(y.since) })
 	for _, k := range kept {
 		if a.has(r) {
 			return
 		}
-		k.s.Reset(ErrCodeEnhanceYourCalm, starved)
+		k.end()
 	}
+}
+
+// keeper is a stream that has had a message for long, and how to end it.
+type keeper struct {
+	since time.Time
+	end   func()
+}
+
+// slow says whether what has moved by so many bytes since then is slower than
+// slowRate, and has been for at least age.
+func slow(moved int, since time.Time, age time.Duration) bool {
+	d := time.Since(since)
+	return d >= age && float64(moved) < slowRate*d.Seconds()
 }

@@ -12,7 +12,7 @@ import (
 func TestAccount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := NewAccount(100)
-		x, y := &ledger{c: &Conn{}}, &ledger{c: &Conn{}}
+		x, y := new(ledger), new(ledger)
 		var woken []string
 		wait := func(l *ledger, n int) *request {
 			return a.wait(l, n, func() { woken = append(woken, fmt.Sprint(n)) })

@@ -195,7 +195,6 @@ type Conn struct {
 	windowSince time.Time
 	assembly    int64 // window granted to large messages beyond streamWindow
 	assembling  []*Stream
-	awaits      recvWaiter  // the first of assembling waits for the account
 	settings    *time.Timer // runs until our SETTINGS are acknowledged
 	unacked     int         // of our SETTINGS
 
@@ -233,8 +232,10 @@ func NewConn(nc net.Conn, raw net.Conn, cfg Config) *Conn {
 		window:      loneWindow,
 		granted:     loneWindow,
 	}
-	c.ledger.c, c.ledger.turns = c, make(chan struct{}, sendLeast)
-	c.awaits.class, c.awaits.again = received, c.grantAgain
+	l := &c.ledger
+	l.received, l.sent, l.freed = cfg.Received, cfg.Sent, cfg.Freed
+	l.giveUp, l.keepers, l.turns = c.giveUp, c.keepers, make(chan struct{}, sendLeast)
+	l.awaits.class, l.awaits.again = received, c.grantAgain
 	c.share.Store(loneWindow)
 	if t, ok := raw.(*tryConn); ok {
 		c.try = t

@@ -407,7 +407,7 @@ func (c *Conn) grantLocked(s *Stream, inc, large int) {
 		// Its window has shrunk meanwhile. If it had to wait for others now,
 		// each of them might wait for all.
 		if n := s.lacks(); n > 0 {
-			c.ledger.add(s, n)
+			s.coming.add(n)
 			c.reserve(s, n)
 		}
 	case large > 0:
@@ -430,28 +430,24 @@ func (c *Conn) grantLarge() {
 		s := c.assembling[0]
 		if n := s.lacks(); n > 0 && s.wanted > 0 {
 			if c.assembly > 0 && c.assembly+int64(n) > assemblyBudget {
-				if r := c.awaits.request; c.awaits.stream != s || r != nil && r.a.has(r) {
-					c.notAwaited()
+				if w := &c.ledger.awaits; w.stream != s.ID || w.request != nil && w.request.a.has(w.request) {
+					c.ledger.notAwaited()
 				}
 				return
 			}
-			if !c.ledger.coming(s, n) {
+			cl, ok := c.ledger.coming(s.ID, &s.holds, n)
+			if !ok {
 				return
+			}
+			if cl.l != nil {
+				s.coming, s.comingSince, s.keeps = cl, time.Now(), cl.account
 			}
 			c.reserve(s, n)
 		}
 		c.assembling = c.assembling[1:]
 		s.wanted = 0
 	}
-	c.notAwaited()
-}
-
-// notAwaited gives back what was asked of the account, or has been granted by it, for
-// a stream that is gone.
-func (c *Conn) notAwaited() {
-	if c.awaits.request != nil {
-		c.ledger.quit(&c.awaits.sendWaiter)
-	}
+	c.ledger.notAwaited()
 }
 
 // grantAgain is grantLarge after a wait for the account.

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // ledger is what a connection holds of messages larger than freeMessage: received
@@ -13,7 +12,14 @@ import (
 //
 // All methods may be called with the locks of the connection and its streams held.
 type ledger struct {
-	c *Conn
+	// received and sent are shared with other connections; nil: there is no such bound.
+	received, sent *Account
+	// giveUp ends what is slow of what is an account's, and keepers returns the streams
+	// that have had for heldMost what is.
+	giveUp  func(*Account)
+	keepers func(*Account) []keeper
+	// freed, if set, is called when owes may have changed.
+	freed func()
 	// turns has room for those that encode a message whose size is not known before,
 	// once large says that such messages may be large: until each knows that it has
 	// to wait, very many would take memory.
@@ -26,6 +32,7 @@ type ledger struct {
 	// guarded by mu
 	free    int64 // of connFree
 	classes [sendClasses]sendClass
+	awaits  recvWaiter
 }
 
 // The classes of messages to be sent. Each has its own budget, so that none waits
@@ -78,7 +85,7 @@ type sendWaiter struct {
 // recvWaiter is the oldest large message that waits to be granted window.
 type recvWaiter struct {
 	sendWaiter
-	stream *Stream // for which the request was made
+	stream uint32 // for which the request was made
 }
 
 // wake tells w to look again. It does not wait.
@@ -99,8 +106,8 @@ type Claim struct {
 	l       *ledger
 	n       int
 	class   int8
-	account *Account // whose n are; nil: the connection's
-	stream  *Stream  // that received it
+	account *Account      // whose n are; nil: the connection's
+	holds   *atomic.Int32 // of the stream that received it
 }
 
 // Drop ends the claim. It is used once.
@@ -150,9 +157,9 @@ func (l *ledger) note() {
 // pay takes the claim's bytes from what the connection has free, or from the
 // account, where w may wait for them. l.mu is held.
 func (l *ledger) pay(cl *Claim, w *sendWaiter) bool {
-	account := l.c.cfg.Sent
+	account := l.sent
 	if cl.class == received {
-		account = l.c.cfg.Received
+		account = l.received
 	}
 	account = account.of(cl.n)
 	free := account == nil || l.hasFree(cl.n)
@@ -211,8 +218,8 @@ func (w *sendWaiter) unask() {
 
 // drop ends a claim.
 func (l *ledger) drop(cl Claim) {
-	if cl.stream != nil && cl.account != nil {
-		cl.stream.holds.Add(-1)
+	if cl.holds != nil && cl.account != nil {
+		cl.holds.Add(-1)
 	}
 	l.mu.Lock()
 	if cl.account != nil {
@@ -229,8 +236,8 @@ func (l *ledger) drop(cl Claim) {
 		l.note()
 	}
 	l.mu.Unlock()
-	if freed && l.c.cfg.Freed != nil {
-		l.c.cfg.Freed()
+	if freed && l.freed != nil {
+		l.freed()
 	}
 }
 
@@ -247,46 +254,46 @@ func (l *ledger) tellFree() {
 			tell(k.waiting[0])
 		}
 	}
-	tell(&l.c.awaits.sendWaiter)
+	tell(&l.awaits.sendWaiter)
 }
 
 // hasFree says whether the connection has room of its own for n bytes; l.mu is held.
 func (l *ledger) hasFree(n int) bool { return l.free+int64(n) <= connFree }
 
-// coming claims n bytes for a message that is received on s, if there is room.
-// Otherwise the connection's grantLarge is called later. c.mu is held.
-func (l *ledger) coming(s *Stream, n int) bool {
+// coming claims n bytes for a message that is received on the stream id, which counts
+// what it holds of an account, if there is room. Otherwise the connection looks again
+// when awaits is woken. Conn.mu is held.
+func (l *ledger) coming(id uint32, holds *atomic.Int32, n int) (cl Claim, ok bool) {
 	if !Counted(n) {
-		return true
+		return Claim{}, true
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	w := &l.c.awaits
-	if w.request != nil && (w.stream != s || w.request.n != n) {
+	w := &l.awaits
+	if w.request != nil && (w.stream != id || w.request.n != n) {
 		w.unask()
 	}
-	cl := Claim{l: l, n: n, class: received, stream: s}
+	cl = Claim{l: l, n: n, class: received, holds: holds}
 	if !l.pay(&cl, &w.sendWaiter) {
-		w.stream = s
-		return false
+		w.stream = id
+		return Claim{}, false
 	}
-	s.coming, s.comingSince = cl, time.Now()
 	if cl.account != nil {
-		s.holds.Add(1)
-		s.keeps = cl.account
+		holds.Add(1)
 	}
-	return true
+	return cl, true
 }
 
-// add claims n bytes more for a message that is received on s: it cannot wait for
-// others now that it has begun.
-func (l *ledger) add(s *Stream, n int) {
-	if s.coming.l == nil {
+// add claims n bytes more for a message that is received: it cannot wait for others
+// now that it has begun. Conn.mu is held.
+func (cl *Claim) add(n int) {
+	l := cl.l
+	if l == nil {
 		return
 	}
-	s.coming.n += n
-	if s.coming.account != nil {
-		s.coming.account.force(l, n)
+	cl.n += n
+	if cl.account != nil {
+		cl.account.force(l, n)
 		return
 	}
 	l.mu.Lock()
@@ -294,10 +301,18 @@ func (l *ledger) add(s *Stream, n int) {
 	l.mu.Unlock()
 }
 
+// notAwaited gives back what was asked of the account, or has been granted by it, for a
+// stream that is gone.
+func (l *ledger) notAwaited() {
+	if l.awaits.request != nil {
+		l.quit(&l.awaits.sendWaiter)
+	}
+}
+
 // close ends what the connection takes of the account.
 func (l *ledger) close() {
-	l.quit(&l.c.awaits.sendWaiter)
-	for _, a := range []*Account{l.c.cfg.Received, l.c.cfg.Sent} {
+	l.quit(&l.awaits.sendWaiter)
+	for _, a := range []*Account{l.received, l.sent} {
 		if a != nil {
 			a.close(l)
 			a.giants.close(l)
@@ -305,101 +320,9 @@ func (l *ledger) close() {
 	}
 }
 
-// Owing says whether so many responses of unary calls wait for the client that no
-// further ones should be made. Config.Freed is called when that may have changed.
-func (c *Conn) Owing() bool { return c.ledger.owes.Load() }
-
 // Counted says whether a message of n bytes, with its prefix, needs a [Claim] before
 // it is encoded.
 func Counted(n int) bool { return n > freeMessage }
-
-// Reserve waits until a message of n bytes, with its prefix, may be encoded and
-// written to the stream, at most until done is closed. It returns ErrStreamEnded if
-// the stream can send no more, or done is closed. The caller gives the claim to the
-// message's buffer, or drops it.
-func (s *Stream) Reserve(done <-chan struct{}, n int) (Claim, error) {
-	return s.reserve(done, n, false)
-}
-
-// ReserveStatus is Reserve for n bytes of trailers, which need no window. The
-// caller drops the claim when they are written.
-func (s *Stream) ReserveStatus(done <-chan struct{}, n int) (Claim, error) {
-	return s.reserve(done, n, true)
-}
-
-func (s *Stream) reserve(done <-chan struct{}, n int, trailers bool) (Claim, error) {
-	if !Counted(n) {
-		return Claim{}, nil
-	}
-	c := s.c
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if cl, ok, err := s.reserveNow(n, trailers, nil); ok || err != nil {
-		return cl, err
-	}
-	if s.sendReady == nil {
-		s.sendReady = make(chan struct{}, 1)
-	}
-	w := &sendWaiter{class: received, ready: s.sendReady}
-	defer c.ledger.quit(w)
-	often := asideAfter
-	if c.cfg.Stall > 0 {
-		often = min(often, c.cfg.Stall)
-	}
-	late := time.NewTicker(often)
-	defer late.Stop()
-	begun := time.Now()
-	s.MayWait()
-	for {
-		if cl, ok, err := s.reserveNow(n, trailers, w); ok || err != nil {
-			return cl, err
-		}
-		c.flushLocked() // what uses the window up has to go first
-		c.wantReader()
-		c.mu.Unlock()
-		stop, tick := false, false
-		select {
-		case <-s.sendReady:
-		case <-done:
-			stop = true
-		case <-late.C:
-			tick = true
-		}
-		if tick && c.cfg.Stall > 0 && time.Since(begun) >= c.cfg.Stall && c.ledger.first(w) {
-			c.endSlow(c.cfg.Stall, func(cl *Claim) bool { return int(cl.class) == w.class || cl.class == aside },
-				"the client takes nothing of a message while others wait for the memory; see StallTimeout of the server's ServerConfig")
-		}
-		c.mu.Lock()
-		if stop {
-			return Claim{}, ErrStreamEnded
-		}
-		if tick {
-			c.ledger.setAside(w)
-		}
-	}
-}
-
-// TryReserve is Reserve without waiting.
-func (s *Stream) TryReserve(n int) (Claim, bool) {
-	if !Counted(n) {
-		return Claim{}, true
-	}
-	s.c.mu.Lock()
-	defer s.c.mu.Unlock()
-	cl, ok, _ := s.reserveNow(n, false, nil)
-	return cl, ok
-}
-
-// UnsizedTurn begins to encode a message whose size is not known before, and waits
-// if the connection does so with several others.
-func (c *Conn) UnsizedTurn() (t Turn) {
-	t.l = &c.ledger
-	if t.l.large.Load() {
-		t.l.turns <- struct{}{}
-		t.mine = true
-	}
-	return t
-}
 
 // Turn is what UnsizedTurn returns.
 type Turn struct {
@@ -421,38 +344,6 @@ func (t Turn) End() {
 	}
 }
 
-// reserveNow is reserve without waiting; w waits meanwhile. c.mu is held.
-func (s *Stream) reserveNow(n int, trailers bool, w *sendWaiter) (cl Claim, ok bool, err error) {
-	if s.sendEnded {
-		return Claim{}, false, ErrStreamEnded
-	}
-	class := begun
-	switch {
-	case s.whole && !s.c.client, trailers:
-		class = unary
-	case s.sendWindow >= n:
-		class = covered
-	case s.sendWindow <= 0:
-		if w != nil {
-			s.c.ledger.quit(w)
-		}
-		return Claim{}, false, nil
-	case s.heard:
-		class = awaited
-	}
-	if cl, ok = s.c.ledger.take(class, n, w); ok {
-		s.heard = false
-	}
-	return cl, ok, nil
-}
-
-// slow says whether what has moved by so many bytes since then is slower than
-// slowRate, and has been for at least age.
-func slow(moved int, since time.Time, age time.Duration) bool {
-	d := time.Since(since)
-	return d >= age && float64(moved) < slowRate*d.Seconds()
-}
-
 // first says whether w is the first that waits in a class.
 func (l *ledger) first(w *sendWaiter) bool {
 	l.mu.Lock()
@@ -460,90 +351,18 @@ func (l *ledger) first(w *sendWaiter) bool {
 	return w.class != received && l.classes[w.class].waiting[0] == w
 }
 
-// setAside lets w, if it is the first in its class, no longer wait for messages that do
-// not move: the streams of a peer are read in any order, or some not at all for long,
-// and each may be of use to the next. A server keeps no more than asideBudget of them,
-// because clients open its streams; what a client sends, its own program has. c.mu is
-// held.
-func (l *ledger) setAside(w *sendWaiter) {
-	if w.class != awaited && w.class != begun || !l.first(w) {
-		return
-	}
+// setAside moves a claim to those that nobody waits for, unless there are too many and
+// anyNumber is not set.
+func (l *ledger) setAside(cl *Claim, anyNumber bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	k, to := &l.classes[w.class], &l.classes[aside]
-	for _, s := range l.c.streams {
-		cl := s.sending
-		if cl == nil || int(cl.class) != w.class || !slow(cl.n-s.unsent, s.sendingSince, asideAfter) {
-			continue
-		}
-		if !l.c.client && to.messages >= sendLeast && to.bytes+int64(cl.n) > asideBudget {
-			return
-		}
-		to.bytes += int64(cl.n)
-		to.messages++
-		cl.class = aside
-		k.leave(cl.n)
+	to := &l.classes[aside]
+	if !anyNumber && to.messages >= sendLeast && to.bytes+int64(cl.n) > asideBudget {
+		return false
 	}
-}
-
-// endSlow resets the streams of which a message that which says has been there for
-// at least age, and has moved at less than slowRate. The others may wait for it.
-func (c *Conn) endSlow(age time.Duration, which func(*Claim) bool, reason string) {
-	var list []*Stream
-	c.mu.Lock()
-	withheld := c.withheld()
-	for _, s := range c.streams {
-		s.mu.Lock()
-		come := s.in.partial
-		s.mu.Unlock()
-		switch {
-		case s.sending != nil && which(s.sending) && slow(s.sending.n-s.unsent, s.sendingSince, age):
-			list = append(list, s)
-		case s.coming.l == nil || !which(&s.coming):
-		case withheld: // the peer is not to blame
-			s.excused = time.Now()
-		case slow(come, s.comingSince, age) && time.Since(s.excused) >= age:
-			list = append(list, s)
-		}
-	}
-	c.mu.Unlock()
-	for _, s := range list {
-		s.Reset(ErrCodeEnhanceYourCalm, reason)
-	}
-}
-
-// withheld says whether the connection's window is not renewed, so that nothing comes.
-func (c *Conn) withheld() bool { return c.buffered.Load() >= c.bufferedMost() }
-
-const starved = "other messages waited for the memory that this one takes; MessageMemory of this side's configuration limits what a process takes for all"
-
-// giveUp ends what is slow of what the connection has of an account: streams with a
-// message that the peer sends, or takes, slowly, and the connection if the peer reads
-// nothing of what is written.
-func (c *Conn) giveUp(a *Account) {
-	c.endSlow(slowAfter, func(cl *Claim) bool { return cl.account == a }, starved)
-	if (a == c.cfg.Sent || a == c.cfg.Sent.giants) && c.stuck() {
-		c.Abort(ErrCodeEnhanceYourCalm, "other messages waited for the memory of those that this peer does not read; see MessageMemory")
-	}
-}
-
-// keeper is a stream that has had a message for long.
-type keeper struct {
-	s     *Stream
-	since time.Time
-}
-
-// keepers returns the streams that have had for heldMost a message that was received
-// and is the account's: nobody consumes what has come, whoever is to blame.
-func (c *Conn) keepers(a *Account) (list []keeper) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	withheld := c.withheld()
-	for _, s := range c.streams {
-		if s.keeps == a && s.holds.Load() > 0 && (s.coming.l == nil || withheld) && time.Since(s.comingSince) >= heldMost {
-			list = append(list, keeper{s, s.comingSince})
-		}
-	}
-	return list
+	to.bytes += int64(cl.n)
+	to.messages++
+	l.classes[cl.class].leave(cl.n)
+	cl.class = aside
+	return true
 }

@@ -78,11 +78,11 @@ func TestResetStreamAsksForNothing(t *testing.T) {
 	asker(c, 3<<20)() // behind it, and too large for assemblyBudget
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.awaits.stream != s || c.awaits.request == nil {
+	if c.ledger.awaits.stream != s.ID || c.ledger.awaits.request == nil {
 		t.Fatal("the stream does not wait for the account")
 	}
 	c.removeLocked(s)
-	if c.awaits.request != nil {
+	if c.ledger.awaits.request != nil {
 		t.Error("the account is asked for a stream that is gone")
 	}
 }
@@ -162,7 +162,7 @@ func TestGrantedForNothing(t *testing.T) {
 		c := idleConn(t, a)
 		p := asker(c, 3<<20)() // has the window, of the connection's own room
 		s := asker(c, 3<<19)() // waits for the account
-		if c.awaits.stream != s || c.awaits.request == nil {
+		if c.ledger.awaits.stream != s.ID || c.ledger.awaits.request == nil {
 			t.Fatal("the stream does not wait for the account")
 		}
 		p.mu.Lock()

@@ -1,0 +1,195 @@
+package h2
+
+import "time"
+
+// Owing says whether so many responses of unary calls wait for the client that no
+// further ones should be made. Config.Freed is called when that may have changed.
+func (c *Conn) Owing() bool { return c.ledger.owes.Load() }
+
+// Reserve waits until a message of n bytes, with its prefix, may be encoded and
+// written to the stream, at most until done is closed. It returns ErrStreamEnded if
+// the stream can send no more, or done is closed. The caller gives the claim to the
+// message's buffer, or drops it.
+func (s *Stream) Reserve(done <-chan struct{}, n int) (Claim, error) {
+	return s.reserve(done, n, false)
+}
+
+// ReserveStatus is Reserve for n bytes of trailers, which need no window. The
+// caller drops the claim when they are written.
+func (s *Stream) ReserveStatus(done <-chan struct{}, n int) (Claim, error) {
+	return s.reserve(done, n, true)
+}
+
+func (s *Stream) reserve(done <-chan struct{}, n int, trailers bool) (Claim, error) {
+	if !Counted(n) {
+		return Claim{}, nil
+	}
+	c := s.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if cl, ok, err := s.reserveNow(n, trailers, nil); ok || err != nil {
+		return cl, err
+	}
+	if s.sendReady == nil {
+		s.sendReady = make(chan struct{}, 1)
+	}
+	w := &sendWaiter{class: received, ready: s.sendReady}
+	defer c.ledger.quit(w)
+	often := asideAfter
+	if c.cfg.Stall > 0 {
+		often = min(often, c.cfg.Stall)
+	}
+	late := time.NewTicker(often)
+	defer late.Stop()
+	begun := time.Now()
+	s.MayWait()
+	for {
+		if cl, ok, err := s.reserveNow(n, trailers, w); ok || err != nil {
+			return cl, err
+		}
+		c.flushLocked() // what uses the window up has to go first
+		c.wantReader()
+		c.mu.Unlock()
+		stop, tick := false, false
+		select {
+		case <-s.sendReady:
+		case <-done:
+			stop = true
+		case <-late.C:
+			tick = true
+		}
+		if tick && c.cfg.Stall > 0 && time.Since(begun) >= c.cfg.Stall && c.ledger.first(w) {
+			c.endSlow(c.cfg.Stall, func(cl *Claim) bool { return int(cl.class) == w.class || cl.class == aside },
+				"the client takes nothing of a message while others wait for the memory; see StallTimeout of the server's ServerConfig")
+		}
+		c.mu.Lock()
+		if stop {
+			return Claim{}, ErrStreamEnded
+		}
+		if tick {
+			c.setAside(w)
+		}
+	}
+}
+
+// TryReserve is Reserve without waiting.
+func (s *Stream) TryReserve(n int) (Claim, bool) {
+	if !Counted(n) {
+		return Claim{}, true
+	}
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	cl, ok, _ := s.reserveNow(n, false, nil)
+	return cl, ok
+}
+
+// reserveNow is reserve without waiting; w waits meanwhile. c.mu is held.
+func (s *Stream) reserveNow(n int, trailers bool, w *sendWaiter) (cl Claim, ok bool, err error) {
+	if s.sendEnded {
+		return Claim{}, false, ErrStreamEnded
+	}
+	class := begun
+	switch {
+	case s.whole && !s.c.client, trailers:
+		class = unary
+	case s.sendWindow >= n:
+		class = covered
+	case s.sendWindow <= 0:
+		if w != nil {
+			s.c.ledger.quit(w)
+		}
+		return Claim{}, false, nil
+	case s.heard:
+		class = awaited
+	}
+	if cl, ok = s.c.ledger.take(class, n, w); ok {
+		s.heard = false
+	}
+	return cl, ok, nil
+}
+
+// UnsizedTurn begins to encode a message whose size is not known before, and waits
+// if the connection does so with several others.
+func (c *Conn) UnsizedTurn() (t Turn) {
+	t.l = &c.ledger
+	if t.l.large.Load() {
+		t.l.turns <- struct{}{}
+		t.mine = true
+	}
+	return t
+}
+
+// setAside lets w, if it is the first in its class, no longer wait for messages that do
+// not move: the streams of a peer are read in any order, or some not at all for long,
+// and each may be of use to the next. A server keeps no more than asideBudget of them,
+// because clients open its streams; what a client sends, its own program has. c.mu is
+// held.
+func (c *Conn) setAside(w *sendWaiter) {
+	if w.class != awaited && w.class != begun || !c.ledger.first(w) {
+		return
+	}
+	for _, s := range c.streams {
+		cl := s.sending
+		if cl == nil || int(cl.class) != w.class || !slow(cl.n-s.unsent, s.sendingSince, asideAfter) {
+			continue
+		}
+		if !c.ledger.setAside(cl, c.client) {
+			return
+		}
+	}
+}
+
+// endSlow resets the streams of which a message that which says has been there for
+// at least age, and has moved at less than slowRate. The others may wait for it.
+func (c *Conn) endSlow(age time.Duration, which func(*Claim) bool, reason string) {
+	var list []*Stream
+	c.mu.Lock()
+	withheld := c.withheld()
+	for _, s := range c.streams {
+		s.mu.Lock()
+		come := s.in.partial
+		s.mu.Unlock()
+		switch {
+		case s.sending != nil && which(s.sending) && slow(s.sending.n-s.unsent, s.sendingSince, age):
+			list = append(list, s)
+		case s.coming.l == nil || !which(&s.coming):
+		case withheld: // the peer is not to blame
+			s.excused = time.Now()
+		case slow(come, s.comingSince, age) && time.Since(s.excused) >= age:
+			list = append(list, s)
+		}
+	}
+	c.mu.Unlock()
+	for _, s := range list {
+		s.Reset(ErrCodeEnhanceYourCalm, reason)
+	}
+}
+
+// withheld says whether the connection's window is not renewed, so that nothing comes.
+func (c *Conn) withheld() bool { return c.buffered.Load() >= c.bufferedMost() }
+
+const starved = "other messages waited for the memory that this one takes; MessageMemory of this side's configuration limits what a process takes for all"
+
+// giveUp ends what is slow of what the connection has of an account: streams with a
+// message that the peer sends, or takes, slowly, and the connection if the peer reads
+// nothing of what is written.
+func (c *Conn) giveUp(a *Account) {
+	c.endSlow(slowAfter, func(cl *Claim) bool { return cl.account == a }, starved)
+	if (a == c.cfg.Sent || a == c.cfg.Sent.giants) && c.stuck() {
+		c.Abort(ErrCodeEnhanceYourCalm, "other messages waited for the memory of those that this peer does not read; see MessageMemory")
+	}
+}
+
+// keepers returns the streams that have had for heldMost a message that was received
+// and is the account's: nobody consumes what has come, whoever is to blame.
+func (c *Conn) keepers(a *Account) (list []keeper) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	withheld := c.withheld()
+	for _, s := range c.streams {
+		if s.keeps == a && s.holds.Load() > 0 && (s.coming.l == nil || withheld) && time.Since(s.comingSince) >= heldMost {
+			list = append(list, keeper{s.comingSince, func() { s.Reset(ErrCodeEnhanceYourCalm, starved) }})
+		}
+	}
+	return list
+}
