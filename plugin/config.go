@@ -167,9 +167,7 @@ func (cfg *ServeConfig) settle() (*ServeConfig, error) {
 			}
 		}
 	}
-	if c.TLS != nil {
-		c.TLS = c.TLS.Clone()
-	}
+	c.TLS = c.TLS.Clone()
 	if c.OutputBuffer <= 0 {
 		c.OutputBuffer = defaultStdioBuffer
 	}

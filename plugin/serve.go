@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -90,106 +91,192 @@ func ServeContext(ctx context.Context, cfg *ServeConfig) error { return serve(ct
 // be stuck, or after serve has returned. It is handed a function that removes
 // the sockets.
 func serve(ctx context.Context, cfg *ServeConfig, orphaned func(removeSockets func())) error {
-	c, err := cfg.settle()
+	s, err := begin(cfg)
 	if err != nil {
 		return err
 	}
-	proc, err := openProcess(c.Process, c.Test != nil)
-	if err != nil {
-		return err
-	}
-	if value, _ := proc.lookup(c.MagicCookieKey); value != c.MagicCookieValue && c.Test == nil {
-		return ErrCookie
-	}
-	env, err := proc.environ()
-	if err != nil {
-		return fmt.Errorf("plugin: %w", err)
-	}
-	if c.Test != nil {
-		env.Multiplex = "" // a plugin for one connection could not be attached to again
-	}
-	defer c.limitLog(proc.stderr)()
-	sigs := proc.catch()
+	defer s.cfg.limitLog(s.proc.stderr)()
+	sigs := s.proc.catch()
 	defer sigs.letGo()
-	sec, err := newSecurity(c, env)
-	if err != nil {
+	if err := s.open(sigs.safe); err != nil {
 		return err
 	}
-	lis, err := newListener(c, env, sigs.safe)
-	if err != nil {
-		return err
-	}
-	lis.peers = proc.peers(c, env, sec.server == nil)
-	l, err := lis.listen()
-	if err != nil {
-		return err
-	}
-	defer l.Close()
-
-	s := newServing(c, sec, lis, newMux(env, c.Logger))
+	defer s.listener.Close()
 	defer s.closeMux()
 	defer s.broker.Close()
-	watch := proc.watchHost(env, c.OutliveHost, c.Logger, func() {
+	watch := s.proc.watchHost(s.env, s.cfg.OutliveHost, s.cfg.Logger, func() {
 		if orphaned != nil {
 			orphaned(func() {
-				l.Close()
+				s.listener.Close()
 				s.broker.Close()
 			})
 		}
 	})
 	defer watch.end(orphaned != nil)
-	if proc.real {
+	if s.proc.real {
 		// The application's registration may print already. On the real
 		// stdout that would spoil the handshake.
-		if s.capture, err = captureOutput(s.output, env, c.OutliveHost); err != nil {
+		if s.capture, err = captureOutput(s.output, s.env, s.cfg.OutliveHost); err != nil {
 			return err
 		}
-		defer s.printUnsent(proc.stderr)
+		defer s.printUnsent()
 	}
-	var versions []int
-	for v := range c.Versions {
-		versions = append(versions, v)
-	}
-	slices.Sort(versions)
-	version, common := wire.Negotiate(env.Versions, versions)
-	if !common && len(env.Versions) > 0 {
-		// The handshake has room for one version. The host refuses it, and shows
-		// this beside.
-		c.Logger.Warn("the host has no version of the application's protocol that this plugin has", "host", env.Versions, "plugin", versions)
-	}
-	if err := s.register(version); err != nil {
+	version, err := s.register()
+	if err != nil {
 		return err
 	}
-	served := make(chan error, 1)
-	accepting := &accepting{Listener: s.listenMux(watched{l, watch}), begun: make(chan struct{})}
-	go func() { served <- s.server.Serve(accepting) }()
-	select {
-	case <-accepting.begun:
-	case err := <-served: // a mistake in a registration
-		return fmt.Errorf("plugin: serving: %w", err)
-	}
-
-	<-sigs.all
-	if c.Test != nil {
-		err = c.Test.announce(proc.stdout, version, l.Addr(), sec.certificate)
-	} else if _, err = proc.stdout.Write(handshake(version, l.Addr(), sec.certificate, env)); err != nil {
-		err = fmt.Errorf("plugin: writing the handshake to stdout: %w", err)
-	}
+	served, err := s.accept(watch)
 	if err != nil {
+		return err
+	}
+	<-sigs.all
+	if err := s.announce(version); err != nil {
 		s.stop(nil)
 		return err
 	}
-	s.announced = true
+	hurry, end := s.wait(ctx, sigs, watch, served)
+	if hurry == nil {
+		sigs.letGo()
+	}
+	s.stop(hurry)
+	return end
+}
 
-	var (
-		end   error
-		hurry <-chan os.Signal
-	)
+// begin checks the configuration, and that a host has started the program, and
+// reads what that host says.
+func begin(cfg *ServeConfig) (*serving, error) {
+	c, err := cfg.settle()
+	if err != nil {
+		return nil, err
+	}
+	proc, err := openProcess(c.Process, c.Test != nil)
+	if err != nil {
+		return nil, err
+	}
+	if value, _ := proc.lookup(c.MagicCookieKey); value != c.MagicCookieValue && c.Test == nil {
+		return nil, ErrCookie
+	}
+	env, err := proc.environ()
+	if err != nil {
+		return nil, fmt.Errorf("plugin: %w", err)
+	}
+	if c.Test != nil {
+		env.Multiplex = "" // a plugin for one connection could not be attached to again
+	}
+	return &serving{cfg: c, proc: proc, env: env, asked: make(chan struct{})}, nil
+}
+
+// open opens the socket, once signals are safe to come, and makes what is to serve
+// on it.
+func (s *serving) open(safe <-chan struct{}) (err error) {
+	c := s.cfg
+	if s.sec, err = newSecurity(c, s.env); err != nil {
+		return err
+	}
+	lis, err := newListener(c, s.env, safe)
+	if err != nil {
+		return err
+	}
+	lis.peers = s.proc.peers(c, s.env, s.sec.server == nil)
+	if s.listener, err = lis.listen(); err != nil {
+		return err
+	}
+	s.health, s.output, s.mux = health.NewServer(), newOutput(c.Logger, c.OutputBuffer), newMux(s.env, c.Logger)
+	s.broker = broker.New(&broker.Config{
+		Mux:       s.mux,
+		Listen:    lis.listen,
+		Dial:      c.dial(lis.peers),
+		ServerTLS: s.sec.server,
+		ClientTLS: s.sec.client,
+		Server:    c.Server,
+		Client:    c.Client,
+		MaxOpen:   c.MaxBrokered,
+		Logger:    c.Logger,
+	})
+	s.stopping, s.endWatch = context.WithCancel(context.Background())
+	server := c.Server
+	server.TLS = s.sec.server
+	server.Logger = cmp.Or(server.Logger, c.Logger)
+	server.MaxConnections = cmp.Or(server.MaxConnections, maxHosts)
+	server.StreamInterceptors = append([]h2grpc.StreamServerInterceptor{s.endWithPlugin}, server.StreamInterceptors...)
+	s.server = h2grpc.NewServer(&server)
+	return nil
+}
+
+// register chooses the version of the application's protocol, and registers the
+// protocol's own services and those of the version's set, in the order of their
+// names.
+func (s *serving) register() (version int, err error) {
+	versions := slices.Sorted(maps.Keys(s.cfg.Versions))
+	version, common := wire.Negotiate(s.env.Versions, versions)
+	if !common && len(s.env.Versions) > 0 {
+		// The handshake has room for one version. The host refuses it, and shows
+		// this beside.
+		s.cfg.Logger.Warn("the host has no version of the application's protocol that this plugin has", "host", s.env.Versions, "plugin", versions)
+	}
+	s.health.SetServingStatus(control.HealthService, health.Serving)
+	s.health.Register(s.server)
+	control.RegisterBroker(s.server, s)
+	control.RegisterController(s.server, s)
+	control.RegisterStdio(s.server, s.output)
+	if s.cfg.Reflection != nil {
+		s.cfg.Reflection(s.server, control.Descriptors(), health.Descriptors())
+	}
+	set := s.cfg.Versions[version]
+	for _, name := range slices.Sorted(maps.Keys(set)) {
+		if err := set[name].GRPCServer((*Broker)(s.broker), s.server); err != nil {
+			return 0, fmt.Errorf("plugin: registering %q of protocol version %d: %w", name, version, err)
+		}
+	}
+	return version, nil
+}
+
+// accept begins to serve the main connection. What it returns receives the error
+// that ends that.
+func (s *serving) accept(watch *hostWatch) (<-chan error, error) {
+	served := make(chan error, 1)
+	accepting := &accepting{Listener: s.listenMux(watched{s.listener, watch}), begun: make(chan struct{})}
+	go func() { served <- s.server.Serve(accepting) }()
+	select {
+	case <-accepting.begun:
+		return served, nil
+	case err := <-served: // a mistake in a registration
+		return nil, fmt.Errorf("plugin: serving: %w", err)
+	}
+}
+
+// announce tells the host, or whoever is to attach, where the plugin serves.
+func (s *serving) announce(version int) (err error) {
+	addr := s.listener.Addr()
+	if s.cfg.Test != nil {
+		err = s.cfg.Test.announce(s.proc.stdout, version, addr, s.sec.certificate)
+	} else {
+		h := wire.Handshake{
+			AppVersion:  version,
+			Network:     addr.Network(),
+			Address:     addr.String(),
+			Protocol:    wire.ProtocolGRPC,
+			Certificate: s.sec.certificate,
+		}
+		if s.env.Multiplex != "" {
+			h.Mux = strconv.FormatBool(s.mux != nil)
+		}
+		if _, err = s.proc.stdout.Write(h.Append(nil)); err != nil {
+			err = fmt.Errorf("plugin: writing the handshake to stdout: %w", err)
+		}
+	}
+	s.announced = err == nil
+	return err
+}
+
+// wait waits for whatever ends the plugin, and returns what ServeContext is to
+// return. If whoever asked for the end may lose patience, that shows in hurry.
+func (s *serving) wait(ctx context.Context, sigs *signals, watch *hostWatch, served <-chan error) (hurry <-chan os.Signal, end error) {
 	select {
 	case <-s.asked:
 		// A host that missed the answer may send SIGTERM now. It must not leave
 		// the socket behind.
-		hurry = sigs.end
+		return sigs.end, nil
 	case <-sigs.end:
 	case <-ctx.Done():
 	case <-watch.gone:
@@ -200,26 +287,7 @@ func serve(ctx context.Context, cfg *ServeConfig, orphaned func(removeSockets fu
 	case err := <-served:
 		end = fmt.Errorf("plugin: serving: %w", err)
 	}
-	if hurry == nil {
-		sigs.letGo()
-	}
-	s.stop(hurry)
-	return end
-}
-
-// handshake returns the line that tells the host where the plugin serves.
-func handshake(version int, addr net.Addr, certificate []byte, env wire.Env) []byte {
-	h := wire.Handshake{
-		AppVersion:  version,
-		Network:     addr.Network(),
-		Address:     addr.String(),
-		Protocol:    wire.ProtocolGRPC,
-		Certificate: certificate,
-	}
-	if env.Multiplex != "" {
-		h.Mux = strconv.FormatBool(multiplexed(env))
-	}
-	return h.Append(nil)
+	return nil, end
 }
 
 // accepting tells when a server accepts connections, which it does once it has
@@ -237,8 +305,12 @@ func (a *accepting) Accept() (net.Conn, error) {
 
 // serving is a plugin at work.
 type serving struct {
-	cfg       *ServeConfig
+	cfg  *ServeConfig
+	proc *process
+	env  wire.Env // what the host says
+
 	sec       *security
+	listener  net.Listener // of the main connection, or of the one that carries all
 	server    *h2grpc.Server
 	broker    *broker.Broker
 	mux       *broker.Mux // nil without multiplexing
@@ -252,60 +324,6 @@ type serving struct {
 
 	ask   sync.Once
 	asked chan struct{} // closed when the host calls Shutdown
-}
-
-func newServing(c *ServeConfig, sec *security, lis *listener, mux *broker.Mux) *serving {
-	s := &serving{
-		cfg:    c,
-		sec:    sec,
-		health: health.NewServer(),
-		output: newOutput(c.Logger, c.OutputBuffer),
-		asked:  make(chan struct{}),
-		mux:    mux,
-		broker: broker.New(&broker.Config{
-			Mux:       mux,
-			Listen:    lis.listen,
-			Dial:      c.dial(lis.peers),
-			ServerTLS: sec.server,
-			ClientTLS: sec.client,
-			Server:    c.Server,
-			Client:    c.Client,
-			MaxOpen:   c.MaxBrokered,
-			Logger:    c.Logger,
-		}),
-	}
-	s.stopping, s.endWatch = context.WithCancel(context.Background())
-	server := c.Server
-	server.TLS = sec.server
-	if server.Logger == nil {
-		server.Logger = c.Logger
-	}
-	if server.MaxConnections == 0 {
-		server.MaxConnections = maxHosts
-	}
-	server.StreamInterceptors = append([]h2grpc.StreamServerInterceptor{s.endWithPlugin}, server.StreamInterceptors...)
-	s.server = h2grpc.NewServer(&server)
-	return s
-}
-
-// register registers the protocol's own services and those of the set for
-// version, in the order of their names.
-func (s *serving) register(version int) error {
-	s.health.SetServingStatus(control.HealthService, health.Serving)
-	s.health.Register(s.server)
-	control.RegisterBroker(s.server, s)
-	control.RegisterController(s.server, s)
-	control.RegisterStdio(s.server, s.output)
-	if s.cfg.Reflection != nil {
-		s.cfg.Reflection(s.server, control.Descriptors(), health.Descriptors())
-	}
-	set := s.cfg.Versions[version]
-	for _, name := range slices.Sorted(maps.Keys(set)) {
-		if err := set[name].GRPCServer((*Broker)(s.broker), s.server); err != nil {
-			return fmt.Errorf("plugin: registering %q of protocol version %d: %w", name, version, err)
-		}
-	}
-	return nil
 }
 
 // StartStream implements control.BrokerServer. Before anything is brokered, the
@@ -389,7 +407,7 @@ func (s *serving) stop(hurry <-chan os.Signal) {
 
 // printUnsent hands what the application printed to its user if there never
 // was a host to receive it: it likely says why.
-func (s *serving) printUnsent(stderr io.Writer) {
+func (s *serving) printUnsent() {
 	if s.announced {
 		return
 	}
@@ -399,6 +417,6 @@ func (s *serving) printUnsent(stderr io.Writer) {
 		if err != nil {
 			return // io.EOF: the output has ended
 		}
-		stderr.Write(chunk.Data)
+		s.proc.stderr.Write(chunk.Data)
 	}
 }

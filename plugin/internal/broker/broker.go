@@ -146,15 +146,9 @@ func New(cfg *Config) *Broker {
 		limited, tell := loglimit.Wrap(cmp.Or(*log, b.cfg.Logger))
 		*log, b.tells = limited, append(b.tells, tell)
 	}
-	if b.cfg.MaxOpen == 0 {
-		b.cfg.MaxOpen = maxOpen
-	}
-	if b.cfg.Server.MaxConnections == 0 {
-		b.cfg.Server.MaxConnections = maxConnections
-	}
-	if b.cfg.Server.MaxHandshakes == 0 {
-		b.cfg.Server.MaxHandshakes = maxHandshakes
-	}
+	b.cfg.MaxOpen = cmp.Or(b.cfg.MaxOpen, maxOpen)
+	b.cfg.Server.MaxConnections = cmp.Or(b.cfg.Server.MaxConnections, maxConnections)
+	b.cfg.Server.MaxHandshakes = cmp.Or(b.cfg.Server.MaxHandshakes, maxHandshakes)
 	b.conns = connlimit.New(b.cfg.MaxOpen, crowdedServers*b.cfg.Server.MaxHandshakes)
 	if b.cfg.Dial == nil {
 		b.cfg.Dial = local.Dial
