@@ -56,18 +56,11 @@ func (s *Session) readFrames(br *bufio.Reader) error {
 		if err != nil {
 			return err
 		}
-		if s.hasEnded() {
+		select {
+		case <-s.done:
 			return nil
+		default:
 		}
-	}
-}
-
-func (s *Session) hasEnded() bool {
-	select {
-	case <-s.done:
-		return true
-	default:
-		return false
 	}
 }
 
@@ -197,19 +190,19 @@ func (s *Session) filled(st *Stream, n int) {
 func (s *Session) ping(h Header) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	k := &s.keepAlive
 	if h.Flags&SYN != 0 {
-		now := time.Now()
-		if now.Sub(s.pingFrom) >= pingPeriod {
-			s.pingFrom, s.pings = now, 0
+		if now := time.Now(); now.Sub(k.from) >= pingPeriod {
+			k.from, k.peers = now, 0
 		}
-		if s.pings++; s.pings > maxPings {
+		if k.peers++; k.peers > maxPings {
 			return faultf(0, "more than %d pings within %v", maxPings, pingPeriod)
 		}
 		return s.reply(Header{Type: Ping, Flags: ACK, Length: h.Length})
 	}
-	if s.pinging && h.Length == s.pingID && s.err == nil {
-		s.pinging = false
-		s.pinger.Reset(keepAliveInterval)
+	if k.waiting && h.Length == k.id && s.err == nil {
+		k.waiting = false
+		k.timer.Reset(keepAliveInterval)
 	}
 	return nil
 }

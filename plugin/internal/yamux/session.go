@@ -35,15 +35,28 @@ type Session struct {
 	refused    int  // streams refused since the last that was not
 	buffered   int  // the size of all streams' buffers
 
-	pending  []byte    // what the writer is to write next
-	replies  int       // answers to the peer in pending
-	wake     sync.Cond // pending or err has changed; the writer waits for it
-	blocked  []*Stream // waiting until pending has room, in this order
-	pinger   *time.Timer
-	pinging  bool      // a ping of ours has not been answered
-	pingID   uint32    // of our last ping
-	pings    int       // the peer's pings since pingsFrom
-	pingFrom time.Time // the beginning of a pingPeriod
+	out       outgoing
+	keepAlive keepAlive
+}
+
+// outgoing is the way to the writer. Whoever holds the session's mu adds to
+// pending; the writer alone takes from it, always all of it.
+type outgoing struct {
+	pending []byte    // what the writer is to write next
+	replies int       // answers to the peer in pending
+	wake    sync.Cond // pending or the session's err has changed; the writer waits for it
+	blocked []*Stream // waiting until pending has room, in this order
+}
+
+// keepAlive is how the two ends know that the other is there. At most one ping of
+// ours is under way, and the timer runs for as long as the session does: until the
+// next ping, or until the answer is late. Guarded by the session's mu.
+type keepAlive struct {
+	timer   *time.Timer
+	waiting bool      // our last ping has not been answered
+	id      uint32    // of our last ping
+	peers   int       // pings of the peer's since from
+	from    time.Time // the beginning of a pingPeriod
 }
 
 // Client returns a session on conn, for the side that opened the connection.
@@ -64,9 +77,9 @@ func newSession(conn net.Conn, firstID uint32) *Session {
 		nextID:     firstID,
 	}
 	s.allowance.Store(-1)
-	s.acceptable.L, s.openable.L, s.wake.L = &s.mu, &s.mu, &s.mu
+	s.acceptable.L, s.openable.L, s.out.wake.L = &s.mu, &s.mu, &s.mu
 	s.mu.Lock()
-	s.pinger = time.AfterFunc(keepAliveInterval, s.keepAlive)
+	s.keepAlive.timer = time.AfterFunc(keepAliveInterval, s.tick)
 	s.mu.Unlock()
 	go s.read()
 	go s.write()
@@ -215,17 +228,17 @@ func (s *Session) endLocked(err error) {
 		s.send(Header{Type: GoAway, Length: GoAwayProtocolError})
 	}
 	s.err = err
-	s.pinger.Stop()
+	s.keepAlive.timer.Stop()
 	for _, st := range s.streams {
 		st.stopTimer()
 		st.settle()
 		st.notify()
 	}
 	clear(s.streams)
-	s.backlog, s.blocked = nil, nil
+	s.backlog, s.out.blocked = nil, nil
 	s.acceptable.Broadcast()
 	s.openable.Broadcast()
-	s.wake.Signal()
+	s.out.wake.Signal()
 	// A write that waits for the peer must not wait much longer.
 	s.conn.SetWriteDeadline(time.Now().Add(flushTimeout))
 	close(s.done)
@@ -242,19 +255,19 @@ func (s *Session) remove(st *Stream) {
 	st.notify()
 }
 
-// keepAlive is called when it is time to ping, and when the answer is late.
-func (s *Session) keepAlive() {
+// tick is called when it is time to ping, and when the answer is late.
+func (s *Session) tick() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
 		return
 	}
-	if s.pinging {
+	k := &s.keepAlive
+	if k.waiting {
 		s.endLocked(fmt.Errorf("%w: no answer to a ping within %v", ErrUnresponsive, pingTimeout))
 		return
 	}
-	s.pinging = true
-	s.pingID++
-	s.send(Header{Type: Ping, Flags: SYN, Length: s.pingID})
-	s.pinger.Reset(pingTimeout)
+	k.waiting, k.id = true, k.id+1
+	s.send(Header{Type: Ping, Flags: SYN, Length: k.id})
+	k.timer.Reset(pingTimeout)
 }

@@ -64,7 +64,7 @@ type Stream struct {
 
 	sendWindow uint64
 	writing    bool // a Write is under way
-	blocked    bool // in s.blocked
+	blocked    bool // in s.out.blocked
 	writable   sync.Cond
 
 	readDeadline, writeDeadline deadline
@@ -175,17 +175,17 @@ func (st *Stream) Write(p []byte) (n int, err error) {
 			return n, nil
 		case st.sendWindow == 0:
 			st.writable.Wait()
-		case len(s.pending) >= maxPending:
+		case len(s.out.pending) >= maxPending:
 			if !st.blocked {
 				st.blocked = true
-				s.blocked = append(s.blocked, st)
+				s.out.blocked = append(s.out.blocked, st)
 			}
 			st.writable.Wait()
 		default:
 			m := int(min(uint64(len(left)), st.sendWindow, maxFrame))
 			st.sendWindow -= uint64(m)
 			s.send(Header{Type: Data, StreamID: st.id, Length: uint32(m)})
-			s.pending = append(s.pending, left[:m]...)
+			s.out.pending = append(s.out.pending, left[:m]...)
 			n += m
 		}
 	}

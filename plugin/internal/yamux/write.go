@@ -13,13 +13,13 @@ func (s *Session) send(h Header) {
 	if s.err != nil {
 		return
 	}
-	s.pending = h.Append(s.pending)
-	s.wake.Signal()
+	s.out.pending = h.Append(s.out.pending)
+	s.out.wake.Signal()
 }
 
 // reply is send for what the peer can ask for as often as it likes.
 func (s *Session) reply(h Header) error {
-	if s.replies++; s.replies > maxReplies {
+	if s.out.replies++; s.out.replies > maxReplies {
 		return faultf(0, "more than %d pings and refused streams, without reading the answers", maxReplies)
 	}
 	s.send(h)
@@ -56,19 +56,19 @@ func (s *Session) write() {
 func (s *Session) take(spare []byte) ([]byte, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.pending) == 0 {
+	for len(s.out.pending) == 0 {
 		if s.err != nil {
 			return nil, false
 		}
-		s.wake.Wait()
+		s.out.wake.Wait()
 	}
-	out := s.pending
-	s.pending, s.replies = spare[:0], 0
-	for _, st := range s.blocked {
+	out := s.out.pending
+	s.out.pending, s.out.replies = spare[:0], 0
+	for _, st := range s.out.blocked {
 		st.blocked = false
 		st.writable.Broadcast()
 	}
-	s.blocked = s.blocked[:0]
+	s.out.blocked = s.out.blocked[:0]
 	if s.err == nil { // end has set a deadline otherwise
 		s.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
 	}
