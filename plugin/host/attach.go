@@ -28,16 +28,16 @@ func settleReattach(c *Config, s *settings) error {
 	case c.Detach || c.ProcessGroup:
 		return errors.New("Reattach: Detach and ProcessGroup say how to launch a plugin; this one was launched by another host")
 	}
-	s.reattach = checked
+	s.target.reattach = checked
 	if r.ProtocolVersion == 0 && s.versions[0] == nil {
-		s.reattach.ProtocolVersion = c.ProtocolVersion
+		s.target.reattach.ProtocolVersion = c.ProtocolVersion
 	}
 	return nil
 }
 
 // attach takes the place of launching a plugin and reading its handshake.
 func (c *Client) attach() error {
-	s, r := c.settings, c.settings.reattach
+	s, r := c.settings, c.settings.target.reattach
 	h, err := openAttached(r)
 	if err != nil {
 		return &problem{StageAttach, "start the plugin anew", fmt.Errorf("pid %d: %w", r.PID, err)}

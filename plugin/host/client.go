@@ -37,22 +37,34 @@ type Client struct {
 	conn        *h2grpc.ClientConn
 	streams     *streams
 
-	outside atomic.Pointer[files.Socket] // the plugin's main socket, if it is to be removed: see dialOutside
-	dialErr atomic.Pointer[error]        // how the latest dial failed, if one did
-	dials   atomic.Uint64                // attempts to dial, so that another connection shows
-	known   atomic.Bool                  // the plugin has asked for this host's certificate
-	floor   automtls.Floor               // of the brokered connections: what the main one has
-
+	dialled   dialled
 	listeners atomic.Uint64 // brokered listeners so far
 
-	asked  atomic.Bool   // this host has begun to end the plugin, or to let it go
-	forced atomic.Bool   // Shutdown had to kill it
+	stop stopping
+	exit *ExitError    // set before done is closed
+	done chan struct{} // closed when the plugin has ended and everything is freed
+}
+
+// dialled is what connecting to the plugin has shown. The connection dials whenever
+// it needs to, Start's first time and any later one, so each of these changes by
+// itself, and is what it was last.
+type dialled struct {
+	outside atomic.Pointer[files.Socket] // the plugin's main socket, if it is to be removed: see dialOutside
+	err     atomic.Pointer[error]        // how the latest dial failed, if one did
+	times   atomic.Uint64                // attempts to dial, so that another connection shows
+	known   atomic.Bool                  // the plugin has asked for this host's certificate
+	floor   automtls.Floor               // of the brokered connections: what the main one has
+}
+
+// stopping is what this host does to end the plugin, or to let it go, as far as it
+// has come. Nothing of it is ever undone, except that the ladder becomes free.
+type stopping struct {
+	asked  atomic.Bool   // it has begun
+	forced atomic.Bool   // Shutdown had to kill the plugin
 	failed atomic.Bool   // Shutdown could not end it
 	letOne sync.Once     // closes let
 	let    chan struct{} // closed when the plugin is let go, to live on
 	ladder chan struct{} // holds one token: whoever puts it in runs the ladder
-	exit   *ExitError    // set before done is closed
-	done   chan struct{} // closed when the plugin has ended and everything is freed
 }
 
 // Conn returns the connection to the plugin, for generated clients to call
@@ -138,10 +150,10 @@ func Dispense[T any](ctx context.Context, c *Client, name string) (T, error) {
 func (c *Client) watch() {
 	select {
 	case <-c.proc.drained:
-		if !c.asked.Load() {
+		if !c.stop.asked.Load() {
 			c.exit = c.proc.exitError()
 		}
-	case <-c.let:
+	case <-c.stop.let:
 		c.proc.abandon()
 	}
 	c.release()

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -259,29 +260,15 @@ type Config struct {
 type settings struct {
 	handshake plugin.Handshake
 	versions  map[int]plugin.Set
-	recipe    recipe
-	verify    Verifier
-	startCmd  func(cmd *exec.Cmd, socketDir string) error
-	runner    Runner
-	reattach  *Reattach
+	target    target
+	sockets   sockets
 	tls       *tls.Config
 	curve     automtls.Curve
 	plaintext bool
 	multiplex bool
 
-	group            *int // Config.SocketGroup's number
-	groupName        string
-	minPort, maxPort int
-	dial             func(ctx context.Context, network, address string) (net.Conn, error)
-	ownDial          bool // dial is Config.Dial
-	allowUIDs        []int
-	tempDir          string
-	listen           func() (net.Listener, error) // nil: in the plugin's directory
-
-	processGroup bool
-	detach       bool
-	inheritEnv   bool
-	env          []string
+	inheritEnv bool
+	env        []string
 
 	startTimeout, stopTimeout time.Duration
 	stdout, stderr, rawStderr io.Writer
@@ -290,6 +277,31 @@ type settings struct {
 	client                    h2grpc.ClientConfig
 	server                    h2grpc.ServerConfig
 	maxBrokered               int
+}
+
+// target says which plugin is meant. It is one of three: what the recipe launches,
+// what a Runner does, or what runs already, to be attached to.
+type target struct {
+	recipe       recipe // the zero value for the others, as verify, startCmd and processGroup are
+	verify       Verifier
+	startCmd     func(cmd *exec.Cmd, socketDir string) error
+	processGroup bool
+	runner       Runner    // nil for the others
+	reattach     *Reattach // nil for the others
+	detach       bool      // it may outlive this host, which launches it
+}
+
+// sockets says where host and plugin listen for each other, how they get there, and
+// who else may.
+type sockets struct {
+	group            *int // Config.SocketGroup's number, and its name; neither without one
+	groupName        string
+	allowUIDs        []int
+	tempDir          string
+	minPort, maxPort int
+	dial             func(ctx context.Context, network, address string) (net.Conn, error) // never nil
+	ownDial          bool                                                                 // dial is Config.Dial
+	listen           func() (net.Listener, error)                                         // nil: in the plugin's directory
 }
 
 // autoMTLS reports whether host and plugin exchange certificates.
@@ -324,20 +336,16 @@ func settle(c *Config) (*settings, error) {
 		multiplex:    c.Multiplex,
 		inheritEnv:   c.InheritEnv,
 		env:          slices.Clone(c.Env),
-		startTimeout: c.StartTimeout,
-		stopTimeout:  c.StopTimeout,
+		startTimeout: cmp.Or(c.StartTimeout, DefaultStartTimeout),
+		stopTimeout:  cmp.Or(c.StopTimeout, DefaultStopTimeout),
 		stdout:       c.Stdout,
 		stderr:       c.Stderr,
 		rawStderr:    c.RawStderr,
-		outputBuffer: c.OutputBuffer,
-		logger:       c.Logger,
+		outputBuffer: cmp.Or(c.OutputBuffer, defaultOutputBuffer),
+		logger:       cmp.Or(c.Logger, slog.Default()),
 		client:       c.Client,
 		server:       c.Server,
 		maxBrokered:  c.MaxBrokered,
-		dial:         c.Dial,
-		listen:       c.Listen,
-		allowUIDs:    slices.Clone(c.AllowUIDs),
-		tempDir:      c.TempDir,
 	}
 	for _, check := range []func(*Config, *settings) error{
 		settleCookie, settleVersions, settleTarget, settleTLS, settleTransport, settleEnv, settleTimeouts,
@@ -346,14 +354,8 @@ func settle(c *Config) (*settings, error) {
 			return nil, err
 		}
 	}
-	if s.logger == nil {
-		s.logger = slog.Default()
-	}
 	if s.outputBuffer < 0 {
 		return nil, errors.New("OutputBuffer must not be negative")
-	}
-	if s.outputBuffer == 0 {
-		s.outputBuffer = defaultOutputBuffer
 	}
 	return s, nil
 }
@@ -398,11 +400,7 @@ func settleVersions(c *Config, s *settings) error {
 
 // settleTarget checks what says which plugin is meant.
 func settleTarget(c *Config, s *settings) error {
-	s.runner = c.Runner
-	s.processGroup = c.ProcessGroup
-	s.detach = c.Detach
-	s.verify = c.Verify
-	s.startCmd = c.StartCmd
+	s.target = target{verify: c.Verify, startCmd: c.StartCmd, processGroup: c.ProcessGroup, runner: c.Runner, detach: c.Detach}
 	set := 0
 	for _, is := range []bool{c.Cmd != nil, c.Runner != nil, c.Reattach != nil} {
 		if is {
@@ -463,7 +461,7 @@ func settleCmd(c *Config, s *settings) error {
 			return err
 		}
 	}
-	s.recipe = recipe{err: cmd.Err, cmd: exec.Cmd{
+	s.target.recipe = recipe{err: cmd.Err, cmd: exec.Cmd{
 		Path:       cmd.Path,
 		Args:       slices.Clone(cmd.Args),
 		Env:        slices.Clone(cmd.Env),
@@ -474,7 +472,7 @@ func settleCmd(c *Config, s *settings) error {
 	}}
 	if cmd.SysProcAttr != nil {
 		attr := *cmd.SysProcAttr
-		s.recipe.cmd.SysProcAttr = &attr
+		s.target.recipe.cmd.SysProcAttr = &attr
 	}
 	return nil
 }
@@ -517,14 +515,6 @@ func settleTimeouts(c *Config, s *settings) error {
 	if c.StartTimeout < 0 || c.StopTimeout < 0 {
 		return errors.New("StartTimeout and StopTimeout must not be negative")
 	}
-	if s.startTimeout == 0 {
-		s.startTimeout = DefaultStartTimeout
-	}
-	if s.client.ConnectTimeout == 0 {
-		s.client.ConnectTimeout = s.startTimeout
-	}
-	if s.stopTimeout == 0 {
-		s.stopTimeout = DefaultStopTimeout
-	}
+	s.client.ConnectTimeout = cmp.Or(s.client.ConnectTimeout, s.startTimeout)
 	return nil
 }

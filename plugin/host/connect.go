@@ -52,7 +52,7 @@ func (c *Client) connect(ctx context.Context) error {
 	if err := c.conn.Connect(ctx); err != nil {
 		return c.connectProblem(ctx, err)
 	}
-	if c.settings.autoMTLS() && !c.known.Load() {
+	if c.settings.autoMTLS() && !c.dialled.known.Load() {
 		// Whom it serves is the plugin's to decide: this host is as sure of the
 		// plugin as ever.
 		c.proc.own.Warn("the plugin does not ask for this host's certificate: whoever reaches its socket can use it")
@@ -76,9 +76,9 @@ func (c *Client) dialRaw(ctx context.Context) (net.Conn, error) {
 	}
 	conn, err := dial(ctx)
 	if err != nil {
-		c.dialErr.Store(&err)
+		c.dialled.err.Store(&err)
 	}
-	c.dials.Add(1)
+	c.dialled.times.Add(1)
 	return conn, err
 }
 
@@ -98,13 +98,13 @@ func (c *Client) tlsConfigs() (client, server *tls.Config) {
 	if err := automtls.CheckValidity(c.terms.certificate); err != nil {
 		c.proc.own.Warn("the plugin's certificate is used all the same", "err", err)
 	}
-	client = automtls.ClientConfig(c.identity, c.terms.certificate, &c.floor)
+	client = automtls.ClientConfig(c.identity, c.terms.certificate, &c.dialled.floor)
 	certificate := client.GetClientCertificate
 	client.GetClientCertificate = func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		c.known.Store(true)
+		c.dialled.known.Store(true)
 		return certificate(r)
 	}
-	return client, automtls.ServerConfig(c.identity, c.terms.certificate, &c.floor)
+	return client, automtls.ServerConfig(c.identity, c.terms.certificate, &c.dialled.floor)
 }
 
 // connectProblem says why the plugin could not be connected to.
@@ -128,7 +128,7 @@ func (c *Client) connectProblem(ctx context.Context, err error) error {
 			"something accepts connections there and does not answer; check that the plugin serves gRPC on the address it announced",
 			fmt.Errorf("no connection to %s in time: %w", where, context.Cause(ctx))}
 	}
-	if dialErr := c.dialErr.Load(); dialErr != nil {
+	if dialErr := c.dialled.err.Load(); dialErr != nil {
 		err = *dialErr
 		if op := (*net.OpError)(nil); errors.As(err, &op) {
 			err = op.Err // the rest of it repeats the address

@@ -16,7 +16,7 @@ import (
 func (c *Client) Detach() error {
 	s := c.settings
 	switch {
-	case s.reattach == nil && !s.detach:
+	case s.target.reattach == nil && !s.target.detach:
 		return errors.New("host: Detach needs Config.Detach: a plugin that is to live on must know so from the start")
 	case s.multiplex:
 		return errors.New("host: a plugin with Config.Multiplex ends with its one connection, and cannot be let go")
@@ -30,13 +30,13 @@ func (c *Client) Detach() error {
 
 // letGo makes the client end without the plugin.
 func (c *Client) letGo() {
-	c.asked.Store(true)
-	c.letOne.Do(func() { close(c.let) })
+	c.stop.asked.Store(true)
+	c.stop.letOne.Do(func() { close(c.stop.let) })
 }
 
 func (c *Client) isLetGo() bool {
 	select {
-	case <-c.let:
+	case <-c.stop.let:
 		return !c.proc.hasEnded()
 	default:
 		return false

@@ -64,7 +64,7 @@ func environ(s *settings, own []string, protocol wire.Env) []string {
 	}
 	return mergeEnv(
 		hostwire.StripEnv(own),
-		hostwire.StripEnv(s.recipe.cmd.Env),
+		hostwire.StripEnv(s.target.recipe.cmd.Env),
 		s.env,
 		[]string{s.handshake.MagicCookieKey + "=" + s.handshake.MagicCookieValue},
 		hostwire.AppendEnv(nil, protocol),

@@ -68,7 +68,7 @@ func newJob(s *settings, cmd *exec.Cmd) (job, error) {
 	// CTRL_C then, which is for its host.
 	attr.CreationFlags |= syscall.CREATE_NEW_PROCESS_GROUP
 	cmd.SysProcAttr = attr
-	if s.detach && !s.processGroup {
+	if s.target.detach && !s.target.processGroup {
 		return job{}, nil
 	}
 	h, _, err := createJobObject.Call(0, 0)
@@ -77,17 +77,17 @@ func newJob(s *settings, cmd *exec.Cmd) (job, error) {
 	}
 	j := job{jobObject: &jobObject{handle: syscall.Handle(h)}}
 	var limits extendedLimits
-	if !s.detach {
+	if !s.target.detach {
 		limits.flags |= jobObjectLimitKillOnJobClose
 	}
-	if !s.processGroup {
+	if !s.target.processGroup {
 		limits.flags |= jobObjectLimitSilentBreakawayOK
 	}
 	if ok, _, err := setInformationJobObject.Call(h, jobObjectExtendedLimitInformation, uintptr(unsafe.Pointer(&limits)), unsafe.Sizeof(limits)); ok == 0 {
 		j.close()
 		return job{}, os.NewSyscallError("SetInformationJobObject", err)
 	}
-	if s.startCmd == nil && attr.CreationFlags&createSuspended == 0 {
+	if s.target.startCmd == nil && attr.CreationFlags&createSuspended == 0 {
 		j.suspended = true
 		attr.CreationFlags |= createSuspended
 	}

@@ -41,7 +41,7 @@ func (c *Client) dialOutside(ctx context.Context) (net.Conn, error) {
 	}
 	cred, known, err := peercred.Of(conn)
 	if err == nil && known && peercred.Alive(conn) && c.ofPlugin(cred.PID) && cred.UID == s.Owner() && s.Unchanged() {
-		c.outside.Store(s)
+		c.dialled.outside.Store(s)
 	}
 	return conn, nil
 }
@@ -49,7 +49,7 @@ func (c *Client) dialOutside(ctx context.Context) (net.Conn, error) {
 // findOutside finds out whose the plugin's main socket is, if it is outside and was
 // not connected to yet: a plugin that is refused leaves it, too. Nothing is sent.
 func (c *Client) findOutside() {
-	if !c.isOutside() || c.dials.Load() > 0 || c.proc.hasEnded() {
+	if !c.isOutside() || c.dialled.times.Load() > 0 || c.proc.hasEnded() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), exitStatusWait)
@@ -62,7 +62,7 @@ func (c *Client) findOutside() {
 // isOutside reports whether the plugin's main socket is to be looked at: it is on
 // this machine, and in none of the directories that are this host's to remove.
 func (c *Client) isOutside() bool {
-	return c.socket != "" && !c.settings.ownDial && filepath.IsAbs(c.socket) &&
+	return c.socket != "" && !c.settings.sockets.ownDial && filepath.IsAbs(c.socket) &&
 		filepath.Dir(c.socket) != c.socketDir() && c.attachedDir == nil
 }
 
@@ -74,7 +74,7 @@ func (c *Client) ofPlugin(pid int) bool {
 // removeLeft removes what a plugin that has ended has left outside of its
 // directory.
 func (c *Client) removeLeft() {
-	if s := c.outside.Load(); s != nil {
+	if s := c.dialled.outside.Load(); s != nil {
 		// It may have removed it itself.
 		s.Remove()
 	}

@@ -15,10 +15,10 @@ import (
 func (c *Client) mapError(err error) error {
 	switch status.Code(err) {
 	case codes.Unavailable:
-		if c.asked.Load() {
+		if c.stop.asked.Load() {
 			return err
 		}
-		if !c.died() || c.asked.Load() {
+		if !c.died() || c.stop.asked.Load() {
 			return err
 		}
 		return &callError{err, c.proc.exitError()}
@@ -27,7 +27,7 @@ func (c *Client) mapError(err error) error {
 		// the plugin ended.
 		select {
 		case <-c.proc.drained:
-			if !c.asked.Load() {
+			if !c.stop.asked.Load() {
 				return &callError{err, c.proc.exitError()}
 			}
 		default:
@@ -41,14 +41,14 @@ func (c *Client) mapError(err error) error {
 // for a moment after the plugin's death. So the plugin is asked: if it is alive
 // it answers at once.
 func (c *Client) mapBrokered(err error) error {
-	if status.Code(err) != codes.Unavailable || c.asked.Load() {
+	if status.Code(err) != codes.Unavailable || c.stop.asked.Load() {
 		return c.mapError(err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), exitStatusWait)
 	defer cancel()
 	// Its error, if there is one, has been mapped, which has waited for the exit
 	// status.
-	if _, unanswered := health.Check(ctx, c.conn, control.HealthService); unanswered == nil || c.asked.Load() {
+	if _, unanswered := health.Check(ctx, c.conn, control.HealthService); unanswered == nil || c.stop.asked.Load() {
 		return err
 	}
 	select {

@@ -64,7 +64,7 @@ func (c *Client) dialMux(ctx context.Context) (net.Conn, error) {
 		return nil, errEnded
 	}
 	conn, err := c.mux.Dial(ctx)
-	c.dials.Add(1)
+	c.dialled.times.Add(1)
 	if err != nil {
 		return nil, fmt.Errorf("over the connection to the plugin: %w", err)
 	}

@@ -18,16 +18,16 @@ import (
 // host's. See Config.AllowUIDs.
 func (c *Client) peers() *peercred.Policy {
 	s := c.settings
-	if s.group != nil {
+	if s.sockets.group != nil {
 		return nil
 	}
-	attr := s.recipe.cmd.SysProcAttr
-	policy := &peercred.Policy{UIDs: append([]int{os.Geteuid()}, s.allowUIDs...)}
+	attr := s.target.recipe.cmd.SysProcAttr
+	policy := &peercred.Policy{UIDs: append([]int{os.Geteuid()}, s.sockets.allowUIDs...)}
 	if uid, _, ok := credential(attr); ok {
 		policy.UIDs = append(policy.UIDs, outsideUser(uid, attr))
 	}
 	// Without TLS nothing else tells the plugin from other programs of its user.
-	if s.plaintext && s.runner == nil && s.reattach == nil && !s.detach {
+	if s.plaintext && s.target.runner == nil && s.target.reattach == nil && !s.target.detach {
 		policy.PID = func(pid int) bool {
 			return pid == c.proc.pid || slices.Contains(procid.Ancestors(pid), c.proc.pid)
 		}
@@ -65,8 +65,8 @@ var errRemote = errors.New("the address is not one of this machine's loopback in
 
 // dial connects to an address that the plugin named, as this host sees it.
 func (c *Client) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	if c.settings.ownDial {
-		return c.settings.dial(ctx, network, address)
+	if c.settings.sockets.ownDial {
+		return c.settings.sockets.dial(ctx, network, address)
 	}
-	return c.peers().Dialer(c.settings.dial)(ctx, network, address)
+	return c.peers().Dialer(c.settings.sockets.dial)(ctx, network, address)
 }

@@ -19,8 +19,8 @@ import (
 // otherwise.
 func (c *Client) placeDir(env []string) (*socketDir, error) {
 	s := c.settings
-	if s.tempDir != "" {
-		return c.dirBelow(s.tempDir)
+	if s.sockets.tempDir != "" {
+		return c.dirBelow(s.sockets.tempDir)
 	}
 	d, err := c.dirBelow(os.TempDir())
 	if tooLong := (*dirTooLongError)(nil); !errors.As(err, &tooLong) {
@@ -52,11 +52,11 @@ func (c *Client) dirBelow(parent string) (*socketDir, error) {
 		return nil, &dirTooLongError{parent, room}
 	}
 	to := ownerOf(s)
-	d, err := newSocketDir(parent, to, s.detach, s.runner != nil)
+	d, err := newSocketDir(parent, to, s.target.detach, s.target.runner != nil)
 	if to.maybe && (errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EINVAL)) {
 		// Not all that root may this root may. The plugin may yet be this user.
 		s.logger.Warn("the plugin's directory cannot be given to a user of AllowUIDs, and is kept", "user", to.uid, "err", err)
-		return newSocketDir(parent, owner{uid: -1, gid: -1}, s.detach, s.runner != nil)
+		return newSocketDir(parent, owner{uid: -1, gid: -1}, s.target.detach, s.target.runner != nil)
 	}
 	return d, err
 }
@@ -103,7 +103,7 @@ func (e *badPathError) Error() string {
 // dirHint says what to do about a directory that could not be made.
 func (s *settings) dirHint(err error) string {
 	where := "TMPDIR"
-	if s.tempDir != "" {
+	if s.sockets.tempDir != "" {
 		where = "Config.TempDir"
 	}
 	tooLong, bad := (*dirTooLongError)(nil), (*badPathError)(nil)
@@ -114,7 +114,7 @@ func (s *settings) dirHint(err error) string {
 		return "set " + where + " to a directory with another name, such as /tmp"
 	case errors.Is(err, files.ErrUmask):
 		return "start this host with another umask, such as 0077"
-	case s.group != nil && errors.Is(err, fs.ErrPermission):
+	case s.sockets.group != nil && errors.Is(err, fs.ErrPermission):
 		return "this host's user must be in the group of Config.SocketGroup"
 	}
 	return "check that the directory for temporary files (" + where + ") is there and can be written to"
@@ -122,7 +122,7 @@ func (s *settings) dirHint(err error) string {
 
 // dirNeeded reports whether a plugin cannot do without the directory: it was
 // asked for. Others may serve on TCP, or have their sockets elsewhere.
-func (s *settings) dirNeeded() bool { return s.group != nil || s.tempDir != "" }
+func (s *settings) dirNeeded() bool { return s.sockets.group != nil || s.sockets.tempDir != "" }
 
 // addDirHint says in the error of a Start that there was no directory for the
 // plugin's sockets, which may be why it failed.

@@ -75,10 +75,10 @@ func (p *process) logTo(log *slog.Logger) {
 // it is ended, with kill for example. files are what the process inherits
 // besides what the recipe says. With a verified copy, that is what is executed.
 func launch(ctx context.Context, s *settings, v *verified, socketDir string, env []string, files []*os.File, out *outputs) (*process, error) {
-	if s.recipe.err != nil {
-		return nil, s.recipe.err
+	if s.target.recipe.err != nil {
+		return nil, s.target.recipe.err
 	}
-	p := newProcess(s.recipe.path())
+	p := newProcess(s.target.recipe.path())
 	// Pipes of our own, rather than os/exec's: nobody else copies from them, and
 	// Wait does not wait for grandchildren that hold them.
 	outRead, outWrite, err := newStreamPipe()
@@ -93,14 +93,14 @@ func launch(ctx context.Context, s *settings, v *verified, socketDir string, env
 	}
 	defer errWrite.Close()
 
-	cmd := unstarted(&s.recipe.cmd)
+	cmd := unstarted(&s.target.recipe.cmd)
 	cmd.Env = env
 	cmd.Stdout = outWrite
 	if cmd.Stderr == nil { // otherwise nothing comes through the pipe
 		cmd.Stderr = errWrite
 	}
 	inherit(cmd, files)
-	if s.processGroup {
+	if s.target.processGroup {
 		cmd.SysProcAttr = ownGroup(cmd.SysProcAttr)
 	}
 	if v != nil {
@@ -130,7 +130,7 @@ func launch(ctx context.Context, s *settings, v *verified, socketDir string, env
 	p.pid = cmd.Process.Pid
 	p.logTo(s.logger.With("plugin", filepath.Base(p.path), "pid", p.pid))
 	p.handle = &command{cmd, job}
-	if s.processGroup {
+	if s.target.processGroup {
 		p.handle = &processGroup{command: command{cmd, job}}
 	}
 	p.run(outRead, errRead, out)
@@ -176,10 +176,10 @@ func (s *settings) startPatiently(ctx context.Context, cmd *exec.Cmd, socketDir 
 
 // start starts a command as Config.StartCmd wants it.
 func (s *settings) start(cmd *exec.Cmd, socketDir string) error {
-	if s.startCmd == nil {
+	if s.target.startCmd == nil {
 		return cmd.Start()
 	}
-	if err := s.startCmd(cmd, socketDir); err != nil {
+	if err := s.target.startCmd(cmd, socketDir); err != nil {
 		return err
 	}
 	if cmd.Process == nil {

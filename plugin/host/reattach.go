@@ -52,12 +52,12 @@ func (c *Client) ReattachWithKey() (*Reattach, error) {
 func (c *Client) record() (*Reattach, error) {
 	s := c.settings
 	switch {
-	case s.reattach != nil:
-		r := *s.reattach
+	case s.target.reattach != nil:
+		r := *s.target.reattach
 		return &r, nil
 	case s.multiplex:
 		return nil, errors.New("host: a plugin with Config.Multiplex cannot be attached to again: it serves one connection only, and ends with it")
-	case s.runner != nil:
+	case s.target.runner != nil:
 		return nil, errors.New("host: a plugin that a Runner has launched cannot be attached to again: it has no process id that would tell whether it still runs")
 	}
 	r := &Reattach{

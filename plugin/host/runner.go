@@ -160,7 +160,7 @@ func (h *runnerHandle) letGo()        { h.end() }
 
 // runProcess has the Runner launch the plugin.
 func runProcess(ctx context.Context, s *settings, launch *Launch, out *outputs) (*process, error) {
-	proc, err := s.runner.Run(ctx, launch)
+	proc, err := s.target.runner.Run(ctx, launch)
 	if err == nil && proc == nil {
 		err = errors.New("the Runner returned neither a Process nor an error")
 	}

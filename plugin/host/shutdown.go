@@ -32,8 +32,8 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	select {
 	case <-c.done:
 		return c.verdict()
-	case c.ladder <- struct{}{}:
-		defer func() { <-c.ladder }()
+	case c.stop.ladder <- struct{}{}:
+		defer func() { <-c.stop.ladder }()
 		c.descend(ctx)
 	default:
 		// Another call is on the ladder.
@@ -54,7 +54,7 @@ func (c *Client) Close() error { return c.Shutdown(context.Background()) }
 // Kill ends the plugin at once, with SIGKILL. It returns when everything is
 // freed, which takes a moment. A plugin that Shutdown would not kill is let go.
 func (c *Client) Kill() {
-	c.asked.Store(true)
+	c.stop.asked.Store(true)
 	c.end()
 	waitFor(c.done, killWait)
 }
@@ -69,14 +69,14 @@ func (c *Client) end() {
 }
 
 // ending reports whether the plugin is about to end, or has.
-func (c *Client) ending() bool { return c.asked.Load() || c.proc.hasEnded() }
+func (c *Client) ending() bool { return c.stop.asked.Load() || c.proc.hasEnded() }
 
 // verdict is what Shutdown returns when the plugin is gone.
 func (c *Client) verdict() error {
 	switch {
-	case c.failed.Load():
+	case c.stop.failed.Load():
 		return fmt.Errorf("host: %s: %w", c.proc.who(), ErrNotKilled)
-	case c.forced.Load():
+	case c.stop.forced.Load():
 		return fmt.Errorf("host: %s: %w", c.proc.who(), ErrKilled)
 	}
 	return nil
@@ -88,9 +88,9 @@ func (c *Client) force() {
 		return
 	}
 	if c.proc.handle.mayKill() {
-		c.forced.Store(true)
+		c.stop.forced.Store(true)
 	} else {
-		c.failed.Store(true)
+		c.stop.failed.Store(true)
 	}
 	c.end()
 }
@@ -101,11 +101,11 @@ func (c *Client) descend(ctx context.Context) {
 	if c.proc.hasEnded() {
 		return
 	}
-	if r := c.settings.reattach; r != nil && r.Test {
+	if r := c.settings.target.reattach; r != nil && r.Test {
 		c.letGo()
 		return
 	}
-	c.asked.Store(true)
+	c.stop.asked.Store(true)
 	deadline, _ := ctx.Deadline()
 	grace, cancel := context.WithTimeout(ctx, time.Until(deadline)*gracePercent/100)
 	defer cancel()

@@ -19,7 +19,8 @@ import (
 // The error is a *StartError. Nothing is left behind then: no process, no
 // socket, no directory. A plugin that was to be attached to stays as it was.
 func Start(ctx context.Context, config *Config) (*Client, error) {
-	c := &Client{done: make(chan struct{}), ladder: make(chan struct{}, 1), let: make(chan struct{})}
+	c := &Client{done: make(chan struct{})}
+	c.stop.ladder, c.stop.let = make(chan struct{}, 1), make(chan struct{})
 	if err := c.start(ctx, config); err != nil {
 		return nil, c.abort(err)
 	}
@@ -44,7 +45,7 @@ func (c *Client) start(ctx context.Context, config *Config) error {
 	if err := c.prepareDir(ctx); err != nil {
 		return err
 	}
-	if s.reattach != nil {
+	if s.target.reattach != nil {
 		if err := c.attach(); err != nil {
 			return err
 		}
@@ -55,16 +56,16 @@ func (c *Client) start(ctx context.Context, config *Config) error {
 	if err != nil {
 		return err
 	}
-	if s.verify != nil {
+	if s.target.verify != nil {
 		if err := c.verify(ctx); err != nil {
 			return err
 		}
 	}
 	if err := c.launch(ctx, env); err != nil {
-		if s.runner != nil {
+		if s.target.runner != nil {
 			return &problem{stage: StageLaunch, err: err}
 		}
-		return &problem{StageLaunch, launchHint(s.recipe.path(), err), notThere(s.recipe.path(), err)}
+		return &problem{StageLaunch, launchHint(s.target.recipe.path(), err), notThere(s.target.recipe.path(), err)}
 	}
 	// There is nothing else to do until the plugin is up.
 	c.sweep()
@@ -92,7 +93,7 @@ func (c *Client) prepareDir(ctx context.Context) error {
 	}
 	s := c.settings
 	c.out = newOutputs(s)
-	if runtime.GOOS == "windows" && s.tempDir == "" {
+	if runtime.GOOS == "windows" && s.sockets.tempDir == "" {
 		return nil // plugins and hosts listen on TCP there
 	}
 	dir, err := c.placeDir(os.Environ())
@@ -111,11 +112,11 @@ func (c *Client) prepareDir(ctx context.Context) error {
 func (c *Client) prepare() (protocol wire.Env, err error) {
 	s := c.settings
 	protocol = wire.Env{
-		MinPort:         s.minPort,
-		MaxPort:         s.maxPort,
+		MinPort:         s.sockets.minPort,
+		MaxPort:         s.sockets.maxPort,
 		Versions:        s.versionList(),
 		UnixSocketDir:   c.socketDir(),
-		UnixSocketGroup: s.groupName,
+		UnixSocketGroup: s.sockets.groupName,
 	}
 	if s.autoMTLS() {
 		if c.identity, err = newIdentity(s.curve); err != nil {
@@ -141,15 +142,15 @@ func (c *Client) socketDir() string {
 func (c *Client) launch(ctx context.Context, env wire.Env) error {
 	s := c.settings
 	var files []*os.File
-	if s.detach {
+	if s.target.detach {
 		env.Lifeline = wire.LifelineNone
-		if c.dir != nil && c.dir.keep != nil && s.runner == nil {
+		if c.dir != nil && c.dir.keep != nil && s.target.runner == nil {
 			// The plugin holds it, too, so that nobody takes the directory away
 			// when this host has ended.
 			files = append(files, c.dir.keep)
 		}
 	} else {
-		life, err := newLifeline(firstExtraFile + len(s.recipe.cmd.ExtraFiles))
+		life, err := newLifeline(firstExtraFile + len(s.target.recipe.cmd.ExtraFiles))
 		if err != nil {
 			return fmt.Errorf("making a pipe: %w", err)
 		}
@@ -157,7 +158,7 @@ func (c *Client) launch(ctx context.Context, env wire.Env) error {
 		defer life.plugin.Close()
 		files = append(files, life.plugin)
 		env.Lifeline = string(life.id.Append(nil))
-		pipes, err := c.out.newPipes(firstExtraFile+len(s.recipe.cmd.ExtraFiles)+len(files), &env)
+		pipes, err := c.out.newPipes(firstExtraFile+len(s.target.recipe.cmd.ExtraFiles)+len(files), &env)
 		if err != nil {
 			return err
 		}
@@ -172,7 +173,7 @@ func (c *Client) launch(ctx context.Context, env wire.Env) error {
 		}
 	}
 	var err error
-	if s.runner != nil {
+	if s.target.runner != nil {
 		c.proc, err = runProcess(ctx, s, &Launch{environment, c.socketDir(), files, s.logger}, c.out)
 	} else {
 		c.proc, err = launch(ctx, s, c.verified, c.socketDir(), environment, files, c.out)
@@ -191,8 +192,8 @@ func (c *Client) abort(err error) error {
 		e.Stage, e.Hint, e.Err = p.stage, p.hint, p.err
 	}
 	if c.settings != nil {
-		e.Path = c.settings.recipe.path()
-		e.attached = c.settings.reattach != nil
+		e.Path = c.settings.target.recipe.path()
+		e.attached = c.settings.target.reattach != nil
 	}
 	if c.proc != nil {
 		own := c.proc.hasEnded()
@@ -235,7 +236,7 @@ func (c *Client) release() {
 	}
 	switch {
 	case c.dir == nil:
-	case c.isLetGo() && c.settings.reattach == nil:
+	case c.isLetGo() && c.settings.target.reattach == nil:
 		c.dir.letGo() // it is the plugin's now
 	default:
 		if err := c.dir.remove(); err != nil {

@@ -52,7 +52,7 @@ func openStreams(c *Client, client, server *tls.Config) *streams {
 		var main peer.Peer
 		stream, err := control.StartStream(brokerCtx, c.conn, h2grpc.Peer(&main))
 		if main.TLS != nil {
-			c.floor.Raise(main.TLS.Version)
+			c.dialled.floor.Raise(main.TLS.Version)
 		}
 		return func() error { return b.Run(stream) }, err
 	})
@@ -94,7 +94,7 @@ func (c *Client) openKept(name string, open func() (serve func() error, err erro
 }
 
 func (k *kept) reopen() {
-	k.dials = k.client.dials.Load()
+	k.dials = k.client.dialled.times.Load()
 	k.serve, k.err = k.open()
 }
 
@@ -126,7 +126,7 @@ func (k *kept) keep(ctx context.Context) {
 func (c *Client) redialled(ctx context.Context, dials uint64) bool {
 	for pause := redialMin; ; pause = min(2*pause, redialMax) {
 		if c.conn.Connect(ctx) == nil {
-			return c.dials.Load() != dials
+			return c.dialled.times.Load() != dials
 		}
 		timer := time.NewTimer(pause)
 		select {

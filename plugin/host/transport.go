@@ -18,16 +18,24 @@ import (
 
 // settleTransport checks how host and plugin reach each other.
 func settleTransport(c *Config, s *settings) error {
-	s.minPort, s.maxPort = c.MinPort, c.MaxPort
-	if c.MinPort == 0 && c.MaxPort == 0 {
-		s.minPort, s.maxPort = minPort, maxPort
+	s.sockets = sockets{
+		allowUIDs: slices.Clone(c.AllowUIDs),
+		tempDir:   c.TempDir,
+		minPort:   c.MinPort,
+		maxPort:   c.MaxPort,
+		dial:      c.Dial,
+		ownDial:   c.Dial != nil,
+		listen:    c.Listen,
 	}
-	if s.minPort < 1 || s.minPort > s.maxPort || s.maxPort > wire.MaxPort {
+	to := &s.sockets
+	if to.minPort == 0 && to.maxPort == 0 {
+		to.minPort, to.maxPort = minPort, maxPort
+	}
+	if to.minPort < 1 || to.minPort > to.maxPort || to.maxPort > wire.MaxPort {
 		return fmt.Errorf("MinPort %d and MaxPort %d are not a range of ports within 1 to %d", c.MinPort, c.MaxPort, wire.MaxPort)
 	}
-	s.ownDial = s.dial != nil
-	if s.dial == nil {
-		s.dial = localDialer(c.RemoteTCP).DialContext
+	if to.dial == nil {
+		to.dial = localDialer(c.RemoteTCP).DialContext
 	}
 	if c.SocketGroup == "" {
 		return nil
@@ -39,7 +47,7 @@ func settleTransport(c *Config, s *settings) error {
 	if err != nil {
 		return fmt.Errorf("SocketGroup: there is no group %q: %w", c.SocketGroup, err)
 	}
-	s.group, s.groupName = &id, c.SocketGroup
+	to.group, to.groupName = &id, c.SocketGroup
 	return nil
 }
 
@@ -58,15 +66,15 @@ type owner struct {
 func ownerOf(s *settings) owner {
 	o := owner{uid: -1, gid: -1}
 	own := os.Geteuid()
-	if attr := s.recipe.cmd.SysProcAttr; otherUser(attr) {
+	if attr := s.target.recipe.cmd.SysProcAttr; otherUser(attr) {
 		if uid, gid, ok := credential(attr); ok && outsideUser(uid, attr) != own {
 			o.uid, o.gid = outsideUser(uid, attr), outsideGroup(gid, attr)
 		}
-	} else if i := slices.IndexFunc(s.allowUIDs, func(uid int) bool { return uid != own }); own == 0 && i >= 0 && s.group == nil {
-		o.uid, o.maybe = s.allowUIDs[i], true
+	} else if i := slices.IndexFunc(s.sockets.allowUIDs, func(uid int) bool { return uid != own }); own == 0 && i >= 0 && s.sockets.group == nil {
+		o.uid, o.maybe = s.sockets.allowUIDs[i], true
 	}
-	if s.group != nil {
-		o.gid, o.shared = *s.group, true
+	if s.sockets.group != nil {
+		o.gid, o.shared = *s.sockets.group, true
 	}
 	return o
 }
@@ -114,8 +122,8 @@ func (c *Client) listenBroker() (net.Listener, error) {
 		return nil, plugin.ErrBrokerClosed
 	}
 	switch {
-	case c.settings.listen != nil:
-		return c.settings.listen()
+	case c.settings.sockets.listen != nil:
+		return c.settings.sockets.listen()
 	case runtime.GOOS == "windows":
 		return net.Listen(wire.NetworkTCP, "127.0.0.1:0")
 	}

@@ -54,14 +54,14 @@ type verified struct {
 // verify copies the plugin's file and has Config.Verify judge the copy.
 func (c *Client) verify(ctx context.Context) error {
 	s := c.settings
-	if s.recipe.err != nil {
+	if s.target.recipe.err != nil {
 		return nil // launching says what is wrong
 	}
-	path := s.recipe.path()
+	path := s.target.recipe.path()
 	v, err := copyPlugin(ctx, path, s)
 	if err == nil {
 		c.verified = v
-		err = v.judge(ctx, s.verify, path)
+		err = v.judge(ctx, s.target.verify, path)
 	}
 	if ctx.Err() != nil && err != nil {
 		return problemf(StageVerify, "gave up: %w", context.Cause(ctx))
@@ -160,7 +160,7 @@ func copyPrivate(ctx context.Context, src io.ReaderAt, name string, s *settings)
 	if !hasModes {
 		mode = 0o700 // without the write bit, which is all there is, it would be harder to remove
 	}
-	if otherUser(s.recipe.cmd.SysProcAttr) {
+	if otherUser(s.target.recipe.cmd.SysProcAttr) {
 		// The plugin runs as another user, who may execute the copy and no more.
 		mode, outer = 0o555, outerSharedMode
 	}
