@@ -1,7 +1,6 @@
 package plugin
 
 import (
-	"net"
 	"strconv"
 
 	"github.com/tenonrpc/tenon/plugin/internal/broker"
@@ -24,26 +23,9 @@ func newMux(env wire.Env, log Logger) *broker.Mux {
 	return broker.NewPluginMux(log)
 }
 
-// listenMux returns the listener to serve the main connection on: l itself
-// without multiplexing.
-func (s *serving) listenMux(l net.Listener) net.Listener {
-	if s.mux == nil {
-		return l
-	}
-	return s.mux.Listen(l)
-}
-
-// muxEnded returns a channel that is closed when the one connection has ended
-// that carries everything. No host can come back to such a plugin.
-func (s *serving) muxEnded() <-chan struct{} {
-	if s.mux == nil {
-		return nil
-	}
-	return s.mux.Ended()
-}
-
-// hungUp says what the end of that connection means: that the host is gone,
-// unless it has said goodbye before.
+// hungUp says what the end of the one connection means that carries everything, and
+// to which no host can come back: that the host is gone, unless it has said goodbye
+// before.
 func (s *serving) hungUp() error {
 	select {
 	case <-s.asked:
@@ -52,11 +34,4 @@ func (s *serving) hungUp() error {
 	}
 	s.cfg.DrainTimeout = 0 // nobody waits for an answer
 	return ErrHostGone
-}
-
-// closeMux ends the connection that carries everything.
-func (s *serving) closeMux() {
-	if s.mux != nil {
-		s.mux.Close()
-	}
 }

@@ -102,7 +102,7 @@ func serve(ctx context.Context, cfg *ServeConfig, orphaned func(removeSockets fu
 		return err
 	}
 	defer s.listener.Close()
-	defer s.closeMux()
+	defer s.mux.Close()
 	defer s.broker.Close()
 	watch := s.proc.watchHost(s.env, s.cfg.OutliveHost, s.cfg.Logger, func() {
 		if orphaned != nil {
@@ -235,7 +235,7 @@ func (s *serving) register() (version int, err error) {
 // that ends that.
 func (s *serving) accept(watch *hostWatch) (<-chan error, error) {
 	served := make(chan error, 1)
-	accepting := &accepting{Listener: s.listenMux(watched{s.listener, watch}), begun: make(chan struct{})}
+	accepting := &accepting{Listener: s.mux.Listen(watched{s.listener, watch}), begun: make(chan struct{})}
 	go func() { served <- s.server.Serve(accepting) }()
 	select {
 	case <-accepting.begun:
@@ -282,7 +282,7 @@ func (s *serving) wait(ctx context.Context, sigs *signals, watch *hostWatch, ser
 	case <-watch.gone:
 		end = ErrHostGone
 		s.cfg.DrainTimeout = 0 // nobody waits for an answer
-	case <-s.muxEnded():
+	case <-s.mux.Ended():
 		end = s.hungUp()
 	case err := <-served:
 		end = fmt.Errorf("plugin: serving: %w", err)

@@ -47,9 +47,6 @@ func (c *Client) connectMux(ctx context.Context) error {
 // muxEnded reports whether there was one connection for everything, and it has
 // ended: nothing can be made up again.
 func (c *Client) muxEnded() bool {
-	if c.mux == nil {
-		return false
-	}
 	select {
 	case <-c.mux.Ended():
 		return true

@@ -225,9 +225,7 @@ func (c *Client) release() {
 	if c.conn != nil {
 		c.conn.Close()
 	}
-	if c.mux != nil {
-		c.mux.Close()
-	}
+	c.mux.Close()
 	if c.out != nil {
 		c.out.close()
 	}

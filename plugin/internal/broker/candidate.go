@@ -20,7 +20,7 @@ func (m *Mux) admit(conn net.Conn) {
 	s := yamux.Server(conn)
 	s.Allow(maxUnproven)
 	m.mu.Lock()
-	if m.closed || m.session != nil {
+	if m.ctx.Err() != nil || m.session != nil {
 		s.End()
 	}
 	if len(m.candidates) >= maxCandidates {
@@ -58,7 +58,7 @@ func (m *Mux) tryOut(s *yamux.Session) {
 // nobody else can connect.
 func (m *Mux) choose(s *yamux.Session) {
 	m.mu.Lock()
-	if m.closed || m.session != nil {
+	if m.ctx.Err() != nil || m.session != nil {
 		m.mu.Unlock()
 		return // it has been ended
 	}

@@ -20,16 +20,18 @@ import (
 // acknowledged is followed by the nth such stream. Source: the section "Broker"
 // of package wire.
 //
-// All methods may be called concurrently.
+// All methods may be called concurrently. A nil Mux is that of a side whose
+// connections have sockets of their own.
 type Mux struct {
-	log  h2grpc.Logger
-	tell func()        // writes what is to be told of lines that were left out
-	main *queue        // the streams that no knock announced; nil: they are refused
-	turn chan struct{} // holds one token; whoever dials has it
+	log    h2grpc.Logger
+	tell   func()          // writes what is to be told of lines that were left out
+	main   *queue          // the streams that no knock announced; nil: they are refused
+	turn   chan struct{}   // holds one token; whoever dials has it
+	ctx    context.Context // ends with Close, which calls cancel with mu held
+	cancel context.CancelFunc
 
 	attached chan struct{} // closed when session is set
 	ended    chan struct{} // closed when the session, if there was one, has ended
-	closing  chan struct{} // closed by Close
 	running  sync.WaitGroup
 
 	// A plugin's.
@@ -38,7 +40,6 @@ type Mux struct {
 
 	mu sync.Mutex
 	// guarded by mu
-	closed     bool
 	session    *yamux.Session
 	candidates []*yamux.Session // oldest first; some may have ended
 	next       *expectation     // of the next stream; nil if it is for main
@@ -51,15 +52,10 @@ type expectation struct {
 }
 
 func newMux(log h2grpc.Logger) *Mux {
-	log, tell := loglimit.Wrap(log)
-	return &Mux{
-		log:      log,
-		tell:     tell,
-		turn:     make(chan struct{}, 1),
-		attached: make(chan struct{}),
-		ended:    make(chan struct{}),
-		closing:  make(chan struct{}),
-	}
+	m := &Mux{turn: make(chan struct{}, 1), attached: make(chan struct{}), ended: make(chan struct{})}
+	m.log, m.tell = loglimit.Wrap(log)
+	m.ctx, m.cancel = context.WithCancel(context.Background())
+	return m
 }
 
 // NewHostMux returns a Mux for a host, on a raw connection to its plugin, which
@@ -87,8 +83,11 @@ func NewPluginMux(log h2grpc.Logger) *Mux {
 // connects to raw: the first of its connections on whose first stream the server
 // calls Established, as an h2grpc.Server does, carries everything, and raw is
 // closed then. Closing the listener closes raw as well, but not what it has
-// accepted. Listen is called once.
+// accepted. Listen is called once. Without a Mux it is raw.
 func (m *Mux) Listen(raw net.Listener) net.Listener {
+	if m == nil {
+		return raw
+	}
 	m.raw = raw
 	m.running.Go(func() {
 		m.acceptRaw()
@@ -116,8 +115,13 @@ func (l *mainListener) Close() error {
 }
 
 // Ended returns a channel that is closed when the raw connection has ended, or
-// will never be made.
-func (m *Mux) Ended() <-chan struct{} { return m.ended }
+// will never be made. Without a Mux it never is.
+func (m *Mux) Ended() <-chan struct{} {
+	if m == nil {
+		return nil
+	}
+	return m.ended
+}
 
 // Err says why the raw connection has ended. It is nil before.
 func (m *Mux) Err() error {
@@ -132,11 +136,11 @@ func (m *Mux) Err() error {
 // Close ends the raw connection and everything on it. What was written before
 // is still sent. It may be called more than once.
 func (m *Mux) Close() error {
-	m.mu.Lock()
-	if !m.closed {
-		m.closed = true
-		close(m.closing)
+	if m == nil {
+		return nil
 	}
+	m.mu.Lock()
+	m.cancel()
 	s := m.session
 	for _, c := range m.candidates {
 		c.End()
@@ -155,21 +159,12 @@ func (m *Mux) Close() error {
 
 // acceptRaw accepts connections until one of them is the host's.
 func (m *Mux) acceptRaw() {
-	raw := m.raw
-	defer raw.Close()
+	defer m.raw.Close()
 	// Close must end an Accept that waits.
-	stop := make(chan struct{})
-	defer close(stop)
-	m.running.Go(func() {
-		select {
-		case <-m.closing:
-			raw.Close()
-		case <-stop:
-		}
-	})
+	defer context.AfterFunc(m.ctx, func() { m.raw.Close() })()
 	for {
-		conn, err := raw.Accept()
-		if errors.Is(err, net.ErrClosed) || m.isClosed() {
+		conn, err := m.raw.Accept()
+		if errors.Is(err, net.ErrClosed) || m.ctx.Err() != nil {
 			if err == nil {
 				conn.Close()
 			}
@@ -177,30 +172,12 @@ func (m *Mux) acceptRaw() {
 		}
 		if err != nil {
 			m.log.Warn("accepting the host's connection failed", "err", err)
-			if !m.pause(acceptPause) {
+			if !pause(m.ctx, acceptPause) {
 				return
 			}
 			continue
 		}
 		m.admit(conn)
-	}
-}
-
-func (m *Mux) isClosed() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.closed
-}
-
-// pause waits, and reports whether there is a reason to go on.
-func (m *Mux) pause(d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-m.closing:
-		return false
 	}
 }
 
@@ -341,15 +318,9 @@ func newQueue(size int) *queue {
 // connection if the queue is closed, or over.
 func (q *queue) put(st *yamux.Stream, over <-chan struct{}) {
 	select {
-	case <-q.done:
-		st.Reset()
-		return
-	default:
-	}
-	select {
 	case q.conns <- st:
 		select {
-		case <-q.done: // close may have emptied it before
+		case <-q.done: // close has emptied it before
 			q.drain()
 		default:
 		}
