@@ -60,7 +60,7 @@ func captureOutput(out *output, env wire.Env, outlive bool) (*capture, error) {
 	}
 	os.Stdout, os.Stderr = c.pipes[0].w, c.pipes[1].w
 	for _, p := range c.pipes {
-		go p.pump(c.out.write, c.stderr)
+		go p.pump(c.out.Add, c.stderr)
 	}
 	return c, nil
 }
@@ -126,7 +126,7 @@ func (c *capture) flush() {
 			timer.Reset(0)
 		}
 	}
-	c.out.end()
+	c.out.End()
 }
 
 func (p *pipe) finish() { p.once.Do(func() { close(p.flushed) }) }

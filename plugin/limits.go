@@ -47,10 +47,6 @@ const (
 	// framing it fits into one HTTP/2 frame of the size that every peer takes.
 	maxStdioChunk = 16<<10 - 64
 
-	// stdioChunkOverhead is what a waiting chunk costs besides its bytes, so
-	// that single bytes, printed to the two streams in turn, are bounded too.
-	stdioChunkOverhead = 64
-
 	// stdioReadSize is how much is read from a pipe at once. Linux gives a
 	// pipe 64 KiB; a quarter of it is a read worth its system call.
 	stdioReadSize = 16 << 10

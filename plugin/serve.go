@@ -376,7 +376,7 @@ func (s *serving) stop(hurry <-chan os.Signal) {
 	if s.capture != nil {
 		s.capture.flush()
 	}
-	s.output.end()
+	s.output.End()
 	s.broker.Hangup()
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
 	defer cancel()
@@ -413,10 +413,11 @@ func (s *serving) printUnsent() {
 	}
 	s.capture.flush()
 	for {
-		chunk, err := s.output.take(context.Background())
+		chunk, err := s.output.Next(context.Background())
 		if err != nil {
 			return // io.EOF: the output has ended
 		}
 		s.proc.stderr.Write(chunk.Data)
+		s.output.Done(nil)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/tenonrpc/tenon/h2grpc"
+	"github.com/tenonrpc/tenon/plugin/internal/spool"
 	"github.com/tenonrpc/tenon/wire"
 )
 
@@ -59,12 +61,12 @@ func testOutput(t *testing.T) (*output, *bytes.Buffer) {
 
 func TestOutputOrder(t *testing.T) {
 	o, _ := testOutput(t)
-	o.write(wire.ChannelStdout, []byte("a"))
-	o.write(wire.ChannelStdout, []byte("b"))
-	o.write(wire.ChannelStderr, []byte("c"))
-	o.write(wire.ChannelStdout, []byte("d"))
-	o.end()
-	if o.write(wire.ChannelStdout, []byte("late")) {
+	o.Add(wire.ChannelStdout, []byte("a"))
+	o.Add(wire.ChannelStdout, []byte("b"))
+	o.Add(wire.ChannelStderr, []byte("c"))
+	o.Add(wire.ChannelStdout, []byte("d"))
+	o.End()
+	if o.Add(wire.ChannelStdout, []byte("late")) {
 		t.Error("an ended output takes more")
 	}
 	s := &hostStream{ctx: t.Context()}
@@ -79,8 +81,8 @@ func TestOutputOrder(t *testing.T) {
 func TestOutputChunks(t *testing.T) {
 	o, _ := testOutput(t)
 	data := bytes.Repeat([]byte("0123456789"), 10000)
-	o.write(wire.ChannelStdout, data)
-	o.end()
+	o.Add(wire.ChannelStdout, data)
+	o.End()
 	s := &hostStream{ctx: t.Context()}
 	if err := o.StreamStdio(nil, s); err != nil {
 		t.Fatal(err)
@@ -102,26 +104,23 @@ func TestOutputBound(t *testing.T) {
 	o, log := testOutput(t)
 	const each = maxStdioBuffer
 	for range each {
-		o.write(wire.ChannelStdout, []byte("o"))
-		o.write(wire.ChannelStderr, []byte("e"))
+		o.Add(wire.ChannelStdout, []byte("o"))
+		o.Add(wire.ChannelStderr, []byte("e"))
 	}
-	if o.size > maxStdioBuffer || len(o.chunks) > maxStdioBuffer/stdioChunkOverhead {
-		t.Errorf("the buffer holds %d bytes in %d chunks", o.size, len(o.chunks))
-	}
-	chunks, kept := len(o.chunks), int64(0)
-	for _, chunk := range o.chunks {
-		kept += int64(len(chunk.Data))
-	}
-	if o.dropped != 2*each-kept {
-		t.Errorf("%d bytes are counted as dropped, want %d", o.dropped, 2*each-kept)
-	}
-	o.end()
+	o.End()
 	s := &hostStream{ctx: t.Context()}
-	if err := o.StreamStdio(nil, s); err != nil || len(s.got) != chunks {
-		t.Errorf("%d chunks arrive, want %d (%v)", len(s.got), chunks, err)
+	if err := o.StreamStdio(nil, s); err != nil {
+		t.Fatal(err)
 	}
-	if o.size != 0 {
-		t.Errorf("an empty buffer counts %d bytes", o.size)
+	kept := 0
+	for _, chunk := range s.got {
+		kept += len(chunk.Data)
+	}
+	if size := kept + len(s.got)*spool.Overhead; size > maxStdioBuffer {
+		t.Errorf("the buffer held %d bytes in %d chunks", size, len(s.got))
+	}
+	if want := fmt.Sprintf("bytes=%d ", 2*each-kept); !strings.Contains(log.String(), want) {
+		t.Errorf("the log does not have %q: %s", want, log)
 	}
 	if n := strings.Count(log.String(), "some output is lost"); n != 1 {
 		t.Errorf("the loss is logged %d times: %s", n, log)
@@ -166,9 +165,9 @@ func TestOutputWaitsForSlowHosts(t *testing.T) {
 		synctest.Wait()
 		data := bytes.Repeat([]byte("0123456789"), 3*maxStdioBuffer/10)
 		for part := range slices.Chunk(data, stdioReadSize) {
-			o.write(wire.ChannelStdout, part)
+			o.Add(wire.ChannelStdout, part)
 		}
-		o.end()
+		o.End()
 		if err := <-streamed; err != nil {
 			t.Error(err)
 		}
@@ -197,7 +196,7 @@ func TestOutputDoesNotWaitForStuckHosts(t *testing.T) {
 		begun := time.Now()
 		data := make([]byte, stdioReadSize)
 		for range 4 * maxStdioBuffer / stdioReadSize {
-			o.write(wire.ChannelStdout, data)
+			o.Add(wire.ChannelStdout, data)
 		}
 		if took := time.Since(begun); took != stdioPatience {
 			t.Errorf("printing took %v, want %v in all", took, stdioPatience)
@@ -209,16 +208,16 @@ func TestOutputDoesNotWaitForStuckHosts(t *testing.T) {
 		synctest.Wait()
 		begun = time.Now()
 		for range 4 {
-			o.write(wire.ChannelStdout, data)
+			o.Add(wire.ChannelStdout, data)
 		}
-		if took := time.Since(begun); took != stdioPatience || o.stalled != true {
+		if took := time.Since(begun); took != stdioPatience {
 			t.Errorf("printing took %v, want %v again", took, stdioPatience)
 		}
 		// It goes, and nobody is left to wait for.
 		cancel()
 		<-streamed
 		begun = time.Now()
-		o.write(wire.ChannelStdout, make([]byte, 2*maxStdioBuffer))
+		o.Add(wire.ChannelStdout, make([]byte, 2*maxStdioBuffer))
 		if took := time.Since(begun); took != 0 {
 			t.Errorf("printing for nobody took %v", took)
 		}
@@ -232,13 +231,13 @@ func TestOutputDoesNotWaitForStuckHosts(t *testing.T) {
 // TestOutputStreamBreaks loses the host in the middle of a Send.
 func TestOutputStreamBreaks(t *testing.T) {
 	o, _ := testOutput(t)
-	o.write(wire.ChannelStdout, []byte("kept"))
+	o.Add(wire.ChannelStdout, []byte("kept"))
 	broken := errors.New("the connection is lost")
 	if err := o.StreamStdio(nil, &hostStream{ctx: t.Context(), fail: broken}); err != broken {
 		t.Fatalf("StreamStdio: %v", err)
 	}
-	o.write(wire.ChannelStdout, []byte("!"))
-	o.end()
+	o.Add(wire.ChannelStdout, []byte("!"))
+	o.End()
 	s := &hostStream{ctx: t.Context()}
 	if err := o.StreamStdio(nil, s); err != nil || s.text() != "STDOUT:kept!\n" {
 		t.Errorf("the next host receives %q, %v", s.text(), err)
@@ -255,14 +254,14 @@ func TestOutputTurns(t *testing.T) {
 		go func() { firstDone <- o.StreamStdio(nil, first) }()
 		synctest.Wait()
 		go func() { secondDone <- o.StreamStdio(nil, second) }()
-		o.write(wire.ChannelStdout, []byte("one"))
+		o.Add(wire.ChannelStdout, []byte("one"))
 		synctest.Wait()
 		cancel()
 		if err := <-firstDone; err != context.Canceled {
 			t.Errorf("the first stream ends with %v", err)
 		}
-		o.write(wire.ChannelStdout, []byte("two"))
-		o.end()
+		o.Add(wire.ChannelStdout, []byte("two"))
+		o.End()
 		if err := <-secondDone; err != nil {
 			t.Errorf("the second stream ends with %v", err)
 		}
@@ -325,7 +324,7 @@ func TestPump(t *testing.T) {
 
 func TestPumpLate(t *testing.T) {
 	o, _ := testOutput(t)
-	o.end()
+	o.End()
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -334,7 +333,7 @@ func TestPumpLate(t *testing.T) {
 	io.WriteString(w, "after the end: =MARK=\n")
 	w.Close()
 	late := new(bytes.Buffer)
-	p.pump(o.write, late)
+	p.pump(o.Add, late)
 	<-p.flushed
 	if late.String() != "after the end: =MARK=\n" {
 		t.Errorf("the real stderr receives %q", late)

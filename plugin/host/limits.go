@@ -63,10 +63,6 @@ const (
 	// chatty plugin prints while a terminal scrolls.
 	defaultOutputBuffer = 1 << 20
 
-	// pieceOverhead is what a piece of output costs in memory besides its bytes,
-	// so that single bytes, printed to the streams in turn, are bounded too.
-	pieceOverhead = 64
-
 	// outputPatience is how long the plugin's output is not read because a
 	// writer has stopped to take any. A writer that works takes microseconds, and
 	// a second on a machine that swaps; one that is stuck holds the plugin up
@@ -121,10 +117,6 @@ const (
 	// outputPiece is how much of what a plugin prints waits in one piece for the
 	// application's writers, in bytes: half of what a Linux pipe holds.
 	outputPiece = 32 << 10
-	// outputSpares is how many pieces that were written are kept for more to
-	// come, while a plugin prints without a pause: as many as the buffer of the
-	// usual size holds.
-	outputSpares = 32
 
 	// shownLines and shownColumns bound what an error's text shows of each
 	// stream; the error's fields hold more.

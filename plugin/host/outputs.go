@@ -1,45 +1,39 @@
 package host
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
 	"sync"
-	"time"
+	"sync/atomic"
 
 	"github.com/tenonrpc/tenon/h2grpc/loglimit"
 	"github.com/tenonrpc/tenon/plugin"
+	"github.com/tenonrpc/tenon/plugin/internal/spool"
 	"github.com/tenonrpc/tenon/wire"
 )
 
 // outputs are the application's writers, with what waits for them: one goroutine
-// writes to all, because they may be the same. Whoever hands something over
-// waits for a writer that takes something from time to time, so that nothing is
-// lost, however slow it is. For a writer that is stuck nobody waits: past a
-// limit, what comes is counted and dropped, or the plugin would be stuck with it.
+// writes to all, because they may be the same. What comes is read no faster than they
+// take it, unless one is stuck: past a limit, what comes then is counted and dropped,
+// or the plugin would be stuck with it.
 type outputs struct {
-	limit int // of size
-	log   plugin.Logger
-	tell  func()        // writes what is to be told of lines that log left out
-	pipes []*pluginPipe // made for the plugin, and read by its process's goroutines
+	*spool.Spool[*sink]
+	stdout, stderr, raw sink
+	limit               int
+	log                 plugin.Logger
+	tell                func()        // writes what is to be told of lines that log left out
+	pipes               []*pluginPipe // made for the plugin, and read by its process's goroutines
 
-	mu sync.Mutex
-	// guarded by mu
-	stdout, stderr, raw io.Writer     // nil: not wanted, or failed before
-	queue               []piece       // oldest first
-	size                int           // of queue, with pieceOverhead
-	spares              [][]byte      // buffers for further pieces; none while nothing is written
-	writing             bool          // the goroutine runs
-	stalled             bool          // nothing has been taken for outputPatience
-	ended               bool          // nothing is added any more
-	dropped             int64         // bytes, since it was last logged
-	taken               chan struct{} // closed by the next progress; nil if nobody waits for it
+	begin     sync.Once     // begins to deliver
+	delivered chan struct{} // closed when everything has been written, after End
 }
 
-// piece is something printed, and the field with the writer that it is for.
-type piece struct {
-	to   *io.Writer
-	data []byte
+// sink is one of the writers.
+type sink struct {
+	io.Writer             // nil: not wanted
+	failed    atomic.Bool // its plugin must not be held up, and it is not written to again
 }
 
 // pluginPipe is a pipe for one of the plugin's streams.
@@ -50,16 +44,20 @@ type pluginPipe struct {
 }
 
 func newOutputs(s *settings) *outputs {
-	o := &outputs{limit: s.outputBuffer, stdout: s.stdout, stderr: s.stderr, raw: s.rawStderr}
+	o := &outputs{
+		Spool:     spool.New[*sink](s.outputBuffer, outputPiece, outputPatience),
+		limit:     s.outputBuffer,
+		delivered: make(chan struct{}),
+	}
+	o.stdout.Writer, o.stderr.Writer, o.raw.Writer = s.stdout, s.stderr, s.rawStderr
 	o.log, o.tell = loglimit.Wrap(s.logger)
+	o.Reader(1)
 	return o
 }
 
 // process returns the writer for the process's stdout, nil if there is none.
 func (o *outputs) process() io.Writer {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.stdout == nil {
+	if o.stdout.Writer == nil || o.stdout.failed.Load() {
 		return nil
 	}
 	return processStdout{o}
@@ -85,147 +83,38 @@ func (o *outputs) write(channel wire.Channel, data []byte) {
 // writeRaw hands over what the process has written to its stderr.
 func (o *outputs) writeRaw(data []byte) { o.add(&o.raw, data) }
 
-// add queues a copy of data.
-func (o *outputs) add(to *io.Writer, data []byte) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for len(data) > 0 && *to != nil && !o.ended {
-		last := o.last(to)
-		cost := 0
-		if last == nil {
-			cost = pieceOverhead
-		}
-		room := o.limit - o.size - cost
-		if room <= 0 {
-			if o.await() {
-				continue
-			}
-			o.dropped += int64(len(data))
+func (o *outputs) add(to *sink, data []byte) {
+	if to.Writer != nil && !to.failed.Load() && len(data) > 0 {
+		o.begin.Do(func() { go o.deliver() })
+		o.Add(to, data)
+	}
+}
+
+// deliver writes what was added until it has ended.
+func (o *outputs) deliver() {
+	defer close(o.delivered)
+	for {
+		p, err := o.Next(context.Background())
+		if err != nil {
 			return
 		}
-		if last == nil {
-			o.queue = append(o.queue, piece{to, o.spare()})
-			last = &o.queue[len(o.queue)-1]
+		o.logDropped()
+		if !p.To.failed.Load() {
+			n, err := p.To.Write(p.Data)
+			if err == nil && n != len(p.Data) {
+				err = io.ErrShortWrite
+			}
+			if err != nil {
+				p.To.failed.Store(true)
+				o.log.Warn("writing the plugin's output failed; the rest is dropped", "err", err)
+			}
 		}
-		n := min(len(data), room, outputPiece-len(last.data))
-		last.data = append(last.data, data[:n]...)
-		o.size += n + cost
-		data = data[n:]
-		if !o.writing {
-			o.writing = true
-			go o.deliver()
-		}
+		o.Done(p.Data) // writers do not keep what they are given (io.Writer)
 	}
 }
 
-// spare returns a buffer, which may be nil. It is called with mu held.
-func (o *outputs) spare() []byte {
-	n := len(o.spares)
-	if n == 0 {
-		return nil
-	}
-	b := o.spares[n-1]
-	o.spares = o.spares[:n-1]
-	return b
-}
-
-// last returns the last piece of the queue if there is room in it for more.
-func (o *outputs) last(to *io.Writer) *piece {
-	if n := len(o.queue); n > 0 && o.queue[n-1].to == to && len(o.queue[n-1].data) < outputPiece {
-		return &o.queue[n-1]
-	}
-	return nil
-}
-
-// await waits until a writer has taken something, at most for outputPatience, and
-// reports whether it has. It is called with mu held, and lets go of it while it
-// waits.
-func (o *outputs) await() bool {
-	if o.stalled {
-		return false
-	}
-	taken := o.next()
-	o.mu.Unlock()
-	timer := time.NewTimer(outputPatience)
-	defer timer.Stop()
-	select {
-	case <-taken:
-	case <-timer.C:
-	}
-	o.mu.Lock()
-	select {
-	case <-taken:
-	default:
-		o.stalled = true
-	}
-	return !o.stalled
-}
-
-// next returns a channel that is closed when a writer has taken something, or
-// there is nothing left. It is called with mu held.
-func (o *outputs) next() <-chan struct{} {
-	if o.taken == nil {
-		o.taken = make(chan struct{})
-	}
-	return o.taken
-}
-
-// progress tells who waits for it. It is called with mu held.
-func (o *outputs) progress() {
-	o.stalled = false
-	if o.taken != nil {
-		close(o.taken)
-		o.taken = nil
-	}
-}
-
-// deliver writes what is queued until there is nothing any more.
-func (o *outputs) deliver() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for len(o.queue) > 0 {
-		p := o.queue[0]
-		o.queue[0] = piece{} // let go of its bytes
-		o.queue = o.queue[1:]
-		writer, dropped := *p.to, o.dropped
-		o.dropped = 0
-		o.mu.Unlock()
-		o.logDropped(dropped)
-		err := writeAll(writer, p.data)
-		if err != nil {
-			o.log.Warn("writing the plugin's output failed; the rest is dropped", "err", err)
-		}
-		o.mu.Lock()
-		if err != nil {
-			*p.to = nil // its plugin must not be held up
-		}
-		o.size -= len(p.data) + pieceOverhead
-		// Writers do not keep what they are given (io.Writer), so that a flood
-		// need not allocate.
-		if len(o.spares) < outputSpares {
-			o.spares = append(o.spares, p.data[:0])
-		}
-		o.progress()
-	}
-	o.spares = nil
-	o.writing = false
-	o.progress()
-}
-
-// writeAll writes data, unless the writer has failed before.
-func writeAll(w io.Writer, data []byte) error {
-	if w == nil {
-		return nil
-	}
-	n, err := w.Write(data)
-	if err == nil && n != len(data) {
-		err = io.ErrShortWrite
-	}
-	return err
-}
-
-func (o *outputs) logDropped(n int64) {
-	if n > 0 {
+func (o *outputs) logDropped() {
+	if n := o.Dropped(); n > 0 {
 		o.log.Warn("the plugin printed more than the application's writers took; some output is lost", "bytes", n, "buffer", o.limit)
 	}
 }
@@ -234,56 +123,14 @@ func (o *outputs) logDropped(n int64) {
 // drainLimit. For writers that were stuck before it waits for drainGrace alone.
 func (o *outputs) close() {
 	wait := drainLimit
-	if o.stuck() {
+	if o.End() {
 		wait = drainGrace
 	}
-	limit := time.NewTimer(wait)
-	defer limit.Stop()
-	for {
-		taken := o.pending()
-		if taken == nil {
-			break
-		}
-		select {
-		case <-taken:
-			continue
-		case <-limit.C:
-		}
-		break
-	}
-	o.abandon()
+	o.begin.Do(func() { close(o.delivered) })
+	waitFor(o.delivered, wait)
+	o.Drop()
+	o.logDropped()
 	o.tell()
-}
-
-func (o *outputs) stuck() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.stalled
-}
-
-// pending returns what tells of progress, nil if there is nothing to write, nor
-// being written.
-func (o *outputs) pending() <-chan struct{} {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if !o.writing {
-		return nil
-	}
-	return o.next()
-}
-
-// abandon drops what has not been written.
-func (o *outputs) abandon() {
-	o.mu.Lock()
-	o.ended = true
-	for _, p := range o.queue {
-		o.dropped += int64(len(p.data))
-	}
-	o.queue, o.size = nil, 0
-	dropped := o.dropped
-	o.dropped = 0
-	o.mu.Unlock()
-	o.logDropped(dropped)
 }
 
 // newPipes makes pipes for the plugin's two streams, which it is to have as
