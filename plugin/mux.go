@@ -7,17 +7,10 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// multiplexed reports whether the host wants all connections over one. Hosts say
-// "true"; anything that is no boolean means no.
-func multiplexed(env wire.Env) bool {
-	on, err := strconv.ParseBool(env.Multiplex)
-	return err == nil && on
-}
-
 // newMux returns what carries all connections over one, or nil if the host does
-// not want that.
+// not want that. Hosts say "true"; anything that is no boolean means no.
 func newMux(env wire.Env, log Logger) *broker.Mux {
-	if !multiplexed(env) {
+	if on, err := strconv.ParseBool(env.Multiplex); err != nil || !on {
 		return nil
 	}
 	return broker.NewPluginMux(log)

@@ -90,7 +90,7 @@ func (c *conn) CloseWrite() error {
 }
 
 // listen opens a listener for id, without TLS, and announces it. With once, it is
-// for one connection; without a Mux that is the caller's to see to.
+// for one connection; with sockets that is the caller's to see to.
 func (b *Broker) listen(ctx context.Context, id uint32, once bool) (*listener, error) {
 	b.mu.Lock()
 	switch {
@@ -105,11 +105,7 @@ func (b *Broker) listen(ctx context.Context, id uint32, once bool) (*listener, e
 	b.background.Add(1) // Close waits until a socket that is being made is known, or gone
 	b.mu.Unlock()
 	defer b.background.Done()
-	open := b.cfg.Listen
-	if b.cfg.Mux != nil {
-		open = func() (net.Listener, error) { return b.openDoor(id, once) }
-	}
-	raw, err := open()
+	raw, err := b.via.open(id, once)
 	if err != nil {
 		b.mu.Lock()
 		b.listening--
@@ -127,11 +123,7 @@ func (b *Broker) listen(ctx context.Context, id uint32, once bool) (*listener, e
 		l.Close()
 		return nil, fmt.Errorf("plugin: broker: accepting id %d: %w", id, ErrClosed)
 	}
-	if b.cfg.Mux != nil {
-		return l, nil // the peer knocks
-	}
-	// The peer may dial at once: the socket has a queue already.
-	if err := b.announce(ctx, id, raw.Addr()); err != nil {
+	if err := b.via.announce(ctx, id, raw.Addr()); err != nil {
 		l.Close()
 		return nil, fmt.Errorf("plugin: broker: accepting id %d: %w", id, err)
 	}

@@ -74,6 +74,7 @@ type Config struct {
 // Broker is one side's broker. All methods may be called concurrently.
 type Broker struct {
 	cfg     Config
+	via     transport
 	lastID  atomic.Uint32
 	ctx     context.Context // ends with Hangup: announcements both ways
 	hangup  context.CancelFunc
@@ -89,19 +90,29 @@ type Broker struct {
 	closed    bool          // Hangup has been called
 	links     []*link       // the control streams; the last one is sent on
 	relinked  chan struct{} // closed, and made anew, when links changes
-	offers    []offer       // what the peer announced and nobody dialled, oldest first
-	waiting   map[uint32][]chan offer
 	listeners map[*listener]struct{}
-	listening int // listeners, and those that are being opened
+	listening int           // listeners, and those that are being opened
+	relay     chan struct{} // has room for one; says that via has more to pass on. Nil: there is no Relay
+}
 
-	// With a Mux only. The maps and the list are guarded by mu.
-	bell     chan struct{} // has room for one; wakes keepDoors
-	doors    map[uint32]*door
-	knocks   []knock // the peer's, not answered, oldest first, one for each id
-	knockers map[uint32][]*knocker
-
-	// For Relay.
-	relay chan struct{} // has room for one; says that offers or knocks has more. Nil: there is no Relay
+// transport is how the two sides come by a connection for an id: [sockets] of its
+// own, or [streams] of a Mux. Both sides have the same, and what they say to each other
+// on the control stream is its alone. Its state is guarded by the broker's mu.
+type transport interface {
+	// heard acts on a message of the peer's. Nobody else calls it.
+	heard(*wire.ConnInfo)
+	// open opens a listener, and announce tells the peer where it is, if it has to
+	// know.
+	open(id uint32, once bool) (net.Listener, error)
+	announce(ctx context.Context, id uint32, addr net.Addr) error
+	// dial is Dial, and connect DialConn without TLS.
+	dial(ctx context.Context, id uint32) (*h2grpc.ClientConn, error)
+	connect(ctx context.Context, id uint32) (net.Conn, error)
+	// pass passes on one thing of those that were heard and that are for nobody
+	// here, and reports whether there was one.
+	pass(*relay) bool
+	// forget forgets all that was heard. It is called with mu held.
+	forget()
 }
 
 // link is a control stream while Run serves it.
@@ -116,26 +127,12 @@ type sending struct {
 	result chan error
 }
 
-// offer is an announcement of the peer's.
-type offer struct {
-	id               uint32
-	network, address string
-}
-
-func (o offer) check() error {
-	if (o.network != wire.NetworkUnix && o.network != wire.NetworkTCP) || o.address == "" {
-		return fmt.Errorf("the other side announced an unusable address: network %.32q, address %.128q", o.network, o.address)
-	}
-	return nil
-}
-
 // New returns a broker. It announces nothing before Run is called. Close must
 // be called when it is no longer needed.
 func New(cfg *Config) *Broker {
 	b := &Broker{
 		cfg:       *cfg,
 		relinked:  make(chan struct{}),
-		waiting:   make(map[uint32][]chan offer),
 		listeners: make(map[*listener]struct{}),
 	}
 	if b.cfg.Announce == nil {
@@ -155,12 +152,7 @@ func New(cfg *Config) *Broker {
 	}
 	b.ctx, b.hangup = context.WithCancel(context.Background())
 	b.serving, b.cancel = context.WithCancel(context.Background())
-	if b.cfg.Mux != nil {
-		b.bell = make(chan struct{}, 1)
-		b.doors = make(map[uint32]*door)
-		b.knockers = make(map[uint32][]*knocker)
-		b.background.Go(b.keepDoors)
-	}
+	b.via = b.cfg.Mux.transport(b)
 	return b
 }
 
@@ -241,45 +233,8 @@ func (b *Broker) receive(s Stream) error {
 		if err != nil {
 			return err
 		}
-		switch knock := info.Knock; {
-		case knock == nil && b.cfg.Mux == nil:
-			b.deliver(offer{info.ServiceID, info.Network, info.Address})
-		case knock == nil:
-			b.cfg.Logger.Warn("the broker ignores an address: multiplexing was agreed on", "id", info.ServiceID)
-		case b.cfg.Mux == nil:
-			// An ack without a listener would make the peer open a stream
-			// that nobody serves; without an ack its Dial fails in time.
-			b.cfg.Logger.Warn("the broker ignores a knock: multiplexing was not agreed on", "id", info.ServiceID)
-		case !knock.Knock:
-			b.cfg.Logger.Warn("the broker ignores a message that is neither a knock nor the answer to one", "id", info.ServiceID)
-		case knock.Ack:
-			b.acknowledged(info.ServiceID, knock.Error, info.Network == wire.NetworkReady)
-		default:
-			b.knocked(info.ServiceID)
-		}
+		b.via.heard(info)
 	}
-}
-
-// deliver hands an offer to the first Dial that waits for it, or keeps it.
-func (b *Broker) deliver(o offer) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.closed {
-		return
-	}
-	if chans := b.waiting[o.id]; len(chans) > 0 {
-		b.setWaiting(o.id, chans[1:])
-		chans[0] <- o // has room: it is in waiting once, and gets one offer
-		return
-	}
-	// A listener announced later has replaced the earlier one of its id.
-	b.take(o.id)
-	if len(b.offers) >= maxOffers {
-		b.cfg.Logger.Warn("the broker forgets a connection that nobody dialled", "id", b.offers[0].id, "limit", maxOffers)
-		b.offers = slices.Delete(b.offers, 0, 1)
-	}
-	b.offers = append(b.offers, o)
-	b.tellRelay()
 }
 
 // tellRelay is called with mu held.
@@ -290,82 +245,14 @@ func (b *Broker) tellRelay() {
 	}
 }
 
-// take removes the offer for id, of which there is one at most. It is called with
-// mu held.
-func (b *Broker) take(id uint32) (o offer, ok bool) {
-	i := slices.IndexFunc(b.offers, func(o offer) bool { return o.id == id })
-	if i < 0 {
-		return offer{}, false
-	}
-	o = b.offers[i]
-	b.offers = slices.Delete(b.offers, i, i+1)
-	return o, true
-}
-
-// setWaiting is called with mu held.
-func (b *Broker) setWaiting(id uint32, chans []chan offer) {
-	if len(chans) == 0 {
-		delete(b.waiting, id)
-		return
-	}
-	b.waiting[id] = chans
-}
-
-// await returns the peer's offer for id, and takes it.
-func (b *Broker) await(ctx context.Context, id uint32) (offer, error) {
-	b.mu.Lock()
-	if b.closed {
-		b.mu.Unlock()
-		return offer{}, ErrClosed
-	}
-	if o, ok := b.take(id); ok {
-		b.mu.Unlock()
-		return o, nil
-	}
-	ch := make(chan offer, 1)
-	b.waiting[id] = append(b.waiting[id], ch)
-	b.mu.Unlock()
-
-	var err error
-	select {
-	case o := <-ch:
-		return o, nil
-	case <-ctx.Done():
-		err = fmt.Errorf("the other side has not announced it: %w", context.Cause(ctx))
-	case <-b.ctx.Done():
-		err = ErrClosed
-	}
-	b.mu.Lock()
-	b.setWaiting(id, slices.DeleteFunc(b.waiting[id], func(c chan offer) bool { return c == ch }))
-	b.mu.Unlock()
-	// Nothing is sent on ch any more. If an offer came at the same moment, the
-	// next Dial may have it.
-	select {
-	case o := <-ch:
-		b.deliver(o)
-	default:
-	}
-	return offer{}, err
-}
-
 // Dial returns a gRPC connection, which connects on its first call, to what
 // the peer announces for id. See plugin.Broker.
 func (b *Broker) Dial(ctx context.Context, id uint32) (*h2grpc.ClientConn, error) {
-	if b.cfg.Mux != nil {
-		cc, err := b.dialMux(ctx, id)
-		if err != nil {
-			return nil, fmt.Errorf("plugin: broker: dialling id %d: %w", id, err)
-		}
-		return cc, nil
-	}
-	o, err := b.await(ctx, id)
+	cc, err := b.via.dial(ctx, id)
 	if err != nil {
 		return nil, fmt.Errorf("plugin: broker: dialling id %d: %w", id, err)
 	}
-	if err := o.check(); err != nil {
-		return nil, fmt.Errorf("plugin: broker: dialling id %d: %w", id, err)
-	}
-	return b.newClient(func(ctx context.Context) (net.Conn, error) { return b.cfg.Dial(ctx, o.network, o.address) }), nil
+	return cc, nil
 }
 
 // newClient returns a gRPC connection over what dial connects to.
@@ -374,15 +261,6 @@ func (b *Broker) newClient(dial func(context.Context) (net.Conn, error)) *h2grpc
 	cfg.TLS = b.cfg.ClientTLS
 	cfg.Dial = dial
 	return h2grpc.NewClient(&cfg)
-}
-
-// announce tells the peer where id is served.
-func (b *Broker) announce(ctx context.Context, id uint32, addr net.Addr) error {
-	network, address, err := b.cfg.Announce(addr)
-	if err != nil {
-		return err
-	}
-	return b.send(ctx, &wire.ConnInfo{ServiceID: id, Network: network, Address: address})
 }
 
 // send sends a message to the peer. It waits for a control stream.
@@ -426,13 +304,20 @@ func (b *Broker) send(ctx context.Context, info *wire.ConnInfo) error {
 	}
 }
 
+// bound returns a context that ends with ctx, or with Hangup.
+func (b *Broker) bound(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(b.ctx, func() { cancel(ErrClosed) })
+	return ctx, func() { stop(); cancel(nil) }
+}
+
 // Hangup ends the control streams and all that depends on them: whoever waits
 // gets ErrClosed, and nothing new can be accepted or dialled. What is open
 // stays. A plugin that stops hangs up first, lets calls finish, and closes.
 func (b *Broker) Hangup() {
 	b.mu.Lock()
 	b.closed = true
-	b.offers, b.knocks = nil, nil
+	b.via.forget()
 	b.mu.Unlock()
 	b.hangup()
 }

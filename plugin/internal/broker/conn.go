@@ -18,38 +18,14 @@ import (
 func (b *Broker) DialConn(ctx context.Context, id uint32) (net.Conn, error) {
 	ctx, cancel := b.bound(ctx)
 	defer cancel()
-	conn, err := b.dialConn(ctx, id)
+	conn, err := b.via.connect(ctx, id)
+	if err == nil {
+		conn, err = b.secureDialled(ctx, conn)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("plugin: broker: dialling id %d: %w", id, err)
 	}
 	return conn, nil
-}
-
-func (b *Broker) dialConn(ctx context.Context, id uint32) (net.Conn, error) {
-	if b.cfg.Mux == nil {
-		o, err := b.await(ctx, id)
-		if err != nil {
-			return nil, err
-		}
-		return b.dialOffer(ctx, o)
-	}
-	raw, err := b.knock(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	return b.secureDialled(ctx, raw)
-}
-
-// dialOffer connects to where the peer has announced that it listens.
-func (b *Broker) dialOffer(ctx context.Context, o offer) (net.Conn, error) {
-	if err := o.check(); err != nil {
-		return nil, err
-	}
-	raw, err := b.cfg.Dial(ctx, o.network, o.address)
-	if err != nil {
-		return nil, err
-	}
-	return b.secureDialled(ctx, raw)
 }
 
 // AcceptConn accepts one connection. See plugin.Broker.
@@ -174,7 +150,7 @@ func (s *shaken) shake(raw *conn) net.Conn {
 	if s.ctx.Err() == nil || !errors.Is(err, s.ctx.Err()) {
 		// A stranger's, or the other side's that has given up. It may come again.
 		s.broker.cfg.Logger.Warn("a brokered connection failed", "id", s.id, "err", err)
-		if d, ok := s.Listener.(*door); ok {
+		if d, ok := s.Listener.(interface{ reopen() }); ok {
 			d.reopen()
 		}
 	}

@@ -16,7 +16,7 @@ import (
 // is told that it may come, and opens a stream.
 type door struct {
 	*queue
-	broker *Broker
+	broker *streams
 	id     uint32
 	once   bool // one knock is answered
 	spent  bool // guarded by broker.mu: it has been
@@ -49,9 +49,9 @@ func (d *door) reopen() {
 	d.broker.look()
 }
 
-// openDoor returns a listener for id, for one connection if once is set. Nobody is
-// told: the peer knocks.
-func (b *Broker) openDoor(id uint32, once bool) (net.Listener, error) {
+// open opens a door, for one connection if once is set. Nobody is told: the peer
+// knocks.
+func (b *streams) open(id uint32, once bool) (net.Listener, error) {
 	d := &door{queue: newQueue(maxQueued), broker: b, id: id, once: once}
 	d.taken = b.look
 	b.mu.Lock()
@@ -67,6 +67,9 @@ func (b *Broker) openDoor(id uint32, once bool) (net.Listener, error) {
 	return d, nil
 }
 
+// announce has nothing to tell.
+func (b *streams) announce(context.Context, uint32, net.Addr) error { return nil }
+
 // knock is a knock of the peer's that was not answered.
 type knock struct {
 	id uint32
@@ -74,7 +77,7 @@ type knock struct {
 }
 
 // knocked keeps a knock, one for each id.
-func (b *Broker) knocked(id uint32) {
+func (b *streams) knocked(id uint32) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
@@ -94,7 +97,7 @@ func (b *Broker) knocked(id uint32) {
 }
 
 // look makes the doorkeeper look again.
-func (b *Broker) look() {
+func (b *streams) look() {
 	select {
 	case b.bell <- struct{}{}:
 	default: // it will
@@ -103,7 +106,7 @@ func (b *Broker) look() {
 
 // nextKnock takes the oldest knock that can be answered, and returns its door,
 // or nil if there is none. Knocks that nobody waits for any more are dropped.
-func (b *Broker) nextKnock() *door {
+func (b *streams) nextKnock() *door {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.knocks = slices.DeleteFunc(b.knocks, func(k knock) bool { return time.Since(k.at) > knockPatience })
@@ -120,7 +123,7 @@ func (b *Broker) nextKnock() *door {
 // keepDoors is the doorkeeper: it answers knocks, one after the other. Before it
 // answers the next, the stream for the last has come, because nothing but their
 // order says which stream is for whom.
-func (b *Broker) keepDoors() {
+func (b *streams) keepDoors() {
 	for {
 		select {
 		case <-b.bell:
@@ -148,11 +151,11 @@ func ack(id uint32) *wire.ConnInfo {
 }
 
 // answer acknowledges a knock and waits for the stream.
-func (b *Broker) answer(d *door) error {
+func (b *streams) answer(d *door) error {
 	ctx, cancel := context.WithTimeout(b.ctx, streamTimeout)
 	defer cancel()
-	e := b.cfg.Mux.expect(d.queue)
-	defer b.cfg.Mux.forget(e)
+	e := b.mux.expect(d.queue)
+	defer b.mux.forget(e)
 	if err := b.send(ctx, ack(d.id)); err != nil {
 		return err
 	}

@@ -19,12 +19,12 @@ type knocker struct {
 	refusal chan string        // has room for one
 }
 
-// dialMux is Dial over a Mux. It connects at once: that is how it learns that
-// the other side accepts, and nobody else may have the stream.
-func (b *Broker) dialMux(ctx context.Context, id uint32) (*h2grpc.ClientConn, error) {
+// dial connects at once: that is how it learns that the other side accepts, and
+// nobody else may have the stream.
+func (b *streams) dial(ctx context.Context, id uint32) (*h2grpc.ClientConn, error) {
 	ctx, cancel := b.bound(ctx)
 	defer cancel()
-	st, err := b.knock(ctx, id)
+	st, err := b.connect(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +40,7 @@ func (b *Broker) dialMux(ctx context.Context, id uint32) (*h2grpc.ClientConn, er
 		// so now.
 		ctx, cancel := context.WithTimeout(ctx, redialTimeout)
 		defer cancel()
-		return b.knock(ctx, id)
+		return b.connect(ctx, id)
 	})
 	if err := cc.Connect(ctx); err != nil {
 		cc.Close() // it dials no more
@@ -54,17 +54,17 @@ func (b *Broker) dialMux(ctx context.Context, id uint32) (*h2grpc.ClientConn, er
 	return cc, nil
 }
 
-// knock asks the peer to accept a connection for id, until it does or ctx ends.
+// connect asks the peer to accept a connection for id, until it does or ctx ends.
 //
 // One at a time knocks, is answered and opens its stream, so that the peer
 // cannot mix up two. An id that nobody accepts must not hold up all others for
 // as long as its ctx: after a while the next has its turn, and the answer may
 // come whenever it likes. The peer keeps the knock meanwhile, but not for ever,
 // so it is repeated.
-func (b *Broker) knock(ctx context.Context, id uint32) (net.Conn, error) {
+func (b *streams) connect(ctx context.Context, id uint32) (net.Conn, error) {
 	ctx, cancel := b.bound(ctx)
 	defer cancel()
-	m := b.cfg.Mux
+	m := b.mux
 	if err := m.takeTurn(ctx); err != nil {
 		return nil, fmt.Errorf("waiting for other connections to be made: %w", err)
 	}
@@ -111,13 +111,6 @@ func (b *Broker) knock(ctx context.Context, id uint32) (net.Conn, error) {
 	}
 }
 
-// bound returns a context that ends with ctx, or with Hangup.
-func (b *Broker) bound(ctx context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(b.ctx, func() { cancel(ErrClosed) })
-	return ctx, func() { stop(); cancel(nil) }
-}
-
 // pause waits, and reports whether ctx goes on.
 func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
@@ -130,7 +123,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-func (b *Broker) addKnocker(id uint32, k *knocker) error {
+func (b *streams) addKnocker(id uint32, k *knocker) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
@@ -142,7 +135,7 @@ func (b *Broker) addKnocker(id uint32, k *knocker) error {
 
 // dropKnocker removes a knocker, if it is there still. A stream that came for
 // it at the last moment is passed on.
-func (b *Broker) dropKnocker(id uint32, k *knocker) {
+func (b *streams) dropKnocker(id uint32, k *knocker) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.setKnockers(id, slices.DeleteFunc(b.knockers[id], func(other *knocker) bool { return other == k }))
@@ -154,7 +147,7 @@ func (b *Broker) dropKnocker(id uint32, k *knocker) {
 }
 
 // setKnockers is called with mu held.
-func (b *Broker) setKnockers(id uint32, ks []*knocker) {
+func (b *streams) setKnockers(id uint32, ks []*knocker) {
 	if len(ks) == 0 {
 		delete(b.knockers, id)
 		return
@@ -166,7 +159,7 @@ func (b *Broker) setKnockers(id uint32, ks []*knocker) {
 // stream, in the order of the answers, also if nobody wants it any more: the
 // peer takes the next one for this one's. A plugin of go-plugin's that is not
 // ready for the stream stops serving altogether; a host says so in words.
-func (b *Broker) acknowledged(id uint32, words string, ready bool) {
+func (b *streams) acknowledged(id uint32, words string, ready bool) {
 	if words != "" {
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -178,10 +171,10 @@ func (b *Broker) acknowledged(id uint32, words string, ready bool) {
 		}
 		return
 	}
-	if !ready && b.cfg.Mux.onHost() {
+	if !ready && b.mux.onHost() {
 		pause(b.ctx, readyPause)
 	}
-	st, err := b.cfg.Mux.open(b.ctx)
+	st, err := b.mux.open(b.ctx)
 	if err != nil {
 		if b.ctx.Err() == nil {
 			b.cfg.Logger.Warn("opening a connection that the other side awaits failed", "id", id, "err", err)
@@ -195,7 +188,7 @@ func (b *Broker) acknowledged(id uint32, words string, ready bool) {
 
 // deliverStream hands a stream to the first who waits for one, or resets it. It
 // is called with mu held.
-func (b *Broker) deliverStream(id uint32, st *yamux.Stream) {
+func (b *streams) deliverStream(id uint32, st *yamux.Stream) {
 	ks := b.knockers[id]
 	if len(ks) == 0 {
 		st.Reset()

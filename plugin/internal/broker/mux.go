@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -243,12 +244,7 @@ func (m *Mux) takeTurn(ctx context.Context) error {
 }
 
 // endErr says why nothing can be opened any more.
-func (m *Mux) endErr() error {
-	if err := m.Err(); err != nil {
-		return err
-	}
-	return ErrClosed
-}
+func (m *Mux) endErr() error { return cmp.Or(m.Err(), ErrClosed) }
 
 func (m *Mux) endTurn() { <-m.turn }
 
@@ -267,16 +263,10 @@ func (m *Mux) open(ctx context.Context) (*yamux.Stream, error) {
 // Dial opens a main connection, for hosts.
 func (m *Mux) Dial(ctx context.Context) (net.Conn, error) {
 	if err := m.takeTurn(ctx); err != nil {
-		if ended := m.Err(); ended != nil {
-			return nil, ended
-		}
-		return nil, fmt.Errorf("waiting for other connections to be made: %w", err)
+		return nil, cmp.Or(m.Err(), fmt.Errorf("waiting for other connections to be made: %w", err))
 	}
 	st, err := m.open(ctx)
-	if ended := m.Err(); ended != nil {
-		err = ended
-	}
-	if err != nil {
+	if err = cmp.Or(m.Err(), err); err != nil {
 		m.endTurn()
 		return nil, err
 	}

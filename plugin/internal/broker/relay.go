@@ -90,57 +90,9 @@ func (r *relay) run() {
 		case <-r.open.Done():
 			return
 		}
-		for r.passOne() {
+		for r.from.via.pass(r) {
 		}
 	}
-}
-
-// passOne passes on one offer or knock. It reports whether there was one.
-func (r *relay) passOne() bool {
-	if r.from.cfg.Mux == nil {
-		o, ok := r.from.takeOldest()
-		if ok {
-			// One after the other: as long as the other side cannot be told, the
-			// offers wait where there is a limit to them.
-			r.passOffer(o)
-		}
-		return ok
-	}
-	id, ok := r.takeKnock()
-	if ok {
-		r.running.Go(func() { r.passKnock(id) })
-	}
-	return ok
-}
-
-// takeOldest removes the oldest offer.
-func (b *Broker) takeOldest() (offer, bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.offers) == 0 {
-		return offer{}, false
-	}
-	return b.take(b.offers[0].id)
-}
-
-// takeKnock finds a knock for nobody here, and makes its id busy. The knock stays,
-// for the doorkeeper.
-func (r *relay) takeKnock() (id uint32, ok bool) {
-	b := r.from
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.busy) >= maxKnocks { // some of which were forgotten meanwhile
-		return 0, false
-	}
-	i := slices.IndexFunc(b.knocks, func(k knock) bool { return b.doors[k.id] == nil && !r.busy[k.id] })
-	if i < 0 {
-		return 0, false
-	}
-	id = b.knocks[i].id
-	r.busy[id] = true
-	return id, true
 }
 
 // joined has a pair of connections served, and closes them.
@@ -149,48 +101,6 @@ func (r *relay) joined(id uint32, from, to net.Conn) {
 	defer shut()
 	defer context.AfterFunc(r.alive, shut)()
 	r.join(id, from, to)
-}
-
-// passKnock passes on a knock: this side is told that it may come when the other has
-// said so.
-func (r *relay) passKnock(id uint32) {
-	from, to, err := r.answerKnock(id)
-	if err != nil {
-		// This peer hears nothing, as from one that does not accept the id. It
-		// knocks again if it likes.
-		r.from.cfg.Logger.Debug("a brokered connection is not relayed", "id", id, "err", err)
-		r.from.forgetKnock(id)
-	}
-	r.mu.Lock()
-	delete(r.busy, id)
-	r.mu.Unlock()
-	r.from.mu.Lock()
-	r.from.tellRelay() // there may be a next one for the id
-	r.from.mu.Unlock()
-	if err == nil {
-		r.joined(id, from, to)
-	}
-}
-
-func (r *relay) answerKnock(id uint32) (from, to net.Conn, err error) {
-	ctx, cancel := context.WithTimeout(r.open, knockPatience)
-	defer cancel()
-	if to, err = r.to.DialConn(ctx, id); err != nil {
-		return nil, nil, err
-	}
-	ctx, cancel = context.WithTimeout(r.open, knockPatience)
-	defer cancel()
-	if from, err = r.from.AcceptConn(ctx, id); err != nil {
-		to.Close()
-		return nil, nil, err
-	}
-	return from, to, nil
-}
-
-func (b *Broker) forgetKnock(id uint32) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.knocks = slices.DeleteFunc(b.knocks, func(k knock) bool { return k.id == id })
 }
 
 // passage is a listener of ours that stands for one of a peer's.
@@ -250,6 +160,9 @@ func (r *relay) pass(p *passage, raw *conn) {
 		return
 	}
 	to, err := r.from.dialOffer(r.open, p.offer)
+	if err == nil {
+		to, err = r.from.secureDialled(r.open, to)
+	}
 	<-p.dialling
 	if err != nil {
 		p.Close()

@@ -24,15 +24,8 @@ const (
 
 // String returns the type's name.
 func (t Type) String() string {
-	switch t {
-	case Data:
-		return "data"
-	case WindowUpdate:
-		return "window update"
-	case Ping:
-		return "ping"
-	case GoAway:
-		return "go away"
+	if names := [...]string{"data", "window update", "ping", "go away"}; int(t) < len(names) {
+		return names[t]
 	}
 	return fmt.Sprintf("Type(%d)", uint8(t))
 }

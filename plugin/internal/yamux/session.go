@@ -104,9 +104,6 @@ func (s *Session) Err() error {
 	return s.err
 }
 
-// Addr returns the local address of the connection.
-func (s *Session) Addr() net.Addr { return s.conn.LocalAddr() }
-
 // NumStreams returns the number of streams that are not closed on both sides.
 func (s *Session) NumStreams() int {
 	s.mu.Lock()
@@ -192,11 +189,10 @@ func (s *Session) Accept() (*Stream, error) {
 func (s *Session) GoAway() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.weLeave || s.err != nil {
-		return
+	if !s.weLeave {
+		s.weLeave = true
+		s.send(Header{Type: GoAway, Length: GoAwayNormal})
 	}
-	s.weLeave = true
-	s.send(Header{Type: GoAway, Length: GoAwayNormal})
 }
 
 // Close ends the session and all its streams. What was written before is still

@@ -22,19 +22,7 @@ const (
 
 // String returns the state's name.
 func (s state) String() string {
-	switch s {
-	case stateOpen:
-		return "open"
-	case stateLocalClosed:
-		return "closed by this side"
-	case stateRemoteClosed:
-		return "closed by the other side"
-	case stateClosed:
-		return "closed"
-	case stateReset:
-		return "reset"
-	}
-	return fmt.Sprintf("state(%d)", uint8(s))
+	return [...]string{"open", "closed by this side", "closed by the other side", "closed", "reset"}[s]
 }
 
 var _ net.Conn = (*Stream)(nil)
