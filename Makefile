@@ -76,6 +76,7 @@ check-format:
 check-vet:
 	@set -e; for p in $(PLATFORMS); do echo "vet for $$p"; GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) vet ./...; done
 	@set -e; for mod in $(NESTED); do echo "vet of $$mod"; ($(enter) && $(GO) vet ./...); done
+	$(GO) build -tags tenon_nomux ./...
 
 check-static:
 	$(call each,$(GO) run $(STATICCHECK) ./...)

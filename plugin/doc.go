@@ -33,6 +33,10 @@
 // its output, and the [Broker]. gRPC reflection is there if ServeConfig.Reflection
 // is set.
 //
+// Brokered connections can be streams of the main one, if the host asks for that. The
+// build tag tenon_nomux leaves it out of the program: such a plugin tells the host so
+// in its handshake.
+//
 // What the program prints to os.Stdout and os.Stderr reaches the host. A host built
 // with this module hands down pipes for it, so that nothing is lost by os.Exit or
 // a crash. To other hosts it is sent over the connection, where everything printed

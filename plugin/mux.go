@@ -8,10 +8,13 @@ import (
 )
 
 // newMux returns what carries all connections over one, or nil if the host does
-// not want that. Hosts say "true"; anything that is no boolean means no.
+// not want that, or the plugin was built without; the handshake says which. Hosts say "true"; anything that is no boolean means no.
 func newMux(env wire.Env, log Logger) *broker.Mux {
 	if on, err := strconv.ParseBool(env.Multiplex); err != nil || !on {
 		return nil
+	}
+	if !broker.HasMux {
+		log.Warn("the host asks for multiplexing, which this plugin was built without (tenon_nomux)")
 	}
 	return broker.NewPluginMux(log)
 }

@@ -39,22 +39,16 @@ func stderrOf(p *Process) io.Writer {
 }
 
 func openProcess(p *Process, test bool) (*process, error) {
-	if p == nil && test {
-		return &process{
-			ends:   []os.Signal{syscall.SIGTERM, os.Interrupt},
-			lookup: os.LookupEnv, stdout: os.Stdout, stderr: os.Stderr,
-		}, nil
-	}
 	if p != nil {
 		return &process{lookup: lookupIn(p.Env), stdout: orDiscard(p.Stdout), stderr: orDiscard(p.Stderr)}, nil
 	}
-	if !realStderr.CompareAndSwap(nil, os.Stderr) {
+	own := &process{real: !test, ends: []os.Signal{syscall.SIGTERM}, lookup: os.LookupEnv, stdout: os.Stdout, stderr: os.Stderr}
+	if test {
+		own.ends = append(own.ends, os.Interrupt)
+	} else if !realStderr.CompareAndSwap(nil, os.Stderr) {
 		return nil, errors.New("plugin: a process can serve its host once; set ServeConfig.Process to serve more plugins, as tests do")
 	}
-	return &process{
-		real: true, ends: []os.Signal{syscall.SIGTERM},
-		lookup: os.LookupEnv, stdout: os.Stdout, stderr: os.Stderr,
-	}, nil
+	return own, nil
 }
 
 func orDiscard(w io.Writer) io.Writer {

@@ -20,6 +20,7 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/plugin"
 	"github.com/tenonrpc/tenon/plugin/internal/automtls"
+	"github.com/tenonrpc/tenon/plugin/internal/broker"
 	"github.com/tenonrpc/tenon/wire"
 )
 
@@ -418,6 +419,8 @@ func settleTarget(c *Config, s *settings) error {
 		return errors.New("the field Verify is for plugins launched with Cmd: what a Runner launches, or what runs already, is not this host's to verify")
 	case c.Verify != nil && chrooted(c.Cmd.SysProcAttr):
 		return errors.New("the fields Verify and Cmd.SysProcAttr.Chroot exclude each other: the verified copy is not below the plugin's root directory")
+	case c.Multiplex && !broker.HasMux:
+		return errors.New("the field Multiplex is set in a program that was built without multiplexing (tenon_nomux)")
 	case c.Detach && c.Multiplex:
 		return errors.New("the fields Detach and Multiplex exclude each other: a plugin that multiplexes ends with its one connection")
 	case c.Cmd != nil:

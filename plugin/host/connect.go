@@ -14,9 +14,9 @@ import (
 
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/plugin/internal/automtls"
+	"github.com/tenonrpc/tenon/plugin/internal/broker"
 	"github.com/tenonrpc/tenon/plugin/internal/files"
 	"github.com/tenonrpc/tenon/plugin/internal/peercred"
-	"github.com/tenonrpc/tenon/plugin/internal/yamux"
 )
 
 // connect connects to the plugin and opens the streams that are kept for its
@@ -144,7 +144,7 @@ func (c *Client) connectProblem(ctx context.Context, err error) error {
 			&namedError{"no connection to " + where + ": the plugin closed it at once", err}}
 	}
 	p := &problem{StageConnect, "", fmt.Errorf("no connection to %s: %w", where, err)}
-	switch record, mux := (tls.RecordHeaderError{}), (*yamux.ProtocolError)(nil); {
+	switch record, mux := (tls.RecordHeaderError{}), (*broker.MuxProtocolError)(nil); {
 	case errors.As(err, &mux):
 		// Whether it is noticed while a stream is opened or after is chance.
 		p.err = fmt.Errorf("no connection to %s: %w", where, mux)

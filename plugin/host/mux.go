@@ -27,7 +27,7 @@ func checkMux(s *settings, h wire.Handshake) error {
 	}
 	if !on {
 		return &problem{StageCheck,
-			"leave Config.Multiplex unset, so that each brokered connection has a socket of its own, or build the plugin with a library that supports it (go-plugin 1.6 or later)",
+			"leave Config.Multiplex unset, so that each brokered connection has a socket of its own, or build the plugin with a library that supports it (go-plugin 1.6 or later), and without the tag tenon_nomux",
 			ErrMuxUnsupported}
 	}
 	return nil

@@ -9,8 +9,9 @@
 //
 // With a [Mux], all connections are streams of one connection. Nothing is
 // announced then: who dials an id knocks on the control stream, and opens a
-// stream when the other side has acknowledged that. door.go has the side that
-// accepts, and knock.go the one that dials.
+// stream when the other side has acknowledged that. streams.go has the side that
+// accepts, and knock.go the one that dials. The build tag tenon_nomux leaves all of
+// that out.
 package broker
 
 import (

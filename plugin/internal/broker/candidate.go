@@ -1,3 +1,5 @@
+//go:build !tenon_nomux
+
 package broker
 
 import (

@@ -1,3 +1,5 @@
+//go:build !tenon_nomux
+
 package broker
 
 import (
@@ -13,6 +15,12 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/loglimit"
 	"github.com/tenonrpc/tenon/plugin/internal/yamux"
 )
+
+// HasMux says that there is multiplexing, which the tag tenon_nomux leaves out.
+const HasMux = true
+
+// MuxProtocolError is what a peer did that ends a Mux.
+type MuxProtocolError = yamux.ProtocolError
 
 // Mux carries the main connection and all brokered ones over one raw connection,
 // as the streams of a yamux session. A stream does not say what it is for: one

@@ -170,16 +170,14 @@ func (b *Broker) dialOffer(ctx context.Context, o offer) (net.Conn, error) {
 
 func (b *sockets) pass(r *relay) bool {
 	b.mu.Lock()
-	var o offer
-	ok := len(b.offers) > 0
-	if ok {
-		o, ok = b.take(b.offers[0].id)
+	if len(b.offers) == 0 {
+		b.mu.Unlock()
+		return false
 	}
+	o, _ := b.take(b.offers[0].id)
 	b.mu.Unlock()
-	if ok {
-		// One after the other: as long as the other side cannot be told, the
-		// offers wait where there is a limit to them.
-		r.passOffer(o)
-	}
-	return ok
+	// One after the other: as long as the other side cannot be told, the
+	// offers wait where there is a limit to them.
+	r.passOffer(o)
+	return true
 }

@@ -1,9 +1,15 @@
+//go:build !tenon_nomux
+
 package broker
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"slices"
+	"strconv"
+	"time"
 
 	"github.com/tenonrpc/tenon/wire"
 )
@@ -54,6 +60,161 @@ func (b *streams) pass(r *relay) bool {
 		r.running.Go(func() { b.passKnock(r, id) })
 	}
 	return ok
+}
+
+// door is the listener for one id of a multiplexed broker. The peer knocks,
+// is told that it may come, and opens a stream.
+type door struct {
+	*queue
+	broker *streams
+	id     uint32
+	once   bool // one knock is answered
+	spent  bool // guarded by broker.mu: it has been
+}
+
+// Addr returns the id.
+func (d *door) Addr() net.Addr { return doorAddr(d.id) }
+
+type doorAddr uint32
+
+func (doorAddr) Network() string  { return "broker" }
+func (a doorAddr) String() string { return "id " + strconv.FormatUint(uint64(a), 10) }
+
+// Close makes the broker answer no more knocks for the id.
+func (d *door) Close() error {
+	d.broker.mu.Lock()
+	if d.broker.doors[d.id] == d {
+		delete(d.broker.doors, d.id)
+	}
+	d.broker.mu.Unlock()
+	d.queue.close()
+	return nil
+}
+
+// reopen lets one more knock be answered: nothing came of the last.
+func (d *door) reopen() {
+	d.broker.mu.Lock()
+	d.spent = false
+	d.broker.mu.Unlock()
+	d.broker.look()
+}
+
+// open opens a door, for one connection if once is set. Nobody is told: the peer
+// knocks.
+func (b *streams) open(id uint32, once bool) (net.Listener, error) {
+	d := &door{queue: newQueue(maxQueued), broker: b, id: id, once: once}
+	d.taken = b.look
+	b.mu.Lock()
+	_, taken := b.doors[id]
+	if !taken {
+		b.doors[id] = d
+	}
+	b.mu.Unlock()
+	if taken {
+		return nil, errors.New("the id is being accepted already")
+	}
+	b.look()
+	return d, nil
+}
+
+// announce has nothing to tell.
+func (b *streams) announce(context.Context, uint32, net.Addr) error { return nil }
+
+// knock is a knock of the peer's that was not answered.
+type knock struct {
+	id uint32
+	at time.Time
+}
+
+// knocked keeps a knock, one for each id.
+func (b *streams) knocked(id uint32) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return
+	}
+	if i := slices.IndexFunc(b.knocks, func(k knock) bool { return k.id == id }); i >= 0 {
+		b.knocks[i].at = time.Now()
+		return
+	}
+	if len(b.knocks) >= maxKnocks {
+		b.cfg.Logger.Warn("the broker forgets a knock that nobody answered", "id", b.knocks[0].id, "limit", maxKnocks)
+		b.knocks = slices.Delete(b.knocks, 0, 1)
+	}
+	b.knocks = append(b.knocks, knock{id, time.Now()})
+	b.look()
+	b.tellRelay()
+}
+
+// look makes the doorkeeper look again.
+func (b *streams) look() {
+	select {
+	case b.bell <- struct{}{}:
+	default: // it will
+	}
+}
+
+// nextKnock takes the oldest knock that can be answered, and returns its door,
+// or nil if there is none. Knocks that nobody waits for any more are dropped.
+func (b *streams) nextKnock() *door {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.knocks = slices.DeleteFunc(b.knocks, func(k knock) bool { return time.Since(k.at) > knockPatience })
+	for i, k := range b.knocks {
+		if d := b.doors[k.id]; d != nil && !d.spent && len(d.conns) < cap(d.conns) {
+			d.spent = d.once
+			b.knocks = slices.Delete(b.knocks, i, i+1)
+			return d
+		}
+	}
+	return nil
+}
+
+// keepDoors is the doorkeeper: it answers knocks, one after the other. Before it
+// answers the next, the stream for the last has come, because nothing but their
+// order says which stream is for whom.
+func (b *streams) keepDoors() {
+	for {
+		select {
+		case <-b.bell:
+		case <-b.ctx.Done():
+			return
+		}
+		for {
+			d := b.nextKnock()
+			if d == nil {
+				break
+			}
+			if err := b.answer(d); err != nil {
+				if b.ctx.Err() != nil {
+					return
+				}
+				b.cfg.Logger.Warn("a knock was answered in vain", "id", d.id, "err", err)
+				d.reopen()
+			}
+		}
+	}
+}
+
+func ack(id uint32) *wire.ConnInfo {
+	return &wire.ConnInfo{ServiceID: id, Network: wire.NetworkReady, Knock: &wire.Knock{Knock: true, Ack: true}}
+}
+
+// answer acknowledges a knock and waits for the stream.
+func (b *streams) answer(d *door) error {
+	ctx, cancel := context.WithTimeout(b.ctx, streamTimeout)
+	defer cancel()
+	e := b.mux.expect(d.queue)
+	defer b.mux.forget(e)
+	if err := b.send(ctx, ack(d.id)); err != nil {
+		return err
+	}
+	select {
+	case <-e.came:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("the other side did not open a connection: %w", context.Cause(ctx))
+	}
 }
 
 // takeKnock finds a knock for nobody here, and makes its id busy. The knock stays,

@@ -92,6 +92,19 @@ func TestLinked(t *testing.T) {
 	}
 }
 
+// TestMultiplexingIsNotLinked builds a plugin without it, which nothing else may bring
+// back.
+func TestMultiplexingIsNotLinked(t *testing.T) {
+	const yamux = "github.com/tenonrpc/tenon/plugin/internal/yamux"
+	for tags, want := range map[string]bool{"": true, "tenon_nomux": false} {
+		for _, program := range []string{"./cmd/kvplugin", "./cmd/kvhost"} {
+			if got := slices.Contains(golist(t, "-deps", "-tags="+tags, program), yamux); got != want {
+				t.Errorf("%s, tags %q: %s is linked: %v, want %v", program, tags, yamux, got, want)
+			}
+		}
+	}
+}
+
 func TestCompareGoesRed(t *testing.T) {
 	got := fmt.Sprint(check.Compare("deps.txt", []byte("# head\nfmt\nos\n"), []string{"fmt", "io", "os/exec"}))
 	for _, want := range []string{
