@@ -88,6 +88,17 @@ func (a *Account) has(r *request) bool {
 	return r.granted
 }
 
+// resize makes r, which keeps its place, one for n bytes.
+func (a *Account) resize(r *request, n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if r.granted {
+		a.add(r.l, n-r.n)
+	}
+	r.n = n
+	a.next()
+}
+
 // cancel ends the wait, or gives back what was granted.
 func (a *Account) cancel(r *request) {
 	a.mu.Lock()

@@ -134,6 +134,8 @@ type Conn struct {
 	streak      int   // of unary calls that were alone, with nothing else in between
 	readFailed  error // what a call that was the reader has met
 	idleLeft    int   // of idleFrames
+	// reading is the stream whose frame is being read; see enter.
+	reading atomic.Pointer[Stream]
 
 	mu sync.Mutex
 	// guarded by mu

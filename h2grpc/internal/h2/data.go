@@ -55,13 +55,20 @@ func (c *Conn) data(fh FrameHeader) error {
 	}
 	c.takeWindow(n)
 	room := c.recvWindow
-	s := c.streams[id]
+	s := c.enter(id)
 	wasReset := s == nil && c.wasReset(id)
 	c.mu.Unlock()
+	defer c.leave(s)
 
 	if s == nil || s.recvEnded || (c.client && !s.gotHead) {
 		return c.strayData(s, id, body+pad, wasReset)
 	}
+	return c.dataOf(s, body, pad, n, room, end)
+}
+
+// dataOf is data for a stream that waits for it. n is what counts for flow control.
+func (c *Conn) dataOf(s *Stream, body, pad, n, room int, end bool) error {
+	id := s.ID
 	if body == 0 && !end {
 		c.idleFrame()
 	}
@@ -100,6 +107,32 @@ func (c *Conn) data(fh FrameHeader) error {
 		c.endReceive(s)
 	}
 	return nil
+}
+
+// condemned is Conn.reading when its stream was reset meanwhile.
+var condemned Stream
+
+// enter returns the stream whose frame is about to be read, whose assembler is the
+// reader's until leave. c.mu is held. Reader only.
+func (c *Conn) enter(id uint32) *Stream {
+	s := c.streams[id]
+	c.reading.Store(s)
+	return s
+}
+
+// leave ends what enter began.
+func (c *Conn) leave(s *Stream) {
+	if s != nil && !c.reading.CompareAndSwap(s, nil) {
+		s.reader.drop()
+	}
+}
+
+// abandon drops what has come of a message of a stream that is gone: whoever has the
+// stream may keep it for long. c.mu is held.
+func (c *Conn) abandon(s *Stream) {
+	if !c.reading.CompareAndSwap(s, &condemned) {
+		s.reader.drop()
+	}
 }
 
 // announce notes a content-length (RFC 9113 §8.1.1), which gRPC does not use and
@@ -430,17 +463,17 @@ func (c *Conn) grantLarge() {
 		s := c.assembling[0]
 		if n := s.lacks(); n > 0 && s.wanted > 0 {
 			if c.assembly > 0 && c.assembly+int64(n) > assemblyBudget {
-				if w := &c.ledger.awaits; w.stream != s.ID || w.request != nil && w.request.a.has(w.request) {
+				if w := &c.ledger.awaits; w.stream != s || w.request != nil && w.request.a.has(w.request) {
 					c.ledger.notAwaited()
 				}
 				return
 			}
-			cl, ok := c.ledger.coming(s.ID, &s.holds, n)
+			cl, ok := c.ledger.coming(s, n)
 			if !ok {
 				return
 			}
 			if cl.l != nil {
-				s.coming, s.comingSince, s.keeps = cl, time.Now(), cl.account
+				s.coming, s.comingSince, s.comeThen, s.keeps = cl, time.Now(), 0, cl.account
 			}
 			c.reserve(s, n)
 		}

@@ -127,9 +127,10 @@ func (c *Conn) awaitRoom(cost int) bool {
 // have none, HTTP/2 allows it at the end.
 func (c *Conn) requestTrailers(fh FrameHeader, f headersStart, id uint32, end bool) error {
 	c.mu.Lock()
-	s := c.streams[id]
+	s := c.enter(id)
 	wasReset := c.wasReset(id)
 	c.mu.Unlock()
+	defer c.leave(s)
 	_, malformed, err := c.readBlock(fh, f, trailerBlock, 0)
 	switch {
 	case err != nil:
@@ -154,12 +155,13 @@ func (c *Conn) requestTrailers(fh FrameHeader, f headersStart, id uint32, end bo
 func (c *Conn) responseHeaders(fh FrameHeader, f headersStart, id uint32, end, selfDep bool) error {
 	c.mu.Lock()
 	idle := c.isIdleLocked(id)
-	s := c.streams[id]
+	s := c.enter(id)
 	room := 0
 	if s != nil {
 		room = c.headersMost() - c.headerBytes
 	}
 	c.mu.Unlock()
+	defer c.leave(s)
 	if idle {
 		return fault(ErrCodeProtocol, "HEADERS for stream %d, which was not opened", id)
 	}

@@ -33,6 +33,7 @@ type ledger struct {
 	free    int64 // of connFree
 	classes [sendClasses]sendClass
 	awaits  recvWaiter
+	holders map[*Stream]int // how many messages they hold of an account, those that are gone as well
 }
 
 // The classes of messages to be sent. Each has its own budget, so that none waits
@@ -85,7 +86,7 @@ type sendWaiter struct {
 // recvWaiter is the oldest large message that waits to be granted window.
 type recvWaiter struct {
 	sendWaiter
-	stream uint32 // for which the request was made
+	stream *Stream // for which the request was made
 }
 
 // wake tells w to look again. It does not wait.
@@ -106,8 +107,8 @@ type Claim struct {
 	l       *ledger
 	n       int
 	class   int8
-	account *Account      // whose n are; nil: the connection's
-	holds   *atomic.Int32 // of the stream that received it
+	account *Account // whose n are; nil: the connection's
+	stream  *Stream  // that received it
 }
 
 // Drop ends the claim. It is used once.
@@ -218,10 +219,12 @@ func (w *sendWaiter) unask() {
 
 // drop ends a claim.
 func (l *ledger) drop(cl Claim) {
-	if cl.holds != nil && cl.account != nil {
-		cl.holds.Add(-1)
-	}
 	l.mu.Lock()
+	if cl.stream != nil && cl.account != nil {
+		if l.holders[cl.stream]--; l.holders[cl.stream] == 0 {
+			delete(l.holders, cl.stream)
+		}
+	}
 	if cl.account != nil {
 		cl.account.give(l, cl.n)
 	} else {
@@ -260,26 +263,30 @@ func (l *ledger) tellFree() {
 // hasFree says whether the connection has room of its own for n bytes; l.mu is held.
 func (l *ledger) hasFree(n int) bool { return l.free+int64(n) <= connFree }
 
-// coming claims n bytes for a message that is received on the stream id, which counts
-// what it holds of an account, if there is room. Otherwise the connection looks again
-// when awaits is woken. Conn.mu is held.
-func (l *ledger) coming(id uint32, holds *atomic.Int32, n int) (cl Claim, ok bool) {
+// coming claims n bytes for a message that is received on s, if there is room. Otherwise
+// the connection looks again when awaits is woken. Conn.mu is held.
+func (l *ledger) coming(s *Stream, n int) (cl Claim, ok bool) {
 	if !Counted(n) {
 		return Claim{}, true
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	w := &l.awaits
-	if w.request != nil && (w.stream != id || w.request.n != n) {
+	if r := w.request; r != nil && (w.stream != s || l.received.of(n) != r.a) {
 		w.unask()
+	} else if r != nil {
+		r.a.resize(r, n) // its window has changed; it keeps its place
 	}
-	cl = Claim{l: l, n: n, class: received, holds: holds}
+	cl = Claim{l: l, n: n, class: received, stream: s}
 	if !l.pay(&cl, &w.sendWaiter) {
-		w.stream = id
+		w.stream = s
 		return Claim{}, false
 	}
 	if cl.account != nil {
-		holds.Add(1)
+		if l.holders == nil {
+			l.holders = map[*Stream]int{}
+		}
+		l.holders[s]++
 	}
 	return cl, true
 }

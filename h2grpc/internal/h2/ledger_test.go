@@ -78,7 +78,7 @@ func TestResetStreamAsksForNothing(t *testing.T) {
 	asker(c, 3<<20)() // behind it, and too large for assemblyBudget
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ledger.awaits.stream != s.ID || c.ledger.awaits.request == nil {
+	if c.ledger.awaits.stream != s || c.ledger.awaits.request == nil {
 		t.Fatal("the stream does not wait for the account")
 	}
 	c.removeLocked(s)
@@ -162,7 +162,7 @@ func TestGrantedForNothing(t *testing.T) {
 		c := idleConn(t, a)
 		p := asker(c, 3<<20)() // has the window, of the connection's own room
 		s := asker(c, 3<<19)() // waits for the account
-		if c.ledger.awaits.stream != s.ID || c.ledger.awaits.request == nil {
+		if c.ledger.awaits.stream != s || c.ledger.awaits.request == nil {
 			t.Fatal("the stream does not wait for the account")
 		}
 		p.mu.Lock()
@@ -179,5 +179,28 @@ func TestGrantedForNothing(t *testing.T) {
 			t.Errorf("%d bytes of the account are for a message without window, which nothing ends; others wait", n)
 			a.waiting[0].slow.Stop()
 		}
+	})
+}
+
+// TestStuckAfterBurst: a peer that has read a GiB at once, and reads nothing since, is
+// not excused by that.
+func TestStuckAfterBurst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := idleConn(t, NewAccount(8<<20))
+		c.mu.Lock()
+		c.writing = true
+		c.mu.Unlock()
+		c.stuck()
+		time.Sleep(time.Second)
+		c.mu.Lock()
+		c.out.moved += 1 << 30
+		c.mu.Unlock()
+		for range 18 {
+			time.Sleep(slowAfter / 2)
+			if c.stuck() {
+				return
+			}
+		}
+		t.Error("it reads nothing for 90 seconds, and is not stuck")
 	})
 }

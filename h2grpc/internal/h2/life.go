@@ -135,6 +135,7 @@ func (c *Conn) finish(err error) (fatal bool) {
 	c.opening = nil
 	c.mu.Unlock()
 	for _, s := range streams {
+		s.reader.drop() // its handler may be there for long
 		s.terminate(reason, false)
 	}
 	return fatal

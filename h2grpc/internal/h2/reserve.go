@@ -130,7 +130,7 @@ func (c *Conn) setAside(w *sendWaiter) {
 	}
 	for _, s := range c.streams {
 		cl := s.sending
-		if cl == nil || int(cl.class) != w.class || !slow(cl.n-s.unsent, s.sendingSince, asideAfter) {
+		if cl == nil || int(cl.class) != w.class || !slow(cl.n-s.unsent-s.sentThen, s.sendingSince, asideAfter) {
 			continue
 		}
 		if !c.ledger.setAside(cl, c.client) {
@@ -150,13 +150,21 @@ func (c *Conn) endSlow(age time.Duration, which func(*Claim) bool, reason string
 		come := s.in.partial
 		s.mu.Unlock()
 		switch {
-		case s.sending != nil && which(s.sending) && slow(s.sending.n-s.unsent, s.sendingSince, age):
-			list = append(list, s)
+		case s.sending != nil && which(s.sending):
+			if slow(s.sending.n-s.unsent-s.sentThen, s.sendingSince, age) {
+				list = append(list, s)
+			} else if age == slowAfter && time.Since(s.sendingSince) >= age {
+				s.sentThen, s.sendingSince = s.sending.n-s.unsent, time.Now()
+			}
 		case s.coming.l == nil || !which(&s.coming):
 		case withheld: // the peer is not to blame
 			s.excused = time.Now()
-		case slow(come, s.comingSince, age) && time.Since(s.excused) >= age:
-			list = append(list, s)
+		case slow(come-s.comeThen, s.comingSince, age):
+			if time.Since(s.excused) >= age {
+				list = append(list, s)
+			}
+		case age == slowAfter && time.Since(s.comingSince) >= age:
+			s.comeThen, s.comingSince = come, time.Now() // what came before does not count later
 		}
 	}
 	c.mu.Unlock()
@@ -186,8 +194,10 @@ func (c *Conn) keepers(a *Account) (list []keeper) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	withheld := c.withheld()
-	for _, s := range c.streams {
-		if s.keeps == a && s.holds.Load() > 0 && (s.coming.l == nil || withheld) && time.Since(s.comingSince) >= heldMost {
+	c.ledger.mu.Lock()
+	defer c.ledger.mu.Unlock()
+	for s := range c.ledger.holders {
+		if s.keeps == a && (s.coming.l == nil || withheld) && time.Since(s.comingSince) >= heldMost {
 			list = append(list, keeper{s.comingSince, func() { s.Reset(ErrCodeEnhanceYourCalm, starved) }})
 		}
 	}

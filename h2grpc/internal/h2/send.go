@@ -284,7 +284,7 @@ func (s *Stream) sendData(done <-chan struct{}, b []byte, from *Buffer, end bool
 		}
 		if from != nil && from.claim != nil {
 			if s.unsent == 0 {
-				s.sending, s.sendingSince = from.claim, time.Now()
+				s.sending, s.sendingSince, s.sentThen = from.claim, time.Now(), 0
 			}
 			s.unsent = len(b)
 		}

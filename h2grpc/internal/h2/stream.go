@@ -36,7 +36,6 @@ type Stream struct {
 
 	reader assembler
 	held   atomic.Int64 // client: counted in Conn.headerBytes, or forgotten
-	holds  atomic.Int32 // messages that are an account's: one that comes, those that were not consumed
 
 	// guarded by Conn.mu
 	sendWindow int
@@ -57,11 +56,12 @@ type Stream struct {
 	// or that has come then, and sending that of the one that waits for window, which
 	// lacks unsent bytes.
 	coming                    Claim
-	keeps                     *Account // what holds counts is of this one, the last at least
+	keeps                     *Account // the last that it had a claim of, for a message received
 	sending                   *Claim
 	comingSince, sendingSince time.Time
 	excused                   time.Time // the message could not come, because of us
 	unsent                    int
+	comeThen, sentThen        int // bytes of them that had moved at comingSince and sendingSince
 
 	mu     sync.Mutex
 	in     inbound
@@ -353,6 +353,7 @@ func (s *Stream) Reset(code ErrCode, reason string) {
 		s.c.rememberReset(s.ID)
 		s.c.appendReset(s.ID, code)
 		s.c.removeLocked(s)
+		s.c.abandon(s)
 		s.c.flushLocked()
 	}
 	s.c.mu.Unlock()

@@ -212,10 +212,14 @@ func (c *Conn) wrote(n int) {
 func (c *Conn) stuck() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.writing && c.out.since.IsZero() {
-		c.out.since, c.out.moved = time.Now(), 0
+	switch {
+	case !c.writing:
+	case c.out.since.IsZero(), time.Since(c.out.since) >= slowAfter && !slow(c.out.moved, c.out.since, slowAfter):
+		c.out.since, c.out.moved = time.Now(), 0 // what was read until now does not count later
+	default:
+		return slow(c.out.moved, c.out.since, slowAfter)
 	}
-	return c.writing && slow(c.out.moved, c.out.since, slowAfter)
+	return false
 }
 
 // keepSpare keeps the buffer of out, which has been written.

@@ -101,8 +101,8 @@ func (s *shaken) Accept() (net.Conn, error) {
 
 // Close closes the listener, and the connections that were not accepted.
 func (s *shaken) Close() error {
+	err := s.listener.Close() // before others do, for whom there is nothing to close
 	s.end()
-	err := s.listener.Close()
 	s.all.Wait()
 	return err
 }
