@@ -117,3 +117,27 @@ func BenchmarkBesideBlocked(b *testing.B) {
 	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
 	b.ReportMetric(float64(took[len(took)-1].Microseconds()), "slowest-µs")
 }
+
+// BenchmarkPingPong: a message to and fro on a stream.
+func BenchmarkPingPong(b *testing.B) {
+	for _, secure := range []bool{false, true} {
+		b.Run(fmt.Sprintf("TLS=%v", secure), func(b *testing.B) {
+			cc, _ := start(b, setup{listen: listenSocket, tls: secure, service: &testService{stream: echoStream}})
+			s, err := cc.NewStream(context.Background(), &bidiDesc, bidiMethod)
+			if err != nil {
+				b.Fatal(err)
+			}
+			in, out := msg("12345678"), new(raw)
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := s.SendMsg(in); err != nil {
+					b.Fatal(err)
+				}
+				if err := s.RecvMsg(out); err != nil {
+					b.Fatal(err)
+				}
+			}
+			s.CloseSend()
+		})
+	}
+}

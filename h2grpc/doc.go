@@ -105,8 +105,9 @@
 // then get their own, and are delayed by two milliseconds at most.
 //
 // A client's unary call that is alone on its connection, and one of many in a row,
-// reads its own response. It may see the end of its context up to two milliseconds
-// late, unless its deadline is near from the beginning.
+// reads its own response, and a stream of either end on which messages go to and fro
+// reads its messages. They may see the end of their contexts up to two milliseconds
+// late, unless a call's deadline is near from the beginning.
 //
 // # What is deliberately absent
 //

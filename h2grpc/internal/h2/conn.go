@@ -5,9 +5,8 @@
 // It knows frames, flow control, header blocks and gRPC's five-byte message
 // prefix, and nothing of methods, statuses or codecs.
 //
-// One goroutine at a time reads a connection: Conn.Run, or on a client a call that
-// is alone (ownread.go). On a server it also runs quick handlers, and another takes
-// over if one turns out not to be (inline.go).
+// One goroutine at a time reads a connection: one of Conn.Run, or a call or a stream
+// that is alone (role.go).
 // There is no writing goroutine: whoever has something to send appends it to a
 // shared buffer, and whoever finds nobody writing writes what has gathered.
 package h2
@@ -115,13 +114,7 @@ type Conn struct {
 
 	// unread says that controlBytes is used up.
 	unread atomic.Bool
-	// turn and watched: see inline.go.
-	turn    atomic.Uint64
-	watched atomic.Bool
-	// role, runAgain and stoppable: see ownread.go.
-	role      atomic.Uint64
-	runAgain  chan struct{}
-	stoppable bool // a read of nc that was ended by a deadline can be repeated
+	role   role
 
 	// Owned by the reader goroutine.
 	br          *bufio.Reader
@@ -129,11 +122,9 @@ type Conn struct {
 	lone        *Stream // to be handed over before the next frame
 	maxFrame    int     // SETTINGS_MAX_FRAME_SIZE of ours
 	hdec        *headerDecoder
-	sawPeer     bool  // the first SETTINGS is here
-	largeFrames bool  // readFrameSize has been advertised
-	streak      int   // of unary calls that were alone, with nothing else in between
-	readFailed  error // what a call that was the reader has met
-	idleLeft    int   // of idleFrames
+	sawPeer     bool // the first SETTINGS is here
+	largeFrames bool // readFrameSize has been advertised
+	idleLeft    int  // of idleFrames
 	// reading is the stream whose frame is being read; see enter.
 	reading atomic.Pointer[Stream]
 
@@ -199,10 +190,6 @@ type Conn struct {
 	assembling  []*Stream
 	settings    *time.Timer // runs until our SETTINGS are acknowledged
 	unacked     int         // of our SETTINGS
-
-	// The watch over role.
-	watchTimer *time.Timer
-	watchSeen  uint64
 }
 
 // NewConn starts one end of a connection on nc, on which nothing has been sent
@@ -216,7 +203,6 @@ func NewConn(nc net.Conn, raw net.Conn, cfg Config) *Conn {
 		client:      cfg.Handler == nil,
 		done:        make(chan struct{}),
 		ready:       make(chan struct{}),
-		runAgain:    make(chan struct{}, 1),
 		br:          bufio.NewReaderSize(nc, readBuffer),
 		maxFrame:    defaultMaxFrame,
 		hdec:        newHeaderDecoder(cfg.MaxHeaderList),
@@ -247,7 +233,7 @@ func NewConn(nc net.Conn, raw net.Conn, cfg Config) *Conn {
 	if c.try != nil {
 		c.try.arm()
 	}
-	c.stoppable = c.try != nil || isPipe(raw)
+	c.role.run, c.role.stoppable = c.run, c.try != nil || isPipe(raw)
 	c.hello()
 	return c
 }
@@ -311,16 +297,16 @@ func (c *Conn) Run() error {
 		c.run()
 	} else {
 		go c.run() // which may come to run a handler that does not return
-		<-c.done
 	}
+	<-c.done
 	if err := c.Err(); err != ErrClosed {
 		return err
 	}
 	return nil
 }
 
-// run is Run, or the rest of it, for whoever is the reader. It returns early if
-// another goroutine has become the reader.
+// run is Run, or the rest of it, for whoever is the reader. It returns early when it
+// is the reader no more.
 func (c *Conn) run() {
 	err, reader := c.read()
 	if !reader {

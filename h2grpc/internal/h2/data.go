@@ -57,17 +57,22 @@ func (c *Conn) data(fh FrameHeader) error {
 	room := c.recvWindow
 	s := c.enter(id)
 	wasReset := s == nil && c.wasReset(id)
+	sent := s != nil && s.own.sent
+	if s != nil {
+		s.own.sent, s.own.asked = false, false
+	}
 	c.mu.Unlock()
 	defer c.leave(s)
 
 	if s == nil || s.recvEnded || (c.client && !s.gotHead) {
 		return c.strayData(s, id, body+pad, wasReset)
 	}
-	return c.dataOf(s, body, pad, n, room, end)
+	return c.dataOf(s, body, pad, n, room, end, sent)
 }
 
-// dataOf is data for a stream that waits for it. n is what counts for flow control.
-func (c *Conn) dataOf(s *Stream, body, pad, n, room int, end bool) error {
+// dataOf is data for a stream that waits for it. n is what counts for flow control;
+// sent says that the stream has sent something since the last.
+func (c *Conn) dataOf(s *Stream, body, pad, n, room int, end, sent bool) error {
 	id := s.ID
 	if body == 0 && !end {
 		c.idleFrame()
@@ -99,10 +104,10 @@ func (c *Conn) dataOf(s *Stream, body, pad, n, room int, end bool) error {
 			return err
 		}
 	}
-	c.deliver(s, end)
 	if !s.whole {
-		c.streak = 0
+		c.role.got(id, sent && s.reader.ready.messages == 1 && c.calls.Load() == 0)
 	}
+	c.deliver(s, end)
 	if end {
 		c.endReceive(s)
 	}

@@ -87,9 +87,6 @@ func (c *Conn) Usable() bool { return !c.life.unusable.Load() }
 func (c *Conn) finish(err error) (fatal bool) {
 	c.mu.Lock()
 	c.settings.Stop()
-	if c.watchTimer != nil {
-		c.watchTimer.Stop()
-	}
 	if c.life.phase == closing && !isAlert(err) {
 		err = c.life.reason
 	}

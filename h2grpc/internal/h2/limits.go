@@ -199,16 +199,15 @@ const (
 	// waits for room.
 	controlBytes = 256 << 10
 	// watchPeriod is how often a watch looks whether a handler keeps a server's
-	// reader busy. Such a handler delays other calls of its connection by no more
-	// than twice that.
-	//
-	// On a client it looks whether a call has been reading for that long, or
-	// nobody has. A call sees the end of its context later by no more than twice
-	// that, and data for streams waits no longer while nobody reads.
+	// reader busy, a call or a stream has been reading for itself for that long, or
+	// nobody has read. So a handler delays others of its connection, who reads for
+	// itself sees the end of its context later, and data waits while nobody reads, by
+	// no more than twice that.
 	watchPeriod = time.Millisecond
-	// stepBackAfter is how many unary calls must have ended, and nothing else been
-	// received, before calls read their own responses. Taking the role back costs
-	// about as much as that saves in a few calls.
+	// stepBackAfter is how many unary calls must have ended, or messages have gone to
+	// and fro on a stream, and nothing else been received, before calls and streams
+	// read for themselves. Taking the role back costs about as much as that saves in
+	// a few calls.
 	stepBackAfter = 16
 	// handlerWait is how long the reader of a server waits, when there is no room
 	// for another stream, for the handler of one that has ended: a client may open

@@ -9,7 +9,7 @@ import (
 )
 
 // read is the reader goroutine's loop: one inbound switch for all frames. It ends
-// with an error, or when another goroutine has become the reader.
+// with an error, or when its goroutine is the reader no more.
 func (c *Conn) read() (err error, reader bool) {
 	if !c.begun {
 		c.begun = true
@@ -17,7 +17,10 @@ func (c *Conn) read() (err error, reader bool) {
 			return err, true
 		}
 	}
-	for {
+	if c.role.failed != nil {
+		return c.role.failed, true
+	}
+	for c.role.streak = 0; ; {
 		if s := c.lone; s != nil {
 			c.lone = nil
 			switch {
@@ -29,9 +32,8 @@ func (c *Conn) read() (err error, reader bool) {
 		}
 		if c.br.Buffered() < frameHeaderLen {
 			c.Flush() // answers gathered while frames were at hand
-			c.stepBack()
-			if c.readFailed != nil {
-				return c.readFailed, true
+			if c.stepBack() {
+				return nil, false
 			}
 		}
 		if c.unread.Load() {
@@ -178,6 +180,9 @@ func (c *Conn) frame(fh FrameHeader) error {
 		return err
 	}
 	if fh.Type == FrameHeaders {
+		if !c.client {
+			c.role.streak = 0 // nobody waits for a call that begins
+		}
 		if c.takeWhole(fh) {
 			return nil
 		}

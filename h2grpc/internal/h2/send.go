@@ -223,7 +223,7 @@ func (s *Stream) writeLocked(done <-chan struct{}, f *Frames, flush Flush) error
 	} else {
 		c.flushSoon()
 	}
-	s.sent = true
+	s.sent, s.own.sent = true, true
 	if f.Last && f.Trailer != nil {
 		s.handled = true
 		c.endHandling(s)
@@ -357,12 +357,12 @@ func (s *Stream) wakeSender() {
 	}
 }
 
-// sentUnflushed says whether the stream's consumer, which is about to wait, may
-// be waiting for an answer to something that is still queued.
+// sentUnflushed says whether the stream's consumer, which is about to wait and says
+// so to stepBack, may be waiting for an answer to something that is still queued.
 func (c *Conn) sentUnflushed(s *Stream) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s.sent = false
+	s.sent, s.own.asked = false, true
 	return len(c.pending) > 0
 }
 

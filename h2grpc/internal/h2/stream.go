@@ -29,10 +29,7 @@ type Stream struct {
 	whole   bool // the consumer is woken only when everything has arrived
 	gotHead bool // reader: response headers are there, and more is to come
 	handled bool // the handler's: Done is needed for the connection no more
-	// turn is the turn in which the reader ran the handler; 0: it did not. together
-	// says that it had read more.
-	together bool
-	turn     uint64
+	own     own
 
 	reader assembler
 	held   atomic.Int64 // client: counted in Conn.headerBytes, or forgotten
@@ -173,7 +170,9 @@ func (s *Stream) Recv(done <-chan struct{}) (*Buffer, error) {
 		if s.c.sentUnflushed(s) {
 			s.c.Flush() // the peer may be waiting for what we hold back
 		}
-		s.c.wantReader()
+		if s.readOwn() {
+			continue
+		}
 		select {
 		case <-s.notify:
 		case <-done:
@@ -383,6 +382,7 @@ func (s *Stream) Done() {
 	}
 	s.mu.Unlock()
 	c.consumed(freed)
+	c.wantReader() // the stream will not
 }
 
 // endHandling is the end of what a server does for a stream. c.mu is held.
@@ -490,9 +490,7 @@ func (c *Conn) endReceive(s *Stream) {
 	if s.sendEnded {
 		c.removeLocked(s)
 	}
-	if c.streak++; !s.whole || c.calls.Load() > 0 {
-		c.streak = 0
-	}
+	c.role.got(0, s.whole && c.calls.Load() == 0)
 	start := !c.client && s.whole && !s.gone && !s.started
 	if start {
 		s.started = true

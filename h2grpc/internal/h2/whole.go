@@ -151,9 +151,7 @@ func (c *Conn) wholeResponse(id uint32, x *exchange, m *Buffer) bool {
 		s.recvEnded = true
 		c.rememberClose(id, byEnd)
 		c.remove(s)
-		if c.streak++; c.calls.Load() > 0 {
-			c.streak = 0
-		}
+		c.role.got(0, c.calls.Load() == 0)
 		in.head, in.trailer = x.head.head, x.trailer.head
 		in.queue.push(m)
 		in.ended = true
