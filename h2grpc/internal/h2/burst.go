@@ -13,17 +13,17 @@ import "github.com/tenonrpc/tenon/wire"
 func (c *Conn) more(s *Stream, room int) (end bool, err error) {
 	total := 0
 	for !end {
-		b, _ := c.br.Peek(min(frameHeaderLen, c.br.Buffered()))
+		b, _ := c.in.br.Peek(min(frameHeaderLen, c.in.br.Buffered()))
 		if len(b) < frameHeaderLen {
 			break
 		}
 		fh := parseFrameHeader(b)
 		n := fh.Length
 		if fh.Type != FrameData || fh.StreamID != s.ID || fh.Flags&^FlagEndStream != 0 ||
-			n == 0 || n > c.maxFrame || n > room || frameHeaderLen+n > c.br.Buffered() {
+			n == 0 || n > c.in.maxFrame || n > room || frameHeaderLen+n > c.in.br.Buffered() {
 			break
 		}
-		c.br.Discard(frameHeaderLen)
+		c.in.br.Discard(frameHeaderLen)
 		room -= n
 		total += n
 		s.reader.uncounted += n

@@ -2,28 +2,11 @@ package h2
 
 import (
 	"io"
-	"slices"
 	"strconv"
 	"time"
 
 	"github.com/tenonrpc/tenon/wire"
 )
-
-const prefixLen = wire.PrefixLen
-
-// assembler puts the messages of one stream together from DATA frames. The
-// reader goroutine owns it.
-type assembler struct {
-	left      int64 // what content-length still announces; -1: nothing announced
-	asGRPC    bool  // client: the body is gRPC
-	failed    bool  // the rest is ignored
-	prefix    [prefixLen]byte
-	nprefix   uint8 // how much of it is there
-	cur       *Buffer
-	got, size int
-	uncounted int   // bytes of frames that inbound.window does not know of
-	ready     queue // whole messages of the frame that is being read
-}
 
 // data handles a DATA frame. Its payload is read straight from the connection;
 // padding is checked here (RFC 9113 §6.1).
@@ -37,7 +20,7 @@ func (c *Conn) data(fh FrameHeader) error {
 		if n == 0 {
 			return fault(ErrCodeFrameSize, "padded DATA without a pad length")
 		}
-		b, err := c.br.ReadByte()
+		b, err := c.in.br.ReadByte()
 		if err != nil {
 			return err
 		}
@@ -49,12 +32,12 @@ func (c *Conn) data(fh FrameHeader) error {
 	end := fh.Flags.Has(FlagEndStream)
 
 	c.mu.Lock()
-	if n > c.recvWindow {
+	if n > c.recv.window {
 		c.mu.Unlock()
 		return fault(ErrCodeFlowControl, "DATA beyond the connection's window")
 	}
 	c.takeWindow(n)
-	room := c.recvWindow
+	room := c.recv.window
 	s := c.enter(id)
 	wasReset := s == nil && c.wasReset(id)
 	sent := s != nil && s.own.sent
@@ -64,7 +47,7 @@ func (c *Conn) data(fh FrameHeader) error {
 	c.mu.Unlock()
 	defer c.leave(s)
 
-	if s == nil || s.recvEnded || (c.client && !s.gotHead) {
+	if s == nil || s.recv.ended || (c.client && !s.gotHead) {
 		return c.strayData(s, id, body+pad, wasReset)
 	}
 	return c.dataOf(s, body, pad, n, room, end, sent)
@@ -105,39 +88,13 @@ func (c *Conn) dataOf(s *Stream, body, pad, n, room int, end, sent bool) error {
 		}
 	}
 	if !s.whole {
-		c.role.got(id, sent && s.reader.ready.messages == 1 && c.calls.Load() == 0)
+		c.role.got(id, sent && s.reader.ready.messages == 1 && c.table.calls.Load() == 0)
 	}
 	c.deliver(s, end)
 	if end {
 		c.endReceive(s)
 	}
 	return nil
-}
-
-// condemned is Conn.reading when its stream was reset meanwhile.
-var condemned Stream
-
-// enter returns the stream whose frame is about to be read, whose assembler is the
-// reader's until leave. c.mu is held. Reader only.
-func (c *Conn) enter(id uint32) *Stream {
-	s := c.streams[id]
-	c.reading.Store(s)
-	return s
-}
-
-// leave ends what enter began.
-func (c *Conn) leave(s *Stream) {
-	if s != nil && !c.reading.CompareAndSwap(s, nil) {
-		s.reader.drop()
-	}
-}
-
-// abandon drops what has come of a message of a stream that is gone: whoever has the
-// stream may keep it for long. c.mu is held.
-func (c *Conn) abandon(s *Stream) {
-	if !c.reading.CompareAndSwap(s, &condemned) {
-		s.reader.drop()
-	}
 }
 
 // announce notes a content-length (RFC 9113 §8.1.1), which gRPC does not use and
@@ -170,24 +127,12 @@ func (c *Conn) strayData(s *Stream, id uint32, n int, wasReset bool) error {
 		if n == 0 {
 			c.idleFrame()
 		}
-	case s == nil, s.recvEnded:
+	case s == nil, s.recv.ended:
 		c.resetStream(id, ErrCodeStreamClosed, "DATA after the end of the stream")
 	default:
 		c.resetStream(id, ErrCodeProtocol, "DATA before HEADERS")
 	}
 	return c.discard(n)
-}
-
-// unheard says whether a client opened a stream after our final GOAWAY.
-func (c *Conn) unheard(id uint32) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return !c.client && id > c.lastPeer
-}
-
-func (c *Conn) discard(n int) error {
-	_, err := c.br.Discard(n)
-	return err
 }
 
 // assemble reads n bytes of a stream's body.
@@ -200,16 +145,16 @@ func (c *Conn) assemble(s *Stream, n int) error {
 		case c.client && !a.asGRPC:
 			return c.errorBody(s, n)
 		case a.cur == nil:
-			if a.nprefix == 0 && a.ready.messages >= packAfter && n <= c.br.Buffered() {
-				b, _ := c.br.Peek(n)
+			if a.nprefix == 0 && a.ready.messages >= packAfter && n <= c.in.br.Buffered() {
+				b, _ := c.in.br.Peek(n)
 				if k := a.packWhole(s, b); k > 0 {
 					n -= k
-					c.br.Discard(k)
+					c.in.br.Discard(k)
 					continue
 				}
 			}
 			k := min(n, prefixLen-int(a.nprefix))
-			if _, err := io.ReadFull(c.br, a.prefix[a.nprefix:int(a.nprefix)+k]); err != nil {
+			if _, err := io.ReadFull(c.in.br, a.prefix[a.nprefix:int(a.nprefix)+k]); err != nil {
 				return err
 			}
 			n -= k
@@ -227,7 +172,7 @@ func (c *Conn) assemble(s *Stream, n int) error {
 				a.cur = a.cur.grow(s.growth(n))
 			}
 			k := min(n, len(a.cur.B)-a.got)
-			if _, err := io.ReadFull(c.br, a.cur.B[a.got:a.got+k]); err != nil {
+			if _, err := io.ReadFull(c.in.br, a.cur.B[a.got:a.got+k]); err != nil {
 				return err
 			}
 			n -= k
@@ -287,16 +232,6 @@ func (a *assembler) finish() {
 	a.cur = nil
 }
 
-// drop releases what has been received of messages. What comes is ignored.
-func (a *assembler) drop() {
-	a.failed = true
-	a.ready.drop()
-	if a.cur != nil {
-		a.cur.Release()
-		a.cur = nil
-	}
-}
-
 func (a *assembler) fail(s *Stream, err error) {
 	a.failed = true
 	s.mu.Lock()
@@ -312,7 +247,7 @@ func (c *Conn) errorBody(s *Stream, n int) error {
 	k := min(n, maxErrorBody-len(s.in.body))
 	s.mu.Unlock()
 	part := make([]byte, k)
-	if _, err := io.ReadFull(c.br, part); err != nil {
+	if _, err := io.ReadFull(c.in.br, part); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -334,8 +269,8 @@ func (c *Conn) deliver(s *Stream, end bool) {
 		c.mu.Lock()
 		s.mu.Lock()
 		if b := a.ready.first; b.packed == 0 {
-			b.Charge(s.coming)
-			s.coming, s.comingSince = Claim{}, time.Now()
+			b.Charge(s.recv.claim)
+			s.recv.claim, s.recv.since = Claim{}, time.Now()
 		}
 	}
 	if in.err != nil { // reset meanwhile: nobody will read
@@ -347,7 +282,7 @@ func (c *Conn) deliver(s *Stream, end bool) {
 		return
 	}
 	if b := a.ready.first; b != nil && len(b.B) > loneWindow {
-		c.largest.Store(max(c.largest.Load(), int64(len(b.B))))
+		c.recv.largest.Store(max(c.recv.largest.Load(), int64(len(b.B))))
 	}
 	in.window -= a.uncounted
 	a.uncounted = 0
@@ -363,7 +298,7 @@ func (c *Conn) deliver(s *Stream, end bool) {
 	in.large = in.large && !whole
 	inc, large := s.credit()
 	failed := in.failed != nil
-	c.buffered.Add(int64(queued))
+	c.recv.buffered.Add(int64(queued))
 	s.mu.Unlock()
 	if whole {
 		c.unreserve(s)
@@ -406,188 +341,57 @@ func (c *Conn) announced(s *Stream, n int) {
 	c.Flush()
 }
 
-// credit decides what window to grant; s.mu is held. inc is ordinary window,
-// large is what the message that is coming needs beyond it, subject to the
-// connection's assembly budget.
-func (s *Stream) credit() (inc, large int) {
-	in := &s.in
-	if in.ended || in.err != nil || in.failed != nil {
-		return 0, 0
-	}
-	share := int(s.c.share.Load())
-	want := share - in.queue.bytes - in.taken - in.partial
-	// The message that is coming is stuck, or its end would be.
-	next := in.queue.bytes == 0 && in.taken == 0 && in.need > 0 && in.need+endRoom > in.window
-	if inc = want - in.window; inc < share/2 && !next {
-		inc = 0
-	}
-	inc = max(inc, 0)
-	in.window += inc
-	if next && in.need+endRoom > in.window {
-		large = in.need + endRoom - in.window
-	}
-	return inc, large
-}
-
-// grant sends WINDOW_UPDATE for a stream.
-func (c *Conn) grant(s *Stream, inc, large int) {
-	c.mu.Lock()
-	c.grantLocked(s, inc, large)
-	c.mu.Unlock()
-}
-
-func (c *Conn) grantLocked(s *Stream, inc, large int) {
-	if s.gone || s.recvEnded {
+// endReceive handles END_STREAM. Reader only.
+func (c *Conn) endReceive(s *Stream) {
+	if s.reader.left > 0 {
+		c.resetStream(s.ID, ErrCodeProtocol, "body is shorter than its content-length")
 		return
 	}
-	switch {
-	case large > 0 && s.reserved > 0:
-		// Its window has shrunk meanwhile. If it had to wait for others now,
-		// each of them might wait for all.
-		if n := s.lacks(); n > 0 {
-			s.coming.add(n)
-			c.reserve(s, n)
-		}
-	case large > 0:
-		if s.wanted == 0 {
-			c.assembling = append(c.assembling, s)
-			s.assembled = true
-		}
-		s.wanted = large
-	}
-	if inc > 0 {
-		c.pending = appendWindowUpdate(c.pending, s.ID, inc)
-	}
-	c.grantLarge()
-}
-
-// grantLarge gives window for large messages, oldest first, as far as the
-// budget goes, and the account that connections share.
-func (c *Conn) grantLarge() {
-	for len(c.assembling) > 0 {
-		s := c.assembling[0]
-		if n := s.lacks(); n > 0 && s.wanted > 0 {
-			if c.assembly > 0 && c.assembly+int64(n) > assemblyBudget {
-				if w := &c.ledger.awaits; w.stream != s || w.request != nil && w.request.a.has(w.request) {
-					c.ledger.notAwaited()
-				}
-				return
-			}
-			cl, ok := c.ledger.coming(s, n)
-			if !ok {
-				return
-			}
-			if cl.l != nil {
-				s.coming, s.comingSince, s.comeThen, s.keeps = cl, time.Now(), 0, cl.account
-			}
-			c.reserve(s, n)
-		}
-		c.assembling = c.assembling[1:]
-		s.wanted = 0
-	}
-	c.ledger.notAwaited()
-}
-
-// grantAgain is grantLarge after a wait for the account.
-func (c *Conn) grantAgain() {
 	c.mu.Lock()
-	c.grantLarge()
-	c.flushLocked()
-	c.mu.Unlock()
-}
-
-// lacks is how much window the message that is coming lacks. c.mu is held.
-func (s *Stream) lacks() int {
-	if s.gone || s.recvEnded {
-		return 0
+	s.recv.ended = true
+	c.peerHasSent(s)
+	if c.client && !s.send.ended {
+		// The server has said all it will; what we would send is of no use to
+		// it (RFC 9113 §8.1).
+		c.rememberReset(s.ID)
+		c.appendReset(s.ID, ErrCodeNo)
+		s.send.ended = true
 	}
+	if c.client {
+		c.rememberClose(s.ID, byEnd)
+	}
+	if s.send.ended {
+		c.removeLocked(s)
+	}
+	c.role.got(0, s.whole && c.table.calls.Load() == 0)
+	start := !c.client && s.whole && !s.gone && !s.started
+	if start {
+		s.started = true
+	}
+	c.mu.Unlock()
+	truncated := s.reader.cur != nil || s.reader.nprefix > 0
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.in.need + endRoom - s.in.window
-}
-
-// reserve grants n bytes of window to the message that is coming.
-func (c *Conn) reserve(s *Stream, n int) {
-	s.mu.Lock()
-	s.in.window += n
-	s.in.large = true
+	s.headKnown()
+	if truncated && s.in.failed == nil {
+		s.in.failed = &MessageError{Reason: "the stream ended inside a message"}
+	}
+	s.in.ended = true
+	s.wake() // before the consumer can see the end, and recycle the stream
 	s.mu.Unlock()
-	s.reserved += n
-	c.assembly += int64(n)
-	c.pending = appendWindowUpdate(c.pending, s.ID, n)
-}
-
-// unreserve gives a stream's part of the assembly budget back.
-func (c *Conn) unreserve(s *Stream) {
-	waited := s.wanted > 0
-	if waited {
-		// Nothing of it may stay: the next to go may be as many as there are ids.
-		c.assembling = slices.DeleteFunc(c.assembling, func(o *Stream) bool { return o == s })
-	}
-	s.wanted = 0
-	s.coming.Drop()
-	s.coming = Claim{}
-	c.assembly -= int64(s.reserved)
-	if s.reserved > 0 || waited {
-		s.reserved = 0
-		c.grantLarge()
+	if start {
+		c.in.lone = s
 	}
 }
 
-// received accounts for a message of n bytes that the consumer took.
-func (c *Conn) received(s *Stream, n, inc, large int) {
-	left := c.buffered.Add(int64(-n))
-	most := c.bufferedMost()
-	crossed := left < most && left+int64(n) >= most
-	c.noneLarge(n, left)
-	if inc == 0 && large == 0 && !crossed {
-		return
-	}
+// start hands a whole request to the handler, once.
+func (c *Conn) start(s *Stream) {
 	c.mu.Lock()
-	c.creditConn()
+	ok := !s.gone && !s.started
+	if ok {
+		s.started = true
+	}
 	c.mu.Unlock()
-	if inc > 0 || large > 0 {
-		c.grant(s, inc, large)
-	}
-	c.Flush()
-}
-
-// consumed accounts for bytes that were dropped.
-func (c *Conn) consumed(n int) {
-	if n > 0 {
-		c.noneLarge(n, c.buffered.Add(int64(-n)))
-		c.mu.Lock()
-		c.creditConn()
-		c.flushLocked()
-		c.mu.Unlock()
-	}
-}
-
-// noneLarge forgets the largest message once n bytes were taken and so little is left
-// that it makes no difference.
-func (c *Conn) noneLarge(n int, left int64) {
-	if n > loneWindow && left < bufferedBudget {
-		c.largest.Store(0)
-	}
-}
-
-// bufferedMost is how many bytes of whole messages may wait for consumers.
-func (c *Conn) bufferedMost() int64 { return c.largest.Load() + bufferedBudget }
-
-// takeWindow counts n bytes of DATA against the connection's window, which has room
-// for them. c.mu is held.
-func (c *Conn) takeWindow(n int) {
-	c.recvWindow -= n
-	c.recvCredit += n
-	c.creditConn()
-}
-
-// creditConn renews the connection's window when half of it is used and not
-// too much waits for consumers.
-func (c *Conn) creditConn() {
-	if c.recvCredit >= connWindow/2 && c.shrinking == 0 && c.buffered.Load() < c.bufferedMost() && c.life.phase < closed {
-		c.pending = appendWindowUpdate(c.pending, 0, c.recvCredit)
-		c.recvWindow += c.recvCredit
-		c.recvCredit = 0
+	if ok {
+		c.cfg.Handler.Ready(s)
 	}
 }

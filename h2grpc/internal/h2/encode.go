@@ -109,3 +109,21 @@ func listSize(fields []Field) (n int) {
 	}
 	return n
 }
+
+// Block is a header block to send.
+type Block struct {
+	// Key names Fixed in the connection's cache of encoded blocks: the same
+	// key always goes with the same fields.
+	Key   string
+	Fixed []Field
+	// Timeout is the value of grpc-timeout; nil: none.
+	Timeout []byte
+	// Extra is what differs from call to call: it leaves the compression table
+	// alone. Names are lower case, values as they go on the wire.
+	Extra []Field
+	// Always sends it also if the peer would rather not take it: what it says of
+	// that is advice (RFC 9113 §6.5.2).
+	Always bool
+}
+
+const timeoutName = "grpc-timeout"

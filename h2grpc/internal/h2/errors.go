@@ -76,22 +76,6 @@ var (
 	ErrGoingAway = errors.New("connection takes no new streams")
 )
 
-// connFault is how the reader reports that the connection must end.
-type connFault struct {
-	code   ErrCode
-	reason string
-}
-
-func (e *connFault) Error() string { return e.reason }
-
-// fault makes a connFault. It stays out of line, like all that only error paths
-// call: they are many.
-//
-//go:noinline
-func fault(code ErrCode, format string, args ...any) error {
-	return &connFault{code, fmt.Sprintf(format, args...)}
-}
-
 // quote bounds a peer's words for an error message.
 func quote(b []byte) string {
 	const most = 256

@@ -278,3 +278,19 @@ func appendHeaders(dst []byte, id uint32, block []byte, end bool, maxFrame int) 
 		fh.Type, fh.Flags = FrameContinuation, 0
 	}
 }
+
+// fault makes a connFault. It stays out of line, like all that only error paths
+// call: they are many.
+//
+//go:noinline
+func fault(code ErrCode, format string, args ...any) error {
+	return &connFault{code, fmt.Sprintf(format, args...)}
+}
+
+// connFault is how the reader reports that the connection must end.
+type connFault struct {
+	code   ErrCode
+	reason string
+}
+
+func (e *connFault) Error() string { return e.reason }

@@ -1,8 +1,6 @@
 package h2
 
 import (
-	"errors"
-	"os"
 	"time"
 )
 
@@ -11,7 +9,7 @@ import (
 func (c *Conn) headers(fh FrameHeader) error {
 	id := fh.StreamID
 	end := fh.Flags.Has(FlagEndStream)
-	p, err := c.br.Peek(min(fh.Length, maxHeadersStart))
+	p, err := c.in.br.Peek(min(fh.Length, maxHeadersStart))
 	if err != nil {
 		return cutShort(err)
 	}
@@ -19,7 +17,7 @@ func (c *Conn) headers(fh FrameHeader) error {
 	if err != nil {
 		return err
 	}
-	c.br.Discard(f.size)
+	c.in.br.Discard(f.size)
 	selfDep := f.dependsOn == id // which is not 0
 	if c.client {
 		return c.responseHeaders(fh, f, id, end, selfDep)
@@ -27,7 +25,7 @@ func (c *Conn) headers(fh FrameHeader) error {
 	if id%2 == 0 {
 		return fault(ErrCodeProtocol, "client opened stream %d, which is even", id)
 	}
-	if id <= c.lastPeer { // which only the reader raises
+	if id <= c.table.lastPeer { // which only the reader raises
 		return c.requestTrailers(fh, f, id, end)
 	}
 	return c.request(fh, f, id, end, selfDep)
@@ -39,7 +37,7 @@ func (c *Conn) request(fh FrameHeader, f headersStart, id uint32, end, selfDep b
 	if err != nil {
 		c.mu.Lock()
 		if c.life.said != theLast {
-			c.lastPeer = id // for the GOAWAY
+			c.table.lastPeer = id // for the GOAWAY
 		}
 		c.mu.Unlock()
 		return err
@@ -62,7 +60,7 @@ func (c *Conn) request(fh FrameHeader, f headersStart, id uint32, end, selfDep b
 			s.notify = make(chan struct{}, 1)
 		}
 	}
-	cost := max(0, c.hdec.cost()-freeHeaders)
+	cost := max(0, c.in.dec.cost()-freeHeaders)
 	if head.TooLarge { // it was refused, and is not kept
 		cost = 0
 	}
@@ -74,7 +72,7 @@ func (c *Conn) request(fh FrameHeader, f headersStart, id uint32, end, selfDep b
 		c.mu.Unlock()
 		return nil
 	}
-	c.lastPeer = id
+	c.table.lastPeer = id
 	if malformed != "" {
 		code := ErrCodeProtocol
 		if malformed == noRoom {
@@ -84,14 +82,14 @@ func (c *Conn) request(fh FrameHeader, f headersStart, id uint32, end, selfDep b
 		c.resetStream(id, code, malformed)
 		return nil
 	}
-	c.live++
+	c.table.live++
 	if s.whole {
-		c.calls.Add(1)
+		c.table.calls.Add(1)
 	}
 	s.headerCost = cost
-	c.headerBytes += cost
-	s.sendWindow = c.peerWindow
-	c.streams[id] = s
+	c.table.headerBytes += cost
+	s.send.window = c.send.initial
+	c.table.streams[id] = s
 	c.peerMaySend(s)
 	c.mu.Unlock()
 	c.cfg.Handler.Opened(s)
@@ -102,25 +100,6 @@ func (c *Conn) request(fh FrameHeader, f headersStart, id uint32, end, selfDep b
 		c.start(s)
 	}
 	return nil
-}
-
-// hasRoom is awaitRoom without waiting.
-func (c *Conn) hasRoom(cost int) bool {
-	return c.live < int(c.cfg.MaxStreams) && c.headerBytes+cost <= c.headersMost()
-}
-
-// noRoom is what is wrong with a request for which awaitRoom returns false.
-const noRoom = "there are as many streams as are allowed"
-
-// awaitRoom says whether there is room for another stream, whose headers take cost,
-// maybe once a handler has returned. c.mu is held, and may be released meanwhile.
-func (c *Conn) awaitRoom(cost int) bool {
-	for !c.hasRoom(cost) {
-		if !c.awaitHandler() {
-			return false
-		}
-	}
-	return true
 }
 
 // requestTrailers handles a second header block of a stream: gRPC requests
@@ -139,7 +118,7 @@ func (c *Conn) requestTrailers(fh FrameHeader, f headersStart, id uint32, end bo
 		c.idleFrame()
 	case s == nil:
 		return fault(ErrCodeStreamClosed, "HEADERS for stream %d, which is closed", id)
-	case s.recvEnded:
+	case s.recv.ended:
 		c.resetStream(id, ErrCodeStreamClosed, "HEADERS after END_STREAM")
 	case malformed != "":
 		c.resetStream(id, ErrCodeProtocol, malformed)
@@ -158,7 +137,7 @@ func (c *Conn) responseHeaders(fh FrameHeader, f headersStart, id uint32, end, s
 	s := c.enter(id)
 	room := 0
 	if s != nil {
-		room = c.headersMost() - c.headerBytes
+		room = c.headersMost() - c.table.headerBytes
 	}
 	c.mu.Unlock()
 	defer c.leave(s)
@@ -166,7 +145,7 @@ func (c *Conn) responseHeaders(fh FrameHeader, f headersStart, id uint32, end, s
 		return fault(ErrCodeProtocol, "HEADERS for stream %d, which was not opened", id)
 	}
 	kind := responseBlock
-	if s != nil && !s.recvEnded && s.gotHead {
+	if s != nil && !s.recv.ended && s.gotHead {
 		kind = trailerBlock
 	}
 	head, malformed, err := c.readBlock(fh, f, kind, room)
@@ -176,7 +155,7 @@ func (c *Conn) responseHeaders(fh FrameHeader, f headersStart, id uint32, end, s
 	if selfDep {
 		malformed = "stream depends on itself"
 	}
-	if malformed == "" && kind == responseBlock && s != nil && !s.recvEnded {
+	if malformed == "" && kind == responseBlock && s != nil && !s.recv.ended {
 		malformed = s.reader.announce(head)
 	}
 	informational := kind == responseBlock && malformed == "" && head.Status != "" && head.Status[0] == '1'
@@ -185,7 +164,7 @@ func (c *Conn) responseHeaders(fh FrameHeader, f headersStart, id uint32, end, s
 		return c.afterClose(id, "HEADERS")
 	case s == nil:
 		c.idleFrame()
-	case s.recvEnded:
+	case s.recv.ended:
 		c.resetStream(id, ErrCodeStreamClosed, "HEADERS after END_STREAM")
 	case malformed != "":
 		c.resetStream(id, ErrCodeProtocol, malformed)
@@ -229,7 +208,7 @@ func (c *Conn) readBlock(first FrameHeader, f headersStart, kind blockKind, room
 		if err != nil {
 			return nil, "", err
 		}
-		if head, malformed, err = c.hdec.block(kind, p); err != nil {
+		if head, malformed, err = c.in.dec.block(kind, p); err != nil {
 			return nil, "", err
 		}
 		return head, malformed, c.discard(f.padding)
@@ -251,7 +230,7 @@ func (c *Conn) readBlock(first FrameHeader, f headersStart, kind blockKind, room
 		defer c.setReadDeadline(time.Time{})
 	}
 	for n := 0; !ended; n++ {
-		if most := continuationShare * c.hdec.blockLimit / defaultMaxFrame; n == most {
+		if most := continuationShare * c.in.dec.blockLimit / defaultMaxFrame; n == most {
 			return nil, "", fault(ErrCodeEnhanceYourCalm, "more than %d CONTINUATION frames", most)
 		}
 		c.Flush() // what follows may be long in coming
@@ -263,31 +242,31 @@ func (c *Conn) readBlock(first FrameHeader, f headersStart, kind blockKind, room
 			// RFC 9113 §6.10: nothing may come in between.
 			return nil, "", fault(ErrCodeProtocol, "%v frame of stream %d inside a header block of stream %d", fh.Type, fh.StreamID, first.StreamID)
 		}
-		if block.size+fh.Length > c.hdec.blockLimit {
-			return nil, "", fault(ErrCodeEnhanceYourCalm, "header block of more than %d bytes", c.hdec.blockLimit)
+		if block.size+fh.Length > c.in.dec.blockLimit {
+			return nil, "", fault(ErrCodeEnhanceYourCalm, "header block of more than %d bytes", c.in.dec.blockLimit)
 		}
 		if err := c.gather(&block, fh.Length); err != nil {
 			return nil, "", c.unfinished(err)
 		}
 		ended = fh.Flags.Has(FlagEndHeaders)
 	}
-	clear(c.hdec.memo)
-	c.hdec.begin(kind)
-	c.hdec.most = min(c.hdec.limit, max(room, 0)+freeHeaders)
+	clear(c.in.dec.memo)
+	c.in.dec.begin(kind)
+	c.in.dec.most = min(c.in.dec.limit, max(room, 0)+freeHeaders)
 	if kind == requestBlock {
 		// Its fields take at least what the block does, unless it is encoded to
 		// deceive. If that is too much, none of them is made.
 		c.mu.Lock()
 		if !c.awaitRoom(block.size - freeHeaders) {
-			c.hdec.malformed = noRoom
-			c.hdec.dec.SetEmitEnabled(false)
+			c.in.dec.malformed = noRoom
+			c.in.dec.dec.SetEmitEnabled(false)
 		}
 		c.mu.Unlock()
 	}
-	if err := c.hdec.feed(block.whole()); err != nil {
+	if err := c.in.dec.feed(block.whole()); err != nil {
 		return nil, "", err
 	}
-	return c.hdec.end()
+	return c.in.dec.end()
 }
 
 // gathered is what has come of a header block, in pieces of readBuffer bytes, so
@@ -349,96 +328,4 @@ func (c *Conn) unfinished(err error) error {
 		return fault(ErrCodeEnhanceYourCalm, "a header block was not finished within %v", stoppedTime)
 	}
 	return err
-}
-
-// timedOut says whether a time limit of ours on reading has passed.
-func (c *Conn) timedOut(err error) bool {
-	if !errors.Is(err, os.ErrDeadlineExceeded) {
-		return false
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.life.phase < closing
-}
-
-// setReadDeadline sets or ends a time limit on reading, unless the connection is
-// being ended by means of one.
-func (c *Conn) setReadDeadline(t time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.life.phase < closing {
-		c.nc.SetReadDeadline(t)
-	}
-}
-
-// closure says how a server closed a stream.
-type closure uint8
-
-const (
-	notClosed closure = iota // it did not, or it is too long ago
-	byEnd                    // with END_STREAM
-	byReset                  // with RST_STREAM
-)
-
-// rememberClose notes that the server closed a stream of this client.
-func (c *Conn) rememberClose(id uint32, how closure) {
-	c.closes[c.closePos].id, c.closes[c.closePos].how = id, how
-	c.closePos = (c.closePos + 1) % recentResets
-}
-
-// resetAfterEnd notes that the server has reset a stream that it had ended. What
-// it sends from then on is an error of the stream alone: gRPC's C core (1.51)
-// sends both at the end of a deadline, and both again when its handler returns.
-// c.mu is held.
-func (c *Conn) resetAfterEnd(id uint32) {
-	for i := range c.closes {
-		if c.closes[i].id == id {
-			c.closes[i].how = byReset
-		}
-	}
-}
-
-func (c *Conn) closedByServer(id uint32) closure {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, e := range c.closes {
-		if e.id == id {
-			return e.how
-		}
-	}
-	return notClosed
-}
-
-// afterClose handles a frame on a stream that the server itself has closed:
-// RFC 9113 §5.1 closed. After END_STREAM it may be treated as a connection
-// error, and a server that does this has lost count of its streams.
-func (c *Conn) afterClose(id uint32, what string) error {
-	if c.closedByServer(id) == byEnd {
-		return fault(ErrCodeStreamClosed, "%s for stream %d after its end", what, id)
-	}
-	c.resetStream(id, ErrCodeStreamClosed, what+" after RST_STREAM")
-	return nil
-}
-
-// rememberReset, forgetReset and wasReset: see recentResets.
-func (c *Conn) rememberReset(id uint32) {
-	c.resets[c.resetPos] = id
-	c.resetPos = (c.resetPos + 1) % recentResets
-}
-
-func (c *Conn) forgetReset(id uint32) {
-	for i, r := range c.resets {
-		if r == id {
-			c.resets[i] = 0
-		}
-	}
-}
-
-func (c *Conn) wasReset(id uint32) bool {
-	for _, r := range c.resets {
-		if r == id {
-			return true
-		}
-	}
-	return false
 }

@@ -22,33 +22,22 @@ func (b *Block) ListSize() int {
 	return n
 }
 
-// HeaderFields is how many fields a header block may have under a limit: those of no size cost us, too.
-func HeaderFields(limit int) int { return max(minHeaderFields, limit/fieldShare) }
-
-// headersMost is how much memory the headers of all calls together may take, as
-// far as these have not ended, or their consumers not taken it: see headerBudget.
-// There is room for one block of the limit's size.
-func (c *Conn) headersMost() int {
-	d := c.hdec
-	return max(headerBudget, d.limit+d.maxFields*(fieldCost-32))
-}
-
 // holdHeaders counts what the decoder has just made of a response's block against
 // headersMost until ForgetHeaders, and returns head, or as much of it as there is
 // room for. Reader only.
 func (c *Conn) holdHeaders(s *Stream, head *Head) *Head {
-	cost := c.hdec.cost() - freeHeaders
+	cost := c.in.dec.cost() - freeHeaders
 	if cost <= 0 {
 		return head
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	// What fields cost beside their text was not known while the block came.
-	if text := cost - c.hdec.fieldsCost(); c.headerBytes+text > c.headersMost() {
+	if text := cost - c.in.dec.fieldsCost(); c.table.headerBytes+text > c.headersMost() {
 		return head.beginning()
 	}
 	if had := s.held.Load(); had >= 0 && s.held.CompareAndSwap(had, had+int64(cost)) {
-		c.headerBytes += cost
+		c.table.headerBytes += cost
 	}
 	return head
 }
@@ -58,7 +47,7 @@ func (c *Conn) holdHeaders(s *Stream, head *Head) *Head {
 func (s *Stream) ForgetHeaders() {
 	if n := s.held.Swap(forgotten); n > 0 {
 		s.c.mu.Lock()
-		s.c.headerBytes -= int(n)
+		s.c.table.headerBytes -= int(n)
 		s.c.mu.Unlock()
 	}
 }

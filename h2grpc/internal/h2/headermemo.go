@@ -2,14 +2,6 @@ package h2
 
 import "slices"
 
-// memoBlock is what a run of indexed fields at a block's beginning decodes to.
-type memoBlock struct {
-	head  *Head // shared by all streams that have it
-	state blockState
-	usual bool // see headerDecoder.usual
-	cost  int  // see headerDecoder.cost
-}
-
 // known returns what p, a whole block, decodes to, if it is usual and the table has
 // not changed since it came last. Then nothing else is to be done for it.
 func (d *headerDecoder) known(kind blockKind, p []byte) *memoBlock {

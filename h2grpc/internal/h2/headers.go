@@ -306,3 +306,14 @@ var tokenByte = func() (t [256]bool) {
 	}
 	return t
 }()
+
+// HeaderFields is how many fields a header block may have under a limit: those of no size cost us, too.
+func HeaderFields(limit int) int { return max(minHeaderFields, limit/fieldShare) }
+
+// memoBlock is what a run of indexed fields at a block's beginning decodes to.
+type memoBlock struct {
+	head  *Head // shared by all streams that have it
+	state blockState
+	usual bool // see headerDecoder.usual
+	cost  int  // see headerDecoder.cost
+}

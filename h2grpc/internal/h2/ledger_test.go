@@ -22,7 +22,7 @@ func idleConn(t *testing.T, a *Account) *Conn {
 	near, far := net.Pipe()
 	t.Cleanup(func() { near.Close(); far.Close() })
 	c := NewConn(near, near, Config{Handler: idle{}, MaxMessage: 1 << 28, MaxStreams: 100, MaxHeaderList: 1 << 20, Received: a, Sent: a})
-	t.Cleanup(func() { c.settings.Stop() })
+	t.Cleanup(func() { c.recv.settings.Stop() })
 	return c
 }
 
@@ -41,7 +41,7 @@ func TestResetStreamsDoNotWait(t *testing.T) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if n := len(c.assembling); n != 1 {
+	if n := len(c.recv.waiting); n != 1 {
 		t.Errorf("%d streams wait, want the one that is there", n)
 	}
 }
@@ -51,10 +51,10 @@ func asker(c *Conn, n int) func() *Stream {
 	return func() *Stream {
 		s := &Stream{}
 		c.mu.Lock()
-		s.init(c, c.lastPeer+1)
-		c.lastPeer += 2
-		c.streams[s.ID] = s
-		c.live++
+		s.init(c, c.table.lastPeer+1)
+		c.table.lastPeer += 2
+		c.table.streams[s.ID] = s
+		c.table.live++
 		c.peerMaySend(s)
 		c.mu.Unlock()
 		s.mu.Lock()
@@ -127,16 +127,16 @@ func TestHeldUpByUs(t *testing.T) {
 		a := NewAccount(8 << 20)
 		c := idleConn(t, a)
 		s := asker(c, 7<<20)()
-		if s.coming.account != a {
+		if s.recv.claim.account != a {
 			t.Fatal("the message has no place in the account")
 		}
-		c.buffered.Store(c.bufferedMost())
+		c.recv.buffered.Store(c.bufferedMost())
 		time.Sleep(2 * slowAfter)
 		c.giveUp(a)
 		if s.gone {
 			t.Error("it is ended")
 		}
-		c.buffered.Store(0)
+		c.recv.buffered.Store(0)
 		time.Sleep(slowAfter - time.Second)
 		c.giveUp(a)
 		if s.gone {
@@ -188,12 +188,12 @@ func TestStuckAfterBurst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := idleConn(t, NewAccount(8<<20))
 		c.mu.Lock()
-		c.writing = true
+		c.out.writing = true
 		c.mu.Unlock()
 		c.stuck()
 		time.Sleep(time.Second)
 		c.mu.Lock()
-		c.out.moved += 1 << 30
+		c.out.now.moved += 1 << 30
 		c.mu.Unlock()
 		for range 18 {
 			time.Sleep(slowAfter / 2)

@@ -1,6 +1,8 @@
 package h2
 
-import "time"
+import (
+	"time"
+)
 
 // What an endpoint grants, and what it bears from a peer. Every number has its
 // reason here and nowhere else.

@@ -2,13 +2,13 @@ package h2
 
 // ping queues a PING; onAck is called by the reader with the answer.
 func (c *Conn) ping(onAck func()) {
-	c.pingSeq++
+	c.pings.seq++
 	var data [8]byte
 	for i := range data {
-		data[i] = byte(c.pingSeq >> (8 * i))
+		data[i] = byte(c.pings.seq >> (8 * i))
 	}
-	c.onPing[data] = onAck
-	c.pending = appendPing(c.pending, 0, data)
+	c.pings.onAck[data] = onAck
+	c.out.pending = appendPing(c.out.pending, 0, data)
 }
 
 // Ping sends a PING and calls onAck, on the reader goroutine, when it is

@@ -2,6 +2,8 @@ package h2
 
 import "github.com/tenonrpc/tenon/wire"
 
+const prefixLen = wire.PrefixLen
+
 // queue is a list of whole messages. From packAfter on, small ones share
 // buffers, with their prefixes between them.
 type queue struct {

@@ -2,6 +2,9 @@ package h2
 
 import "time"
 
+// A message waits for room before it is encoded, and room is taken back from those who
+// keep it from others.
+
 // Owing says whether so many responses of unary calls wait for the client that no
 // further ones should be made. Config.Freed is called when that may have changed.
 func (c *Conn) Owing() bool { return c.ledger.owes.Load() }
@@ -30,10 +33,10 @@ func (s *Stream) reserve(done <-chan struct{}, n int, trailers bool) (Claim, err
 	if cl, ok, err := s.reserveNow(n, trailers, nil); ok || err != nil {
 		return cl, err
 	}
-	if s.sendReady == nil {
-		s.sendReady = make(chan struct{}, 1)
+	if s.send.ready == nil {
+		s.send.ready = make(chan struct{}, 1)
 	}
-	w := &sendWaiter{class: received, ready: s.sendReady}
+	w := &sendWaiter{class: received, ready: s.send.ready}
 	defer c.ledger.quit(w)
 	often := asideAfter
 	if c.cfg.Stall > 0 {
@@ -52,7 +55,7 @@ func (s *Stream) reserve(done <-chan struct{}, n int, trailers bool) (Claim, err
 		c.mu.Unlock()
 		stop, tick := false, false
 		select {
-		case <-s.sendReady:
+		case <-s.send.ready:
 		case <-done:
 			stop = true
 		case <-late.C:
@@ -85,25 +88,25 @@ func (s *Stream) TryReserve(n int) (Claim, bool) {
 
 // reserveNow is reserve without waiting; w waits meanwhile. c.mu is held.
 func (s *Stream) reserveNow(n int, trailers bool, w *sendWaiter) (cl Claim, ok bool, err error) {
-	if s.sendEnded {
+	if s.send.ended {
 		return Claim{}, false, ErrStreamEnded
 	}
 	class := begun
 	switch {
 	case s.whole && !s.c.client, trailers:
 		class = unary
-	case s.sendWindow >= n:
+	case s.send.window >= n:
 		class = covered
-	case s.sendWindow <= 0:
+	case s.send.window <= 0:
 		if w != nil {
 			s.c.ledger.quit(w)
 		}
 		return Claim{}, false, nil
-	case s.heard:
+	case s.send.heard:
 		class = awaited
 	}
 	if cl, ok = s.c.ledger.take(class, n, w); ok {
-		s.heard = false
+		s.send.heard = false
 	}
 	return cl, ok, nil
 }
@@ -128,9 +131,9 @@ func (c *Conn) setAside(w *sendWaiter) {
 	if w.class != awaited && w.class != begun || !c.ledger.first(w) {
 		return
 	}
-	for _, s := range c.streams {
-		cl := s.sending
-		if cl == nil || int(cl.class) != w.class || !slow(cl.n-s.unsent-s.sentThen, s.sendingSince, asideAfter) {
+	for _, s := range c.table.streams {
+		cl := s.send.claim
+		if cl == nil || int(cl.class) != w.class || !slow(cl.n-s.send.unsent-s.send.then, s.send.since, asideAfter) {
 			continue
 		}
 		if !c.ledger.setAside(cl, c.client) {
@@ -145,26 +148,26 @@ func (c *Conn) endSlow(age time.Duration, which func(*Claim) bool, reason string
 	var list []*Stream
 	c.mu.Lock()
 	withheld := c.withheld()
-	for _, s := range c.streams {
+	for _, s := range c.table.streams {
 		s.mu.Lock()
 		come := s.in.partial
 		s.mu.Unlock()
 		switch {
-		case s.sending != nil && which(s.sending):
-			if slow(s.sending.n-s.unsent-s.sentThen, s.sendingSince, age) {
+		case s.send.claim != nil && which(s.send.claim):
+			if slow(s.send.claim.n-s.send.unsent-s.send.then, s.send.since, age) {
 				list = append(list, s)
-			} else if age == slowAfter && time.Since(s.sendingSince) >= age {
-				s.sentThen, s.sendingSince = s.sending.n-s.unsent, time.Now()
+			} else if age == slowAfter && time.Since(s.send.since) >= age {
+				s.send.then, s.send.since = s.send.claim.n-s.send.unsent, time.Now()
 			}
-		case s.coming.l == nil || !which(&s.coming):
+		case s.recv.claim.l == nil || !which(&s.recv.claim):
 		case withheld: // the peer is not to blame
-			s.excused = time.Now()
-		case slow(come-s.comeThen, s.comingSince, age):
-			if time.Since(s.excused) >= age {
+			s.recv.excused = time.Now()
+		case slow(come-s.recv.then, s.recv.since, age):
+			if time.Since(s.recv.excused) >= age {
 				list = append(list, s)
 			}
-		case age == slowAfter && time.Since(s.comingSince) >= age:
-			s.comeThen, s.comingSince = come, time.Now() // what came before does not count later
+		case age == slowAfter && time.Since(s.recv.since) >= age:
+			s.recv.then, s.recv.since = come, time.Now() // what came before does not count later
 		}
 	}
 	c.mu.Unlock()
@@ -172,9 +175,6 @@ func (c *Conn) endSlow(age time.Duration, which func(*Claim) bool, reason string
 		s.Reset(ErrCodeEnhanceYourCalm, reason)
 	}
 }
-
-// withheld says whether the connection's window is not renewed, so that nothing comes.
-func (c *Conn) withheld() bool { return c.buffered.Load() >= c.bufferedMost() }
 
 const starved = "other messages waited for the memory that this one takes; MessageMemory of this side's configuration limits what a process takes for all"
 
@@ -197,8 +197,8 @@ func (c *Conn) keepers(a *Account) (list []keeper) {
 	c.ledger.mu.Lock()
 	defer c.ledger.mu.Unlock()
 	for s := range c.ledger.holders {
-		if s.keeps == a && (s.coming.l == nil || withheld) && time.Since(s.comingSince) >= heldMost {
-			list = append(list, keeper{s.comingSince, func() { s.Reset(ErrCodeEnhanceYourCalm, starved) }})
+		if s.recv.account == a && (s.recv.claim.l == nil || withheld) && time.Since(s.recv.since) >= heldMost {
+			list = append(list, keeper{s.recv.since, func() { s.Reset(ErrCodeEnhanceYourCalm, starved) }})
 		}
 	}
 	return list

@@ -1,8 +1,6 @@
 package h2
 
 import (
-	"errors"
-	"os"
 	"sync/atomic"
 	"time"
 )
@@ -90,27 +88,6 @@ func (r *role) got(id uint32, alone bool) {
 	}
 }
 
-// stepBack lets others read, and says whether the caller is the reader no more.
-// run only.
-func (c *Conn) stepBack() bool {
-	r := &c.role
-	if r.streak < stepBackAfter || !r.stoppable || c.br.Buffered() > 0 || c.calls.Load() > 0 || c.life.unusable.Load() {
-		return false
-	}
-	last := r.last
-	r.pass(r.turn(), free)
-	c.watchRole()
-	c.mu.Lock()
-	s := c.streams[last]
-	asked := c.calls.Load() > 0 || s != nil && s.own.asked
-	c.mu.Unlock()
-	if asked || c.life.unusable.Load() {
-		// Whoever came before the role was free did not take it or ask for it.
-		c.wantReader()
-	}
-	return true
-}
-
 // wantReader makes a goroutine of run the reader if nobody is. Everybody calls it
 // before waiting for something that is to be read.
 func (c *Conn) wantReader() {
@@ -153,127 +130,6 @@ func (c *Conn) watch(seen turn) {
 	}
 	t = r.turn()
 	time.AfterFunc(watchPeriod, func() { c.watch(t) })
-}
-
-// readOwn reads the connection until what the consumer of s waits for is there, if
-// nobody reads and s is alone, and says whether it is. It may return before.
-func (s *Stream) readOwn() bool {
-	c := s.c
-	r := &c.role
-	t := r.turn()
-	if t.state() != free {
-		return false
-	}
-	mine := t.begin(reading)
-	if !r.now.CompareAndSwap(uint64(t), uint64(mine)) {
-		c.wantReader()
-		return false
-	}
-	calls := c.calls.Load()
-	if alone := s.whole && calls == 1 || !s.whole && calls == 0 && r.last == s.ID; !alone {
-		return c.handOver(mine, nil)
-	}
-	err := c.readFor(s)
-	c.Flush() // what has been answered while reading
-	if err != nil || r.streak == 0 || c.br.Buffered() > 0 || !r.pass(mine, free) {
-		return c.handOver(mine, err)
-	}
-	if c.calls.Load() > 0 || c.life.unusable.Load() {
-		c.wantReader() // who came meanwhile saw that there was a reader
-	}
-	return true
-}
-
-// handOver makes a goroutine of run the reader in place of one who read for itself,
-// and tells it an error if there is one. It returns false.
-func (c *Conn) handOver(mine turn, err error) bool {
-	c.role.failed = err
-	c.mu.Lock()
-	old := turn(c.role.now.Swap(uint64(mine.in(running))))
-	if old.state() == stopping && c.life.phase < closing {
-		c.nc.SetReadDeadline(time.Time{})
-	}
-	c.mu.Unlock()
-	go c.role.run()
-	return false
-}
-
-// readFor handles frames until what the consumer of s waits for is there, or run
-// should go on.
-func (c *Conn) readFor(s *Stream) error {
-	for !s.served() {
-		if c.unread.Load() {
-			c.role.streak = 0 // to wait for the peer is for run
-			return nil
-		}
-		if c.br.Buffered() < frameHeaderLen {
-			c.Flush()
-		}
-		fh, err := c.peekFrameHeader()
-		whole := frameHeaderLen + fh.Length
-		if err == nil && (whole > c.br.Size() || fh.Type == FrameHeaders && (!c.client || !fh.Flags.Has(FlagEndHeaders))) {
-			c.role.streak = 0 // not whole in the buffer, or a call that begins
-			return nil
-		}
-		if err == nil && c.br.Buffered() < whole {
-			_, err = c.br.Peek(whole)
-			err = cutShort(err)
-		}
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			c.role.streak = 0 // stopped; if the connection is being ended, run finds out
-			return nil
-		}
-		if err == nil {
-			c.br.Discard(frameHeaderLen)
-			err = c.frame(fh)
-		}
-		if err != nil {
-			return c.readError(err)
-		}
-	}
-	return nil
-}
-
-// served says whether what the consumer waits for is there, or will not come.
-func (s *Stream) served() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return !s.whole && s.in.queue.messages > 0 || s.in.end() != nil
-}
-
-// own is a stream's part in its connection's role.
-type own struct {
-	// turn is the turn in which the reader ran the handler; 0: it did not. together
-	// says that it had read more: responses to requests that were read together are
-	// written together.
-	turn     turn
-	together bool
-	// Guarded by Conn.mu: since a message came, the stream has sent something, and
-	// its consumer has asked for the next.
-	sent, asked bool
-}
-
-// alone says whether a call should be run by the reader: no other unary call is
-// under way and nothing else has been read.
-func (c *Conn) alone() bool { return c.calls.Load() == 1 && c.br.Buffered() == 0 }
-
-// runHere runs the handler of s and says whether the caller still is the reader. It
-// is not if the handler was about to wait, as far as we can know (MayWait), or the
-// watch has found it twice. run only.
-func (c *Conn) runHere(s *Stream) (reader bool) {
-	t := c.role.turn().begin(handling)
-	s.own.turn, s.own.together = t, c.br.Buffered() > 0
-	c.role.now.Store(uint64(t)) // the role may be gone from here on
-	c.watchRole()
-	returned := false
-	defer func() {
-		if !returned { // runtime.Goexit
-			c.readElsewhere(t)
-		}
-	}()
-	c.cfg.Handler.Run(s)
-	returned = true
-	return c.role.pass(t, running)
 }
 
 // readElsewhere makes another goroutine the reader if the present one still runs

@@ -16,7 +16,7 @@ func TestStepBackForOneWhoWaits(t *testing.T) {
 		c := NewConn(a, a, Config{})
 		s := &Stream{c: c, ID: 1}
 		s.own.asked = asked
-		c.streams[1] = s
+		c.table.streams[1] = s
 		c.role.last, c.role.streak = 1, stepBackAfter
 		c.role.watched.Store(true) // leave it alone
 		ran := make(chan struct{})
@@ -34,7 +34,7 @@ func TestStepBackForOneWhoWaits(t *testing.T) {
 				t.Error("nobody reads")
 			}
 		}
-		c.settings.Stop()
+		c.recv.settings.Stop()
 		a.Close()
 		b.Close()
 	}

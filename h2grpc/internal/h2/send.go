@@ -5,22 +5,6 @@ import (
 	"time"
 )
 
-// Block is a header block to send.
-type Block struct {
-	// Key names Fixed in the connection's cache of encoded blocks: the same
-	// key always goes with the same fields.
-	Key   string
-	Fixed []Field
-	// Timeout is the value of grpc-timeout; nil: none.
-	Timeout []byte
-	// Extra is what differs from call to call: it leaves the compression table
-	// alone. Names are lower case, values as they go on the wire.
-	Extra []Field
-	// Always sends it also if the peer would rather not take it: what it says of
-	// that is advice (RFC 9113 §6.5.2).
-	Always bool
-}
-
 // Frames is what a stream sends in one go: any of a header block, a message and
 // trailers.
 type Frames struct {
@@ -67,14 +51,14 @@ func (c *Conn) Open(done <-chan struct{}, f *Frames, whole bool, maxMessage int)
 		case c.life.phase == closed:
 			defer c.mu.Unlock()
 			return nil, c.life.reason
-		case c.life.phase >= draining, c.nextID > maxStreamID:
+		case c.life.phase >= draining, c.table.nextID > maxStreamID:
 			c.mu.Unlock()
 			return nil, ErrGoingAway
 		}
-		if c.live < c.peerStreams && len(c.pending) < pendingCap {
+		if c.table.live < c.table.most && len(c.out.pending) < pendingCap {
 			break
 		}
-		if c.live < c.peerStreams {
+		if c.table.live < c.table.most {
 			if err := c.waitForRoom(done); err != nil && c.life.phase < closing {
 				c.mu.Unlock()
 				return nil, err
@@ -82,11 +66,11 @@ func (c *Conn) Open(done <-chan struct{}, f *Frames, whole bool, maxMessage int)
 			continue
 		}
 		wait := make(chan struct{})
-		c.opening = append(c.opening, wait)
+		c.table.opening = append(c.table.opening, wait)
 		c.mu.Unlock()
 		if !c.awaitSlot(wait, done) {
 			c.mu.Lock()
-			c.opening = slices.DeleteFunc(c.opening, func(ch chan struct{}) bool { return ch == wait })
+			c.table.opening = slices.DeleteFunc(c.table.opening, func(ch chan struct{}) bool { return ch == wait })
 			c.admit() // the token may have been ours already
 			c.mu.Unlock()
 			return nil, ErrStreamEnded
@@ -99,22 +83,22 @@ func (c *Conn) Open(done <-chan struct{}, f *Frames, whole bool, maxMessage int)
 		return nil, err
 	}
 	s := c.spareStream()
-	s.init(c, c.nextID)
+	s.init(c, c.table.nextID)
 	s.whole, s.MaxMessage = whole, maxMessage
-	s.sendWindow = c.peerWindow
-	if c.nextID += 2; c.nextID > maxStreamID {
+	s.send.window = c.send.initial
+	if c.table.nextID += 2; c.table.nextID > maxStreamID {
 		c.life.unusable.Store(true)
 	}
-	c.streams[s.ID] = s
+	c.table.streams[s.ID] = s
 	c.peerMaySend(s)
-	c.live++
+	c.table.live++
 	if whole {
-		c.calls.Add(1)
+		c.table.calls.Add(1)
 	}
 	noBody := f.Message == nil && f.End
 	c.appendBlock(s.ID, block, noBody)
 	if noBody {
-		s.sendEnded = true
+		s.send.ended = true
 		c.flushLocked()
 		c.mu.Unlock()
 		return s, nil
@@ -143,25 +127,16 @@ func (c *Conn) awaitSlot(wait, done <-chan struct{}) bool {
 			return false
 		case now := <-t.C:
 			c.mu.Lock()
-			say := c.cfg.Crowded != nil && now.Sub(c.crowdedSaid) >= crowdedEvery
+			say := c.cfg.Crowded != nil && now.Sub(c.table.crowdedSaid) >= crowdedEvery
 			if say {
-				c.crowdedSaid = now
+				c.table.crowdedSaid = now
 			}
-			limit, waiting := c.peerStreams, len(c.opening)
+			limit, waiting := c.table.most, len(c.table.opening)
 			c.mu.Unlock()
 			if say {
 				c.cfg.Crowded(limit, waiting)
 			}
 		}
-	}
-}
-
-// admit lets one waiting caller open a stream if there is room; opening one and
-// losing one both call it again.
-func (c *Conn) admit() {
-	for n := c.peerStreams - c.live; n > 0 && len(c.opening) > 0; n-- {
-		close(c.opening[0])
-		c.opening = c.opening[1:]
 	}
 }
 
@@ -177,7 +152,7 @@ func (s *Stream) Write(done <-chan struct{}, f *Frames, flush Flush) error {
 
 func (s *Stream) writeLocked(done <-chan struct{}, f *Frames, flush Flush) error {
 	c := s.c
-	if s.sendEnded {
+	if s.send.ended {
 		return ErrStreamEnded
 	}
 	if err := s.headerRoom(done, f); err != nil {
@@ -209,21 +184,21 @@ func (s *Stream) writeLocked(done <-chan struct{}, f *Frames, flush Flush) error
 			c.countControl(len(block))
 		}
 		s.endSend()
-		if !s.recvEnded {
+		if !s.recv.ended {
 			// Nobody will read the rest of the request (RFC 9113 §8.1).
 			c.rememberReset(s.ID)
 			c.appendReset(s.ID, ErrCodeNo)
 			c.removeLocked(s)
 		}
 	}
-	if flush == FlushNow && len(c.pending) < deferFlush && s.flushedByReader() {
+	if flush == FlushNow && len(c.out.pending) < deferFlush && s.flushedByReader() {
 		// More is about to follow.
-	} else if flush == FlushNow || (flush == FlushLater && !s.sent) || len(c.pending) >= deferFlush {
+	} else if flush == FlushNow || (flush == FlushLater && !s.send.sent) || len(c.out.pending) >= deferFlush {
 		c.flushLocked()
 	} else {
 		c.flushSoon()
 	}
-	s.sent, s.own.sent = true, true
+	s.send.sent, s.own.sent = true, true
 	if f.Last && f.Trailer != nil {
 		s.handled = true
 		c.endHandling(s)
@@ -235,14 +210,14 @@ func (s *Stream) writeLocked(done <-chan struct{}, f *Frames, flush Flush) error
 // headerRoom waits until a header block may be queued: flow control does not
 // hold blocks up. c.mu is held, and released meanwhile.
 func (s *Stream) headerRoom(done <-chan struct{}, f *Frames) error {
-	if len(s.c.pending) < pendingCap || f.Reader {
+	if len(s.c.out.pending) < pendingCap || f.Reader {
 		return nil
 	}
 	s.MayWait()
 	if err := s.c.waitForRoom(done); err != nil {
 		return err
 	}
-	if s.sendEnded {
+	if s.send.ended {
 		return ErrStreamEnded
 	}
 	return nil
@@ -250,8 +225,8 @@ func (s *Stream) headerRoom(done <-chan struct{}, f *Frames) error {
 
 // endSend marks our side as ended.
 func (s *Stream) endSend() {
-	s.sendEnded = true
-	if s.recvEnded {
+	s.send.ended = true
+	if s.recv.ended {
 		s.c.removeLocked(s)
 	}
 }
@@ -260,41 +235,41 @@ func (s *Stream) endSend() {
 // c.mu is held, and released while waiting.
 func (s *Stream) sendData(done <-chan struct{}, b []byte, from *Buffer, end bool) error {
 	c := s.c
-	inParts := from != nil && len(b) > copyMost && c.peerFrame > copyMost
+	inParts := from != nil && len(b) > copyMost && c.send.maxFrame > copyMost
 	for {
-		room := pendingCap - len(c.pending)
+		room := pendingCap - len(c.out.pending)
 		if inParts && room > 0 {
-			if room = partsCap - c.partBytes; room < min(len(b), partMost) {
+			if room = partsCap - c.out.partBytes; room < min(len(b), partMost) {
 				room = 0 // many small frames take longer
 			}
 		}
-		n := min(len(b), s.sendWindow, c.sendWindow, c.peerFrame, room)
+		n := min(len(b), s.send.window, c.send.window, c.send.maxFrame, room)
 		if n > 0 || len(b) == 0 {
 			var whence *Buffer
 			if inParts && n > copyMost {
 				whence = from
 			}
 			c.appendData(s.ID, b[:n], whence, end && n == len(b))
-			s.sendWindow -= n
-			c.sendWindow -= n
+			s.send.window -= n
+			c.send.window -= n
 			if b = b[n:]; len(b) == 0 {
 				break
 			}
 			continue
 		}
 		if from != nil && from.claim != nil {
-			if s.unsent == 0 {
-				s.sending, s.sendingSince, s.sentThen = from.claim, time.Now(), 0
+			if s.send.unsent == 0 {
+				s.send.claim, s.send.since, s.send.then = from.claim, time.Now(), 0
 			}
-			s.unsent = len(b)
+			s.send.unsent = len(b)
 		}
 		if err := s.waitToSend(done); err != nil {
-			s.sending = nil
+			s.send.claim = nil
 			return err
 		}
 	}
-	if s.unsent > 0 {
-		s.sending, s.unsent = nil, 0
+	if s.send.unsent > 0 {
+		s.send.claim, s.send.unsent = nil, 0
 	}
 	c.wakeBlocked() // there may be room for the next
 	if end {
@@ -308,12 +283,12 @@ func (s *Stream) sendData(done <-chan struct{}, b []byte, from *Buffer, end bool
 func (s *Stream) waitToSend(done <-chan struct{}) error {
 	s.MayWait()
 	c := s.c
-	if s.sendWindow > 0 && !s.blocked {
-		s.blocked = true
-		c.blocked = append(c.blocked, s)
+	if s.send.window > 0 && !s.send.blocked {
+		s.send.blocked = true
+		c.send.blocked = append(c.send.blocked, s)
 	}
-	if s.sendReady == nil {
-		s.sendReady = make(chan struct{}, 1)
+	if s.send.ready == nil {
+		s.send.ready = make(chan struct{}, 1)
 	}
 	c.flushLocked() // what fills the buffer, or the window, has to go first
 	c.wantReader()
@@ -327,7 +302,7 @@ func (s *Stream) waitToSend(done <-chan struct{}) error {
 	}
 	var stop bool
 	select {
-	case <-s.sendReady:
+	case <-s.send.ready:
 	case <-done:
 		stop = true
 	case <-stalled:
@@ -335,10 +310,10 @@ func (s *Stream) waitToSend(done <-chan struct{}) error {
 		stop = true
 	}
 	c.mu.Lock()
-	if stop || s.sendEnded {
-		if s.blocked {
-			s.blocked = false
-			c.blocked = slices.DeleteFunc(c.blocked, func(b *Stream) bool { return b == s })
+	if stop || s.send.ended {
+		if s.send.blocked {
+			s.send.blocked = false
+			c.send.blocked = slices.DeleteFunc(c.send.blocked, func(b *Stream) bool { return b == s })
 		}
 		c.wakeBlocked()
 		return ErrStreamEnded
@@ -346,31 +321,9 @@ func (s *Stream) waitToSend(done <-chan struct{}) error {
 	return nil
 }
 
-// wakeSender lets a waiting sender look again. c.mu is held.
-func (s *Stream) wakeSender() {
-	if s.sendReady == nil {
-		return
-	}
-	select {
-	case s.sendReady <- struct{}{}:
-	default: // it has not yet looked at the last one
-	}
-}
-
-// sentUnflushed says whether the stream's consumer, which is about to wait and says
-// so to stepBack, may be waiting for an answer to something that is still queued.
-func (c *Conn) sentUnflushed(s *Stream) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s.sent, s.own.asked = false, true
-	return len(c.pending) > 0
-}
-
-const timeoutName = "grpc-timeout"
-
 // encode makes a header block in c.block.
 func (c *Conn) encode(b *Block) ([]byte, error) {
-	cached, ok := c.henc.cached(b.Key)
+	cached, ok := c.send.enc.cached(b.Key)
 	size := listSize(b.Extra)
 	if ok {
 		size += cached.size
@@ -380,19 +333,19 @@ func (c *Conn) encode(b *Block) ([]byte, error) {
 	if b.Timeout != nil {
 		size += len(timeoutName) + len(b.Timeout) + 32
 	}
-	if size > c.peerList && !b.Always {
-		return nil, &HeaderListError{size, c.peerList}
+	if size > c.send.maxList && !b.Always {
+		return nil, &HeaderListError{size, c.send.maxList}
 	}
 	if ok {
-		c.block = append(c.block[:0], cached.block...)
+		c.send.block = append(c.send.block[:0], cached.block...)
 	} else {
-		c.block = c.henc.appendNew(c.block[:0], b.Key, b.Fixed)
+		c.send.block = c.send.enc.appendNew(c.send.block[:0], b.Key, b.Fixed)
 	}
 	if b.Timeout != nil {
-		c.block = appendLiteral(c.block, timeoutName, b.Timeout)
+		c.send.block = appendLiteral(c.send.block, timeoutName, b.Timeout)
 	}
 	for _, f := range b.Extra {
-		c.block = appendLiteral(c.block, f.Name, f.Value)
+		c.send.block = appendLiteral(c.send.block, f.Name, f.Value)
 	}
-	return c.block, nil
+	return c.send.block, nil
 }

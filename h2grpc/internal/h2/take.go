@@ -1,18 +1,5 @@
 package h2
 
-import "sync/atomic"
-
-// taken is what the consumer of a stream has taken of it and not yet used: a busy
-// stream's messages are taken many at once. The consumer owns it.
-type taken struct {
-	queue queue
-	used  int     // bytes of messages used, of which Stream.in does not know
-	view  Buffer  // the last message, if it is in a buffer with others
-	spent *Buffer // the buffer it is in, if it was the last one there
-	// void is set by others: the messages are of no use any more.
-	void atomic.Bool
-}
-
 // takeAll moves what is queued to the consumer. s.mu is held.
 func (s *Stream) takeAll() {
 	if s.taken == nil {

@@ -27,7 +27,7 @@ type exchange struct {
 // takeWhole handles a HEADERS frame with all that follows it, and says whether it
 // did. Reader only.
 func (c *Conn) takeWhole(fh FrameHeader) bool {
-	if fh.Flags != FlagEndHeaders || c.br.Buffered() < fh.Length+frameHeaderLen {
+	if fh.Flags != FlagEndHeaders || c.in.br.Buffered() < fh.Length+frameHeaderLen {
 		return false
 	}
 	var x exchange
@@ -47,18 +47,18 @@ func (c *Conn) takeWhole(fh FrameHeader) bool {
 		m.Release()
 		return false
 	}
-	c.br.Discard(x.size)
+	c.in.br.Discard(x.size)
 	return true
 }
 
 // peekExchange fills x in if the usual follows a HEADERS frame's header.
 func (c *Conn) peekExchange(first FrameHeader, x *exchange) bool {
-	b, _ := c.br.Peek(c.br.Buffered())
+	b, _ := c.in.br.Peek(c.in.br.Buffered())
 	kind, end := requestBlock, FlagEndStream
 	if c.client {
 		kind, end = responseBlock, 0
 	}
-	x.head = c.hdec.known(kind, b[:first.Length])
+	x.head = c.in.dec.known(kind, b[:first.Length])
 	if x.head == nil || !c.client && !x.head.head.whole {
 		return false
 	}
@@ -74,7 +74,7 @@ func (c *Conn) peekExchange(first FrameHeader, x *exchange) bool {
 	x.compressed = flag == 1
 	if c.client {
 		p := peekFrame(b[x.size:], FrameHeader{Type: FrameHeaders, Flags: FlagEndHeaders | FlagEndStream, StreamID: first.StreamID})
-		if x.trailer = c.hdec.known(trailerBlock, p); x.trailer == nil {
+		if x.trailer = c.in.dec.known(trailerBlock, p); x.trailer == nil {
 			return false
 		}
 		x.size += frameHeaderLen + len(p)
@@ -99,7 +99,7 @@ func peekFrame(b []byte, want FrameHeader) []byte {
 // wholeRequest begins a call whose request is m. If it does not, the handler may be
 // asked for the stream again.
 func (c *Conn) wholeRequest(id uint32, x *exchange, m *Buffer) bool {
-	if id%2 == 0 || id <= c.lastPeer {
+	if id%2 == 0 || id <= c.table.lastPeer {
 		return false
 	}
 	s := c.cfg.Handler.New()
@@ -110,27 +110,27 @@ func (c *Conn) wholeRequest(id uint32, x *exchange, m *Buffer) bool {
 	}
 	cost := max(0, x.head.cost-freeHeaders)
 	s.headerCost = cost
-	s.recvEnded, s.started = true, true
+	s.recv.ended, s.started = true, true
 	s.in.queue.push(m)
 	s.in.ended = true
 	n := len(x.message)
 	c.mu.Lock()
-	if c.life.said == theLast || !c.hasRoom(cost) || n > min(c.granted, c.recvWindow) {
+	if c.life.said == theLast || !c.hasRoom(cost) || n > min(c.recv.granted, c.recv.window) {
 		c.mu.Unlock()
 		return false
 	}
 	c.takeWindow(n)
-	c.lastPeer = id
-	c.live++
-	c.calls.Add(1)
-	c.headerBytes += cost
-	s.sendWindow = c.peerWindow
-	c.streams[id] = s
-	c.buffered.Add(int64(n))
+	c.table.lastPeer = id
+	c.table.live++
+	c.table.calls.Add(1)
+	c.table.headerBytes += cost
+	s.send.window = c.send.initial
+	c.table.streams[id] = s
+	c.recv.buffered.Add(int64(n))
 	c.growWindow()
 	c.mu.Unlock()
 	c.cfg.Handler.Opened(s)
-	c.lone = s
+	c.in.lone = s
 	return true
 }
 
@@ -138,20 +138,20 @@ func (c *Conn) wholeRequest(id uint32, x *exchange, m *Buffer) bool {
 func (c *Conn) wholeResponse(id uint32, x *exchange, m *Buffer) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := c.streams[id]
-	if s == nil || !s.whole || s.gotHead || s.recvEnded || !s.sendEnded || len(m.B) > s.MaxMessage {
+	s := c.table.streams[id]
+	if s == nil || !s.whole || s.gotHead || s.recv.ended || !s.send.ended || len(m.B) > s.MaxMessage {
 		return false
 	}
 	s.mu.Lock()
 	in, n := &s.in, len(x.message)
-	ok := n <= min(in.window, c.recvWindow) && in.err == nil && in.failed == nil
+	ok := n <= min(in.window, c.recv.window) && in.err == nil && in.failed == nil
 	if ok {
 		c.takeWindow(n)
-		c.buffered.Add(int64(n))
-		s.recvEnded = true
+		c.recv.buffered.Add(int64(n))
+		s.recv.ended = true
 		c.rememberClose(id, byEnd)
 		c.remove(s)
-		c.role.got(0, c.calls.Load() == 0)
+		c.role.got(0, c.table.calls.Load() == 0)
 		in.head, in.trailer = x.head.head, x.trailer.head
 		in.queue.push(m)
 		in.ended = true

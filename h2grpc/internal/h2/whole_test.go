@@ -36,18 +36,18 @@ func TestWholeIsTaken(t *testing.T) {
 			}
 			c := NewConn(nc, nc, cfg)
 			defer c.Close()
-			c.sawPeer = true
+			c.in.sawPeer = true
 			enc := newHeaderEncoder()
 			var whole []bool
 			for id := uint32(1); id < 9; id += 2 {
 				var b []byte
 				if client {
 					c.mu.Lock()
-					c.nextID = id + 2
+					c.table.nextID = id + 2
 					s := c.spareStream()
 					s.init(c, id)
-					s.whole, s.sendEnded = true, true
-					c.streams[id] = s
+					s.whole, s.send.ended = true, true
+					c.table.streams[id] = s
 					c.peerMaySend(s)
 					c.mu.Unlock()
 					b = appendHeaders(b, id, enc.appendFixed(nil, "head", head), false, defaultMaxFrame)
@@ -57,20 +57,20 @@ func TestWholeIsTaken(t *testing.T) {
 					b = appendHeaders(b, id, enc.appendFixed(nil, "request", request), false, defaultMaxFrame)
 					b = append(FrameHeader{Length: len(message), Type: FrameData, Flags: FlagEndStream, StreamID: id}.append(b), message...)
 				}
-				c.br = bufio.NewReaderSize(bytes.NewReader(b), readBuffer)
-				c.br.Peek(1)
+				c.in.br = bufio.NewReaderSize(bytes.NewReader(b), readBuffer)
+				c.in.br.Peek(1)
 				fh, err := c.readFrameHeader()
 				took := err == nil && c.takeWhole(fh)
 				whole = append(whole, took)
 				for !took && err == nil {
-					if err = c.frame(fh); err == nil && c.br.Buffered() > 0 {
+					if err = c.frame(fh); err == nil && c.in.br.Buffered() > 0 {
 						fh, err = c.readFrameHeader()
 					} else {
 						break
 					}
 				}
-				if err != nil || c.br.Buffered() > 0 {
-					t.Fatalf("%v, with %d bytes left", err, c.br.Buffered())
+				if err != nil || c.in.br.Buffered() > 0 {
+					t.Fatalf("%v, with %d bytes left", err, c.in.br.Buffered())
 				}
 			}
 			if want := [4]bool{2: true, 3: true}; [4]bool(whole) != want {

@@ -32,31 +32,31 @@ func roomyFor(n int) int {
 // client may not have heard of a smaller one, a client has sent its SETTINGS
 // before the stream.
 func (c *Conn) peerMaySend(s *Stream) {
-	c.receiving++
-	s.maySend = true
-	s.in.base = c.granted
+	c.recv.streams++
+	s.recv.counted = true
+	s.in.base = c.recv.granted
 	if c.client {
-		s.in.base = c.window
+		s.in.base = c.recv.initial
 	}
 	s.in.window = s.in.base
-	if windowFor(c.receiving) < c.window {
+	if windowFor(c.recv.streams) < c.recv.initial {
 		c.fitWindow()
 	}
 }
 
 // peerHasSent is the end of peerMaySend. c.mu is held.
 func (c *Conn) peerHasSent(s *Stream) {
-	if !s.maySend {
+	if !s.recv.counted {
 		return
 	}
-	s.maySend = false
-	c.receiving--
+	s.recv.counted = false
+	c.recv.streams--
 	c.growWindow()
 }
 
 // growWindow makes a window that has shrunk larger again if it may be. c.mu is held.
 func (c *Conn) growWindow() {
-	if roomyFor(c.receiving) > c.window {
+	if roomyFor(c.recv.streams) > c.recv.initial {
 		c.fitWindow()
 	}
 }
@@ -66,24 +66,24 @@ func (c *Conn) growWindow() {
 // has acknowledged it (RFC 9113 §6.9.2), and until then the connection's window
 // is not renewed. c.mu is held.
 func (c *Conn) fitWindow() {
-	if c.shrinking > 0 || c.life.phase >= closing {
+	if c.recv.shrinking > 0 || c.life.phase >= closing {
 		return
 	}
-	w := windowFor(c.receiving)
-	if w >= c.window {
-		if w = roomyFor(c.receiving); w <= c.window || time.Since(c.windowSince) < windowPeriod {
+	w := windowFor(c.recv.streams)
+	if w >= c.recv.initial {
+		if w = roomyFor(c.recv.streams); w <= c.recv.initial || time.Since(c.recv.since) < windowPeriod {
 			return
 		}
 	}
-	c.pending = appendSettings(c.pending, setting{settingInitialWindowSize, uint32(w)})
+	c.out.pending = appendSettings(c.out.pending, setting{settingInitialWindowSize, uint32(w)})
 	c.settingsSent()
-	c.windowSince = time.Now()
-	if w < c.window {
-		c.shrinking = c.unacked
+	c.recv.since = time.Now()
+	if w < c.recv.initial {
+		c.recv.shrinking = c.recv.unacked
 	}
-	c.window = w
-	c.share.Store(int32(w))
-	if c.shrinking == 0 {
+	c.recv.initial = w
+	c.recv.share.Store(int32(w))
+	if c.recv.shrinking == 0 {
 		c.applyWindow()
 	}
 	c.flushSoon()
@@ -92,25 +92,25 @@ func (c *Conn) fitWindow() {
 // settingsSent takes note of SETTINGS that follow the first. Time runs for the oldest
 // that are not acknowledged. c.mu is held.
 func (c *Conn) settingsSent() {
-	if c.unacked++; c.unacked == 1 {
-		c.settings.Reset(stoppedTime)
+	if c.recv.unacked++; c.recv.unacked == 1 {
+		c.recv.settings.Reset(stoppedTime)
 	}
 }
 
 // settingsAcked takes note of an acknowledgement. c.mu is held.
 func (c *Conn) settingsAcked() {
-	if c.unacked == 0 {
+	if c.recv.unacked == 0 {
 		return
 	}
-	if c.unacked--; c.unacked == 0 {
-		c.settings.Stop()
+	if c.recv.unacked--; c.recv.unacked == 0 {
+		c.recv.settings.Stop()
 	} else {
-		c.settings.Reset(stoppedTime)
+		c.recv.settings.Reset(stoppedTime)
 	}
-	if c.shrinking == 0 {
+	if c.recv.shrinking == 0 {
 		return
 	}
-	if c.shrinking--; c.shrinking == 0 {
+	if c.recv.shrinking--; c.recv.shrinking == 0 {
 		c.applyWindow()
 		c.creditConn()
 		c.fitWindow()
@@ -121,24 +121,37 @@ func (c *Conn) settingsAcked() {
 // the oldest first: messages that came to lack window by that get it in this
 // order.
 func (c *Conn) applyWindow() {
-	c.granted = c.window
-	ids := make([]int, 0, len(c.streams))
-	for id := range c.streams {
+	c.recv.granted = c.recv.initial
+	ids := make([]int, 0, len(c.table.streams))
+	for id := range c.table.streams {
 		ids = append(ids, int(id))
 	}
 	slices.Sort(ids)
 	for _, id := range ids {
-		s := c.streams[uint32(id)]
-		if !s.maySend {
+		s := c.table.streams[uint32(id)]
+		if !s.recv.counted {
 			continue
 		}
 		s.mu.Lock()
-		s.in.window += c.window - s.in.base
-		s.in.base = c.window
+		s.in.window += c.recv.initial - s.in.base
+		s.in.base = c.recv.initial
 		inc, large := s.credit()
 		s.mu.Unlock()
 		if inc > 0 || large > 0 {
 			c.grantLocked(s, inc, large)
 		}
 	}
+}
+
+// takeLargeFrames advertises readFrameSize, once. Reader only.
+func (c *Conn) takeLargeFrames() {
+	if c.in.largeFrames {
+		return
+	}
+	c.in.largeFrames = true
+	c.in.maxFrame = readFrameSize
+	c.mu.Lock()
+	c.out.pending = appendSettings(c.out.pending, setting{settingMaxFrameSize, readFrameSize})
+	c.settingsSent()
+	c.mu.Unlock()
 }

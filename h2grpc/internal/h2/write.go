@@ -9,73 +9,28 @@ import (
 // appendData queues a DATA frame. If the payload, which is not empty then, is in
 // from, it is written from there.
 func (c *Conn) appendData(id uint32, payload []byte, from *Buffer, end bool) {
-	c.progress, c.answered = true, true
+	c.out.progress, c.pings.answered = true, true
 	fh := FrameHeader{Length: len(payload), Type: FrameData, StreamID: id}
 	if end {
 		fh.Flags = FlagEndStream
 	}
-	c.pending = fh.append(c.pending)
+	c.out.pending = fh.append(c.out.pending)
 	if from == nil {
-		c.pending = append(c.pending, payload...)
+		c.out.pending = append(c.out.pending, payload...)
 		return
 	}
 	from.hold()
-	c.parts = append(c.parts, part{len(c.pending), payload, from})
-	c.partBytes += len(payload)
+	c.out.parts = append(c.out.parts, part{len(c.out.pending), payload, from})
+	c.out.partBytes += len(payload)
 }
 
 // appendBlock queues a header block.
 func (c *Conn) appendBlock(id uint32, block []byte, end bool) {
-	c.progress, c.answered = true, true
-	c.pending = appendHeaders(c.pending, id, block, end, c.peerFrame)
-	if cap(c.block) > spareCap {
-		c.block = nil
+	c.out.progress, c.pings.answered = true, true
+	c.out.pending = appendHeaders(c.out.pending, id, block, end, c.send.maxFrame)
+	if cap(c.send.block) > spareCap {
+		c.send.block = nil
 	}
-}
-
-// appendReset queues an RST_STREAM. Like every answer that a peer can provoke
-// it counts against controlBytes.
-func (c *Conn) appendReset(id uint32, code ErrCode) {
-	before := len(c.pending)
-	c.pending = appendRSTStream(c.pending, id, code)
-	c.countControl(len(c.pending) - before)
-}
-
-// countControl counts an answer of n bytes that did not wait for room.
-func (c *Conn) countControl(n int) {
-	if c.controlSize += n; c.controlSize > controlBytes {
-		c.unread.Store(true)
-	}
-}
-
-// awaitPeer waits until the peer has read of the answers that it has provoked. The
-// reader calls it before it reads more.
-func (c *Conn) awaitPeer() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	t := time.NewTimer(stoppedTime)
-	defer t.Stop()
-	for c.controlSize > controlBytes && c.life.phase < closing {
-		if c.flushLocked(); c.controlSize <= controlBytes {
-			break
-		}
-		if c.room == nil {
-			c.room = make(chan struct{})
-		}
-		room := c.room
-		c.mu.Unlock()
-		late := false
-		select {
-		case <-room:
-		case <-t.C:
-			late = true
-		}
-		c.mu.Lock()
-		if late {
-			return fault(ErrCodeEnhanceYourCalm, "the peer has not read for %v what it asked for", stoppedTime)
-		}
-	}
-	return nil
 }
 
 // Flush sends what is queued.
@@ -89,23 +44,23 @@ func (c *Conn) Flush() {
 // socket: where the socket takes no more, or cannot be asked, a goroutine goes
 // on. c.mu is released in between.
 func (c *Conn) flushLocked() {
-	if c.writing || len(c.pending) == 0 {
+	if c.out.writing || len(c.out.pending) == 0 {
 		return
 	}
-	c.writing = true
-	if c.try == nil {
+	c.out.writing = true
+	if c.out.try == nil {
 		go c.writeOn()
 		return
 	}
-	if len(c.pending) < yieldBelow && len(c.parts) == 0 && c.calls.Load() > 1 {
+	if len(c.out.pending) < yieldBelow && len(c.out.parts) == 0 && c.table.calls.Load() > 1 {
 		// Others are about to add to this write.
 		c.mu.Unlock()
 		runtime.Gosched()
 		c.mu.Lock()
 	}
-	for len(c.pending) > 0 {
+	for len(c.out.pending) > 0 {
 		c.takePending()
-		for p := c.out.next(partMost); len(p) > 0; p = c.out.next(partMost) {
+		for p := c.out.now.next(partMost); len(p) > 0; p = c.out.now.next(partMost) {
 			c.mu.Unlock()
 			n, err := c.tryWrite(p)
 			c.mu.Lock()
@@ -115,7 +70,7 @@ func (c *Conn) flushLocked() {
 				return
 			}
 			c.wrote(n)
-			if n < len(p) || c.try.behind() {
+			if n < len(p) || c.out.try.behind() {
 				go c.writeOn()
 				return // it is the writer now
 			}
@@ -128,22 +83,22 @@ func (c *Conn) flushLocked() {
 // tryWrite writes what the socket takes of p without waiting. Over TLS the rest
 // is with tryConn, encrypted.
 func (c *Conn) tryWrite(p []byte) (n int, err error) {
-	if c.nc != net.Conn(c.try) {
+	if c.nc != net.Conn(c.out.try) {
 		return c.nc.Write(p)
 	}
-	return c.try.TryWrite(p)
+	return c.out.try.TryWrite(p)
 }
 
 // flushSoon lets more gather before it is written: a goroutine writes as soon
 // as it gets to run.
 func (c *Conn) flushSoon() {
-	if c.writing || c.deferred || len(c.pending) == 0 {
+	if c.out.writing || c.out.deferred || len(c.out.pending) == 0 {
 		return
 	}
-	c.deferred = true
+	c.out.deferred = true
 	go func() {
 		c.mu.Lock()
-		c.deferred = false
+		c.out.deferred = false
 		c.flushLocked()
 		c.mu.Unlock()
 	}()
@@ -153,18 +108,18 @@ func (c *Conn) flushSoon() {
 // kept, the rest of out, and then whatever is pending.
 func (c *Conn) writeOn() {
 	var err error
-	if c.try != nil {
-		if err = c.try.drain(); err == nil {
-			c.try.mayWait(true)
+	if c.out.try != nil {
+		if err = c.out.try.drain(); err == nil {
+			c.out.try.mayWait(true)
 		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for err == nil {
-		p := c.out.next(partMost)
+		p := c.out.now.next(partMost)
 		if len(p) == 0 {
 			c.keepSpare()
-			if len(c.pending) == 0 {
+			if len(c.out.pending) == 0 {
 				break
 			}
 			c.takePending()
@@ -179,8 +134,8 @@ func (c *Conn) writeOn() {
 	if err != nil {
 		c.writeFailed(err)
 	}
-	if c.try != nil {
-		c.try.mayWait(false)
+	if c.out.try != nil {
+		c.out.try.mayWait(false)
 	}
 	c.endWriting()
 }
@@ -188,11 +143,11 @@ func (c *Conn) writeOn() {
 // takePending takes what is pending for the writer, which has written everything
 // before, and lets those who wait for room go on.
 func (c *Conn) takePending() {
-	parts := c.out.parts[:0]
-	c.out = output{buf: c.pending, parts: c.parts, moved: c.out.moved, since: c.out.since}
-	c.pending, c.parts, c.spare = c.spare[:0], parts, nil
-	if c.controlSize = 0; c.unread.Load() {
-		c.unread.Store(false)
+	parts := c.out.now.parts[:0]
+	c.out.now = output{buf: c.out.pending, parts: c.out.parts, moved: c.out.now.moved, since: c.out.now.since}
+	c.out.pending, c.out.parts, c.out.spare = c.out.spare[:0], parts, nil
+	if c.out.answers = 0; c.out.unread.Load() {
+		c.out.unread.Store(false)
 	}
 	c.wakeBlocked()
 	c.roomAgain()
@@ -200,9 +155,9 @@ func (c *Conn) takePending() {
 
 // wrote takes note that the first n bytes of what out has next are written.
 func (c *Conn) wrote(n int) {
-	c.out.moved += n
-	if n = c.out.wrote(n); n > 0 {
-		c.partBytes -= n
+	c.out.now.moved += n
+	if n = c.out.now.wrote(n); n > 0 {
+		c.out.partBytes -= n
 		c.wakeBlocked()
 	}
 }
@@ -213,37 +168,37 @@ func (c *Conn) stuck() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case !c.writing:
-	case c.out.since.IsZero(), time.Since(c.out.since) >= slowAfter && !slow(c.out.moved, c.out.since, slowAfter):
-		c.out.since, c.out.moved = time.Now(), 0 // what was read until now does not count later
+	case !c.out.writing:
+	case c.out.now.since.IsZero(), time.Since(c.out.now.since) >= slowAfter && !slow(c.out.now.moved, c.out.now.since, slowAfter):
+		c.out.now.since, c.out.now.moved = time.Now(), 0 // what was read until now does not count later
 	default:
-		return slow(c.out.moved, c.out.since, slowAfter)
+		return slow(c.out.now.moved, c.out.now.since, slowAfter)
 	}
 	return false
 }
 
 // keepSpare keeps the buffer of out, which has been written.
 func (c *Conn) keepSpare() {
-	if buf := c.out.buf; cap(buf) <= spareCap && cap(buf) > cap(c.spare) {
-		c.spare = buf[:0]
+	if buf := c.out.now.buf; cap(buf) <= spareCap && cap(buf) > cap(c.out.spare) {
+		c.out.spare = buf[:0]
 	}
-	c.out.buf, c.out.off = nil, 0
+	c.out.now.buf, c.out.now.off = nil, 0
 }
 
 func (c *Conn) endWriting() {
-	c.writing, c.out.since = false, time.Time{}
-	if c.idle != nil {
-		close(c.idle)
-		c.idle = nil
+	c.out.writing, c.out.now.since = false, time.Time{}
+	if c.out.idle != nil {
+		close(c.out.idle)
+		c.out.idle = nil
 	}
 }
 
 // writeFailed ends the connection after a write error. The reader may have
 // unread data that says why (a GOAWAY), so it is given a moment.
 func (c *Conn) writeFailed(err error) {
-	c.out.drop()
-	(&output{buf: c.pending, parts: c.parts}).drop()
-	c.pending, c.parts, c.partBytes = c.pending[:0], c.parts[:0], 0
+	c.out.now.drop()
+	(&output{buf: c.out.pending, parts: c.out.parts}).drop()
+	c.out.pending, c.out.parts, c.out.partBytes = c.out.pending[:0], c.out.parts[:0], 0
 	c.roomAgain()
 	if c.life.become(closing, &ConnError{Err: err}) {
 		c.nc.SetReadDeadline(time.Now().Add(lingerTime))
@@ -254,17 +209,17 @@ func (c *Conn) writeFailed(err error) {
 // waitForRoom waits until the peer has read enough for more to be queued. c.mu
 // is held, and released meanwhile.
 func (c *Conn) waitForRoom(done <-chan struct{}) error {
-	for len(c.pending) >= pendingCap {
-		if c.flushLocked(); len(c.pending) < pendingCap {
+	for len(c.out.pending) >= pendingCap {
+		if c.flushLocked(); len(c.out.pending) < pendingCap {
 			return nil
 		}
 		if c.life.phase >= closing {
 			return ErrStreamEnded
 		}
-		if c.room == nil {
-			c.room = make(chan struct{})
+		if c.out.room == nil {
+			c.out.room = make(chan struct{})
 		}
-		room := c.room
+		room := c.out.room
 		c.mu.Unlock()
 		stop := false
 		select {
@@ -282,22 +237,53 @@ func (c *Conn) waitForRoom(done <-chan struct{}) error {
 
 // roomAgain wakes those in waitForRoom. c.mu is held.
 func (c *Conn) roomAgain() {
-	if c.room != nil {
-		close(c.room)
-		c.room = nil
+	if c.out.room != nil {
+		close(c.out.room)
+		c.out.room = nil
 	}
 }
 
 // wakeBlocked lets the oldest sender that waits for the connection go on; it
 // wakes the next when it has taken what it needs.
 func (c *Conn) wakeBlocked() {
-	for len(c.blocked) > 0 && c.sendWindow > 0 && len(c.pending) < pendingCap && c.partBytes <= partsCap-partMost {
-		s := c.blocked[0]
-		c.blocked = c.blocked[1:]
-		s.blocked = false
+	for len(c.send.blocked) > 0 && c.send.window > 0 && len(c.out.pending) < pendingCap && c.out.partBytes <= partsCap-partMost {
+		s := c.send.blocked[0]
+		c.send.blocked = c.send.blocked[1:]
+		s.send.blocked = false
 		if !s.gone {
 			s.wakeSender()
 			return
 		}
 	}
+}
+
+// waitIdle waits until nothing is being written, and says whether that is so.
+func (c *Conn) waitIdle(most time.Duration) bool {
+	c.mu.Lock()
+	if !c.out.writing {
+		c.mu.Unlock()
+		return true
+	}
+	if c.out.idle == nil {
+		c.out.idle = make(chan struct{})
+	}
+	idle := c.out.idle
+	c.mu.Unlock()
+	t := time.NewTimer(most)
+	defer t.Stop()
+	select {
+	case <-idle:
+		return true
+	case <-t.C:
+		return false
+	}
+}
+
+// sentUnflushed says whether the stream's consumer, which is about to wait and says
+// so to stepBack, may be waiting for an answer to something that is still queued.
+func (c *Conn) sentUnflushed(s *Stream) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.send.sent, s.own.asked = false, true
+	return len(c.out.pending) > 0
 }
