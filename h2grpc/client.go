@@ -149,8 +149,6 @@ func NewClient(cfg *ClientConfig) *ClientConn {
 	cc.engine = h2.Config{
 		MaxMessage:       limitOr(cfg.MaxRecvMessageSize, unlimited()),
 		MessageField:     clientRecvField,
-		Received:         cfg.MessageMemory.orProcess().received,
-		Sent:             cfg.MessageMemory.orProcess().sent,
 		MaxHeaderList:    cfg.MaxHeaderListSize,
 		TellHeaderList:   cfg.MaxHeaderListSize > 0,
 		HandshakeTimeout: cc.cfg.ConnectTimeout,
@@ -158,6 +156,7 @@ func NewClient(cfg *ClientConfig) *ClientConn {
 			cc.cfg.Logger.Warn("calls wait for others to end: the server allows no more at once", "allowed", limit, "waiting", waiting)
 		},
 	}
+	cc.engine.Received, cc.engine.Sent = cfg.MessageMemory.accounts()
 	if cc.engine.MaxHeaderList <= 0 {
 		cc.engine.MaxHeaderList = DefaultClientMaxHeaderListSize
 	}

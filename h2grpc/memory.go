@@ -38,19 +38,19 @@ func NewMessageMemory(bytes int64) *MessageMemory {
 
 // processMemory is what all configurations share that have none of their own.
 var processMemory = sync.OnceValue(func() *MessageMemory {
+	bytes := int64(DefaultMessageMemory)
 	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64 {
-		return NewMessageMemory(limit / 2)
+		bytes = limit / 2
+	} else if math.MaxInt == math.MaxInt32 {
+		bytes /= 4 // of the 2 or 3 GiB of addresses
 	}
-	if math.MaxInt == math.MaxInt32 {
-		return NewMessageMemory(DefaultMessageMemory / 4) // of the 2 or 3 GiB of addresses
-	}
-	return NewMessageMemory(DefaultMessageMemory)
+	return NewMessageMemory(bytes)
 })
 
-// orProcess returns m, or the process's if m is nil.
-func (m *MessageMemory) orProcess() *MessageMemory {
+// accounts returns those of m, or of the process's if m is nil.
+func (m *MessageMemory) accounts() (received, sent *h2.Account) {
 	if m == nil {
 		m = processMemory()
 	}
-	return m
+	return m.received, m.sent
 }

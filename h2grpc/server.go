@@ -191,14 +191,13 @@ func NewServer(cfg *ServerConfig) *Server {
 	s.engine = h2.Config{
 		MaxMessage:       limitOr(s.cfg.MaxRecvMessageSize, DefaultMaxRequestSize),
 		MessageField:     field,
-		Received:         s.cfg.MessageMemory.orProcess().received,
-		Sent:             s.cfg.MessageMemory.orProcess().sent,
 		MaxHeaderList:    s.cfg.MaxHeaderListSize,
 		TellHeaderList:   true,
 		MaxStreams:       s.cfg.MaxConcurrentStreams,
 		HandshakeTimeout: s.cfg.HandshakeTimeout,
 		MinPing:          s.cfg.MinPingInterval,
 	}
+	s.engine.Received, s.engine.Sent = s.cfg.MessageMemory.accounts()
 	if s.engine.MaxHeaderList <= 0 {
 		s.engine.MaxHeaderList = DefaultServerMaxHeaderListSize
 	}

@@ -207,7 +207,11 @@ func (s *serving) open(safe <-chan struct{}) (err error) {
 // protocol's own services and those of the version's set, in the order of their
 // names.
 func (s *serving) register() (version int, err error) {
-	versions := slices.Sorted(maps.Keys(s.cfg.Versions))
+	var versions []int
+	for v := range s.cfg.Versions {
+		versions = append(versions, v)
+	}
+	slices.Sort(versions)
 	version, common := wire.Negotiate(s.env.Versions, versions)
 	if !common && len(s.env.Versions) > 0 {
 		// The handshake has room for one version. The host refuses it, and shows

@@ -181,12 +181,16 @@ func (a *Account) hurry(r *request) {
 	for _, l := range list {
 		kept = append(kept, l.keepers(a)...)
 	}
-	slices.SortFunc(kept, func(x, y keeper) int { return x.since.Compare(y.since) })
-	for _, k := range kept {
-		if a.has(r) {
-			return
+	for len(kept) > 0 && !a.has(r) {
+		oldest := 0
+		for i, k := range kept {
+			if k.since.Before(kept[oldest].since) {
+				oldest = i
+			}
 		}
-		k.end()
+		kept[oldest].end()
+		kept[oldest] = kept[len(kept)-1]
+		kept = kept[:len(kept)-1]
 	}
 }
 
