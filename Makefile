@@ -52,8 +52,10 @@ test: ## run all tests, those of the nested modules too
 
 # By default the detector holds each program up for a second at its exit, which
 # is half of what go-plugin's hosts allow.
-race: ## run all tests with the race detector, in the programs they build too
+race: ## run all tests with the race detector, in the programs they build too, and the engine's with its order of locks asserted
 	$(call each,GORACE=atexit_sleep_ms=0 GOFLAGS="$$($(GO) env GOFLAGS) -race" $(GO) test ./...)
+	$(GO) test -tags lockorder ./h2grpc/internal/h2
+	$(GO) test -tags lockorder -run 'Memory|Stall|Whole|Window|OwnStream|Shutdown' ./h2grpc
 
 # Package confine needs its filter, which 386 does not have.
 narrow: ## run this module's tests where an int has 32 bits (linux/386, on amd64)

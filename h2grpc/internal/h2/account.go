@@ -2,7 +2,6 @@ package h2
 
 import (
 	"slices"
-	"sync"
 	"time"
 )
 
@@ -19,7 +18,7 @@ type Account struct {
 	limit  int64
 	giants *Account
 
-	mu sync.Mutex
+	mu accountLock
 	// guarded by mu
 	held    int64
 	owing   map[*ledger]int64 // of it, by connection

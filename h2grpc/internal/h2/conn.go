@@ -7,7 +7,8 @@
 //
 // A connection is made of parts, each a struct that owns its fields (parts.go): its life,
 // the reader's role, the inbox, the table of streams, what either side may send, the
-// outbox, the ledger of large messages. Calls between the files go downwards.
+// outbox, the ledger of large messages. Calls between
+// the files go downwards, but for a handful, which make audit lists.
 //
 // How a frame travels:
 //
@@ -186,6 +187,7 @@ func (c *Conn) finish(err error) (fatal bool) {
 	case *connFault:
 		fatal = true
 		reason = &ConnError{Code: e.code, Local: true, Reason: e.reason}
+		c.life.become(closing, reason) // writing lets go of c.mu: no call may begin meanwhile
 		c.sendGoAway(c.table.lastPeer, e.code, e.reason)
 		c.flushLocked()
 	default:

@@ -316,6 +316,7 @@ func (c *Conn) deliver(s *Stream, end bool) {
 			c.removeLocked(s)
 		}
 		c.mu.Unlock()
+		a.drop()
 		s.wake()
 	case failed && s.whole:
 		if !end { // otherwise its handler would answer a request that seems to go on

@@ -91,7 +91,9 @@ func (c *Conn) request(fh FrameHeader, f headersStart, id uint32, end, selfDep b
 	s.send.window = c.send.initial
 	c.table.streams[id] = s
 	c.peerMaySend(s)
+	c.enter(id)
 	c.mu.Unlock()
+	defer c.leave(s)
 	c.cfg.Handler.Opened(s)
 	if end {
 		c.endReceive(s)

@@ -2,7 +2,6 @@ package h2
 
 import (
 	"slices"
-	"sync"
 	"sync/atomic"
 )
 
@@ -28,7 +27,7 @@ type ledger struct {
 	// owes says that so many unary responses wait that no further call should begin.
 	owes atomic.Bool
 
-	mu sync.Mutex
+	mu ledgerLock
 	// guarded by mu
 	free    int64 // of connFree
 	classes [sendClasses]sendClass
@@ -78,7 +77,7 @@ func (k *sendClass) leave(n int) {
 // sendWaiter is a sender that waits before it encodes.
 type sendWaiter struct {
 	class   int           // received: none
-	ready   chan struct{} // the stream's sendReady
+	ready   chan struct{} // the stream's send.ready
 	request *request      // of an account
 	again   func()        // instead of ready
 }

@@ -16,7 +16,7 @@ const (
 	// streamWindow is the window while no more than fewStreams may send. It is what
 	// each stream of a peer that sends parts of messages can make us hold, so it is
 	// small; a message that needs more gets exactly that once its length is known
-	// (assemblySlack).
+	// (assemblyBudget, endRoom).
 	streamWindow = 128 << 10
 
 	// endRoom is the window that is left when a large message is here. Peers on

@@ -12,7 +12,7 @@ import (
 // Conn is one end of an HTTP/2 connection. All its methods but Run may be called by
 // any goroutine.
 //
-// Locks are taken in this order: mu, a Stream's mu, the ledger's, an Account's.
+// Locks are taken in this order: mu, a Stream's mu, the ledger's, an Account's (lock.go).
 // Nothing waits with one held.
 type Conn struct {
 	nc     net.Conn
@@ -26,7 +26,7 @@ type Conn struct {
 	in     inbox // what is being read
 	ledger ledger
 
-	mu sync.Mutex
+	mu connLock
 	// guarded by mu, but for what is atomic
 	life  life
 	table table
@@ -46,7 +46,8 @@ type inbox struct {
 	sawPeer     bool // the first SETTINGS is here
 	largeFrames bool // readFrameSize has been advertised
 	idleLeft    int  // of idleFrames
-	// reading is the stream whose frame is being read; see enter. Anybody reads it.
+	// reading is the stream whose frame is being read; see enter. Whoever abandons the
+	// stream changes it.
 	reading atomic.Pointer[Stream]
 }
 
@@ -171,7 +172,7 @@ type Stream struct {
 	gone       bool // no longer in table.streams
 	headerCost int  // server: counted in table.headerBytes
 
-	mu     sync.Mutex
+	mu     streamLock
 	in     inbound
 	notify chan struct{} // nil if nobody will wait
 
@@ -190,7 +191,7 @@ type sendHalf struct {
 	// claim is that of the message that waits for window, which lacks unsent bytes.
 	claim  *Claim
 	since  time.Time
-	then   int // bytes of it that had moved since then
+	then   int // bytes of it that had moved by then
 	unsent int
 }
 
@@ -206,7 +207,7 @@ type recvHalf struct {
 	claim   Claim
 	since   time.Time
 	excused time.Time // the message could not come, because of us
-	then    int       // bytes of it that had moved since then
+	then    int       // bytes of it that had moved by then
 	account *Account  // the last that it had a claim of
 }
 
@@ -249,7 +250,7 @@ type Config struct {
 	Crowded func(limit, waiting int)
 }
 
-// Handler receives the streams that a client opens. The reader goroutine calls
+// Handler receives the streams that a client opens. Whoever reads calls
 // it, so it must not wait, except in Run.
 type Handler interface {
 	// New returns the Stream of another call, zero but for what is the
@@ -302,11 +303,12 @@ type inbound struct {
 	window        int // what the peer may send before we grant more
 	base          int // the part of it that SETTINGS gave
 	trailersOnly  bool
-	large         bool   // the message that is coming has window of its own
-	ended         bool   // END_STREAM
-	err           error  // why nothing more comes; after the queue
-	failed        error  // a message error
-	body          []byte // beginning of a body that is not gRPC
+	large         bool        // the message that is coming has window of its own
+	ended         bool        // END_STREAM
+	err           error       // why nothing more comes; after the queue
+	failed        error       // a message error
+	reset         *ResetError // by Reset
+	body          []byte      // beginning of a body that is not gRPC
 	headWait      chan struct{}
 }
 

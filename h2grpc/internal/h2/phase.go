@@ -7,7 +7,7 @@ import (
 
 // phase is how far the life of a connection has come. It only grows.
 //
-//	opening ── the peer's SETTINGS ──> open ── GOAWAY, Shutdown ──> draining
+//	opening ── the peer's SETTINGS ──> open ── Shutdown, or a server's GOAWAY ──> draining
 //	   any of them ── Close, Abort, a lost connection ──> closing ──> closed
 type phase uint8
 
@@ -31,7 +31,7 @@ type goAways uint8
 const (
 	nothing goAways = iota
 	oneMore         // a server's, with the highest id: the last one follows
-	theLast         // of a server: with the id of the last stream that it takes
+	theLast         // with the id of the last stream that is taken; a client says only this
 )
 
 // socket is what is done to the connection's socket.

@@ -11,7 +11,7 @@ func (c *Conn) ping(onAck func()) {
 	c.out.pending = appendPing(c.out.pending, 0, data)
 }
 
-// Ping sends a PING and calls onAck, on the reader goroutine, when it is
+// Ping sends a PING and calls onAck, on the goroutine that reads, when it is
 // answered. onAck must not wait.
 func (c *Conn) Ping(onAck func()) {
 	c.mu.Lock()

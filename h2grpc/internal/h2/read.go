@@ -278,6 +278,7 @@ func (c *Conn) onGoAway(last uint32, code ErrCode, debug []byte) error {
 	c.endIfDrained()
 	c.mu.Unlock()
 	for _, s := range lost {
+		s.reader.drop()
 		s.terminate(e, false)
 	}
 	return nil

@@ -176,15 +176,15 @@ func (c *Conn) endSlow(age time.Duration, which func(*Claim) bool, reason string
 	}
 }
 
-const starved = "other messages waited for the memory that this one takes; MessageMemory of this side's configuration limits what a process takes for all"
+const starved = "others waited for the memory that this one takes; MessageMemory of this side's configuration limits what a process takes for all"
 
 // giveUp ends what is slow of what the connection has of an account: streams with a
 // message that the peer sends, or takes, slowly, and the connection if the peer reads
 // nothing of what is written.
 func (c *Conn) giveUp(a *Account) {
 	c.endSlow(slowAfter, func(cl *Claim) bool { return cl.account == a }, starved)
-	if (a == c.cfg.Sent || a == c.cfg.Sent.giants) && c.stuck() {
-		c.Abort(ErrCodeEnhanceYourCalm, "other messages waited for the memory of those that this peer does not read; see MessageMemory")
+	if t := c.cfg.Sent; t != nil && (a == t || a == t.giants) && c.stuck() {
+		c.Abort(ErrCodeEnhanceYourCalm, starved)
 	}
 }
 

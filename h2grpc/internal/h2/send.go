@@ -264,7 +264,7 @@ func (s *Stream) sendData(done <-chan struct{}, b []byte, from *Buffer, end bool
 			s.send.unsent = len(b)
 		}
 		if err := s.waitToSend(done); err != nil {
-			s.send.claim = nil
+			s.send.claim, s.send.unsent = nil, 0
 			return err
 		}
 	}
@@ -321,7 +321,7 @@ func (s *Stream) waitToSend(done <-chan struct{}) error {
 	return nil
 }
 
-// encode makes a header block in c.block.
+// encode makes a header block in c.send.block.
 func (c *Conn) encode(b *Block) ([]byte, error) {
 	cached, ok := c.send.enc.cached(b.Key)
 	size := listSize(b.Extra)

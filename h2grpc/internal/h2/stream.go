@@ -20,7 +20,7 @@ func (s *Stream) Recycle() {
 	c := s.c
 	s.c, s.ID, s.MaxMessage = nil, 0, 0
 	s.whole, s.gotHead = false, false
-	s.reader = assembler{}
+	s.reader, s.own = assembler{}, own{}
 	s.send.window, s.send.ended, s.recv.ended, s.gone, s.send.sent, s.send.heard = 0, false, false, false, false, false
 	s.held.Store(0)
 	s.in = inbound{}
@@ -167,7 +167,11 @@ func (s *Stream) WaitEnd(done <-chan struct{}) {
 func (s *Stream) Starved() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e, ok := s.in.err.(*ResetError); ok && e.Local && e.Code == ErrCodeEnhanceYourCalm {
+	e := s.in.reset
+	if e == nil {
+		e, _ = s.in.err.(*ResetError)
+	}
+	if e != nil && e.Local && e.Code == ErrCodeEnhanceYourCalm {
 		return e
 	}
 	return nil
@@ -196,8 +200,12 @@ func (s *Stream) response() Response {
 // Reset ends the stream at once with an RST_STREAM, unless it has already
 // ended, and drops what was received and not read.
 func (s *Stream) Reset(code ErrCode, reason string) {
+	err := &ResetError{Code: code, Local: true, Reason: reason}
 	s.c.mu.Lock()
 	if !s.gone {
+		s.mu.Lock()
+		s.in.reset = err // for a sender, who may come to know of the end before it is said
+		s.mu.Unlock()
 		s.c.rememberReset(s.ID)
 		s.c.appendReset(s.ID, code)
 		s.c.removeLocked(s)
@@ -205,7 +213,7 @@ func (s *Stream) Reset(code ErrCode, reason string) {
 		s.c.flushLocked()
 	}
 	s.c.mu.Unlock()
-	s.terminate(&ResetError{Code: code, Local: true, Reason: reason}, true)
+	s.terminate(err, true)
 }
 
 // Done says that a server's handler has returned. It frees what was not read.

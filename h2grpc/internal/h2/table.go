@@ -284,5 +284,5 @@ func (c *Conn) abandon(s *Stream) {
 	}
 }
 
-// condemned is Conn.reading when its stream was reset meanwhile.
+// condemned is inbox.reading when its stream was reset meanwhile.
 var condemned Stream

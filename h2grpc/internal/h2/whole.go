@@ -142,25 +142,27 @@ func (c *Conn) wholeResponse(id uint32, x *exchange, m *Buffer) bool {
 	if s == nil || !s.whole || s.gotHead || s.recv.ended || !s.send.ended || len(m.B) > s.MaxMessage {
 		return false
 	}
-	s.mu.Lock()
+	// Of a stream in the table whose consumer waits for the whole, these are changed by
+	// the reader alone, or with c.mu held.
 	in, n := &s.in, len(x.message)
-	ok := n <= min(in.window, c.recv.window) && in.err == nil && in.failed == nil
-	if ok {
-		c.takeWindow(n)
-		c.recv.buffered.Add(int64(n))
-		s.recv.ended = true
-		c.rememberClose(id, byEnd)
-		c.remove(s)
-		c.role.got(0, c.table.calls.Load() == 0)
-		in.head, in.trailer = x.head.head, x.trailer.head
-		in.queue.push(m)
-		in.ended = true
-		s.headKnown()
-		s.wake()
+	if n > min(in.window, c.recv.window) || in.err != nil || in.failed != nil {
+		return false
 	}
+	c.takeWindow(n)
+	c.recv.buffered.Add(int64(n))
+	s.recv.ended = true
+	c.rememberClose(id, byEnd)
+	c.remove(s)
+	c.role.got(0, c.table.calls.Load() == 0)
+	s.mu.Lock()
+	in.head, in.trailer = x.head.head, x.trailer.head
+	in.queue.push(m)
+	in.ended = true
+	s.headKnown()
+	s.wake()
 	s.mu.Unlock()    // the consumer may use the stream for another call now
 	c.endIfDrained() // this may let go of c.mu
-	return ok
+	return true
 }
 
 // Whole is what a stream brought whose consumer wanted everything at once.

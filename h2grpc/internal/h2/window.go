@@ -117,7 +117,7 @@ func (c *Conn) settingsAcked() {
 	}
 }
 
-// applyWindow makes c.window the initial window of the streams that are open,
+// applyWindow makes c.recv.initial the initial window of the streams that are open,
 // the oldest first: messages that came to lack window by that get it in this
 // order.
 func (c *Conn) applyWindow() {

@@ -105,7 +105,7 @@ func (c *Conn) flushSoon() {
 }
 
 // writeOn is the writer on a goroutine that may wait: it writes what tryConn has
-// kept, the rest of out, and then whatever is pending.
+// kept, the rest of c.out.now, and then whatever is pending.
 func (c *Conn) writeOn() {
 	var err error
 	if c.out.try != nil {
@@ -153,7 +153,7 @@ func (c *Conn) takePending() {
 	c.roomAgain()
 }
 
-// wrote takes note that the first n bytes of what out has next are written.
+// wrote takes note that the first n bytes of what c.out.now has next are written.
 func (c *Conn) wrote(n int) {
 	c.out.now.moved += n
 	if n = c.out.now.wrote(n); n > 0 {
@@ -177,7 +177,7 @@ func (c *Conn) stuck() bool {
 	return false
 }
 
-// keepSpare keeps the buffer of out, which has been written.
+// keepSpare keeps the buffer of c.out.now, which has been written.
 func (c *Conn) keepSpare() {
 	if buf := c.out.now.buf; cap(buf) <= spareCap && cap(buf) > cap(c.out.spare) {
 		c.out.spare = buf[:0]
