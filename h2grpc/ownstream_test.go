@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -386,7 +387,8 @@ func TestStreamsThatReadOverSockets(t *testing.T) {
 				}
 				cancel()
 			}
-			if !own.Load() {
+			// Where a write is not tried at once (internal/h2/trywrite_unix.go), nobody does.
+			if !own.Load() && runtime.GOOS != "windows" {
 				t.Error("no stream has read for itself")
 			}
 		})
