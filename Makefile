@@ -36,7 +36,7 @@ each = @failed=; for mod in $(MODULES); do echo "$$mod: $(1)"; ($(enter) && $(1)
 	[ -z "$$failed" ] || { echo "failed in:$$failed"; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test race fips audit sbom reproduce vulnerabilities check check-format check-vet check-static check-rules lines narrow windows fuzz fuzz-list interop interop-languages conformance attack generate size cross swaps bench bench-before bench-scale bench-readme
+.PHONY: help demo test race fastpath fips audit sbom reproduce vulnerabilities check check-format check-vet check-static check-rules lines narrow windows fuzz fuzz-list interop interop-languages conformance attack generate size cross swaps bench bench-before bench-scale bench-readme
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name text; do printf '  %-14s %s\n' "$$name" "$$text"; done
@@ -58,6 +58,11 @@ race: ## run all tests with the race detector, in the programs they build too, a
 	$(call each,GORACE=atexit_sleep_ms=0 GOFLAGS="$$($(GO) env GOFLAGS) -race" $(GO) test -timeout=20m -skip='^TestThroughRelay$$' ./...)
 	$(GO) test -tags lockorder ./h2grpc/internal/h2
 	$(GO) test -tags lockorder -run 'Memory|Stall|Whole|Window|OwnStream|Shutdown' ./h2grpc
+
+# What is done for speed alone is left out: all of it, and one thing after the other.
+fastpath: ## run the connection's tests and the attacks without what is done for speed alone, and compare builds with and without
+	TENON_WITHOUT=all $(GO) test -tags tenon_fastpath ./h2grpc ./h2grpc/internal/h2 ./h2grpc/internal/attack
+	$(GO) test -tags tenon_fastpath -run TestFastPathsChangeNothing ./h2grpc
 
 # Package confine needs its filter, which 386 does not have.
 narrow: ## run this module's tests where an int has 32 bits (linux/386, on amd64)

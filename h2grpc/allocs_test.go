@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/net/http2"
+
+	"github.com/tenonrpc/tenon/h2grpc/internal/fastpath"
 )
 
 // Ceilings of allocations for messages that allocate nothing themselves: what is
@@ -40,6 +42,7 @@ func measure(t *testing.T, name string, most float64, run func()) float64 {
 // TestAllocations: what a call costs. Sockets, because in memory each write
 // needs a goroutine.
 func TestAllocations(t *testing.T) {
+	needs(t, fastpath.HeaderMemo, fastpath.WholeExchange, fastpath.BlockCache, fastpath.OwnReading, fastpath.HandlersOnReader, fastpath.TryWrite)
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}
@@ -162,6 +165,7 @@ func cannedAnswer(head, trailer string) (b []byte, at [3]int) {
 // the application's own copy, in plaintext and over TLS: a message's buffers are
 // used again.
 func TestLargeMessageBytes(t *testing.T) {
+	needs(t, fastpath.LargeBuffers, fastpath.Parts)
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/h2grpc/codes"
+	"github.com/tenonrpc/tenon/h2grpc/internal/fastpath"
 	"github.com/tenonrpc/tenon/h2grpc/status"
 )
 
@@ -71,6 +72,7 @@ func receiveAll(s interface{ RecvMsg(any) error }) (got []string, err error) {
 // TestBursts: messages that arrive many at once come out as they were, on both
 // ends.
 func TestBursts(t *testing.T) {
+	needs(t, fastpath.LoneWindow)
 	rng := rand.New(rand.NewPCG(1, 2))
 	synctest.Test(t, func(t *testing.T) {
 		type outcome struct {
@@ -176,6 +178,7 @@ func TestBurstBeyondWindow(t *testing.T) {
 // TestBurstsGivenUp: streams whose messages nobody reads to the end leave nothing
 // behind: the connection goes on however many they are.
 func TestBurstsGivenUp(t *testing.T) {
+	needs(t, fastpath.LoneWindow)
 	const streams, count, size = 60, 1000, 1000 // 60 MB: more than may wait for consumers
 	many := strings.Repeat(grpcMsg(strings.Repeat("x", size)), count)
 	synctest.Test(t, func(t *testing.T) {

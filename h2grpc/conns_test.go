@@ -15,8 +15,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/tenonrpc/tenon/h2grpc"
 	"golang.org/x/net/http2"
+
+	"github.com/tenonrpc/tenon/h2grpc"
 )
 
 // lines is a Logger that keeps messages, and how many each stands for.

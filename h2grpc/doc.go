@@ -99,10 +99,9 @@
 // neither side may be used by two at once. A message that waits for its reader
 // stops its own stream first, and others only once many megabytes wait.
 //
-// Streaming handlers have a goroutine each. Unary handlers share a few goroutines
-// as long as they are quick; one that is very quick, or whose call is alone on its
-// connection, is run by the reader of the connection. Any of them may block: others
-// then get their own, and are delayed by two milliseconds at most.
+// Handlers have a goroutine each, but for those that the reader of the connection runs
+// itself: unary ones that are quick and whose call is alone on its connection, or that
+// are very quick. They may block: others are delayed by two milliseconds at most.
 //
 // A client's unary call that is alone on its connection, and one of many in a row,
 // reads its own response, and a stream of either end on which messages go to and fro

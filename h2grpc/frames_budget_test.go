@@ -14,6 +14,7 @@ import (
 	"golang.org/x/net/http2"
 
 	"github.com/tenonrpc/tenon/h2grpc"
+	"github.com/tenonrpc/tenon/h2grpc/internal/fastpath"
 )
 
 // TestPingStrikes: gRPC's keepalive document. A third PING before its time ends the
@@ -276,6 +277,7 @@ func TestUntakenResponses(t *testing.T) {
 // TestWindowsFollowStreams: the more streams may send, the smaller their windows,
 // and they grow again.
 func TestWindowsFollowStreams(t *testing.T) {
+	needs(t, fastpath.LoneWindow)
 	synctest.Test(t, func(t *testing.T) {
 		p, _ := scriptClient(t, setup{service: &testService{unary: echo, stream: echoStream}})
 		const streams = 100

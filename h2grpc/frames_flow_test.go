@@ -11,6 +11,7 @@ import (
 	"golang.org/x/net/http2"
 
 	"github.com/tenonrpc/tenon/h2grpc"
+	"github.com/tenonrpc/tenon/h2grpc/internal/fastpath"
 )
 
 // The windows that the engine grants: internal/h2/limits.go.
@@ -103,6 +104,7 @@ func TestMaxFrameSize(t *testing.T) {
 
 // TestOverflow: DATA beyond a window that was granted.
 func TestOverflow(t *testing.T) {
+	needs(t, fastpath.LoneWindow)
 	synctest.Test(t, func(t *testing.T) {
 		block := make(chan struct{})
 		p, _ := scriptClient(t, setup{service: &testService{
@@ -162,6 +164,7 @@ func TestConnOverflow(t *testing.T) {
 // TestUnreadMessages: a handler that does not read stops its own stream, and
 // gets everything later.
 func TestUnreadMessages(t *testing.T) {
+	needs(t, fastpath.LoneWindow)
 	synctest.Test(t, func(t *testing.T) {
 		read := make(chan struct{})
 		var got []string

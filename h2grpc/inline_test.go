@@ -19,6 +19,7 @@ import (
 
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/h2grpc/codes"
+	"github.com/tenonrpc/tenon/h2grpc/internal/fastpath"
 	"github.com/tenonrpc/tenon/h2grpc/status"
 )
 
@@ -36,6 +37,7 @@ func runsOnReader() bool {
 // TestQuickHandlersRunOnReader: a call that is alone is run by the reader unless
 // its method is slow, and others are not.
 func TestQuickHandlersRunOnReader(t *testing.T) {
+	needs(t, fastpath.HandlersOnReader)
 	synctest.Test(t, func(t *testing.T) {
 		var onReader atomic.Bool
 		var pause time.Duration
@@ -182,6 +184,7 @@ func TestBlockedHandlerDelaysNobody(t *testing.T) {
 // TestConnectionLostBesideBlockedHandler: a handler that blocks on the reader
 // learns that its client is gone.
 func TestConnectionLostBesideBlockedHandler(t *testing.T) {
+	needs(t, fastpath.HandlersOnReader)
 	synctest.Test(t, func(t *testing.T) {
 		lis, dial := listenMemory(t)
 		began, ended := make(chan struct{}), make(chan time.Duration, 1)
@@ -221,6 +224,7 @@ func TestConnectionLostBesideBlockedHandler(t *testing.T) {
 // TestLargeResponseFromReader: a response that needs window is sent although the
 // reader runs its handler.
 func TestLargeResponseFromReader(t *testing.T) {
+	needs(t, fastpath.HandlersOnReader)
 	synctest.Test(t, func(t *testing.T) {
 		answer := raw(bytes.Repeat([]byte{'a'}, 4<<20))
 		cc, _ := start(t, setup{service: &testService{unary: func(context.Context, *raw) (*raw, error) {
@@ -308,6 +312,7 @@ func TestBlockingAtRandom(t *testing.T) {
 // if their method is very quick, and answered together. One that blocks delays the
 // others, with answers that were not written yet, no longer than it may.
 func TestVeryQuickHandlersTogether(t *testing.T) {
+	needs(t, fastpath.HandlersOnReader)
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		freed := sync.OnceFunc(func() { close(release) })

@@ -89,9 +89,6 @@ const (
 	// maxRoom is the largest room for a decompressed message that is kept.
 	maxRoom = 4<<20 + 1<<10
 
-	// maxWorkers is how many goroutines handle unary calls while they are
-	// quick: more only pass the processor around.
-	maxWorkers = 4
 	// quickCall is how long a method's handler may typically take to count as
 	// quick: handing a call to another goroutine takes several microseconds.
 	// One slow call counts for slowCall at most, so that it is soon forgotten.
@@ -106,9 +103,6 @@ const (
 	// urgentCall is how near a call's deadline is for the call not to read its own
 	// response: that would make it see the deadline a little late (package h2).
 	urgentCall = 20 * time.Millisecond
-	// stallAfter is how long a queued call waits while no worker comes free
-	// before handlers are taken to be slow and it gets a goroutine of its own.
-	stallAfter = time.Millisecond
 
 	// headCacheCap bounds the prepared request heads of a client, one a
 	// method.

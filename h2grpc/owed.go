@@ -17,7 +17,7 @@ type owed struct {
 	calls []*serverCall // oldest first
 }
 
-// holds says whether c has to wait. It is then submitted again.
+// holds says whether c has to wait. It then begins again.
 func (o *owed) holds(c *serverCall) bool {
 	if !c.s.Conn().Owing() {
 		return false
@@ -36,7 +36,7 @@ func (o *owed) holds(c *serverCall) bool {
 
 // resume lets waiting calls begin after another has ended, or a response was taken.
 // Each time it is two, so that none is forgotten and all of them do not come at once.
-func (o *owed) resume(w *workers) {
+func (o *owed) resume(s *Server) {
 	if !o.waiting.Load() {
 		return
 	}
@@ -52,7 +52,7 @@ func (o *owed) resume(w *workers) {
 	}
 	o.mu.Unlock()
 	for _, c := range next {
-		w.submit(c)
+		go s.handleUnary(c)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/h2grpc/codes"
+	"github.com/tenonrpc/tenon/h2grpc/internal/fastpath"
 	"github.com/tenonrpc/tenon/h2grpc/status"
 )
 
@@ -87,6 +88,7 @@ func ended(t *testing.T, done <-chan result) result {
 // TestCallsReadTheirOwnResponses: after some calls, and one after the other, they
 // do. With two at once, or after a pause, they do not.
 func TestCallsReadTheirOwnResponses(t *testing.T) {
+	needs(t, fastpath.OwnReading)
 	synctest.Test(t, func(t *testing.T) {
 		p, cc, id := ownReading(t, h2grpc.ClientConfig{})
 		for range 3 {
@@ -122,6 +124,7 @@ func TestCallsReadTheirOwnResponses(t *testing.T) {
 // TestOwnReaderCanBeStopped: wherever the response is cut off, a call that reads
 // ends soon after its context has, and the connection can be used further.
 func TestOwnReaderCanBeStopped(t *testing.T) {
+	needs(t, fastpath.OwnReading)
 	synctest.Test(t, func(t *testing.T) {
 		p, cc, id := ownReading(t, h2grpc.ClientConfig{})
 		for cut := 0; ; cut++ {
@@ -157,6 +160,7 @@ func TestOwnReaderCanBeStopped(t *testing.T) {
 // TestOwnReaderSeesItsDeadline: a call whose deadline is near does not read, and
 // ends when it should; another one ends not much later.
 func TestOwnReaderSeesItsDeadline(t *testing.T) {
+	needs(t, fastpath.OwnReading)
 	synctest.Test(t, func(t *testing.T) {
 		for _, c := range []struct {
 			timeout, late time.Duration
@@ -187,6 +191,7 @@ func TestOwnReaderSeesItsDeadline(t *testing.T) {
 // TestWhatElseArrives: what is not the response of the call that reads gets where
 // it should, also if nobody reads at the moment.
 func TestWhatElseArrives(t *testing.T) {
+	needs(t, fastpath.OwnReading)
 	for _, reading := range []bool{true, false} {
 		t.Run(fmt.Sprintf("a call reads: %v", reading), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -310,6 +315,7 @@ func TestNobodyReads(t *testing.T) {
 // TestOwnReaderMeetsFaults: what goes wrong while a call reads has the same
 // outcome as otherwise.
 func TestOwnReaderMeetsFaults(t *testing.T) {
+	needs(t, fastpath.OwnReading)
 	for _, c := range []struct {
 		name   string
 		send   func(*script, uint32)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/h2grpc/codes"
+	"github.com/tenonrpc/tenon/h2grpc/internal/fastpath"
 	"github.com/tenonrpc/tenon/h2grpc/status"
 )
 
@@ -101,6 +102,7 @@ func rounds(t *testing.T, p *script, s h2grpc.ClientStream, id uint32) {
 // TestStreamsReadTheirOwnMessages: the one on which messages go to and fro does, at
 // either end, and not after a pause or when messages come one way.
 func TestStreamsReadTheirOwnMessages(t *testing.T) {
+	needs(t, fastpath.OwnReading)
 	synctest.Test(t, func(t *testing.T) {
 		p, _, s := ownStream(t, t.Context())
 		s.SendMsg(msg("x"))
@@ -146,6 +148,7 @@ func ownHandler(t *testing.T, handler func(h2grpc.ServerStream) error) *script {
 // TestStreamThatReadsIsStopped: a stream that reads ends soon after its context has,
 // wherever a message is cut off, and the connection can be used further.
 func TestStreamThatReadsIsStopped(t *testing.T) {
+	needs(t, fastpath.OwnReading)
 	for cut := range len(grpcMsg("y")) + 9 {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
@@ -205,6 +208,7 @@ func TestStreamThatReadsIsStopped(t *testing.T) {
 // TestBesideStreamThatReads: what is not for the stream that reads gets where it
 // should, and soon if nobody reads at the moment.
 func TestBesideStreamThatReads(t *testing.T) {
+	needs(t, fastpath.OwnReading)
 	for _, reads := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			p, cc := scriptServer(t, h2grpc.ClientConfig{})
@@ -269,6 +273,7 @@ func TestBesideStreamThatReads(t *testing.T) {
 // TestCallWhileNobodyReads: a call that begins while the only stream's handler is at
 // work waits no longer than it may, and not at all when the handler has returned.
 func TestCallWhileNobodyReads(t *testing.T) {
+	needs(t, fastpath.OwnReading)
 	for name, work := range map[string]time.Duration{"works": time.Second, "returns": 0} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -306,6 +311,7 @@ func TestCallWhileNobodyReads(t *testing.T) {
 // TestStreamThatReadsMeetsFaults: what goes wrong while a stream reads has the same
 // outcome as otherwise.
 func TestStreamThatReadsMeetsFaults(t *testing.T) {
+	needs(t, fastpath.OwnReading)
 	for _, c := range []struct {
 		name   string
 		send   func(*script)
@@ -338,6 +344,7 @@ func TestStreamThatReadsMeetsFaults(t *testing.T) {
 // TestStreamsThatReadOverSockets: streams read for themselves over sockets and TLS,
 // see their deadlines, and share their connection with calls now and then.
 func TestStreamsThatReadOverSockets(t *testing.T) {
+	needs(t, fastpath.OwnReading, fastpath.TryWrite)
 	for _, secure := range []bool{false, true} {
 		t.Run(fmt.Sprintf("TLS: %v", secure), func(t *testing.T) {
 			var own atomic.Bool

@@ -110,7 +110,6 @@ type Server struct {
 	maxSend  limit
 	inflated limit
 	accept   string // grpc-accept-encoding
-	workers  workers
 	limit    *connlimit.Limit
 	tellLog  func()        // writes what is to be told of lines that were left out
 	quit     chan struct{} // closed when the server stops listening
@@ -208,7 +207,6 @@ func NewServer(cfg *ServerConfig) *Server {
 		s.engine.Stall = DefaultStallTimeout
 	}
 	s.accept = encodings(s.cfg.Compressors)
-	s.workers.run = s.handleUnary
 	s.running.Store(1)
 	return s
 }
@@ -410,7 +408,7 @@ func (s *Server) serveConn(ctx context.Context, nc net.Conn, place *connlimit.Pl
 	engine := s.engine
 	engine.Handler = sc
 	engine.Greeted = place.Prove
-	engine.Freed = func() { sc.owed.resume(&s.workers) }
+	engine.Freed = func() { sc.owed.resume(s) }
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
@@ -428,15 +426,11 @@ func (s *Server) serveConn(ctx context.Context, nc net.Conn, place *connlimit.Pl
 	s.mu.Lock()
 	delete(s.conns, c)
 	closed := s.closed
-	last := len(s.conns) == 0
-	if last && s.drained != nil {
+	if len(s.conns) == 0 && s.drained != nil {
 		close(s.drained)
 		s.drained = nil
 	}
 	s.mu.Unlock()
-	if last {
-		s.workers.rest()
-	}
 	if closed && err == nil {
 		return ErrServerClosed
 	}
@@ -570,7 +564,6 @@ func (s *Server) wait() <-chan struct{} {
 // done says that something has ended which running counts.
 func (s *Server) done() {
 	if s.running.Add(-1) == 0 {
-		s.workers.rest()
 		close(s.ended)
 	}
 }

@@ -152,7 +152,7 @@ func TestBlockedHandlers(t *testing.T) {
 }
 
 // TestHandlersThatCallEachOther: a chain of calls, each made by the handler of
-// the one before, is longer than there are workers.
+// the one before, comes to its end.
 func TestHandlersThatCallEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var cc *h2grpc.ClientConn

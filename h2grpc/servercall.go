@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tenonrpc/tenon/h2grpc/codes"
+	"github.com/tenonrpc/tenon/h2grpc/internal/fastpath"
 	"github.com/tenonrpc/tenon/h2grpc/internal/h2"
 	"github.com/tenonrpc/tenon/h2grpc/metadata"
 	"github.com/tenonrpc/tenon/h2grpc/peer"
@@ -192,7 +193,7 @@ func (sc *serverConn) Ready(s *h2.Stream) {
 	case c.refuse != nil:
 		go c.answerRefused()
 	case c.method.unary != nil:
-		sc.srv.workers.submit(c)
+		go sc.srv.handleUnary(c)
 	default:
 		go sc.srv.handleStream(c)
 	}
@@ -202,7 +203,7 @@ func (sc *serverConn) Ready(s *h2.Stream) {
 // quick if this one is not alone.
 func (sc *serverConn) Quick(s *h2.Stream, alone bool) bool {
 	c := s.Data.(*serverCall)
-	if c.compressed != nil {
+	if c.compressed != nil || !fastpath.HandlersOnReader {
 		return false
 	}
 	var quick bool
@@ -315,7 +316,7 @@ func (s *Server) handleUnary(c *serverCall) {
 	if c.sc.owed.holds(c) {
 		return
 	}
-	defer c.sc.owed.resume(&s.workers)
+	defer c.sc.owed.resume(s)
 	defer c.done()
 	if c.over() {
 		return

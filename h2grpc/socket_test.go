@@ -19,6 +19,7 @@ import (
 
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/h2grpc/codes"
+	"github.com/tenonrpc/tenon/h2grpc/internal/fastpath"
 	"github.com/tenonrpc/tenon/h2grpc/status"
 )
 
@@ -224,6 +225,7 @@ func (l wrapping) Accept() (net.Conn, error) {
 // own is written through that, with TLS or without; one that says that its Write
 // is the socket's is not.
 func TestWrappedSockets(t *testing.T) {
+	needs(t, fastpath.TryWrite)
 	var written atomic.Int64
 	for _, c := range []struct {
 		name string

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	"github.com/tenonrpc/tenon/h2grpc"
+	"github.com/tenonrpc/tenon/h2grpc/internal/fastpath"
 )
 
 // A call whose frames come in one piece, with header blocks that have come before,
@@ -161,6 +162,7 @@ func TestWholeResponseIsAsItsFrames(t *testing.T) {
 }
 
 func TestWholeRequestIsAsItsFrames(t *testing.T) {
+	needs(t, fastpath.HeaderMemo, fastpath.WholeExchange)
 	for _, c := range append(wholeRequestCases(), requestCases()...) {
 		asItsFrames(t, c.name, func(t *testing.T, gather bool) []string { return wholeRequest(t, c, gather) })
 	}

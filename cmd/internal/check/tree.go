@@ -13,6 +13,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,7 +49,7 @@ type Tree struct {
 type File struct {
 	Path      string
 	Dir       string // the package's directory; "." for the top
-	Test      bool   // its name ends in _test.go
+	Test      bool   // its name ends in _test.go, or forTests says so
 	Generated bool   // its head says that it is generated
 	// Nested says that the file belongs to a nested module or is under
 	// testdata: the root module's packages do not include it.
@@ -87,6 +88,9 @@ func Load(dir string) (*Tree, error) {
 	return New(texts)
 }
 
+// forTests is how files begin that only test builds have, by a tag of their own.
+var forTests = regexp.MustCompile(`^//go:build (lockorder|tenon_fastpath)\n`)
+
 // New makes a Tree of files in memory. Paths are from the top, with slashes.
 func New(texts map[string][]byte) (*Tree, error) {
 	t := &Tree{Texts: texts, fset: token.NewFileSet()}
@@ -101,7 +105,7 @@ func New(texts map[string][]byte) (*Tree, error) {
 		f := &File{
 			Path:      name,
 			Dir:       path.Dir(name),
-			Test:      strings.HasSuffix(name, "_test.go"),
+			Test:      strings.HasSuffix(name, "_test.go") || forTests.Match(texts[name]),
 			Generated: ast.IsGenerated(syntax),
 			Nested:    t.nested(path.Dir(name)),
 			Syntax:    syntax,

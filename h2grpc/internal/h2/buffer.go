@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/tenonrpc/tenon/h2grpc/internal/fastpath"
 )
 
 // Buffer is a pooled byte slice that holds one message. It has one owner at a
@@ -15,7 +17,7 @@ type Buffer struct {
 	Compressed bool // flag of a received message's prefix
 
 	next  *Buffer      // in a stream's queue
-	class int8         // -1: not pooled, or viewClass
+	class int8         // -1: not pooled
 	holds atomic.Int32 // owners of a large one, or one with a claim, but one
 	claim *Claim       // dropped with the buffer; nil: none
 	// In a stream's queue a buffer may hold several messages with their
@@ -33,8 +35,6 @@ const (
 	// largeClassBits is the class from which on buffers are kept in large.
 	largeClassBits = 15
 	classSlack     = 128
-	// viewClass is that of a buffer whose bytes are another's.
-	viewClass = -2
 )
 
 var pools [maxClassBits - minClassBits + 1]sync.Pool
@@ -81,7 +81,7 @@ func putLarge(b *Buffer) {
 	large.mu.Lock()
 	defer large.mu.Unlock()
 	size := classSize(int(b.class))
-	if large.bytes+size > largeKept {
+	if large.bytes+size > largeKept || !fastpath.LargeBuffers {
 		return
 	}
 	large.bytes += size
@@ -181,10 +181,6 @@ func (b *Buffer) hold() { b.holds.Add(1) }
 // afterwards.
 func (b *Buffer) Release() {
 	if b == nil {
-		return
-	}
-	if b.class == viewClass {
-		b.B = nil
 		return
 	}
 	if b.claim != nil || b.Large() {

@@ -6,6 +6,7 @@ import (
 	"time"
 	"weak"
 
+	"github.com/tenonrpc/tenon/h2grpc/internal/fastpath"
 	"github.com/tenonrpc/tenon/h2grpc/internal/h2"
 )
 
@@ -45,6 +46,7 @@ func checkBuffer(t *testing.T, n int) {
 // size, whoever asks, as long as it is used now and then; not more than a few
 // are kept, and none for long.
 func TestLargeBuffers(t *testing.T) {
+	h2.Needs(t, fastpath.LargeBuffers)
 	const size = 1 << 20
 	b := h2.GetBuffer(size)
 	array := weak.Make(&b.B[0])

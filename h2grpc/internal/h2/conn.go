@@ -20,7 +20,7 @@
 //	data.go          messages, put together (burst.go: many at once)
 //	table.go         the stream that they are for, or were
 //	flow.go          window for what comes next (window.go, ledger.go, account.go)
-//	stream.go        the consumer takes them (take.go, queue.go)
+//	stream.go        the consumer takes them (queue.go)
 //
 // How a call travels:
 //
@@ -46,6 +46,8 @@ import (
 	"io"
 	"net"
 	"time"
+
+	"github.com/tenonrpc/tenon/h2grpc/internal/fastpath"
 )
 
 // NewConn starts one end of a connection on nc, on which nothing has been sent
@@ -75,12 +77,12 @@ func NewConn(nc net.Conn, raw net.Conn, cfg Config) *Conn {
 		},
 	}
 	c.table.streams, c.table.nextID, c.table.most = map[uint32]*Stream{}, 1, assumedMaxStreams
-	c.recv.window, c.recv.initial, c.recv.granted = connWindow, loneWindow, loneWindow
+	c.recv.window, c.recv.initial, c.recv.granted = connWindow, windowFor(0), windowFor(0)
 	l := &c.ledger
 	l.received, l.sent, l.freed = cfg.Received, cfg.Sent, cfg.Freed
 	l.giveUp, l.keepers, l.turns = c.giveUp, c.keepers, make(chan struct{}, sendLeast)
 	l.awaits.class, l.awaits.again = received, c.grantAgain
-	c.recv.share.Store(loneWindow)
+	c.recv.share.Store(int32(windowFor(0)))
 	if t, ok := raw.(*tryConn); ok {
 		c.out.try = t
 	} else if t := newTryConn(raw); t != nil && raw == nc {
@@ -89,7 +91,7 @@ func NewConn(nc net.Conn, raw net.Conn, cfg Config) *Conn {
 	if c.out.try != nil {
 		c.out.try.arm()
 	}
-	c.role.run, c.role.stoppable = c.run, c.out.try != nil || isPipe(raw)
+	c.role.run, c.role.stoppable = c.run, fastpath.OwnReading && (c.out.try != nil || isPipe(raw))
 	c.hello()
 	return c
 }
@@ -108,7 +110,7 @@ func Raw(nc net.Conn) net.Conn {
 func (c *Conn) hello() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	set := []setting{{settingInitialWindowSize, loneWindow}}
+	set := []setting{{settingInitialWindowSize, uint32(windowFor(0))}}
 	if c.cfg.TellHeaderList {
 		set = append(set, setting{settingMaxHeaderListSize, uint32(min(c.cfg.MaxHeaderList, maxWindow))})
 	}

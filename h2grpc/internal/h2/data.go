@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/tenonrpc/tenon/h2grpc/internal/fastpath"
 	"github.com/tenonrpc/tenon/wire"
 )
 
@@ -81,7 +82,7 @@ func (c *Conn) dataOf(s *Stream, body, pad, n, room int, end, sent bool) error {
 	if err := c.discard(pad); err != nil {
 		return err
 	}
-	if !end && s.reader.left < 0 {
+	if fastpath.Bursts && !end && s.reader.left < 0 {
 		var err error
 		if end, err = c.more(s, room); err != nil {
 			return err
@@ -145,7 +146,7 @@ func (c *Conn) assemble(s *Stream, n int) error {
 		case c.client && !a.asGRPC:
 			return c.errorBody(s, n)
 		case a.cur == nil:
-			if a.nprefix == 0 && a.ready.messages >= packAfter && n <= c.in.br.Buffered() {
+			if fastpath.Packing && a.nprefix == 0 && a.ready.messages >= packAfter && n <= c.in.br.Buffered() {
 				b, _ := c.in.br.Peek(n)
 				if k := a.packWhole(s, b); k > 0 {
 					n -= k

@@ -4,6 +4,8 @@ import (
 	"bytes"
 
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/tenonrpc/tenon/h2grpc/internal/fastpath"
 )
 
 // headerEncoder makes header blocks. It is guarded by Conn.mu: blocks must be
@@ -52,7 +54,7 @@ func (e *headerEncoder) appendNew(dst []byte, key string, fields []Field) []byte
 		e.enc.WriteField(f) // writing to a bytes.Buffer does not fail
 	}
 	block := e.buf.Bytes()
-	if !fullyIndexed(block) {
+	if !fullyIndexed(block) || !fastpath.BlockCache {
 		e.gen++ // a literal may have entered the table
 		return append(dst, block...)
 	}

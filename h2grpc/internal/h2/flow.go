@@ -17,9 +17,9 @@ func (s *Stream) credit() (inc, large int) {
 		return 0, 0
 	}
 	share := int(s.c.recv.share.Load())
-	want := share - in.queue.bytes - in.taken - in.partial
+	want := share - in.queue.bytes - in.partial
 	// The message that is coming is stuck, or its end would be.
-	next := in.queue.bytes == 0 && in.taken == 0 && in.need > 0 && in.need+endRoom > in.window
+	next := in.queue.bytes == 0 && in.need > 0 && in.need+endRoom > in.window
 	if inc = want - in.window; inc < share/2 && !next {
 		inc = 0
 	}

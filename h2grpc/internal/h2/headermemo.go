@@ -1,11 +1,15 @@
 package h2
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/tenonrpc/tenon/h2grpc/internal/fastpath"
+)
 
 // known returns what p, a whole block, decodes to, if it is usual and the table has
 // not changed since it came last. Then nothing else is to be done for it.
 func (d *headerDecoder) known(kind blockKind, p []byte) *memoBlock {
-	if len(p) > memoBlockSize {
+	if len(p) > memoBlockSize || !fastpath.HeaderMemo {
 		return nil
 	}
 	d.key = append(append(d.key[:0], byte(kind)), p...)
@@ -25,7 +29,7 @@ func (d *headerDecoder) block(kind blockKind, p []byte) (*Head, string, error) {
 	if !same {
 		clear(d.memo)
 	}
-	if !same || n == 0 || n > memoBlockSize {
+	if !same || n == 0 || n > memoBlockSize || !fastpath.HeaderMemo {
 		d.begin(kind)
 		if err := d.feed(p); err != nil {
 			return nil, "", err

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/tenonrpc/tenon/h2grpc/internal/fastpath"
 )
 
 // whole decodes a block without the memo.
@@ -23,6 +25,7 @@ func (d *headerDecoder) whole(kind blockKind, p []byte) (*Head, string, error) {
 // TestHeaderMemo: blocks of all kinds decode to the same with the memo as
 // without it, and so do their costs.
 func TestHeaderMemo(t *testing.T) {
+	Needs(t, fastpath.HeaderMemo)
 	hits := 0
 	for seed := range uint64(50) {
 		rnd := rand.New(rand.NewPCG(seed, 0))
@@ -92,6 +95,7 @@ func TestHeaderMemo(t *testing.T) {
 // TestHeaderMemoBounds: a known block costs no allocation, and what is kept is
 // bounded.
 func TestHeaderMemoBounds(t *testing.T) {
+	Needs(t, fastpath.HeaderMemo)
 	d := newHeaderDecoder(1 << 16)
 	get := []byte{0x83, 0x86, 0x84} // :method POST, :scheme http, :path /
 	first, _, _ := d.block(requestBlock, get)

@@ -84,9 +84,6 @@ const (
 	// that; of one past it only the beginning is kept, once it is decoded.
 	headerBlockSize  = 4 << 20
 	headerBlockShare = 1.5
-	// tellAfter is from how many bytes on the consumer of a busy stream tells at
-	// once that it has used messages, so that the window is renewed.
-	tellAfter = 16 << 10
 	// readBuffer holds many small frames for one read call.
 	readBuffer = 32 << 10
 
@@ -161,6 +158,11 @@ const (
 	// yieldBelow: with less than this pending and other calls in flight, the
 	// writer first lets them add to the same write.
 	yieldBelow = 4 << 10
+	// gatherMost is how long that may take, which is microseconds among calls alone.
+	// If it takes longer, goroutines compute, each for the scheduler's ten
+	// milliseconds, and nobody is let in before crowdedFor is over.
+	gatherMost = time.Millisecond
+	crowdedFor = time.Second
 	// backlogCap bounds what a socket that takes no more may leave to us: one
 	// flush of messages, the control frames beside it and TLS's own overhead.
 	backlogCap = 2 << 20

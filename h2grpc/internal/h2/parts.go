@@ -99,6 +99,7 @@ type outbox struct {
 	now       output // is being written; the writer's, whoever that is
 	spare     []byte
 	writing   bool
+	crowded   time.Time     // yield has taken long
 	deferred  bool          // a goroutine is about to flush
 	idle      chan struct{} // closed when writing ends, if somebody waits
 	room      chan struct{} // closed when pending is taken, if somebody waits
@@ -175,8 +176,6 @@ type Stream struct {
 	mu     streamLock
 	in     inbound
 	notify chan struct{} // nil if nobody will wait
-
-	taken *taken // nil: never any
 }
 
 // sendHalf is the sending side of a stream. With recvHalf.ended it says which of the
@@ -297,7 +296,6 @@ type assembler struct {
 type inbound struct {
 	head, trailer *Head // of a response
 	queue         queue
-	taken         int // bytes of messages that the consumer has taken and maybe not used
 	partial       int // bytes of the message that is still coming
 	need          int // bytes it still lacks
 	window        int // what the peer may send before we grant more
@@ -310,17 +308,6 @@ type inbound struct {
 	reset         *ResetError // by Reset
 	body          []byte      // beginning of a body that is not gRPC
 	headWait      chan struct{}
-}
-
-// taken is what the consumer of a stream has taken of it and not yet used: a busy
-// stream's messages are taken many at once. The consumer owns it.
-type taken struct {
-	queue queue
-	used  int     // bytes of messages used, of which Stream.in does not know
-	view  Buffer  // the last message, if it is in a buffer with others
-	spent *Buffer // the buffer it is in, if it was the last one there
-	// void is set by others: the messages are of no use any more.
-	void atomic.Bool
 }
 
 // own is a stream's part in its connection's role.

@@ -1,6 +1,9 @@
 package h2
 
-import "github.com/tenonrpc/tenon/wire"
+import (
+	"github.com/tenonrpc/tenon/h2grpc/internal/fastpath"
+	"github.com/tenonrpc/tenon/wire"
+)
 
 const prefixLen = wire.PrefixLen
 
@@ -20,7 +23,7 @@ func (q *queue) push(b *Buffer) {
 	}
 	q.messages += messages
 	q.bytes += size
-	if q.messages > packAfter && size <= packSize/2 && q.pack(b, size) {
+	if fastpath.Packing && q.messages > packAfter && size <= packSize/2 && q.pack(b, size) {
 		b.Release()
 		return
 	}
@@ -106,24 +109,6 @@ func (q *queue) pop() *Buffer {
 		b.Release()
 	}
 	return m
-}
-
-// look is pop for a message in a buffer with others: it makes b refer to it. If it
-// was the last one there, look returns the buffer, which the caller releases
-// after b.
-func (q *queue) look(b *Buffer) (spent *Buffer) {
-	first := q.first
-	flag, n, _ := wire.ParsePrefix(first.B[first.off:]) // pack wrote it
-	from, to := first.off+prefixLen, first.off+prefixLen+int(n)
-	*b = Buffer{B: first.B[from:to:to], Compressed: flag == 1, class: viewClass}
-	first.off = to
-	q.messages--
-	q.bytes -= prefixLen + int(n)
-	if first.packed--; first.packed == 0 {
-		q.unlink(first)
-		return first
-	}
-	return nil
 }
 
 // unlink takes the first buffer off the list.

@@ -5,11 +5,14 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"github.com/tenonrpc/tenon/h2grpc/internal/fastpath"
 )
 
 // TestStepBackForOneWhoWaits: the role is not left free if the stream that could take
 // it has begun to wait while the reader was about to step back.
 func TestStepBackForOneWhoWaits(t *testing.T) {
+	Needs(t, fastpath.OwnReading)
 	for asked, want := range map[bool]state{false: free, true: running} {
 		a, b := net.Pipe()
 		go io.Copy(io.Discard, b)

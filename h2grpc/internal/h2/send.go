@@ -3,6 +3,8 @@ package h2
 import (
 	"slices"
 	"time"
+
+	"github.com/tenonrpc/tenon/h2grpc/internal/fastpath"
 )
 
 // Frames is what a stream sends in one go: any of a header block, a message and
@@ -235,7 +237,7 @@ func (s *Stream) endSend() {
 // c.mu is held, and released while waiting.
 func (s *Stream) sendData(done <-chan struct{}, b []byte, from *Buffer, end bool) error {
 	c := s.c
-	inParts := from != nil && len(b) > copyMost && c.send.maxFrame > copyMost
+	inParts := fastpath.Parts && from != nil && len(b) > copyMost && c.send.maxFrame > copyMost
 	for {
 		room := pendingCap - len(c.out.pending)
 		if inParts && room > 0 {

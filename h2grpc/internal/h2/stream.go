@@ -7,7 +7,7 @@ package h2
 func (s *Stream) Recycle() {
 	s.mu.Lock()
 	in := &s.in
-	over := in.ended && in.err == nil && in.failed == nil && in.queue.first == nil && in.taken == 0
+	over := in.ended && in.err == nil && in.failed == nil && in.queue.first == nil
 	s.mu.Unlock()
 	// The reader was done with the stream when it set in.ended.
 	if !over || !s.whole || s.send.ready != nil || s.recv.assembled {
@@ -54,15 +54,7 @@ func (s *Stream) Recv(done <-chan struct{}) (*Buffer, error) {
 
 // tryRecv is Recv without waiting: (nil, nil) means that nothing is there yet.
 func (s *Stream) tryRecv() (*Buffer, error) {
-	if b := s.next(); b != nil {
-		return b, nil
-	}
 	s.mu.Lock()
-	if s.in.queue.messages > 1 {
-		s.takeAll()
-		s.mu.Unlock()
-		return s.next(), nil
-	}
 	b := s.in.queue.pop()
 	if b == nil {
 		err := s.in.end()
@@ -140,7 +132,7 @@ func (s *Stream) over() bool {
 func (s *Stream) Complete() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.in.ended && s.in.err == nil && s.in.failed == nil && s.in.queue.messages == 0 && s.in.taken == 0
+	return s.in.ended && s.in.err == nil && s.in.failed == nil && s.in.queue.messages == 0
 }
 
 // WaitEnd waits until the peer has ended its side, the stream is gone or done is
@@ -233,7 +225,7 @@ func (s *Stream) Done() {
 		c.mu.Unlock()
 	}
 	s.mu.Lock()
-	freed := s.dropAll()
+	freed := s.in.queue.drop()
 	if s.in.err == nil {
 		s.in.err = ErrStreamEnded // what the reader is still assembling is for nobody
 	}

@@ -220,7 +220,7 @@ func (s *Stream) terminate(err error, drop bool) {
 	s.headKnown()
 	freed := 0
 	if drop {
-		freed = s.dropAll()
+		freed = s.in.queue.drop()
 	}
 	s.mu.Unlock()
 	s.c.consumed(freed)

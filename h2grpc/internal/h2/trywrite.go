@@ -6,6 +6,8 @@ import (
 	"net"
 	"sync"
 	"syscall"
+
+	"github.com/tenonrpc/tenon/h2grpc/internal/fastpath"
 )
 
 // tryConn is a socket whose Write does not wait once it is armed: what the
@@ -38,7 +40,7 @@ var errBacklog = errors.New("the peer does not read and too much is waiting for 
 // its own, which must not be passed by. A connection that adds nothing to the
 // Write of the one below it says so by having a method Socket that returns it.
 func newTryConn(nc net.Conn) *tryConn {
-	if !canTryWrite {
+	if !canTryWrite || !fastpath.TryWrite {
 		return nil
 	}
 	below := nc

@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"github.com/tenonrpc/tenon/h2grpc/internal/fastpath"
 	"github.com/tenonrpc/tenon/wire"
 )
 
@@ -27,7 +28,7 @@ type exchange struct {
 // takeWhole handles a HEADERS frame with all that follows it, and says whether it
 // did. Reader only.
 func (c *Conn) takeWhole(fh FrameHeader) bool {
-	if fh.Flags != FlagEndHeaders || c.in.br.Buffered() < fh.Length+frameHeaderLen {
+	if !fastpath.WholeExchange || fh.Flags != FlagEndHeaders || c.in.br.Buffered() < fh.Length+frameHeaderLen {
 		return false
 	}
 	var x exchange

@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"net"
 	"testing"
+
+	"github.com/tenonrpc/tenon/h2grpc/internal/fastpath"
 )
 
 // takesAll is a handler that wants whole requests.
@@ -22,6 +24,7 @@ func (takesAll) Reset(*Stream)            {}
 // as a whole, are taken at once. Whatever else is true of calls is true of these
 // as well, so no other test would miss them.
 func TestWholeIsTaken(t *testing.T) {
+	Needs(t, fastpath.HeaderMemo, fastpath.WholeExchange)
 	head := []Field{{Name: ":status", Value: "200"}, {Name: "content-type", Value: "application/grpc"}}
 	trailer := []Field{{Name: "grpc-status", Value: "0"}}
 	request := []Field{{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "http"}, {Name: ":path", Value: "/a/b"}}

@@ -3,11 +3,13 @@ package h2
 import (
 	"slices"
 	"time"
+
+	"github.com/tenonrpc/tenon/h2grpc/internal/fastpath"
 )
 
 // windowFor is the receive window of a stream while n streams may send.
 func windowFor(n int) int {
-	if n <= loneStreams {
+	if n <= loneStreams && fastpath.LoneWindow {
 		return loneWindow
 	}
 	w := streamWindow
@@ -20,7 +22,7 @@ func windowFor(n int) int {
 // roomyFor is the window to which a smaller one grows again while n streams may
 // send. Of few streams one more does not undo it, of many more do not soon.
 func roomyFor(n int) int {
-	if n < loneStreams {
+	if n < loneStreams && fastpath.LoneWindow {
 		return loneWindow
 	}
 	return windowFor(4 * n)

@@ -4,6 +4,8 @@ import (
 	"net"
 	"runtime"
 	"time"
+
+	"github.com/tenonrpc/tenon/h2grpc/internal/fastpath"
 )
 
 // appendData queues a DATA frame. If the payload, which is not empty then, is in
@@ -52,11 +54,8 @@ func (c *Conn) flushLocked() {
 		go c.writeOn()
 		return
 	}
-	if len(c.out.pending) < yieldBelow && len(c.out.parts) == 0 && c.table.calls.Load() > 1 {
-		// Others are about to add to this write.
-		c.mu.Unlock()
-		runtime.Gosched()
-		c.mu.Lock()
+	if fastpath.Gathering && len(c.out.pending) < yieldBelow && len(c.out.parts) == 0 && c.table.calls.Load() > 1 {
+		c.yield()
 	}
 	for len(c.out.pending) > 0 {
 		c.takePending()
@@ -78,6 +77,22 @@ func (c *Conn) flushLocked() {
 		c.keepSpare()
 	}
 	c.endWriting()
+}
+
+// yield lets others add to a write that is about to begin, unless that has taken
+// long of late: goroutines that compute give way after ten milliseconds each. c.mu is
+// released meanwhile.
+func (c *Conn) yield() {
+	begun := time.Now()
+	if begun.Sub(c.out.crowded) < crowdedFor {
+		return
+	}
+	c.mu.Unlock()
+	runtime.Gosched()
+	c.mu.Lock()
+	if time.Since(begun) > gatherMost {
+		c.out.crowded = begun
+	}
 }
 
 // tryWrite writes what the socket takes of p without waiting. Over TLS the rest

@@ -1,0 +1,13 @@
+package h2grpc_test
+
+import "testing"
+
+// needs skips a test of what is done for speed alone in a build that leaves it out:
+// see package fastpath.
+func needs(t testing.TB, on ...bool) {
+	for _, on := range on {
+		if !on {
+			t.Skip("this build leaves out what is tested")
+		}
+	}
+}
