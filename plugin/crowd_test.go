@@ -24,7 +24,7 @@ func TestCrowdBeforeTheHost(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := serve(t, &plugin.ServeConfig{Plugins: echoSet(), Network: network}, wire.EnvClientCert+"="+host.PEM(), wire.EnvMinPort+"=20000", wire.EnvMaxPort+"=24000")
+			s := serve(t, &plugin.ServeConfig{Plugins: echoSet(), Sockets: plugin.Sockets{Network: network}}, wire.EnvClientCert+"="+host.PEM(), wire.EnvMinPort+"=20000", wire.EnvMaxPort+"=24000")
 			const size = 800
 			for i := range size {
 				conn, err := net.Dial(network, s.hs.Address)

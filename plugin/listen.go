@@ -27,27 +27,27 @@ type listener struct {
 	dir     string                       // for unix sockets: absolute, whatever becomes the working directory
 	temp    string                       // the directory for temporary files, absolute likewise
 	used    atomic.Bool                  // a socket was made in dir
-	custom  func() (net.Listener, error) // ServeConfig.Listen
+	custom  func() (net.Listener, error) // ServeConfig.Sockets.Listen
 	peers   *peercred.Policy
 	log     Logger
 	safe    <-chan struct{} // closed when a socket may be made: see signals
 }
 
 func newListener(c *ServeConfig, env wire.Env, safe <-chan struct{}) (*listener, error) {
-	network := c.Network
+	network := c.Sockets.Network
 	switch {
-	case c.Listen != nil && network != "":
-		return nil, errors.New("plugin: ServeConfig.Network and Listen exclude each other: Listen chooses the network")
-	case c.Listen != nil:
+	case c.Sockets.Listen != nil && network != "":
+		return nil, errors.New("plugin: ServeConfig.Sockets.Network and Listen exclude each other: Listen chooses the network")
+	case c.Sockets.Listen != nil:
 	case network == wire.NetworkUnix, network == wire.NetworkTCP:
 	case network != "":
-		return nil, fmt.Errorf("plugin: ServeConfig.Network is %q; use %q or %q", network, wire.NetworkUnix, wire.NetworkTCP)
+		return nil, fmt.Errorf("plugin: ServeConfig.Sockets.Network is %q; use %q or %q", network, wire.NetworkUnix, wire.NetworkTCP)
 	case runtime.GOOS == "windows":
 		network = wire.NetworkTCP
 	default:
 		network = wire.NetworkUnix
 	}
-	l := &listener{network: network, env: env, dir: env.UnixSocketDir, custom: c.Listen, log: c.Logger, safe: safe}
+	l := &listener{network: network, env: env, dir: env.UnixSocketDir, custom: c.Sockets.Listen, log: c.Logger, safe: safe}
 	if network == wire.NetworkUnix {
 		l.temp, _ = filepath.Abs(os.TempDir()) // "" is found out where it is needed
 		var err error
@@ -58,41 +58,37 @@ func newListener(c *ServeConfig, env wire.Env, safe <-chan struct{}) (*listener,
 	return l, nil
 }
 
+// listen opens a listener. Where the application does it, the address must be one
+// that the protocol can tell the host.
 func (l *listener) listen() (net.Listener, error) {
-	if l.custom != nil {
-		<-l.safe
-		return l.listenCustom()
-	}
-	if l.network == wire.NetworkTCP {
+	switch {
+	case l.custom == nil && l.network == wire.NetworkTCP:
 		return l.listenTCP()
+	case l.custom == nil:
+		return l.listenUnix()
 	}
-	return l.listenUnix()
-}
-
-// listenCustom has the application listen. Its address must be one that the
-// protocol can tell the host.
-func (l *listener) listenCustom() (net.Listener, error) {
+	<-l.safe
 	lis, err := l.custom()
 	if err != nil {
-		return nil, fmt.Errorf("plugin: ServeConfig.Listen: %w", err)
+		return nil, fmt.Errorf("plugin: ServeConfig.Sockets.Listen: %w", err)
 	}
 	if lis == nil {
-		return nil, errors.New("plugin: ServeConfig.Listen returned neither a listener nor an error")
+		return nil, errors.New("plugin: ServeConfig.Sockets.Listen returned neither a listener nor an error")
 	}
 	network, address := lis.Addr().Network(), lis.Addr().String()
 	if network != wire.NetworkUnix && network != wire.NetworkTCP || !wire.ValidAddress(network, address) || wire.Unspeakable(address) >= 0 {
 		lis.Close()
-		return nil, fmt.Errorf("plugin: ServeConfig.Listen returned a listener at %q of the network %q, which the host cannot be told; it must be unix with a path, or tcp with host:port, without '|' and control characters", address, network)
+		return nil, fmt.Errorf("plugin: ServeConfig.Sockets.Listen returned a listener at %q of the network %q, which the host cannot be told; it must be unix with a path, or tcp with host:port, without '|' and control characters", address, network)
 	}
 	return lis, nil
 }
 
 // dial connects to where the host listens for the plugin.
 func (c *ServeConfig) dial(peers *peercred.Policy) func(ctx context.Context, network, address string) (net.Conn, error) {
-	if c.Dial == nil {
+	if c.Sockets.Dial == nil {
 		return peers.Dialer(local.Dial)
 	}
-	return c.Dial
+	return c.Sockets.Dial
 }
 
 // listenTCP takes the first free port of the host's range. Without a range the
@@ -158,7 +154,7 @@ func (l *listener) bindUnix(dir string, access files.Access) (net.Listener, erro
 		return unix, nil
 	}
 	if errors.Is(err, fs.ErrPermission) && l.env.UnixSocketDir != "" {
-		return nil, fmt.Errorf("plugin: user %d must not make sockets in %q: %w: the host needs this user first in its AllowUIDs, or a SocketGroup", os.Geteuid(), dir, err)
+		return nil, fmt.Errorf("plugin: user %d must not make sockets in %q: %w: the host needs this user first in its Sockets.AllowUIDs, or a Sockets.Group", os.Geteuid(), dir, err)
 	}
 	return nil, fmt.Errorf("plugin: making a socket in the directory %q: %w", dir, err)
 }

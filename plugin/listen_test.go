@@ -26,7 +26,7 @@ func TestListen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := serve(t, &plugin.ServeConfig{Plugins: echoSet(), Listen: func() (net.Listener, error) { return own, nil }})
+	s := serve(t, &plugin.ServeConfig{Plugins: echoSet(), Sockets: plugin.Sockets{Listen: func() (net.Listener, error) { return own, nil }}})
 	if s.hs.Network != socktest.Network() || s.hs.Address != own.Addr().String() {
 		t.Errorf("handshake %q, want the listener's address %s", s.line, own.Addr())
 	}
@@ -46,7 +46,7 @@ func TestListenMistakes(t *testing.T) {
 		listen func() (net.Listener, error)
 		want   string
 	}{
-		{"it fails", func() (net.Listener, error) { return nil, refuse }, "ServeConfig.Listen: no more descriptors"},
+		{"it fails", func() (net.Listener, error) { return nil, refuse }, "ServeConfig.Sockets.Listen: no more descriptors"},
 		{"it returns nothing", func() (net.Listener, error) { return nil, nil }, "neither a listener nor an error"},
 		{"another network", at(&net.UnixAddr{Net: "unixpacket", Name: "/s"}), `network "unixpacket"`},
 		{"a bar in the path", at(&net.UnixAddr{Net: "unix", Name: "/a|grpc||b"}), "cannot be told"},
@@ -54,17 +54,16 @@ func TestListenMistakes(t *testing.T) {
 		{"no address", at(&net.UnixAddr{Net: "unix"}), "cannot be told"},
 	} {
 		err := plugin.ServeContext(t.Context(), &plugin.ServeConfig{
-			Handshake: shake, Plugins: echoSet(), Listen: tt.listen,
+			Handshake: shake, Plugins: echoSet(), Sockets: plugin.Sockets{Listen: tt.listen},
 			Process: &plugin.Process{Env: []string{cookie}},
 		})
 		t.Log(tt.name)
 		wantText(t, err, tt.want)
 	}
 	err := plugin.ServeContext(t.Context(), &plugin.ServeConfig{
-		Handshake: shake, Plugins: echoSet(), Network: "tcp", Listen: at(nil),
-		Process: &plugin.Process{Env: []string{cookie}},
+		Handshake: shake, Plugins: echoSet(), Sockets: plugin.Sockets{Network: "tcp", Listen: at(nil)}, Process: &plugin.Process{Env: []string{cookie}},
 	})
-	wantText(t, err, "Network and Listen exclude each other")
+	wantText(t, err, "Sockets.Network and Listen exclude each other")
 }
 
 // TestHostCannotRerootItsPlugin has a plugin whose own configuration says whom it

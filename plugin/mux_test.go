@@ -47,7 +47,7 @@ func TestMultiplex(t *testing.T) {
 			t.Run(network, func(t *testing.T) { t.Skip(socktest.NoUnix) })
 			continue
 		}
-		s, m, cc := serveMux(t, &plugin.ServeConfig{Plugins: echoSet(), Network: network})
+		s, m, cc := serveMux(t, &plugin.ServeConfig{Plugins: echoSet(), Sockets: plugin.Sockets{Network: network}})
 		wantEcho(t, cc, "hello", "hello")
 		if second, err := net.Dial(s.hs.Network, s.hs.Address); err == nil {
 			second.Close()

@@ -9,9 +9,9 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// peers says who may connect to the plugin's sockets, and listen where it
-// connects to: its own user, that of the host, and ServeConfig.AllowUIDs. Where
-// the host opens the sockets to a group, the group is who may.
+// peers says who may connect to the plugin's sockets, and listen where it connects
+// to: its own user, that of the host, and ServeConfig.Sockets.AllowUIDs. Where the
+// host opens the sockets to a group, the group is who may.
 //
 // Without TLS nothing else tells a host from other programs of the same users.
 // There it must be a process that the plugin descends from, if its parent is
@@ -25,7 +25,7 @@ func (p *process) peers(c *ServeConfig, env wire.Env, plaintext bool) *peercred.
 	if env.UnixSocketGroup != "" {
 		return nil
 	}
-	policy := &peercred.Policy{UIDs: append([]int{os.Geteuid()}, c.AllowUIDs...)}
+	policy := &peercred.Policy{UIDs: append([]int{os.Geteuid()}, c.Sockets.AllowUIDs...)}
 	if !p.real {
 		return policy
 	}

@@ -31,7 +31,7 @@ func (b *Broker) DialConn(ctx context.Context, id uint32) (net.Conn, error) {
 // come one after the other, for 20 seconds each at most
 // (ServeConfig.Server.HandshakeTimeout): on a TCP socket, of which strangers know, who
 // opens connections and says nothing can hold up the other side. Without TLS, who
-// comes first is taken; see ServeConfig.AllowUIDs for what is known of a unix socket.
+// comes first is taken; see ServeConfig.Sockets.AllowUIDs for what is known of a unix socket.
 func (b *Broker) AcceptConn(ctx context.Context, id uint32) (net.Conn, error) {
 	return b.impl().AcceptConn(ctx, id)
 }

@@ -25,9 +25,9 @@ func TestSocketsWaitForSignals(t *testing.T) {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	for name, c := range map[string]*ServeConfig{
 		"a socket of the library's": {},
-		"the application's own": {Listen: func() (net.Listener, error) {
+		"the application's own": {Sockets: Sockets{Listen: func() (net.Listener, error) {
 			return net.Listen("unix", filepath.Join(dir, "own"))
-		}},
+		}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -336,13 +336,13 @@ func TestRefusals(t *testing.T) {
 		{"a negative version", plugin.ServeConfig{Handshake: shake, Versions: map[int]plugin.Set{-1: {}}}, nil, []string{"version -1"}},
 		{"TLS in the wrong place", plugin.ServeConfig{Handshake: shake, Plugins: echoSet(), Server: h2grpc.ServerConfig{TLS: new(tls.Config)}}, nil, []string{"set ServeConfig.TLS instead"}},
 		{"TLS in the wrong place of the client", plugin.ServeConfig{Handshake: shake, Plugins: echoSet(), Client: h2grpc.ClientConfig{TLS: new(tls.Config)}}, nil, []string{"Client.TLS and Client.Dial must be nil"}},
-		{"unknown network", plugin.ServeConfig{Handshake: shake, Plugins: echoSet(), Network: "udp"}, nil, []string{`"udp"; use "unix" or "tcp"`}},
+		{"unknown network", plugin.ServeConfig{Handshake: shake, Plugins: echoSet(), Sockets: plugin.Sockets{Network: "udp"}}, nil, []string{`"udp"; use "unix" or "tcp"`}},
 		{"bad environment", plugin.ServeConfig{Handshake: shake, Plugins: echoSet()}, []string{wire.EnvMinPort + "=many"}, []string{wire.EnvMinPort, "many"}},
 		{"bad certificate", plugin.ServeConfig{Handshake: shake, Plugins: echoSet()}, []string{wire.EnvClientCert + "=-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n"}, []string{"the host's certificate in " + wire.EnvClientCert, "not exactly one X.509 certificate"}},
-		{"long path", plugin.ServeConfig{Handshake: shake, Plugins: echoSet(), Network: "unix"}, []string{wire.EnvUnixSocketDir + "=" + long}, []string{"bytes, but the system allows 10", wire.EnvUnixSocketDir}},
-		{"a bar in the path", plugin.ServeConfig{Handshake: shake, Plugins: echoSet(), Network: "unix"}, []string{wire.EnvUnixSocketDir + "=" + filepath.Join(dir, "a|b")}, []string{"contains a '|'"}},
-		{"no directory", plugin.ServeConfig{Handshake: shake, Plugins: echoSet(), Network: "unix"}, []string{wire.EnvUnixSocketDir + "=" + filepath.Join(dir, "none")}, []string{"making a socket in the directory", "none"}},
-		{"unknown group", plugin.ServeConfig{Handshake: shake, Plugins: echoSet(), Network: "unix"}, []string{inDir, wire.EnvUnixSocketGroup + "=no-such-group"}, []string{`"no-such-group" in ` + wire.EnvUnixSocketGroup}},
+		{"long path", plugin.ServeConfig{Handshake: shake, Plugins: echoSet(), Sockets: plugin.Sockets{Network: "unix"}}, []string{wire.EnvUnixSocketDir + "=" + long}, []string{"bytes, but the system allows 10", wire.EnvUnixSocketDir}},
+		{"a bar in the path", plugin.ServeConfig{Handshake: shake, Plugins: echoSet(), Sockets: plugin.Sockets{Network: "unix"}}, []string{wire.EnvUnixSocketDir + "=" + filepath.Join(dir, "a|b")}, []string{"contains a '|'"}},
+		{"no directory", plugin.ServeConfig{Handshake: shake, Plugins: echoSet(), Sockets: plugin.Sockets{Network: "unix"}}, []string{wire.EnvUnixSocketDir + "=" + filepath.Join(dir, "none")}, []string{"making a socket in the directory", "none"}},
+		{"unknown group", plugin.ServeConfig{Handshake: shake, Plugins: echoSet(), Sockets: plugin.Sockets{Network: "unix"}}, []string{inDir, wire.EnvUnixSocketGroup + "=no-such-group"}, []string{`"no-such-group" in ` + wire.EnvUnixSocketGroup}},
 		{"a service registered twice", plugin.ServeConfig{Handshake: shake, Plugins: clash}, []string{inDir}, []string{`"test.Echo"`, "already registered"}},
 		{"a plugin that fails", plugin.ServeConfig{Handshake: shake, Plugins: failing}, []string{inDir}, []string{`registering "kv" of protocol version 1: no database`}},
 		{"a plugin that cannot serve", plugin.ServeConfig{Handshake: shake, Plugins: client}, []string{inDir}, []string{"ClientOnly"}},
@@ -390,14 +390,14 @@ func TestGroup(t *testing.T) {
 }
 
 func TestTCP(t *testing.T) {
-	first := serve(t, &plugin.ServeConfig{Plugins: echoSet(), Network: "tcp"})
+	first := serve(t, &plugin.ServeConfig{Plugins: echoSet(), Sockets: plugin.Sockets{Network: "tcp"}})
 	if first.hs.Network != "tcp" || !strings.HasPrefix(first.hs.Address, "127.0.0.1:") {
 		t.Fatalf("handshake %q, want tcp on 127.0.0.1", first.line)
 	}
 	wantEcho(t, first.dial(nil), "x", "x")
 	// The port of the first is taken: a range of that one alone is full.
 	port := strings.TrimPrefix(first.hs.Address, "127.0.0.1:")
-	err := plugin.ServeContext(t.Context(), &plugin.ServeConfig{Handshake: shake, Plugins: echoSet(), Network: "tcp", Process: &plugin.Process{
+	err := plugin.ServeContext(t.Context(), &plugin.ServeConfig{Handshake: shake, Plugins: echoSet(), Sockets: plugin.Sockets{Network: "tcp"}, Process: &plugin.Process{
 		Env: []string{cookie, wire.EnvMinPort + "=" + port, wire.EnvMaxPort + "=" + port},
 	}})
 	wantText(t, err, "no free TCP port from "+port+" to "+port, wire.EnvMinPort)

@@ -36,8 +36,8 @@ func TestAllowUIDs(t *testing.T) {
 	}
 	const friend, stranger = 65534, 65533
 	s := serve(t, &plugin.ServeConfig{
-		Plugins:   plugin.Set{"echo": serveEcho(plain)},
-		AllowUIDs: []int{friend},
+		Plugins: plugin.Set{"echo": serveEcho(plain)},
+		Sockets: plugin.Sockets{AllowUIDs: []int{friend}},
 	})
 	for _, open := range []error{os.Chmod(s.dir, 0o711), os.Chmod(s.hs.Address, 0o666)} {
 		if open != nil {

@@ -29,8 +29,7 @@ func run(ctx context.Context, path string, out io.Writer) (err error) {
 		Handshake: kvshared.Handshake,
 		Plugins:   kvshared.Plugins(nil),
 		Cmd:       exec.Command(path),
-		Stdout:    story.output("stdout"),
-		Stderr:    story.output("stderr"),
+		Output:    host.Output{Stdout: story.output("stdout"), Stderr: story.output("stderr")},
 		Logger:    slog.New(story.logHandler(slog.LevelInfo)),
 	})
 	if err != nil {

@@ -83,10 +83,12 @@ func run(cookie string, command []string) error {
 		InheritEnv:        true, // the host has chosen it for the plugin
 		InsecurePlaintext: asked.ClientCert == "",
 		Multiplex:         multiplex,
-		Stdout:            later{serving, func() *os.File { return os.Stdout }},
-		Stderr:            later{serving, func() *os.File { return os.Stderr }},
-		RawStderr:         os.Stderr, // the plugin's log lines are for the host to read
-		Logger:            slog.New(slog.DiscardHandler),
+		Output: host.Output{
+			Stdout:    later{serving, func() *os.File { return os.Stdout }},
+			Stderr:    later{serving, func() *os.File { return os.Stderr }},
+			RawStderr: os.Stderr, // the plugin's log lines are for the host to read
+		},
+		Logger: slog.New(slog.DiscardHandler),
 		// The two ends have limits of their own.
 		Client: h2grpc.ClientConfig{MaxRecvMessageSize: -1, MaxSendMessageSize: -1, Compressors: compressors},
 	})

@@ -111,7 +111,7 @@ func start(t *testing.T, change func(*host.Config)) (c *host.Client, out *output
 		Versions:  map[int]plugin.Set{2: nil, 3: nil},
 		Cmd:       exec.Command(self, "-cookie", cookie, self),
 		Env:       []string{modeVariable + "=relay"},
-		Stdout:    out,
+		Output:    host.Output{Stdout: out},
 		Logger:    slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Client:    h2grpc.ClientConfig{Compressors: []h2grpc.Compressor{gzip.New()}},
 	}

@@ -130,7 +130,7 @@ func TestAddressesThatAreRefused(t *testing.T) {
 	}
 }
 
-// With RemoteTCP names mean what they mean elsewhere.
+// With Sockets.RemoteTCP names mean what they mean elsewhere.
 func TestNamesWithRemoteTCP(t *testing.T) {
 	nameServer(t, func(string, string) {})
 	ctx, asked := watchingNames(t)
@@ -160,7 +160,7 @@ func TestPluginsThatAnnounceNames(t *testing.T) {
 		}
 		cfg := fakeConfig(t, "points-elsewhere")
 		cfg.Env = append(cfg.Env, networkEnv+"=tcp", addressEnv+"="+name+":"+port)
-		if failed := failing(t, cfg); failed.Stage != host.StageConnect || !errors.Is(failed, host.ErrRemote) || !strings.Contains(failed.Hint, "RemoteTCP") {
+		if failed := failing(t, cfg); failed.Stage != host.StageConnect || !errors.Is(failed, host.ErrRemote) || !strings.Contains(failed.Hint, "Sockets.RemoteTCP") {
 			t.Errorf("%s: got %v", name, failed)
 		}
 		// The same by the broker.
@@ -207,7 +207,7 @@ type saying struct {
 func (s saying) Addr() net.Addr { return s.said }
 
 func playEverywhere() {
-	plugin.Serve(&plugin.ServeConfig{Handshake: shake, Plugins: plugin.Set{"echo": lender{echo{"1 "}}}, Listen: everywhere})
+	plugin.Serve(&plugin.ServeConfig{Handshake: shake, Plugins: plugin.Set{"echo": lender{echo{"1 "}}}, Sockets: plugin.Sockets{Listen: everywhere}})
 }
 
 // A plugin listens on all interfaces and announces what its listeners say, also

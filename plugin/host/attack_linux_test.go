@@ -220,7 +220,7 @@ func TestStrangersAreRefused(t *testing.T) {
 		"AutoMTLS, another user":                {func(*host.Config) {}, true},
 		"plaintext, another user":               {func(c *host.Config) { c.InsecurePlaintext = true }, true},
 		"plaintext with Detach, another user":   {func(c *host.Config) { c.InsecurePlaintext, c.Detach = true, true }, true},
-		"AutoMTLS, another user of an AllowUID": {func(c *host.Config) { c.AllowUIDs = []int{nobody} }, true},
+		"AutoMTLS, another user of an AllowUID": {func(c *host.Config) { c.Sockets.AllowUIDs = []int{nobody} }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if tc.another && os.Getuid() != 0 {
@@ -264,7 +264,7 @@ func TestStrangersAreRefused(t *testing.T) {
 					t.Errorf("%s on %s got %q", a.Attack, filepath.Base(a.Socket), a.Got)
 				}
 				// Who is refused by what the kernel says gets nothing at all.
-				atOnce := cfg.InsecurePlaintext || tc.another && cfg.AllowUIDs == nil
+				atOnce := cfg.InsecurePlaintext || tc.another && cfg.Sockets.AllowUIDs == nil
 				if atOnce && len(a.Got) > 0 {
 					t.Errorf("%s on %s was answered %q (%s)", a.Attack, filepath.Base(a.Socket), a.Got, a.Err)
 				}

@@ -39,11 +39,13 @@ const (
 // Config says how to start a plugin and what to expect of it. Start copies what
 // it needs: the Config, its maps and the Cmd may be changed or used again once
 // Start has returned, and are never changed by this package.
+// The fields stand in groups; the first line above a group says what it is about.
 type Config struct {
+	// What host and plugin agreed on.
+	//
 	// Handshake is what host and plugin were built with. Key and value of the
 	// magic cookie are required. ProtocolVersion is the version of Plugins.
 	plugin.Handshake
-
 	// Plugins are the plugins that Dispense can hand out; hosts that only use
 	// Client.Conn need none.
 	Plugins plugin.Set
@@ -52,6 +54,8 @@ type Config struct {
 	// ProtocolVersion to them, unless Versions has that one itself.
 	Versions map[int]plugin.Set
 
+	// Which plugin it is, and how it is launched.
+	//
 	// Cmd says what to run. It is a recipe: Start runs a new command made from
 	// its Path, Args, Env, Dir, Stdin, ExtraFiles, SysProcAttr and Err; a
 	// context given to exec.CommandContext is not looked at. Stdout, Stderr and
@@ -63,14 +67,12 @@ type Config struct {
 	// not passed on: they are most likely those of this host, which is a plugin
 	// itself.
 	Cmd *exec.Cmd
-
 	// Verify says whether the plugin's file may be executed: SHA256, SHA512,
 	// SumsFile, SignedSumsFile and Ed25519ph make such functions. What is
 	// executed then is a private copy; see Verifier for what that means to the
 	// plugin. It is for plugins launched with Cmd. Nil means that whatever is at
 	// Cmd.Path is executed.
 	Verify Verifier
-
 	// StartCmd starts the command that was made of Cmd, in place of its Start
 	// method, so that something can be done around it: package confine confines
 	// the plugin so. It must not change the command's Path, Args, Env, standard
@@ -81,7 +83,6 @@ type Config struct {
 	// one more than once: if its error is syscall.ETXTBSY, because the program is
 	// open for writing, it is called again after a pause, with another command.
 	StartCmd func(cmd *exec.Cmd, socketDir string) error
-
 	// Runner launches the plugin in another way, in place of Cmd. Exactly one
 	// of Cmd, Runner and Reattach must be set.
 	Runner Runner
@@ -90,7 +91,36 @@ type Config struct {
 	// key. What the process writes to its own stdout and stderr is not seen;
 	// what it prints otherwise is, from where the last host stopped.
 	Reattach *Reattach
+	// InheritEnv gives the plugin the host's whole environment, except for the
+	// protocol's own variables. Otherwise it gets those that a program needs to run as
+	// its operator meant: search path, home and user, locale, time zone, terminal,
+	// temporary and runtime directories, certificate authorities, libraries, and what
+	// the Go runtime and Windows look for. README.md has the table; names that are
+	// left out are logged at level debug.
+	InheritEnv bool
+	// Env are further "NAME=value" entries. They take precedence over Cmd.Env,
+	// which takes precedence over what is inherited. The protocol's own
+	// variables and the cookie's take precedence over all and must not be here.
+	Env []string
 
+	// How it starts and ends.
+	//
+	// StartTimeout bounds Start, next to its context. Zero means
+	// DefaultStartTimeout; negative is an error.
+	StartTimeout time.Duration
+	// StopTimeout bounds Close, and Shutdown if its context has no deadline.
+	// Zero means DefaultStopTimeout; negative is an error.
+	StopTimeout time.Duration
+	// ProcessGroup gives the plugin a process group of its own. SIGTERM and
+	// SIGKILL then go to the whole group, and what the plugin leaves of it when
+	// it ends is killed. Should the host die while the plugin is stopped, the
+	// system ends the plugin. A plugin in a group of its own cannot read from the
+	// host's terminal, and does not see its Ctrl-C. It is for plugins launched
+	// with Cmd. On Windows the group is a job object: what the plugin starts is
+	// ended with it, and with the host. Plugins have a process group there in any
+	// case, for CTRL_BREAK, which takes SIGTERM's place and goes to what they have
+	// started, too.
+	ProcessGroup bool
 	// Detach lets the plugin outlive this host, for another host to attach to
 	// with its record. Unless the plugin is let go with Client.Detach, Close
 	// ends it all the same.
@@ -103,17 +133,8 @@ type Config struct {
 	// directly, in place of Logger.
 	Detach bool
 
-	// ProcessGroup gives the plugin a process group of its own. SIGTERM and
-	// SIGKILL then go to the whole group, and what the plugin leaves of it when
-	// it ends is killed. Should the host die while the plugin is stopped, the
-	// system ends the plugin. A plugin in a group of its own cannot read from the
-	// host's terminal, and does not see its Ctrl-C. It is for plugins launched
-	// with Cmd. On Windows the group is a job object: what the plugin starts is
-	// ended with it, and with the host. Plugins have a process group there in any
-	// case, for CTRL_BREAK, which takes SIGTERM's place and goes to what they have
-	// started, too.
-	ProcessGroup bool
-
+	// How the connection is secured.
+	//
 	// TLS is the configuration to connect with, for plugins with certificates of
 	// their own. Nil means AutoMTLS: host and plugin make a key pair each, for
 	// this one connection between them, hand each other the certificate and
@@ -128,96 +149,37 @@ type Config struct {
 	// plugin's socket can then use the plugin. It excludes TLS.
 	InsecurePlaintext bool
 
+	// How host and plugin reach each other, and the limits of that.
+	//
+	// Sockets says where host and plugin listen for each other, how they get there,
+	// and who else may.
+	Sockets Sockets
 	// Multiplex carries all connections, the brokered ones too, over one: for
 	// plugins that can be reached on one socket only, in a container for
 	// example. A plugin without support for it is refused with
 	// ErrMuxUnsupported. Such a plugin cannot be attached to again.
 	Multiplex bool
+	// Client is the configuration of the connection. Dial and TLS must be nil:
+	// they come from the handshake. ConnectTimeout zero means StartTimeout. A
+	// MapError given here is called with errors that this package has mapped
+	// already.
+	Client h2grpc.ClientConfig
+	// Server configures the servers of the brokered connections that the plugin
+	// makes to this host: limits, interceptors, MapError. Its TLS must be nil. Zero
+	// means 64 for MaxConnections and 128 for MaxHandshakes; all these servers
+	// together have no more handshakes than two of them may have.
+	Server h2grpc.ServerConfig
+	// MaxBrokered limits the brokered listeners that are open at once for the
+	// plugin, and the connections that it has made to all of them, to so many each.
+	// A further listener is an error; a further connection waits in the system's
+	// queue, and takes no descriptor of this process. Zero means 1024, a negative
+	// number no limit.
+	MaxBrokered int
 
-	// SocketGroup gives the plugin's sockets, the host's and the plugin's directory
-	// to a group of users, by name or number: for a plugin that runs as another
-	// user, who must be in the group, as this host's user must. All of the group
-	// can then connect, and make sockets of their own beside the plugin's; AutoMTLS
-	// keeps them from more. Empty means that the plugin's user alone can. It is not
-	// supported on Windows.
-	SocketGroup string
-	// TempDir is where the directory for the plugin's sockets is made, if not in
-	// the usual place: the directory for temporary files (TMPDIR), or, where that
-	// has too long a name for sockets, XDG_RUNTIME_DIR or /tmp. What is made there
-	// is this user's and the plugin's alone. A directory that does not do is an
-	// error; without TempDir, it is one only if the plugin or a brokered
-	// connection needs a unix socket.
-	TempDir string
-	// MinPort and MaxPort bound the port of a plugin that listens on TCP, both
-	// included. Both zero means 10000 to 25000, the protocol's traditional range.
-	MinPort, MaxPort int
-	// Dial connects to what the plugin announces, its main address and those of
-	// brokered connections: for transports other than a socket of this machine.
-	// Network is "unix" or "tcp", and the address is the plugin's as its Runner
-	// translates it. Nil dials it: a path as it is, and of TCP addresses those that
-	// RemoteTCP allows. One that is localhost's or unspecified, such as
-	// [::]:10000, is dialled on the loopback interface.
-	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Listen opens a listener for each brokered connection that the plugin is to
-	// make to this host. Its address must have the network "unix" or "tcp"; the
-	// plugin gets it as the Runner translates it. Whom it lets in is the
-	// application's business. Nil means a socket in the plugin's directory.
-	Listen func() (net.Listener, error)
-
-	// RemoteTCP allows TCP addresses other than the loopback interface's, and
-	// names other than localhost, which are looked up: of plugins that a Runner
-	// launches in a container or on another machine. Otherwise a plugin could make
-	// its host connect to wherever it says, and ask name servers what it likes.
-	// Dial is not restricted.
-	RemoteTCP bool
-	// AllowUIDs are users whom the plugin may run as besides this process's own,
-	// and besides the one of Cmd.SysProcAttr, by number: for wrappers that change
-	// the user, such as sudo or setpriv. The plugin's directory, and the host's
-	// sockets, are given to the first of them who is not this process's, if this
-	// is root; only root can give them away, and connect to that user's sockets.
-	// Other hosts need a SocketGroup for that. On Linux, the kernel
-	// says whose process is at the other end of a unix socket, and others are
-	// refused before anything is sent to them or read, on brokered connections
-	// too. With InsecurePlaintext it must also be the plugin's process, or one
-	// that it has started, unless a Runner has launched it, or with Detach or
-	// Reattach. Nothing of this holds with SocketGroup, nor for Listen and Dial.
-	AllowUIDs []int
-
-	// InheritEnv gives the plugin the host's whole environment, except for the
-	// protocol's own variables. Otherwise it gets those that a
-	// program needs to run as its operator meant: search path, home and user,
-	// locale, time zone, terminal, temporary and runtime directories, certificate
-	// authorities, libraries, and what the Go runtime and Windows look for.
-	// README.md has the table; names that are left out are logged at level debug.
-	InheritEnv bool
-	// Env are further "NAME=value" entries. They take precedence over Cmd.Env,
-	// which takes precedence over what is inherited. The protocol's own
-	// variables and the cookie's take precedence over all and must not be here.
-	Env []string
-
-	// StartTimeout bounds Start, next to its context. Zero means
-	// DefaultStartTimeout; negative is an error.
-	StartTimeout time.Duration
-	// StopTimeout bounds Close, and Shutdown if its context has no deadline.
-	// Zero means DefaultStopTimeout; negative is an error.
-	StopTimeout time.Duration
-
-	// Stdout and Stderr receive what the plugin prints after its handshake.
-	// Stdout gets the plugin's process stdout as well. What arrives on the
-	// process's stderr goes to Logger. Nil means that it is dropped (process
-	// stdout: logged at level debug). Calls of Write never overlap, also not
-	// between the two and RawStderr, so all may be the same writer. A slow writer
-	// makes the plugin wait once the buffers between are full; a writer that takes
-	// nothing for two seconds does not: see OutputBuffer. A writer that fails is
-	// not called again.
-	Stdout, Stderr io.Writer
-	// RawStderr receives a copy of everything that arrives on the process's
-	// stderr, byte for byte, besides the records that Logger gets. Nil means none.
-	RawStderr io.Writer
-	// OutputBuffer is how many bytes wait for these writers, before more is counted,
-	// logged and dropped should a writer be stuck. Zero means 1 MiB; negative is
-	// an error.
-	OutputBuffer int
+	// What the plugin prints, and what is logged.
+	//
+	// Output says who gets what the plugin prints.
+	Output Output
 	// Logger receives the lines that the plugin writes to its process's stderr,
 	// and what this package has to say, at level debug. Of the plugin's lines,
 	// hclog's, in JSON and as text, have their level, module, time and
@@ -236,23 +198,79 @@ type Config struct {
 	// records that come with a time and attributes need slog's handlers, and a
 	// host does not mind what linking them costs.
 	Logger *slog.Logger
+}
 
-	// Client is the configuration of the connection. Dial and TLS must be nil:
-	// they come from the handshake. ConnectTimeout zero means StartTimeout. A
-	// MapError given here is called with errors that this package has mapped
-	// already.
-	Client h2grpc.ClientConfig
-	// Server configures the servers of the brokered connections that the plugin
-	// makes to this host: limits, interceptors, MapError. Its TLS must be nil. Zero
-	// means 64 for MaxConnections and 128 for MaxHandshakes; all these servers
-	// together have no more handshakes than two of them may have.
-	Server h2grpc.ServerConfig
-	// MaxBrokered limits the brokered listeners that are open at once for the
-	// plugin, and the connections that it has made to all of them, to so many each.
-	// A further listener is an error; a further connection waits in the system's
-	// queue, and takes no descriptor of this process. Zero means 1024, a negative
-	// number no limit.
-	MaxBrokered int
+// Sockets says where host and plugin listen for each other, how they get there, and
+// who else may. The zero value is right for a plugin that runs on this machine, as
+// this process's user or the one of Config.Cmd.SysProcAttr.
+type Sockets struct {
+	// Group gives the plugin's sockets, the host's and the plugin's directory
+	// to a group of users, by name or number: for a plugin that runs as another
+	// user, who must be in the group, as this host's user must. All of the group
+	// can then connect, and make sockets of their own beside the plugin's; AutoMTLS
+	// keeps them from more. Empty means that the plugin's user alone can. It is not
+	// supported on Windows.
+	Group string
+	// TempDir is where the directory for the plugin's sockets is made, if not in
+	// the usual place: the directory for temporary files (TMPDIR), or, where that
+	// has too long a name for sockets, XDG_RUNTIME_DIR or /tmp. What is made there
+	// is this user's and the plugin's alone. A directory that does not do is an
+	// error; without TempDir, it is one only if the plugin or a brokered
+	// connection needs a unix socket.
+	TempDir string
+	// MinPort and MaxPort bound the port of a plugin that listens on TCP, both
+	// included. Both zero means 10000 to 25000, the protocol's traditional range.
+	MinPort, MaxPort int
+	// Dial connects to what the plugin announces, its main address and those of
+	// brokered connections: for transports other than a socket of this machine.
+	// The network is "unix" or "tcp", and the address is the plugin's as its Runner
+	// translates it. Nil dials it: a path as it is, and of TCP addresses those that
+	// RemoteTCP allows. One that is localhost's or unspecified, such as
+	// [::]:10000, is dialled on the loopback interface.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Listen opens a listener for each brokered connection that the plugin is to
+	// make to this host. Its address must have the network "unix" or "tcp"; the
+	// plugin gets it as the Runner translates it. Whom it lets in is the
+	// application's business. Nil means a socket in the plugin's directory.
+	Listen func() (net.Listener, error)
+	// RemoteTCP allows TCP addresses other than the loopback interface's, and
+	// names other than localhost, which are looked up: of plugins that a Runner
+	// launches in a container or on another machine. Otherwise a plugin could make
+	// its host connect to wherever it says, and ask name servers what it likes.
+	// Dial is not restricted.
+	RemoteTCP bool
+	// AllowUIDs are users whom the plugin may run as besides this process's own, and
+	// besides the one of Config.Cmd.SysProcAttr, by number: for wrappers that change
+	// the user, such as sudo or setpriv. The plugin's directory, and the host's
+	// sockets, are given to the first of them who is not this process's, if this is
+	// root; only root can give them away, and connect to that user's sockets. Other
+	// hosts need a group of users (Group) for that. On Linux, the kernel says whose
+	// process is at the other end of a unix socket, and others are refused before
+	// anything is sent to them or read, on brokered connections too. With
+	// Config.InsecurePlaintext it must also be the plugin's process, or one that it
+	// has started, unless a Runner has launched it, or with Detach or Reattach.
+	// Nothing of this holds with Group, nor for Listen and Dial.
+	AllowUIDs []int
+}
+
+// Output says who gets what the plugin prints, besides Config.Logger, and how much of
+// it waits for them.
+type Output struct {
+	// Stdout and Stderr receive what the plugin prints after its handshake. Stdout
+	// gets the plugin's process stdout as well. What arrives on the process's stderr
+	// goes to Config.Logger. Nil means that it is dropped (process stdout: logged at
+	// level debug). Calls of Write never overlap, also not between the two and
+	// RawStderr, so all may be the same writer. A slow writer makes the plugin wait
+	// once the buffers between are full; a writer that takes nothing for two seconds
+	// does not: see Buffer. A writer that fails is not called again.
+	Stdout, Stderr io.Writer
+	// RawStderr receives a copy of everything that arrives on the process's stderr,
+	// byte for byte, besides the records that Config.Logger gets. Nil means none.
+	RawStderr io.Writer
+	// Buffer is how many bytes wait for these writers, before more is counted,
+	// logged and dropped should a writer be stuck. Zero means 1 MiB; negative is
+	// an error.
+	Buffer int
 }
 
 // settings is a Config that was found valid, with the defaults filled in.
@@ -292,17 +310,11 @@ type target struct {
 	detach       bool      // it may outlive this host, which launches it
 }
 
-// sockets says where host and plugin listen for each other, how they get there, and
-// who else may.
+// sockets is a Sockets that was found valid, with the ports and Dial filled in.
 type sockets struct {
-	group            *int // Config.SocketGroup's number, and its name; neither without one
-	groupName        string
-	allowUIDs        []int
-	tempDir          string
-	minPort, maxPort int
-	dial             func(ctx context.Context, network, address string) (net.Conn, error) // never nil
-	ownDial          bool                                                                 // dial is Config.Dial
-	listen           func() (net.Listener, error)                                         // nil: in the plugin's directory
+	Sockets
+	gid     *int // Group's number; nil without one
+	ownDial bool // Dial is the application's
 }
 
 // autoMTLS reports whether host and plugin exchange certificates.
@@ -339,10 +351,10 @@ func settle(c *Config) (*settings, error) {
 		env:          slices.Clone(c.Env),
 		startTimeout: cmp.Or(c.StartTimeout, DefaultStartTimeout),
 		stopTimeout:  cmp.Or(c.StopTimeout, DefaultStopTimeout),
-		stdout:       c.Stdout,
-		stderr:       c.Stderr,
-		rawStderr:    c.RawStderr,
-		outputBuffer: cmp.Or(c.OutputBuffer, defaultOutputBuffer),
+		stdout:       c.Output.Stdout,
+		stderr:       c.Output.Stderr,
+		rawStderr:    c.Output.RawStderr,
+		outputBuffer: cmp.Or(c.Output.Buffer, defaultOutputBuffer),
 		logger:       cmp.Or(c.Logger, slog.Default()),
 		client:       c.Client,
 		server:       c.Server,
@@ -356,7 +368,7 @@ func settle(c *Config) (*settings, error) {
 		}
 	}
 	if s.outputBuffer < 0 {
-		return nil, errors.New("OutputBuffer must not be negative")
+		return nil, errors.New("Output.Buffer must not be negative")
 	}
 	return s, nil
 }
@@ -439,7 +451,7 @@ func settleCmd(c *Config, s *settings) error {
 	case cmd.Process != nil:
 		return errors.New("the Cmd has been started already; it is a recipe that Start makes its own command from")
 	case cmd.Stdout != nil || cmd.Stderr != nil && !c.Detach:
-		return errors.New("Cmd.Stdout and Cmd.Stderr must be nil: they carry the protocol; use Config.Stdout, Stderr and Logger")
+		return errors.New("Cmd.Stdout and Cmd.Stderr must be nil: they carry the protocol; use Config.Output and Config.Logger")
 	case cmd.Path == "" && cmd.Err == nil:
 		return errors.New("Cmd.Path is empty; it says what to run")
 	}

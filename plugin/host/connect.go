@@ -189,11 +189,11 @@ func dialHint(err error) string {
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist):
 		return "nobody listens there; the plugin must listen before it prints its handshake"
 	case errors.Is(err, peercred.ErrStranger):
-		return "nothing was sent to it; a plugin that is to run as another user needs Cmd.SysProcAttr.Credential, or, where a wrapper changes the user, its number in AllowUIDs; one whose process is none that this host has started needs AutoMTLS"
+		return "nothing was sent to it; a plugin that is to run as another user needs Cmd.SysProcAttr.Credential, or, where a wrapper changes the user, its number in Sockets.AllowUIDs; one whose process is none that this host has started needs AutoMTLS"
 	case errors.Is(err, errRemote):
-		return "nothing was sent to it; a plugin that is to be on another machine needs RemoteTCP"
+		return "nothing was sent to it; a plugin that is to be on another machine needs Sockets.RemoteTCP"
 	case errors.Is(err, fs.ErrPermission):
-		return "the plugin's socket is another user's, and only root can connect to it then; host and plugin must run as the same user, or share a group (SocketGroup)"
+		return "the plugin's socket is another user's, and only root can connect to it then; host and plugin must run as the same user, or share a group (Sockets.Group)"
 	}
 	return "the plugin announced an address that is of no use"
 }

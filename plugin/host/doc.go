@@ -40,7 +40,7 @@
 //
 // Lines on the process's stderr are log lines: they go to Config.Logger, hclog's
 // with level and attributes, a crash as one record. What the plugin's program
-// prints to its standard streams goes to Config.Stdout and Config.Stderr: of
+// prints to its standard streams goes to the writers of Config.Output: of
 // plugins made with package plugin to the last byte, however they end, through
 // pipes of the host's; of others over the connection, as far as they have sent it.
 //

@@ -240,7 +240,7 @@ func TestLastWordsMayTakeTime(t *testing.T) {
 		cfg := fakeConfig(t, "long-winded")
 		cfg.Cmd.ExtraFiles = []*os.File{cueR}
 		cfg.StopTimeout = 3 * time.Second // cut off, it waits for a cue that does not come
-		cfg.Stdout = writerFunc(func(data []byte) (int, error) {
+		cfg.Output.Stdout = writerFunc(func(data []byte) (int, error) {
 			arrived += len(data)
 			<-time.NewTimer(20 * time.Millisecond).C
 			return cueW.Write(data)

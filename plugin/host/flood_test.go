@@ -163,7 +163,7 @@ func TestFloodsOfAPlugin(t *testing.T) {
 			w := &floodWatch{over: make(chan struct{})}
 			cfg := fakeConfig(t, name)
 			cfg.Logger = slog.New(w)
-			cfg.Stdout = io.Discard
+			cfg.Output.Stdout = io.Discard
 			cfg.Env = append(cfg.Env, floodEnv+"="+strconv.Itoa(*flood))
 			grown := heapPeak(func() {
 				c := start(t, cfg)

@@ -68,7 +68,7 @@ func (s *scripted) HostToPlugin(network, address string) (string, string, error)
 	return network, address, nil
 }
 
-// dial is Config.Dial: whatever the plugin says of its address, it is reached.
+// dial is Config.Sockets.Dial: whatever the plugin says of its address, it is reached.
 func (s *scripted) dial(context.Context, string, string) (net.Conn, error) {
 	ours, theirs := net.Pipe()
 	var both sync.WaitGroup
@@ -109,7 +109,7 @@ func FuzzStart(f *testing.F) {
 		synctest.Test(t, func(t *testing.T) {
 			s := &scripted{stdout: stdout, stderr: stderr, answer: answer, hangsUp: has(4), stays: has(8)}
 			c, err := host.Start(t.Context(), &host.Config{
-				Handshake: shake, Runner: s, Dial: s.dial,
+				Handshake: shake, Runner: s, Sockets: host.Sockets{Dial: s.dial},
 				InsecurePlaintext: has(1), Multiplex: has(2),
 				Logger: slog.New(slog.DiscardHandler),
 			})

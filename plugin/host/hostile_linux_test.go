@@ -116,12 +116,12 @@ func TestPluginsOfUnexpectedUsers(t *testing.T) {
 	}
 	noLeaks(t)
 	failed := failing(t, fakeConfig(t, "listens-as-another"))
-	if failed.Stage != host.StageConnect || !strings.Contains(failed.Error(), "a process of user 65534") || !strings.Contains(failed.Hint, "AllowUIDs") {
+	if failed.Stage != host.StageConnect || !strings.Contains(failed.Error(), "a process of user 65534") || !strings.Contains(failed.Hint, "Sockets.AllowUIDs") {
 		t.Errorf("got %v", failed)
 	}
 	// Who is allowed is connected to, and then does not answer.
 	cfg := fakeConfig(t, "listens-as-another")
-	cfg.AllowUIDs = []int{65534}
+	cfg.Sockets.AllowUIDs = []int{65534}
 	cfg.StartTimeout = short
 	if failed := failing(t, cfg); strings.Contains(failed.Error(), "stranger") {
 		t.Errorf("got %v", failed)

@@ -52,7 +52,7 @@ var hostiles = map[string]func(){
 		plugin.Serve(&plugin.ServeConfig{
 			Handshake: shake,
 			Plugins:   plugin.Set{"echo": lender{echo{"1 "}}},
-			Listen: func() (net.Listener, error) {
+			Sockets: plugin.Sockets{Listen: func() (net.Listener, error) {
 				path := socket
 				if !main {
 					path += "b"
@@ -63,7 +63,7 @@ var hostiles = map[string]func(){
 					return l, nil
 				}
 				return elsewhere{l, filepath.Dir(socket)}, nil
-			},
+			}},
 		})
 	},
 }
@@ -166,8 +166,8 @@ func TestPluginsThatPointElsewhere(t *testing.T) {
 		"another's socket":            {"unix", func(t *testing.T) string { return filepath.Join(t.TempDir(), "s") }, false, 1, "TLS"},
 		"another's socket, plaintext": {"unix", func(t *testing.T) string { return filepath.Join(t.TempDir(), "s") }, true, 1, "none that this host has started needs AutoMTLS"},
 		"TCP on loopback":             {"tcp", func(t *testing.T) string { return "127.0.0.1:0" }, false, 1, "TLS"},
-		"TCP":                         {"tcp", func(t *testing.T) string { return outwardAddr(t) + ":0" }, false, 0, "RemoteTCP"},
-		"TCP, plaintext":              {"tcp", func(t *testing.T) string { return outwardAddr(t) + ":0" }, true, 0, "RemoteTCP"},
+		"TCP":                         {"tcp", func(t *testing.T) string { return outwardAddr(t) + ":0" }, false, 0, "Sockets.RemoteTCP"},
+		"TCP, plaintext":              {"tcp", func(t *testing.T) string { return outwardAddr(t) + ":0" }, true, 0, "Sockets.RemoteTCP"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			noLeaks(t)

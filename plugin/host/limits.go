@@ -59,7 +59,7 @@ const (
 	drainLimit = 750 * time.Millisecond
 
 	// defaultOutputBuffer is how much of the plugin's output waits for the
-	// application's writers, in bytes, when Config.OutputBuffer is zero: what a
+	// application's writers, in bytes, when Config.Output.Buffer is zero: what a
 	// chatty plugin prints while a terminal scrolls.
 	defaultOutputBuffer = 1 << 20
 
@@ -143,7 +143,7 @@ const (
 	dirTries = 64
 
 	// maxParents bounds how many directories are searched in that way in the life
-	// of a process: a host has one or two, unless it makes up Config.TempDir for
+	// of a process: a host has one or two, unless it makes up Config.Sockets.TempDir for
 	// each plugin.
 	maxParents = 16
 

@@ -54,7 +54,7 @@ func TestMultiplex(t *testing.T) {
 		cfg.Plugins = plugin.Set{"echo": echo{}}
 		cfg.InsecurePlaintext = plain
 		stdout := newSink()
-		cfg.Stdout = stdout
+		cfg.Output.Stdout = stdout
 		c := start(t, cfg)
 		client, err := host.Dispense[*echoClient](t.Context(), c, "echo")
 		if err != nil {

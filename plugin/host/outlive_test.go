@@ -155,7 +155,7 @@ func outlive(t *testing.T, name string) {
 	}
 	var printed [2]strings.Builder
 	cfg := attaching(t, r)
-	cfg.Stdout, cfg.Stderr = &printed[0], &printed[1]
+	cfg.Output.Stdout, cfg.Output.Stderr = &printed[0], &printed[1]
 	c := start(t, cfg)
 	if _, err := do(t.Context(), c, ""); err == nil {
 		t.Error("the plugin has a method that it does not have")

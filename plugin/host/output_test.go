@@ -149,7 +149,7 @@ func TestStderrIsLoggedByLevel(t *testing.T) {
 	var raw bytes.Buffer
 	cfg := fakeConfig(t, "logs")
 	cfg.Logger = rec.logger()
-	cfg.RawStderr = &raw
+	cfg.Output.RawStderr = &raw
 	cfg.Env = append(cfg.Env, "TN_LOG="+text)
 	failing(t, cfg)
 	if raw.String() != text {

@@ -15,14 +15,14 @@ import (
 )
 
 // peers says who may be at the other end of the plugin's sockets, and of this
-// host's. See Config.AllowUIDs.
+// host's. See Config.Sockets.AllowUIDs.
 func (c *Client) peers() *peercred.Policy {
 	s := c.settings
-	if s.sockets.group != nil {
+	if s.sockets.gid != nil {
 		return nil
 	}
 	attr := s.target.recipe.cmd.SysProcAttr
-	policy := &peercred.Policy{UIDs: append([]int{os.Geteuid()}, s.sockets.allowUIDs...)}
+	policy := &peercred.Policy{UIDs: append([]int{os.Geteuid()}, s.sockets.AllowUIDs...)}
 	if uid, _, ok := credential(attr); ok {
 		policy.UIDs = append(policy.UIDs, outsideUser(uid, attr))
 	}
@@ -66,7 +66,7 @@ var errRemote = errors.New("the address is not one of this machine's loopback in
 // dial connects to an address that the plugin named, as this host sees it.
 func (c *Client) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	if c.settings.sockets.ownDial {
-		return c.settings.sockets.dial(ctx, network, address)
+		return c.settings.sockets.Dial(ctx, network, address)
 	}
-	return c.peers().Dialer(c.settings.sockets.dial)(ctx, network, address)
+	return c.peers().Dialer(c.settings.sockets.Dial)(ctx, network, address)
 }

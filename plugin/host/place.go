@@ -15,12 +15,12 @@ import (
 
 // placeDir makes the directory for the plugin's sockets where there is room for
 // their names: in the directory for temporary files, or, if that has too long a
-// name, in the user's own for what runs, or in /tmp. Config.TempDir says it
+// name, in the user's own for what runs, or in /tmp. Config.Sockets.TempDir says it
 // otherwise.
 func (c *Client) placeDir(env []string) (*socketDir, error) {
 	s := c.settings
-	if s.sockets.tempDir != "" {
-		return c.dirBelow(s.sockets.tempDir)
+	if s.sockets.TempDir != "" {
+		return c.dirBelow(s.sockets.TempDir)
 	}
 	d, err := c.dirBelow(os.TempDir())
 	if tooLong := (*dirTooLongError)(nil); !errors.As(err, &tooLong) {
@@ -55,7 +55,7 @@ func (c *Client) dirBelow(parent string) (*socketDir, error) {
 	d, err := newSocketDir(parent, to, s.target.detach, s.target.runner != nil)
 	if to.maybe && (errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EINVAL)) {
 		// Not all that root may this root may. The plugin may yet be this user.
-		s.logger.Warn("the plugin's directory cannot be given to a user of AllowUIDs, and is kept", "user", to.uid, "err", err)
+		s.logger.Warn("the plugin's directory cannot be given to a user of Sockets.AllowUIDs, and is kept", "user", to.uid, "err", err)
 		return newSocketDir(parent, owner{uid: -1, gid: -1}, s.target.detach, s.target.runner != nil)
 	}
 	return d, err
@@ -103,8 +103,8 @@ func (e *badPathError) Error() string {
 // dirHint says what to do about a directory that could not be made.
 func (s *settings) dirHint(err error) string {
 	where := "TMPDIR"
-	if s.sockets.tempDir != "" {
-		where = "Config.TempDir"
+	if s.sockets.TempDir != "" {
+		where = "Config.Sockets.TempDir"
 	}
 	tooLong, bad := (*dirTooLongError)(nil), (*badPathError)(nil)
 	switch {
@@ -114,15 +114,15 @@ func (s *settings) dirHint(err error) string {
 		return "set " + where + " to a directory with another name, such as /tmp"
 	case errors.Is(err, files.ErrUmask):
 		return "start this host with another umask, such as 0077"
-	case s.sockets.group != nil && errors.Is(err, fs.ErrPermission):
-		return "this host's user must be in the group of Config.SocketGroup"
+	case s.sockets.gid != nil && errors.Is(err, fs.ErrPermission):
+		return "this host's user must be in the group of Config.Sockets.Group"
 	}
 	return "check that the directory for temporary files (" + where + ") is there and can be written to"
 }
 
 // dirNeeded reports whether a plugin cannot do without the directory: it was
 // asked for. Others may serve on TCP, or have their sockets elsewhere.
-func (s *settings) dirNeeded() bool { return s.sockets.group != nil || s.sockets.tempDir != "" }
+func (s *settings) dirNeeded() bool { return s.sockets.gid != nil || s.sockets.TempDir != "" }
 
 // addDirHint says in the error of a Start that there was no directory for the
 // plugin's sockets, which may be why it failed.

@@ -86,7 +86,7 @@ func TestRuntimeDir(t *testing.T) {
 		t.Setenv("XDG_RUNTIME_DIR", shortDir(t))
 		t.Setenv("TMPDIR", longDir(t, 91))
 		cfg := withEcho(t, "real")
-		cfg.SocketGroup = strconv.Itoa(os.Getegid())
+		cfg.Sockets.Group = strconv.Itoa(os.Getegid())
 		c := start(t, cfg)
 		if isBelow(t, c, os.Getenv("XDG_RUNTIME_DIR")) {
 			t.Errorf("the socket is %v", connectedTo(t, c))
@@ -109,7 +109,7 @@ func TestTempDirOfTheConfig(t *testing.T) {
 	noLeaks(t)
 	dir := shortDir(t)
 	cfg := withEcho(t, "real")
-	cfg.TempDir = dir
+	cfg.Sockets.TempDir = dir
 	c := start(t, cfg)
 	usesBroker(t, c)
 	if !isBelow(t, c, dir) {

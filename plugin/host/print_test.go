@@ -108,8 +108,8 @@ func printerConfig(t *testing.T) (cfg *host.Config, stdout, stderr *paper) {
 	for _, p := range []*paper{stdout, stderr} {
 		p.buf.Grow(tenMB + readSize) // growing it later could take a busy machine long
 	}
-	cfg.Stdout, cfg.Stderr = stdout, stderr
-	cfg.OutputBuffer = 4 << 10
+	cfg.Output.Stdout, cfg.Output.Stderr = stdout, stderr
+	cfg.Output.Buffer = 4 << 10
 	return cfg, stdout, stderr
 }
 
@@ -183,7 +183,7 @@ func TestStuckWriterDoesNotBlockThePlugin(t *testing.T) {
 			cfg.Detach = detach
 			cfg.Logger = log.logger()
 			got := 0
-			cfg.Stdout = writerFunc(func(data []byte) (int, error) {
+			cfg.Output.Stdout = writerFunc(func(data []byte) (int, error) {
 				<-release
 				got += len(data)
 				return len(data), nil

@@ -233,7 +233,7 @@ func TestStartErrorsArePrintable(t *testing.T) {
 		}, []string{"the box says " + shownNasty}},
 		{"a Dial", host.StageConnect, func() *host.Config {
 			cfg := withEcho(t, "real")
-			cfg.Dial = func(context.Context, string, string) (net.Conn, error) { return nil, own }
+			cfg.Sockets.Dial = func(context.Context, string, string) (net.Conn, error) { return nil, own }
 			return cfg
 		}, []string{"the box says " + shownNasty}},
 	} {

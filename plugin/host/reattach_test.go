@@ -109,7 +109,7 @@ func TestReattach(t *testing.T) {
 				stdout := newSink()
 				cfg := attaching(t, viaFile(t, r))
 				change(cfg)
-				cfg.Stdout = stdout
+				cfg.Output.Stdout = stdout
 				c := start(t, cfg)
 				if c.PID() != r.PID || c.Version() != 1 {
 					t.Errorf("pid %d, version %d", c.PID(), c.Version())

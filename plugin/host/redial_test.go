@@ -110,7 +110,7 @@ func TestTheConnectionBreaks(t *testing.T) {
 	stdout := newSink()
 	cfg := runnerConfig(t, "real", &r.runner)
 	cfg.Runner = r
-	cfg.Stdout = stdout
+	cfg.Output.Stdout = stdout
 	c := start(t, cfg)
 	t.Cleanup(func() { r.proxy.close() })
 	client, err := host.Dispense[*echoClient](t.Context(), c, "echo")

@@ -173,7 +173,7 @@ func TestSocketsElsewhere(t *testing.T) {
 	}
 }
 
-// A wrapper changes the user that the plugin runs as: AllowUIDs says to whom.
+// A wrapper changes the user that the plugin runs as: Sockets.AllowUIDs says to whom.
 func TestWrappersThatChangeTheUser(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can become somebody else")
@@ -188,7 +188,7 @@ func TestWrappersThatChangeTheUser(t *testing.T) {
 			cfg.Cmd = exec.Command(program)
 			cfg.Cmd.Stdin = alive
 			cfg.InsecurePlaintext = plaintext
-			cfg.AllowUIDs = []int{0, nobody}
+			cfg.Sockets.AllowUIDs = []int{0, nobody}
 			c := start(t, cfg)
 			socket := connectedTo(t, c).String()
 			if info, err := os.Lstat(socket); err != nil || info.Sys().(*syscall.Stat_t).Uid != nobody {
@@ -203,7 +203,7 @@ func TestWrappersThatChangeTheUser(t *testing.T) {
 	cfg := withEcho(t, "becomes-nobody")
 	cfg.Cmd = exec.Command(program)
 	cfg.Cmd.Stdin = alive
-	if text := failing(t, cfg).Error(); !strings.Contains(text, "user 65534 must not make sockets") || !strings.Contains(text, "first in its AllowUIDs, or a SocketGroup") {
+	if text := failing(t, cfg).Error(); !strings.Contains(text, "user 65534 must not make sockets") || !strings.Contains(text, "first in its Sockets.AllowUIDs, or a Sockets.Group") {
 		t.Errorf("got %s", text)
 	}
 }
@@ -217,7 +217,7 @@ func TestGroupMembersKeepTheirPlaces(t *testing.T) {
 	noLeaks(t)
 	openTemp(t, false)
 	cfg := withEcho(t, "real")
-	cfg.SocketGroup = strconv.Itoa(nobody)
+	cfg.Sockets.Group = strconv.Itoa(nobody)
 	c := start(t, cfg)
 	socket := connectedTo(t, c).String()
 	dir := filepath.Dir(socket)
@@ -250,7 +250,7 @@ func TestGroupMembersDoNotHaveTheirHostRemove(t *testing.T) {
 		must(errors.Join(os.Chown(path, 0, nobody), os.Chmod(path, 0o770)))
 	}
 	cfg := withEcho(t, "real")
-	cfg.SocketGroup = strconv.Itoa(nobody)
+	cfg.Sockets.Group = strconv.Itoa(nobody)
 	c := start(t, cfg)
 	dir := filepath.Dir(connectedTo(t, c).String())
 	out, err := asMember(`! rm -f "$0/private/precious" && mv "$0" "$1/moved"; echo $?`, moved, dir)
@@ -294,10 +294,10 @@ func TestRights(t *testing.T) {
 	}{
 		"the same user": {func(*host.Config) {}, 0o700 | sticky, 0o700, 0o700, 0, 0, 0o600},
 		"Credential":    {func(c *host.Config) { c.Cmd.SysProcAttr = asNobody() }, 0o711 | sticky, 0o700, 0o711, nobody, nobody, 0o600},
-		"SocketGroup":   {func(c *host.Config) { c.SocketGroup = strconv.Itoa(nobody) }, 0o711 | sticky, 0o770 | sticky, 0o711, 0, nobody, 0o660},
-		"Credential and SocketGroup": {func(c *host.Config) { c.Cmd.SysProcAttr, c.SocketGroup = asNobody(), strconv.Itoa(nobody) },
+		"Group":         {func(c *host.Config) { c.Sockets.Group = strconv.Itoa(nobody) }, 0o711 | sticky, 0o770 | sticky, 0o711, 0, nobody, 0o660},
+		"Credential and Group": {func(c *host.Config) { c.Cmd.SysProcAttr, c.Sockets.Group = asNobody(), strconv.Itoa(nobody) },
 			0o711 | sticky, 0o770 | sticky, 0o711, nobody, nobody, 0o660},
-		"AllowUIDs": {func(c *host.Config) { c.AllowUIDs = []int{nobody} }, 0o711 | sticky, 0o700, 0o711, nobody, 0, 0o600},
+		"AllowUIDs": {func(c *host.Config) { c.Sockets.AllowUIDs = []int{nobody} }, 0o711 | sticky, 0o700, 0o711, nobody, 0, 0o600},
 		"Detach":    {func(c *host.Config) { c.Detach = true }, 0o700 | sticky, 0o700, 0o700, 0, 0, 0o600},
 	} {
 		t.Run(name, func(t *testing.T) {

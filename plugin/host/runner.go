@@ -35,7 +35,7 @@ type Launch struct {
 	// SocketDir is the directory in which the plugin is to make its sockets and
 	// finds the host's; it must be reachable by the plugin, and is removed with
 	// it. Env names it to the plugin. It is "" if none could be made, and on Windows
-	// unless TempDir is set: a plugin on TCP does without. For a plugin that sees it elsewhere, see SetSocketDir.
+	// unless Sockets.TempDir is set: a plugin on TCP does without. For a plugin that sees it elsewhere, see SetSocketDir.
 	SocketDir string
 	// Files are to be inherited by the plugin, from descriptor 3 on, and on Windows
 	// as handles of the same numbers (SysProcAttr.AdditionalInheritedHandles). They

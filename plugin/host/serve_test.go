@@ -139,10 +139,10 @@ var reals = map[string]func() *plugin.ServeConfig{
 		})}}
 	},
 	"real-tcp": func() *plugin.ServeConfig {
-		return &plugin.ServeConfig{Handshake: shake, Plugins: plugin.Set{"echo": echo{"1 "}}, Network: "tcp"}
+		return &plugin.ServeConfig{Handshake: shake, Plugins: plugin.Set{"echo": echo{"1 "}}, Sockets: plugin.Sockets{Network: "tcp"}}
 	},
 	"real-tcp6": func() *plugin.ServeConfig {
-		return &plugin.ServeConfig{Handshake: shake, Plugins: plugin.Set{"echo": echo{"1 "}}, Listen: listenLoopback6}
+		return &plugin.ServeConfig{Handshake: shake, Plugins: plugin.Set{"echo": echo{"1 "}}, Sockets: plugin.Sockets{Listen: listenLoopback6}}
 	},
 	"real-mutual-tls": func() *plugin.ServeConfig {
 		pool := x509.NewCertPool()
@@ -175,7 +175,7 @@ func TestRealPlugin(t *testing.T) {
 			stdout, stderr := newSink(), newSink()
 			cfg := fakeConfig(t, "real")
 			cfg.Plugins = plugin.Set{"echo": echo{}}
-			cfg.Stdout, cfg.Stderr = stdout, stderr
+			cfg.Output.Stdout, cfg.Output.Stderr = stdout, stderr
 			change(cfg)
 			c := start(t, cfg)
 			if err := c.Ping(t.Context()); err != nil {

@@ -56,7 +56,7 @@ func TestSocketGroup(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			noLeaks(t)
 			cfg := withEcho(t, "real")
-			cfg.SocketGroup = name
+			cfg.Sockets.Group = name
 			c := start(t, cfg)
 			socket := connectedTo(t, c).String()
 			wantFile(t, filepath.Dir(socket), 0o770, g.Gid)
@@ -152,7 +152,7 @@ func TestPluginOfAnotherUser(t *testing.T) {
 			cfg := withEcho(t, "real")
 			cfg.Cmd.Path = program
 			cfg.Cmd.SysProcAttr = asNobody(tc.groups...)
-			cfg.SocketGroup = tc.group
+			cfg.Sockets.Group = tc.group
 			c, err := host.Start(t.Context(), cfg)
 			if err != nil {
 				t.Fatal(err)

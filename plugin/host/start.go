@@ -93,7 +93,7 @@ func (c *Client) prepareDir(ctx context.Context) error {
 	}
 	s := c.settings
 	c.out = newOutputs(s)
-	if runtime.GOOS == "windows" && s.sockets.tempDir == "" {
+	if runtime.GOOS == "windows" && s.sockets.TempDir == "" {
 		return nil // plugins and hosts listen on TCP there
 	}
 	dir, err := c.placeDir(os.Environ())
@@ -112,11 +112,11 @@ func (c *Client) prepareDir(ctx context.Context) error {
 func (c *Client) prepare() (protocol wire.Env, err error) {
 	s := c.settings
 	protocol = wire.Env{
-		MinPort:         s.sockets.minPort,
-		MaxPort:         s.sockets.maxPort,
+		MinPort:         s.sockets.MinPort,
+		MaxPort:         s.sockets.MaxPort,
 		Versions:        s.versionList(),
 		UnixSocketDir:   c.socketDir(),
-		UnixSocketGroup: s.sockets.groupName,
+		UnixSocketGroup: s.sockets.Group,
 	}
 	if s.autoMTLS() {
 		if c.identity, err = newIdentity(s.curve); err != nil {

@@ -96,17 +96,17 @@ var startErrorCases = []struct {
 			t.Fatal(err)
 		}
 		cfg := fakeConfig(t, "silent")
-		cfg.TempDir = dir
+		cfg.Sockets.TempDir = dir
 		return cfg
 	}},
 	{"socket-directory-impossible", host.StagePrepare, func(t *testing.T) *host.Config {
 		cfg := fakeConfig(t, "silent")
-		cfg.TempDir = filepath.Join(os.TempDir(), "none")
+		cfg.Sockets.TempDir = filepath.Join(os.TempDir(), "none")
 		return cfg
 	}},
 	{"socket-directory-unspeakable", host.StagePrepare, func(t *testing.T) *host.Config {
 		cfg := fakeConfig(t, "silent")
-		cfg.TempDir = filepath.Join(t.TempDir(), "a|b")
+		cfg.Sockets.TempDir = filepath.Join(t.TempDir(), "a|b")
 		return cfg
 	}},
 	{"socket-directory-needed", host.StageHandshake, func(t *testing.T) *host.Config {

@@ -25,7 +25,7 @@ func TestPluginsOutputArrives(t *testing.T) {
 	noLeaks(t)
 	stdout, stderr := newSink(), newSink()
 	cfg := fakeConfig(t, "good")
-	cfg.Stdout, cfg.Stderr = stdout, stderr
+	cfg.Output.Stdout, cfg.Output.Stderr = stdout, stderr
 	c := start(t, cfg)
 	for _, tc := range []struct {
 		command string
@@ -45,7 +45,7 @@ func TestNonsenseInTheOutputIsDropped(t *testing.T) {
 	noLeaks(t)
 	stdout := newSink()
 	cfg := fakeConfig(t, "good")
-	cfg.Stdout, cfg.Stderr = stdout, stdout
+	cfg.Output.Stdout, cfg.Output.Stderr = stdout, stdout
 	c := start(t, cfg)
 	for _, command := range []string{"nonsense xx", "stdout sense"} {
 		if _, err := do(t.Context(), c, command); err != nil {
@@ -65,7 +65,7 @@ func TestLastWordsArrive(t *testing.T) {
 	var mu sync.Mutex
 	var printed bytes.Buffer
 	cfg := fakeConfig(t, "last-words")
-	cfg.Stdout = writerFunc(func(data []byte) (int, error) {
+	cfg.Output.Stdout = writerFunc(func(data []byte) (int, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		return printed.Write(data)
@@ -88,7 +88,7 @@ func TestStdoutIsDrained(t *testing.T) {
 		"nobody wants it": func(c *host.Config) { c.Logger = slog.New(slog.DiscardHandler) },
 		"a writer fails": func(c *host.Config) {
 			c.Logger = slog.New(slog.DiscardHandler)
-			c.Stdout = writerFunc(func([]byte) (int, error) { return 0, errors.New("disk full") })
+			c.Output.Stdout = writerFunc(func([]byte) (int, error) { return 0, errors.New("disk full") })
 		},
 	} {
 		cfg := fakeConfig(t, "good")
@@ -122,11 +122,11 @@ func TestFailingWriterIsNotCalledAgain(t *testing.T) {
 	calls := make(chan string, 8)
 	stderr := newSink()
 	cfg := fakeConfig(t, "good")
-	cfg.Stdout = writerFunc(func(data []byte) (int, error) {
+	cfg.Output.Stdout = writerFunc(func(data []byte) (int, error) {
 		calls <- string(data)
 		return 0, errors.New("disk full")
 	})
-	cfg.Stderr = stderr
+	cfg.Output.Stderr = stderr
 	c := start(t, cfg)
 	for _, command := range []string{"stdout 1", "stdout 2", "stderr 3"} {
 		if _, err := do(t.Context(), c, command); err != nil {
@@ -153,7 +153,7 @@ func TestBlockedWriterDoesNotHoldUpClose(t *testing.T) {
 	release, blocked := make(chan struct{}), make(chan struct{})
 	defer close(release)
 	cfg := fakeConfig(t, "good")
-	cfg.Stdout = writerFunc(func(data []byte) (int, error) {
+	cfg.Output.Stdout = writerFunc(func(data []byte) (int, error) {
 		close(blocked)
 		<-release
 		return len(data), nil

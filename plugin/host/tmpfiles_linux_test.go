@@ -40,7 +40,7 @@ func TestOldFilesAreCleared(t *testing.T) {
 			dir := shortDir(t)
 			clean := cleaner(t, dir)
 			cfg := withEcho(t, "lender")
-			cfg.TempDir = dir
+			cfg.Sockets.TempDir = dir
 			change(cfg)
 			c := start(t, cfg)
 			dead := filepath.Join(dir, "tenon-dead")
@@ -98,7 +98,7 @@ func TestStartsBesideCleaning(t *testing.T) {
 	})
 	for range 20 {
 		cfg := withEcho(t, "real")
-		cfg.TempDir = dir
+		cfg.Sockets.TempDir = dir
 		c := start(t, cfg)
 		usesBroker(t, c)
 		closes(t, c)

@@ -18,36 +18,29 @@ import (
 
 // settleTransport checks how host and plugin reach each other.
 func settleTransport(c *Config, s *settings) error {
-	s.sockets = sockets{
-		allowUIDs: slices.Clone(c.AllowUIDs),
-		tempDir:   c.TempDir,
-		minPort:   c.MinPort,
-		maxPort:   c.MaxPort,
-		dial:      c.Dial,
-		ownDial:   c.Dial != nil,
-		listen:    c.Listen,
-	}
+	s.sockets = sockets{Sockets: c.Sockets, ownDial: c.Sockets.Dial != nil}
 	to := &s.sockets
-	if to.minPort == 0 && to.maxPort == 0 {
-		to.minPort, to.maxPort = minPort, maxPort
+	to.AllowUIDs = slices.Clone(to.AllowUIDs)
+	if to.MinPort == 0 && to.MaxPort == 0 {
+		to.MinPort, to.MaxPort = minPort, maxPort
 	}
-	if to.minPort < 1 || to.minPort > to.maxPort || to.maxPort > wire.MaxPort {
-		return fmt.Errorf("MinPort %d and MaxPort %d are not a range of ports within 1 to %d", c.MinPort, c.MaxPort, wire.MaxPort)
+	if to.MinPort < 1 || to.MinPort > to.MaxPort || to.MaxPort > wire.MaxPort {
+		return fmt.Errorf("Sockets.MinPort %d and MaxPort %d are not a range of ports within 1 to %d", to.MinPort, to.MaxPort, wire.MaxPort)
 	}
-	if to.dial == nil {
-		to.dial = localDialer(c.RemoteTCP).DialContext
+	if to.Dial == nil {
+		to.Dial = localDialer(to.RemoteTCP).DialContext
 	}
-	if c.SocketGroup == "" {
+	if to.Group == "" {
 		return nil
 	}
 	if runtime.GOOS == "windows" {
-		return errors.New("SocketGroup is not supported on Windows")
+		return errors.New("Sockets.Group is not supported on Windows")
 	}
-	id, err := group.ID(c.SocketGroup)
+	id, err := group.ID(to.Group)
 	if err != nil {
-		return fmt.Errorf("SocketGroup: there is no group %q: %w", c.SocketGroup, err)
+		return fmt.Errorf("Sockets.Group: there is no group %q: %w", to.Group, err)
 	}
-	to.group, to.groupName = &id, c.SocketGroup
+	to.gid = &id
 	return nil
 }
 
@@ -59,10 +52,10 @@ type owner struct {
 }
 
 // ownerOf returns the owner for a plugin: the user that it runs as, if that is
-// another than this process's, and the group of Config.SocketGroup.
+// another than this process's, and the group of Config.Sockets.Group.
 //
 // Whom a wrapper makes the plugin run as, such as sudo or setpriv, only
-// Config.AllowUIDs says; only root can give anything to such a user.
+// Config.Sockets.AllowUIDs says; only root can give anything to such a user.
 func ownerOf(s *settings) owner {
 	o := owner{uid: -1, gid: -1}
 	own := os.Geteuid()
@@ -70,11 +63,11 @@ func ownerOf(s *settings) owner {
 		if uid, gid, ok := credential(attr); ok && outsideUser(uid, attr) != own {
 			o.uid, o.gid = outsideUser(uid, attr), outsideGroup(gid, attr)
 		}
-	} else if i := slices.IndexFunc(s.sockets.allowUIDs, func(uid int) bool { return uid != own }); own == 0 && i >= 0 && s.sockets.group == nil {
-		o.uid, o.maybe = s.sockets.allowUIDs[i], true
+	} else if i := slices.IndexFunc(s.sockets.AllowUIDs, func(uid int) bool { return uid != own }); own == 0 && i >= 0 && s.sockets.gid == nil {
+		o.uid, o.maybe = s.sockets.AllowUIDs[i], true
 	}
-	if s.sockets.group != nil {
-		o.gid, o.shared = *s.sockets.group, true
+	if s.sockets.gid != nil {
+		o.gid, o.shared = *s.sockets.gid, true
 	}
 	return o
 }
@@ -122,8 +115,8 @@ func (c *Client) listenBroker() (net.Listener, error) {
 		return nil, plugin.ErrBrokerClosed
 	}
 	switch {
-	case c.settings.sockets.listen != nil:
-		return c.settings.sockets.listen()
+	case c.settings.sockets.Listen != nil:
+		return c.settings.sockets.Listen()
 	case runtime.GOOS == "windows":
 		return net.Listen(wire.NetworkTCP, "127.0.0.1:0")
 	}

@@ -74,15 +74,15 @@ func TestTCP(t *testing.T) {
 	usesBroker(t, c)
 	closes(t, c)
 
-	cfg.MinPort = freePort(t)
-	cfg.MaxPort = cfg.MinPort
+	cfg.Sockets.MinPort = freePort(t)
+	cfg.Sockets.MaxPort = cfg.Sockets.MinPort
 	c = start(t, cfg)
-	if got, want := connectedTo(t, c).String(), "127.0.0.1:"+strconv.Itoa(cfg.MinPort); got != want {
+	if got, want := connectedTo(t, c).String(), "127.0.0.1:"+strconv.Itoa(cfg.Sockets.MinPort); got != want {
 		t.Errorf("the plugin is at %s, want %s", got, want)
 	}
 	defer closes(t, c)
 	// The port is taken now.
-	if err := failing(t, cfg); !strings.Contains(string(err.Stderr), "no free TCP port from "+strconv.Itoa(cfg.MinPort)) {
+	if err := failing(t, cfg); !strings.Contains(string(err.Stderr), "no free TCP port from "+strconv.Itoa(cfg.Sockets.MinPort)) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -95,7 +95,7 @@ func TestIPv6(t *testing.T) {
 	l.Close()
 	noLeaks(t)
 	cfg := withEcho(t, "real-tcp6")
-	cfg.Listen = listenLoopback6
+	cfg.Sockets.Listen = listenLoopback6
 	c := start(t, cfg)
 	if got := connectedTo(t, c).String(); !strings.HasPrefix(got, "[::1]:") {
 		t.Errorf("the plugin is at %s, want [::1]", got)
@@ -125,11 +125,11 @@ func TestOwnTransport(t *testing.T) {
 		where = "tcp 127.0."
 	}
 	cfg := withEcho(t, "real")
-	cfg.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+	cfg.Sockets.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 		j.add("dial " + network + " " + filepath.Base(address)[:len("plugin")])
 		return new(net.Dialer).DialContext(ctx, network, address)
 	}
-	cfg.Listen = func() (net.Listener, error) {
+	cfg.Sockets.Listen = func() (net.Listener, error) {
 		j.add("listen")
 		l, _, _ := listen(own)
 		return l, nil

@@ -16,7 +16,8 @@ var defaultHandshake = plugin.Handshake{ProtocolVersion: 1, MagicCookieKey: "PLU
 // those of the other. A pair without any Handshake has one made up.
 //
 // Fields that say how to launch, listen and dial must not be set, in either half:
-// Cmd, Runner, Reattach, Detach, Listen, Dial, Network, Process and Test.
+// Cmd, Runner, Reattach, Detach, Process, Test, and Listen, Dial and Network of
+// Sockets.
 type Config struct {
 	// Plugin is the plugin's half. Its Logger nil means hclog's lines on its
 	// stderr, as usual, which are logged by the host's half.
@@ -55,10 +56,10 @@ func Start(t testing.TB, config *Config) *host.Client {
 	t.Helper()
 	serve, hc := config.Plugin, config.Host
 	switch {
-	case hc.Cmd != nil || hc.Runner != nil || hc.Reattach != nil || hc.Detach || hc.Listen != nil || hc.Dial != nil:
-		t.Fatal("plugintest: Config.Host says how to launch or reach a plugin (Cmd, Runner, Reattach, Detach, Listen, Dial); that is what the pair does")
-	case serve.Network != "" || serve.Listen != nil || serve.Dial != nil || serve.Process != nil || serve.Test != nil:
-		t.Fatal("plugintest: Config.Plugin says how to serve (Network, Listen, Dial, Process, Test); that is what the pair does")
+	case hc.Cmd != nil || hc.Runner != nil || hc.Reattach != nil || hc.Detach || hc.Sockets.Listen != nil || hc.Sockets.Dial != nil:
+		t.Fatal("plugintest: Config.Host says how to launch or reach a plugin (Cmd, Runner, Reattach, Detach, Sockets.Listen, Sockets.Dial); that is what the pair does")
+	case serve.Sockets.Network != "" || serve.Sockets.Listen != nil || serve.Sockets.Dial != nil || serve.Process != nil || serve.Test != nil:
+		t.Fatal("plugintest: Config.Plugin says how to serve (Sockets.Network, Sockets.Listen, Sockets.Dial, Process, Test); that is what the pair does")
 	}
 	if serve.Handshake == (plugin.Handshake{}) {
 		serve.Handshake = hc.Handshake
@@ -79,8 +80,8 @@ func Start(t testing.TB, config *Config) *host.Client {
 		hc.Logger = testLogger(t)
 	}
 	network := newMemory()
-	serve.Listen, serve.Dial = network.listen, network.dial
-	hc.Listen, hc.Dial = network.listen, network.dial
+	serve.Sockets.Listen, serve.Sockets.Dial = network.listen, network.dial
+	hc.Sockets.Listen, hc.Sockets.Dial = network.listen, network.dial
 	hc.Runner = &runner{config: serve, network: network}
 	client, err := host.Start(t.Context(), &hc)
 	if err != nil {

@@ -252,8 +252,8 @@ func TestMistakes(t *testing.T) {
 	broken := plugin.Set{"kv": plugin.ServeOnly(func(*plugin.Broker, *h2grpc.Server) error { return errors.New("no database") })}
 	for want, run := range map[string]func(t testing.TB){
 		"what the pair does": func(t testing.TB) { plugintest.Start(t, &plugintest.Config{Host: host.Config{Cmd: exec.Command("x")}}) },
-		"(Network, Listen, Dial": func(t testing.TB) {
-			plugintest.Start(t, &plugintest.Config{Plugin: plugin.ServeConfig{Network: "tcp"}})
+		"(Sockets.Network, Sockets.Listen, Sockets.Dial": func(t testing.TB) {
+			plugintest.Start(t, &plugintest.Config{Plugin: plugin.ServeConfig{Sockets: plugin.Sockets{Network: "tcp"}}})
 		},
 		"neither Plugins nor Versions":        func(t testing.TB) { plugintest.New(t, nil) },
 		"no database":                         func(t testing.TB) { plugintest.New(t, broken) },

@@ -78,7 +78,7 @@
 //   - openat2(2), whose arguments lie in memory: ENOSYS. Programs use openat(2) then.
 //
 // A plugin of this library gives its socket a mode by a descriptor. If its host has a
-// SocketGroup, to which it gives the socket, that does not do, and it ends with an
+// Sockets.Group, to which it gives the socket, that does not do, and it ends with an
 // error unless there is AllowMetadata. Other programs fail without it in Policy.Write
 // too, if they name the file whose mode they set: os.Chmod, chmod(1), install(1), git(1).
 //
@@ -171,7 +171,7 @@ type Policy struct {
 
 	// ConnectTCP and ListenTCP are the TCP ports of whatever address that the
 	// plugin may connect to and listen on. A plugin that serves its host on
-	// TCP listens on one of host.Config's MinPort to MaxPort.
+	// TCP listens on one of the ports from MinPort to MaxPort of host.Sockets.
 	//
 	// Port 0 in ListenTCP stands for the ports that the system chooses, which
 	// are net.ipv4.ip_local_port_range. It must be there if either has any port:
@@ -196,7 +196,7 @@ type Policy struct {
 	// user's, wherever it is: nothing restricts that to directories. A plugin that
 	// calls os.Chmod, os.Chown or os.Chtimes needs it, for files in Write too;
 	// without, there are the methods of os.File. So does one whose host has a
-	// SocketGroup. It is needed on architectures other than amd64 and arm64.
+	// Sockets.Group. It is needed on architectures other than amd64 and arm64.
 	AllowMetadata bool
 
 	// Namespaces are those that the plugin gets for its own.

@@ -149,7 +149,7 @@ func TestPluginCannotLeadItsHostElsewhere(t *testing.T) {
 		policy := own(confine.Policy{Write: []string{temp}})
 		var dir string
 		client, err := host.Start(t.Context(), &host.Config{
-			Handshake: handshake, Cmd: exec.Command(os.Args[0]), TempDir: temp,
+			Handshake: handshake, Cmd: exec.Command(os.Args[0]), Sockets: host.Sockets{TempDir: temp},
 			StartCmd: func(cmd *exec.Cmd, socketDir string) error {
 				dir = socketDir
 				return policy.Start(cmd, socketDir)

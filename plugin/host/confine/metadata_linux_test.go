@@ -284,7 +284,7 @@ func TestPluginsSocket(t *testing.T) {
 		for _, allowed := range []bool{false, true} {
 			before := syscall.Umask(tt.umask)
 			client, err := host.Start(t.Context(), &host.Config{
-				Handshake: handshake, Cmd: self(), SocketGroup: tt.group, StartCmd: own(confine.Policy{AllowMetadata: allowed}).Start,
+				Handshake: handshake, Cmd: self(), Sockets: host.Sockets{Group: tt.group}, StartCmd: own(confine.Policy{AllowMetadata: allowed}).Start,
 			})
 			syscall.Umask(before)
 			if (err == nil) != (allowed || tt.group == "") {

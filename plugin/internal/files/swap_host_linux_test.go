@@ -26,7 +26,7 @@ const networkEnv = "TN_NETWORK"
 
 // servePlugin is what this test binary does as a plugin.
 func servePlugin() {
-	plugin.Serve(&plugin.ServeConfig{Network: os.Getenv(networkEnv), Handshake: shake, Plugins: plugin.Set{"none": plugin.ServeOnly(func(*plugin.Broker, *h2grpc.Server) error { return nil })}})
+	plugin.Serve(&plugin.ServeConfig{Sockets: plugin.Sockets{Network: os.Getenv(networkEnv)}, Handshake: shake, Plugins: plugin.Set{"none": plugin.ServeOnly(func(*plugin.Broker, *h2grpc.Server) error { return nil })}})
 }
 
 // startPlugins starts plugins, serves them something by the broker and closes them,
@@ -42,7 +42,7 @@ func startPlugins(base, program string, n int) map[string]int {
 			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 		}
 		cfg := &host.Config{
-			Handshake: shake, Cmd: cmd, Curve: host.P256, TempDir: placeIn(base).dir, Env: []string{networkEnv + "=" + network, "GORACE=atexit_sleep_ms=0"},
+			Handshake: shake, Cmd: cmd, Curve: host.P256, Sockets: host.Sockets{TempDir: placeIn(base).dir}, Env: []string{networkEnv + "=" + network, "GORACE=atexit_sleep_ms=0"},
 			StartTimeout: 5 * time.Second, StopTimeout: time.Second, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 			Multiplex: i%4 == 3,
 		}

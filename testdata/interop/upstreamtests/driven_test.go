@@ -237,8 +237,7 @@ func (d *driven) drive(t *testing.T) {
 		Plugins:   set,
 		Cmd:       exec.Command(theirs, "-test.run=TestHelperProcess", "--", d.mode),
 		Env:       []string{"GO_WANT_HELPER_PROCESS=1"},
-		Stdout:    &stdout,
-		Stderr:    &stderr,
+		Output:    host.Output{Stdout: &stdout, Stderr: &stderr},
 		Logger:    slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	if d.config != nil {

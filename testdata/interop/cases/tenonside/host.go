@@ -51,10 +51,9 @@ func StartSetup(setup cases.Setup, mode cases.Mode, log io.Writer, program strin
 		Cmd:               exec.Command(program, append(slices.Clip(args), setup.Args()...)...),
 		InsecurePlaintext: !mode.AutoMTLS && setup.TLS == "",
 		Multiplex:         mode.Multiplex,
-		SocketGroup:       setup.Group,
+		Sockets:           host.Sockets{Group: setup.Group},
 		Env:               raceEnv(),
-		Stdout:            h.stdout,
-		Stderr:            h.stderr,
+		Output:            host.Output{Stdout: h.stdout, Stderr: h.stderr},
 		Logger:            slog.New(slog.NewTextHandler(io.MultiWriter(log, h.log), &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	if setup.HostVersions == nil {
@@ -64,7 +63,7 @@ func StartSetup(setup cases.Setup, mode cases.Mode, log io.Writer, program strin
 	}
 	if setup.BeforeConnect != nil {
 		var once sync.Once
-		config.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		config.Sockets.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 			once.Do(setup.BeforeConnect)
 			return new(net.Dialer).DialContext(ctx, network, address)
 		}

@@ -32,7 +32,7 @@ func Serve() {
 		config.Versions = sets(setup.PluginVersions, log)
 	}
 	if setup.TCP {
-		config.Network = "tcp"
+		config.Sockets.Network = "tcp"
 	}
 	plugin.Serve(config)
 }

@@ -79,7 +79,7 @@ func (h hosting) start(ctx context.Context, cmd *exec.Cmd) (*session, error) {
 		Multiplex:         h.multiplex,
 		Env:               []string{"TMPDIR=" + os.TempDir()},
 		StopTimeout:       stopPatience,
-		Stdout:            s.out,
+		Output:            host.Output{Stdout: s.out},
 		Logger:            slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	client, err := host.Start(ctx, s.config)

@@ -35,7 +35,7 @@ func main() {
 	plugin.Serve(&plugin.ServeConfig{
 		Handshake: kvshared.Handshake,
 		Versions:  map[int]plugin.Set{1: set(1), 2: set(2)},
-		Network:   *network,
+		Sockets:   plugin.Sockets{Network: *network},
 		Logger:    logger,
 	})
 }
