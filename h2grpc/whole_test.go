@@ -162,7 +162,7 @@ func TestWholeResponseIsAsItsFrames(t *testing.T) {
 }
 
 func TestWholeRequestIsAsItsFrames(t *testing.T) {
-	needs(t, fastpath.HeaderMemo, fastpath.WholeExchange)
+	needs(t, fastpath.HeaderMemo, fastpath.WholeExchange, fastpath.HandlersOnReader)
 	for _, c := range append(wholeRequestCases(), requestCases()...) {
 		asItsFrames(t, c.name, func(t *testing.T, gather bool) []string { return wholeRequest(t, c, gather) })
 	}
