@@ -67,11 +67,10 @@ type Config struct {
 	// not passed on: they are most likely those of this host, which is a plugin
 	// itself.
 	Cmd *exec.Cmd
-	// Verify says whether the plugin's file may be executed: SHA256, SHA512,
-	// SumsFile, SignedSumsFile and Ed25519ph make such functions. What is
-	// executed then is a private copy; see Verifier for what that means to the
-	// plugin. It is for plugins launched with Cmd. Nil means that whatever is at
-	// Cmd.Path is executed.
+	// Verify says whether the plugin's file may be executed: package verify
+	// makes such functions. What is executed then is a private copy; see Verifier
+	// for what that means to the plugin. It is for plugins launched with Cmd. Nil
+	// means that whatever is at Cmd.Path is executed.
 	Verify Verifier
 	// StartCmd starts the command that was made of Cmd, in place of its Start
 	// method, so that something can be done around it: package confine confines

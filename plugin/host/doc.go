@@ -86,8 +86,14 @@
 //
 // # Other ways to start
 //
-// A [Runner] launches plugins in a container or a sandbox. A [Group] starts and
-// ends many. [Discover] finds the plugins in a directory.
+// A [Runner] launches plugins in a container or a sandbox.
+//
+// # Packages beside this one
+//
+// Package verify says whether a plugin's file is the one that was approved, for
+// Config.Verify. Package fleet finds several plugins, and starts and ends them
+// together. Package confine takes rights from a plugin. This package imports none
+// of them: who does not use them does not link them.
 //
 // # Files
 //

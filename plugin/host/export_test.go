@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"crypto/ed25519"
 	"fmt"
 	"io"
 	"log/slog"
@@ -60,14 +59,6 @@ var ErrRemote = errRemote
 func StderrLog(log *slog.Logger) (line func([]byte), flush func()) {
 	l := &stderrLog{log: log}
 	return l.line, l.flush
-}
-
-// ListedSum returns the sum that a list has for a name.
-func ListedSum(list []byte, name string) ([]byte, error) { return listedSum(list, name) }
-
-// CheckSignature checks a signature in any of the forms that are accepted.
-func CheckSignature(key ed25519.PublicKey, message, sig []byte) error {
-	return checkSignature(key, message, sig)
 }
 
 // InheritedTable is the table of the variables that every plugin gets.

@@ -21,6 +21,7 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/status"
 	"github.com/tenonrpc/tenon/plugin"
 	"github.com/tenonrpc/tenon/plugin/host"
+	"github.com/tenonrpc/tenon/plugin/host/fleet"
 	"github.com/tenonrpc/tenon/wire"
 )
 
@@ -360,7 +361,7 @@ func TestEveryoneMayEndAGroupAtAnyTime(t *testing.T) {
 	eachDeath(t, func(t *testing.T, multiplex bool) {
 		noLeaks(t)
 		inParallel(repetitions(t, 50), runtime.GOMAXPROCS(0), func(int) {
-			var g host.Group
+			var g fleet.Group
 			cfg := fakeConfig(t, "real")
 			cfg.Multiplex = multiplex
 			cfg.Logger = slog.New(slog.DiscardHandler)
@@ -368,7 +369,7 @@ func TestEveryoneMayEndAGroupAtAnyTime(t *testing.T) {
 			for i := range 3 {
 				all.Go(func() {
 					c, err := g.Start(t.Context(), fmt.Sprint(i), cfg)
-					if err != nil && !errors.Is(err, host.ErrGroupClosed) {
+					if err != nil && !errors.Is(err, fleet.ErrGroupClosed) {
 						t.Errorf("Start: %v", err)
 					}
 					if err == nil {

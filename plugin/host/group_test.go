@@ -10,11 +10,12 @@ import (
 	"testing"
 
 	"github.com/tenonrpc/tenon/plugin/host"
+	"github.com/tenonrpc/tenon/plugin/host/fleet"
 )
 
 func TestGroup(t *testing.T) {
 	noLeaks(t)
-	var g host.Group
+	var g fleet.Group
 	defer g.Close()
 	configs := map[string]*host.Config{}
 	for i := range 6 {
@@ -31,7 +32,7 @@ func TestGroup(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
 	}
-	if _, err := g.Start(t.Context(), "plugin 3", fakeConfig(t, "good")); !errors.Is(err, host.ErrNameTaken) {
+	if _, err := g.Start(t.Context(), "plugin 3", fakeConfig(t, "good")); !errors.Is(err, fleet.ErrNameTaken) {
 		t.Errorf("a second plugin of a name: %v", err)
 	}
 	if c := g.Client("plugin 7"); c != nil {
@@ -59,14 +60,14 @@ func TestGroup(t *testing.T) {
 	if names := g.Names(); len(names) != 0 {
 		t.Errorf("%q run after Close", names)
 	}
-	if _, err := g.Start(t.Context(), "another", fakeConfig(t, "good")); !errors.Is(err, host.ErrGroupClosed) {
+	if _, err := g.Start(t.Context(), "another", fakeConfig(t, "good")); !errors.Is(err, fleet.ErrGroupClosed) {
 		t.Errorf("a start after Close: %v", err)
 	}
 }
 
 func TestGroupStartsAllOrNone(t *testing.T) {
 	noLeaks(t)
-	var g host.Group
+	var g fleet.Group
 	err := g.StartAll(t.Context(), map[string]*host.Config{
 		"good": fakeConfig(t, "good"), "better": fakeConfig(t, "good"),
 		"broken": fakeConfig(t, "exits-at-once"), "slow": fakeConfig(t, "silent"),
@@ -86,13 +87,13 @@ func TestGroupStartsAllOrNone(t *testing.T) {
 
 func TestGroupEndsInManyWays(t *testing.T) {
 	noLeaks(t)
-	for name, end := range map[string]func(*host.Group) error{
-		"Close":    (*host.Group).Close,
-		"Kill":     func(g *host.Group) error { g.Kill(); return nil },
-		"Shutdown": func(g *host.Group) error { return g.Shutdown(t.Context()) },
+	for name, end := range map[string]func(*fleet.Group) error{
+		"Close":    (*fleet.Group).Close,
+		"Kill":     func(g *fleet.Group) error { g.Kill(); return nil },
+		"Shutdown": func(g *fleet.Group) error { return g.Shutdown(t.Context()) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			var g host.Group
+			var g fleet.Group
 			cfg := fakeConfig(t, "deaf")
 			cfg.StopTimeout = short
 			if _, err := g.Start(t.Context(), "deaf", cfg); err != nil {
@@ -111,7 +112,7 @@ func TestGroupEndsInManyWays(t *testing.T) {
 			if name != "Kill" && (!errors.Is(err, host.ErrKilled) || strings.Contains(err.Error(), `"good"`)) {
 				t.Errorf("got %v", err)
 			}
-			if err := <-failed; !errors.Is(err, host.ErrGroupClosed) {
+			if err := <-failed; !errors.Is(err, fleet.ErrGroupClosed) {
 				t.Errorf("the start in progress: %v", err)
 			}
 			if err := end(&g); name != "Kill" && !errors.Is(err, host.ErrKilled) {
@@ -123,7 +124,7 @@ func TestGroupEndsInManyWays(t *testing.T) {
 
 func TestGroupUnderManyHands(t *testing.T) {
 	noLeaks(t)
-	var g host.Group
+	var g fleet.Group
 	ctx, cancel := context.WithCancel(t.Context())
 	var all sync.WaitGroup
 	for i := range 4 {

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/tenonrpc/tenon/plugin/host"
+	"github.com/tenonrpc/tenon/plugin/host/fleet"
+	"github.com/tenonrpc/tenon/plugin/host/verify"
 )
 
 // jobEnv says what the host of TestPluginsEndWithTheirHost has its plugin be.
@@ -167,7 +169,7 @@ func TestNamesOfPrograms(t *testing.T) {
 		},
 		"verified": func(c *host.Config) {
 			c.Cmd = exec.Command(strings.TrimSuffix(path, ".exe"))
-			c.Verify = host.SHA256(sumOf(t, path))
+			c.Verify = verify.SHA256(sumOf(t, path))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -185,7 +187,7 @@ func TestNamesOfPrograms(t *testing.T) {
 			closes(t, c)
 		})
 	}
-	if got, err := host.Discover(dir, "my plugin*"); err != nil || len(got) != 1 || filepath.Base(got[0]) != filepath.Base(path) {
+	if got, err := fleet.Discover(dir, "my plugin*"); err != nil || len(got) != 1 || filepath.Base(got[0]) != filepath.Base(path) {
 		t.Errorf("Discover found %q, %v", got, err)
 	}
 }

@@ -85,10 +85,6 @@ const (
 	redialMin = 20 * time.Millisecond
 	redialMax = 5 * time.Second
 
-	// minStarts is how many plugins a Group starts at once at least. More than
-	// there are processors only take the processors from each other.
-	minStarts = 4
-
 	// maxTail is how much of the end of each of the plugin's streams is kept
 	// for errors, in bytes: a Go panic with a few goroutines fits.
 	maxTail = 16 << 10
@@ -154,10 +150,6 @@ const (
 
 	// copySize is the size of one read and write of such a copy, in bytes.
 	copySize = 256 << 10
-
-	// maxSumsFile bounds a list of sums, and a signature, in bytes: ten thousand
-	// entries fit.
-	maxSumsFile = 1 << 20
 
 	// maxWithheld is how many variables that a plugin does not get are named in the
 	// log, and maxNameShown how long each name is there, in bytes: a terminal full.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/tenonrpc/tenon/plugin"
 	"github.com/tenonrpc/tenon/plugin/host"
+	"github.com/tenonrpc/tenon/plugin/host/verify"
 )
 
 // testLogger returns a logger that writes to the test's log.
@@ -51,7 +52,7 @@ var startErrorCases = []struct {
 		c.Cmd.Dir = filepath.Join(t.TempDir(), "none")
 		return c
 	}},
-	{"another-sum", host.StageVerify, verifying(func(*testing.T) host.Verifier { return host.SHA256(make([]byte, 32)) })},
+	{"another-sum", host.StageVerify, verifying(func(*testing.T) host.Verifier { return verify.SHA256(make([]byte, 32)) })},
 	{"not-listed", host.StageVerify, verifying(listed(strings.Repeat("0", 64) + "  another\n"))},
 	{"another-listed-sum", host.StageVerify, verifying(listed(strings.Repeat("0", 64) + "  plugin\n"))},
 	{"not-signed", host.StageVerify, verifying(unsigned)},

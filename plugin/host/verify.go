@@ -12,13 +12,16 @@ import (
 	"syscall"
 
 	"github.com/tenonrpc/tenon/plugin/internal/files"
+	"github.com/tenonrpc/tenon/wire"
 )
 
 // Verifier says whether a plugin may be started. r is the plugin's file, and
 // name its path as Config.Cmd gives it. An error refuses the plugin, and so does
 // a Verifier that has not read r to its end: it cannot know all that would be
 // executed. Reading fails when ctx ends, which is the one of Start, with its
-// StartTimeout. Several Starts may call a Verifier at once.
+// StartTimeout. Several Starts may call a Verifier at once. If the error, or one
+// that it wraps, has a method Hint() string, that is the StartError's Hint. Package
+// verify makes Verifiers.
 //
 // What r reads is not the file at name but a private copy of it, and this copy
 // is what is executed. So it does not matter what becomes of the file in the
@@ -90,15 +93,14 @@ func (v *verified) judge(ctx context.Context, verify Verifier, name string) erro
 	return nil
 }
 
-// verifyHint says what to do about a plugin that is refused.
+// verifyHint is what the Verifier's error says of what to do. It may have the
+// plugin's words in it.
 func verifyHint(err error) string {
-	switch {
-	case errors.Is(err, ErrMismatch), errors.Is(err, ErrSignature):
-		return "the plugin, or what it is compared with, is not what was approved; install the plugin anew from where you trust it, or approve this one"
-	case errors.Is(err, ErrNotListed):
-		return "the list of sums is another plugin's, or the plugin's file was renamed"
+	var e interface{ Hint() string }
+	if !errors.As(err, &e) {
+		return ""
 	}
-	return ""
+	return wire.Printable(e.Hint(), maxErrorText)
 }
 
 // copyPlugin makes the copy of the file at path. It is not verified yet.

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/tenonrpc/tenon/plugin/host"
+	"github.com/tenonrpc/tenon/plugin/host/verify"
 )
 
 // noexecFile says whether memory files can be executed, in a PID namespace:
@@ -28,7 +29,7 @@ func hostWithoutMemfd() {
 	cmd := exec.Command(self)
 	cmd.Stdin = os.Stdin
 	_, err = host.Start(context.Background(), &host.Config{
-		Handshake: shake, Cmd: cmd, Verify: host.SHA256(sum),
+		Handshake: shake, Cmd: cmd, Verify: verify.SHA256(sum),
 		Env: []string{fakeEnv + "=names-its-program"},
 	})
 	var failed *host.StartError

@@ -3,6 +3,7 @@ package host_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"errors"
 	"flag"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/tenonrpc/tenon/plugin"
 	"github.com/tenonrpc/tenon/plugin/host"
+	"github.com/tenonrpc/tenon/plugin/host/verify"
 )
 
 var launches = flag.Int("launches", 300, "how often the test of verification launches a plugin whose file is being replaced")
@@ -43,7 +45,7 @@ func TestVerifiedPlugin(t *testing.T) {
 	noLeaks(t)
 	cfg := fakeConfig(t, "real")
 	cfg.Plugins = plugin.Set{"echo": echo{}}
-	cfg.Verify = host.SHA256(sumOf(t, cfg.Cmd.Path))
+	cfg.Verify = verify.SHA256(sumOf(t, cfg.Cmd.Path))
 	c := start(t, cfg)
 	client, err := host.Dispense[*echoClient](t.Context(), c, "echo")
 	if err != nil {
@@ -206,7 +208,7 @@ func TestVerificationHasNoWindow(t *testing.T) {
 		t.Fatal("the attack does not work at all")
 	}
 
-	ends, marked := launchAll(t, host.SHA256(sum[:]), good, evil, *launches, func(marked bool) bool { return marked })
+	ends, marked := launchAll(t, verify.SHA256(sum[:]), good, evil, *launches, func(marked bool) bool { return marked })
 	if marked {
 		t.Error("a program ran that was not verified")
 	}
@@ -224,7 +226,7 @@ func TestVerifiedPluginWithExtraFiles(t *testing.T) {
 	for _, n := range []int{0, 1, 8, 16, 24, 40} {
 		noLeaks(t)
 		cfg := fakeConfig(t, "reads-its-files")
-		cfg.Verify = host.SHA256(sumOf(t, cfg.Cmd.Path))
+		cfg.Verify = verify.SHA256(sumOf(t, cfg.Cmd.Path))
 		// The copy is to get one of the lowest numbers.
 		var low []*os.File
 		for range 48 {
@@ -295,6 +297,27 @@ func TestPrivateCopyWhileOthersFork(t *testing.T) {
 	others.Wait()
 }
 
+// advice is an error that says what to do.
+type advice string
+
+func (a advice) Error() string { return "no" }
+func (a advice) Hint() string  { return string(a) }
+
+func TestVerifiersHints(t *testing.T) {
+	for err, want := range map[error]string{
+		errors.New("no"):                       "",
+		advice("ask\x1b[2J us"):                `ask\x1b[2J us`,
+		fmt.Errorf("no: %w", advice("ask us")): "ask us",
+	} {
+		cfg := verifying(func(*testing.T) host.Verifier {
+			return func(context.Context, string, io.Reader) error { return err }
+		})(t)
+		if failed := failing(t, cfg); failed.Hint != want || !errors.Is(failed, err) {
+			t.Errorf("%v: the hint is %q, want %q", failed, failed.Hint, want)
+		}
+	}
+}
+
 // A Verifier that waits for something does not keep Start from its time-out.
 func TestVerificationEndsWithItsContext(t *testing.T) {
 	noLeaks(t)
@@ -316,8 +339,39 @@ func TestVerificationEndsWithItsContext(t *testing.T) {
 func TestVerifyIsForLaunchedFiles(t *testing.T) {
 	cfg := fakeConfig(t, "silent")
 	cfg.Cmd, cfg.Runner = nil, &proxiedRunner{}
-	cfg.Verify = host.SHA256(make([]byte, 32))
+	cfg.Verify = verify.SHA256(make([]byte, 32))
 	if failed := failing(t, cfg); failed.Stage != host.StageConfig {
 		t.Errorf("with a Runner: %v", failed)
 	}
+}
+
+// verifying returns a configuration whose Verifier refuses the plugin.
+func verifying(verifier func(t *testing.T) host.Verifier) func(*testing.T) *host.Config {
+	return func(t *testing.T) *host.Config {
+		c := file("plugin", 0o700, "#!/bin/sh\necho this must not run >&2\n")(t)
+		c.Verify = verifier(t)
+		return c
+	}
+}
+
+// listed returns a verifier with a list of sums.
+func listed(list string) func(t *testing.T) host.Verifier {
+	return func(t *testing.T) host.Verifier {
+		path := filepath.Join(t.TempDir(), "SHA256SUMS")
+		if err := os.WriteFile(path, []byte(list), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return verify.SumsFile(path)
+	}
+}
+
+func lazy(*testing.T) host.Verifier {
+	return func(_ context.Context, _ string, r io.Reader) error {
+		_, err := r.Read(make([]byte, 4))
+		return err
+	}
+}
+
+func unsigned(t *testing.T) host.Verifier {
+	return verify.Ed25519ph(make([]byte, ed25519.PublicKeySize), make([]byte, ed25519.SignatureSize))
 }

@@ -33,6 +33,8 @@ import (
 	_ "github.com/tenonrpc/tenon/h2grpc/status"
 	_ "github.com/tenonrpc/tenon/plugin/host"
 	_ "github.com/tenonrpc/tenon/plugin/host/confine"
+	_ "github.com/tenonrpc/tenon/plugin/host/fleet"
+	_ "github.com/tenonrpc/tenon/plugin/host/verify"
 	_ "github.com/tenonrpc/tenon/plugin/plugintest"
 	_ "github.com/tenonrpc/tenon/plugin/sloghclog"
 	_ "github.com/tenonrpc/tenon/wire"

@@ -1,4 +1,17 @@
-package host
+// Package verify makes the functions that say whether a plugin's file is the one
+// that was approved: by its sum, by a list of sums, by a signed list, or by a
+// signature over the file.
+//
+//	client, err := host.Start(ctx, &host.Config{
+//		Handshake: handshake,
+//		Cmd:       exec.Command("/usr/lib/app/plugin"),
+//		Verify:    verify.SignedSumsFile(key, "/usr/lib/app/SHA256SUMS", "/usr/lib/app/SHA256SUMS.minisig"),
+//	})
+//
+// What is judged is the copy that is executed then; see [host.Verifier]. The key of
+// the file that minisign writes is what [MinisignKey] returns. Lists and signatures
+// are read anew for each start, so an update of the plugin brings its own.
+package verify
 
 import (
 	"bufio"
@@ -18,26 +31,40 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/tenonrpc/tenon/plugin/host"
+	"github.com/tenonrpc/tenon/plugin/internal/files"
+	"github.com/tenonrpc/tenon/wire"
 )
 
 // What the Verifiers of this package return, wrapped.
 var (
 	// ErrMismatch says that a plugin's file has another sum than it must have.
-	ErrMismatch = errors.New("the file is not the one that is expected")
+	ErrMismatch error = &refusal{"the file is not the one that is expected", notApproved}
 	// ErrNotListed says that a list of sums has none for the plugin's file.
-	ErrNotListed = errors.New("the list has no sum for the plugin")
+	ErrNotListed error = &refusal{"the list has no sum for the plugin", "the list of sums is another plugin's, or the plugin's file was renamed"}
 	// ErrSignature says that a signature is not by the key, or over something
 	// else.
-	ErrSignature = errors.New("the signature is not valid")
+	ErrSignature error = &refusal{"the signature is not valid", notApproved}
 )
 
+const notApproved = "the plugin, or what it is compared with, is not what was approved; install the plugin anew from where you trust it, or approve this one"
+
+// refusal is an error that knows what to do about it, which host.StartError shows.
+type refusal struct{ text, hint string }
+
+func (r *refusal) Error() string { return r.text }
+
+// Hint is what host.Verifier asks for.
+func (r *refusal) Hint() string { return r.hint }
+
 // SHA256 accepts the one file that has this SHA-256 sum, of 32 bytes.
-func SHA256(sum []byte) Verifier { return sumVerifier(slices.Clone(sum), sha256.Size) }
+func SHA256(sum []byte) host.Verifier { return sumVerifier(slices.Clone(sum), sha256.Size) }
 
 // SHA512 accepts the one file that has this SHA-512 sum, of 64 bytes.
-func SHA512(sum []byte) Verifier { return sumVerifier(slices.Clone(sum), sha512.Size) }
+func SHA512(sum []byte) host.Verifier { return sumVerifier(slices.Clone(sum), sha512.Size) }
 
-func sumVerifier(sum []byte, size int) Verifier {
+func sumVerifier(sum []byte, size int) host.Verifier {
 	return func(_ context.Context, _ string, r io.Reader) error {
 		if len(sum) != size {
 			return fmt.Errorf("the sum to compare with has %d bytes, not %d", len(sum), size)
@@ -71,7 +98,7 @@ func compare(r io.Reader, sum []byte) error {
 //
 // Whoever can write to the list can have any plugin accepted: see
 // SignedSumsFile.
-func SumsFile(path string) Verifier {
+func SumsFile(path string) host.Verifier {
 	return func(_ context.Context, name string, r io.Reader) error {
 		list, err := readSmall(path)
 		if err != nil {
@@ -86,7 +113,7 @@ func SumsFile(path string) Verifier {
 // the file that minisign writes if it is told not to hash (option -l). Its
 // default is to sign a BLAKE2b hash, which this package does not have; such a
 // signature is refused.
-func SignedSumsFile(key ed25519.PublicKey, path, signature string) Verifier {
+func SignedSumsFile(key ed25519.PublicKey, path, signature string) host.Verifier {
 	key = slices.Clone(key)
 	return func(_ context.Context, name string, r io.Reader) error {
 		if err := checkKey(key); err != nil {
@@ -110,7 +137,7 @@ func SignedSumsFile(key ed25519.PublicKey, path, signature string) Verifier {
 // Ed25519ph accepts the files that signature, of 64 bytes, is an Ed25519ph
 // signature over: RFC 8032, section 5.1, the variant that signs the SHA-512 of
 // what is signed, with an empty context.
-func Ed25519ph(key ed25519.PublicKey, signature []byte) Verifier {
+func Ed25519ph(key ed25519.PublicKey, signature []byte) host.Verifier {
 	key, signature = slices.Clone(key), slices.Clone(signature)
 	return func(_ context.Context, _ string, r io.Reader) error {
 		if err := checkKey(key); err != nil {
@@ -137,7 +164,7 @@ func checkKey(key ed25519.PublicKey) error {
 
 // readSmall reads a file that is a list or a signature.
 func readSmall(path string) ([]byte, error) {
-	f, err := openPlugin(path)
+	f, _, err := files.Read(path)
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +208,7 @@ func listedSum(list []byte, name string) ([]byte, error) {
 		sum, listed, ok := parseSum(line)
 		switch {
 		case !ok:
-			return nil, fmt.Errorf("line %d is not a SHA-256 or SHA-512 sum, two spaces or \" *\", and a name: %s", n, quoted(line))
+			return nil, fmt.Errorf("line %d is not a SHA-256 or SHA-512 sum, two spaces or \" *\", and a name: %s", n, wire.Quote(line))
 		case path.Base(listed) != name:
 		case found != nil && !bytes.Equal(found, sum):
 			return nil, fmt.Errorf("line %d has another sum for %q than a line before", n, name)
@@ -254,7 +281,7 @@ func MinisignKey(text string) (ed25519.PublicKey, error) {
 	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(lines[0]))
 	if err != nil || len(lines) != 1 || len(raw) != len(minisignLegacy)+minisignKeyID+ed25519.PublicKeySize ||
 		!bytes.HasPrefix(raw, []byte(minisignLegacy)) {
-		return nil, errors.New("host: this is not a public key of minisign")
+		return nil, errors.New("verify: this is not a public key of minisign")
 	}
 	return ed25519.PublicKey(raw[len(minisignLegacy)+minisignKeyID:]), nil
 }

@@ -1,4 +1,4 @@
-package host_test
+package verify_test
 
 import (
 	"os"
@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tenonrpc/tenon/plugin/host"
+	"github.com/tenonrpc/tenon/plugin/host/verify"
 )
 
 // What minisign 0.11 wrote for a list of sums, with a key that is thrown away:
@@ -27,7 +27,7 @@ const (
 
 // TestMinisign verifies what the real minisign has signed.
 func TestMinisign(t *testing.T) {
-	key, err := host.MinisignKey(minisignKey)
+	key, err := verify.MinisignKey(minisignKey)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func TestMinisign(t *testing.T) {
 		{"legacy, another trusted comment", strings.Replace(minisignLegacy, "file:SUMS", "file:MINE", 1), "hello", "signature"},
 		{"hashed, the default", minisignHashed, "hello", "BLAKE2b"},
 	} {
-		v := host.SignedSumsFile(key, list, write("SUMS.minisig", tt.signature))
+		v := verify.SignedSumsFile(key, list, write("SUMS.minisig", tt.signature))
 		err := v(t.Context(), filepath.Join("/opt", "a.bin"), strings.NewReader(tt.content))
 		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)

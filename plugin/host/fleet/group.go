@@ -1,4 +1,4 @@
-package host
+package fleet
 
 import (
 	"context"
@@ -8,12 +8,14 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+
+	"github.com/tenonrpc/tenon/plugin/host"
 )
 
 var (
 	// ErrGroupClosed is what a Group's methods return after Shutdown, Close or
 	// Kill.
-	ErrGroupClosed = errors.New("host: the group is closed")
+	ErrGroupClosed = errors.New("fleet: the group is closed")
 	// ErrNameTaken is what a Group returns, wrapped, for the name of a plugin
 	// that runs or is being started.
 	ErrNameTaken = errors.New("the group has a plugin of that name")
@@ -32,7 +34,7 @@ type Group struct {
 type member struct {
 	cancel context.CancelFunc // ends its Start
 	ready  chan struct{}      // closed when Start has returned
-	client *Client            // nil until then, and if it failed
+	client *host.Client       // nil until then, and if it failed
 }
 
 // ended reports whether the plugin has ended, or could not be started.
@@ -53,11 +55,10 @@ func (m *member) ended() bool {
 	}
 }
 
-// Start is the function Start for a plugin of this name. It fails with
-// ErrNameTaken while there is another, and with ErrGroupClosed; a start that is
-// in progress when the group is closed is cancelled. Once a plugin has ended
-// its name is free again.
-func (g *Group) Start(ctx context.Context, name string, config *Config) (*Client, error) {
+// Start is host.Start for a plugin of this name. It fails with ErrNameTaken while
+// there is another, and with ErrGroupClosed; a start that is in progress when the
+// group is closed is cancelled. Once a plugin has ended its name is free again.
+func (g *Group) Start(ctx context.Context, name string, config *host.Config) (*host.Client, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	m := &member{
@@ -67,7 +68,7 @@ func (g *Group) Start(ctx context.Context, name string, config *Config) (*Client
 	if err := g.add(name, m); err != nil {
 		return nil, err
 	}
-	c, err := Start(ctx, config)
+	c, err := host.Start(ctx, config)
 	m.client = c
 	close(m.ready)
 	if err != nil {
@@ -84,7 +85,7 @@ func (g *Group) add(name string, m *member) error {
 		return ErrGroupClosed
 	}
 	if other := g.members[name]; other != nil && !other.ended() {
-		return fmt.Errorf("host: %w: %q", ErrNameTaken, name)
+		return fmt.Errorf("fleet: %w: %q", ErrNameTaken, name)
 	}
 	if g.members == nil {
 		g.members = make(map[string]*member)
@@ -104,13 +105,13 @@ func (g *Group) remove(name string, m *member) {
 // StartAll starts several plugins, a few at a time. If one cannot be started,
 // the others are cancelled or closed, and the error joins what went wrong, with
 // the plugins' names.
-func (g *Group) StartAll(ctx context.Context, configs map[string]*Config) error {
+func (g *Group) StartAll(ctx context.Context, configs map[string]*host.Config) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var (
 		all     sync.WaitGroup
 		mu      sync.Mutex
-		started []*Client            // guarded by mu
+		started []*host.Client       // guarded by mu
 		errs    = map[string]error{} // guarded by mu
 		slots   = make(chan struct{}, max(minStarts, runtime.GOMAXPROCS(0)))
 	)
@@ -156,7 +157,7 @@ func joinNamed(errs map[string]error) error {
 
 // Client returns the plugin of this name, nil if there is none or it is still
 // being started. It may have ended.
-func (g *Group) Client(name string) *Client {
+func (g *Group) Client(name string) *host.Client {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	m := g.members[name]
@@ -191,22 +192,22 @@ func (g *Group) Names() []string {
 
 // Shutdown closes the group: nothing can be started in it any more, starts in
 // progress are cancelled, and all plugins are shut down at the same time, as by
-// Client.Shutdown. The error joins theirs, with their names. It may be called
+// host.Client.Shutdown. The error joins theirs, with their names. It may be called
 // again.
 func (g *Group) Shutdown(ctx context.Context) error {
-	return g.endAll(func(c *Client) error { return c.Shutdown(ctx) })
+	return g.endAll(func(c *host.Client) error { return c.Shutdown(ctx) })
 }
 
 // Close is Shutdown, each plugin having its own StopTimeout. It may be deferred,
 // and called any number of times.
-func (g *Group) Close() error { return g.endAll((*Client).Close) }
+func (g *Group) Close() error { return g.endAll((*host.Client).Close) }
 
 // Kill is Shutdown with SIGKILL at once.
 func (g *Group) Kill() {
-	g.endAll(func(c *Client) error { c.Kill(); return nil })
+	g.endAll(func(c *host.Client) error { c.Kill(); return nil })
 }
 
-func (g *Group) endAll(end func(*Client) error) error {
+func (g *Group) endAll(end func(*host.Client) error) error {
 	g.mu.Lock()
 	g.closed = true
 	members := maps.Clone(g.members)

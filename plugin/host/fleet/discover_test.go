@@ -1,4 +1,4 @@
-package host_test
+package fleet_test
 
 import (
 	"errors"
@@ -8,7 +8,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/tenonrpc/tenon/plugin/host"
+	"github.com/tenonrpc/tenon/plugin/host/fleet"
 )
 
 // tree makes files with modes in a new directory, and returns it.
@@ -35,7 +35,7 @@ func tree(t *testing.T, files map[string]os.FileMode) string {
 
 func wantPlugins(t *testing.T, dir, pattern string, want ...string) {
 	t.Helper()
-	got, err := host.Discover(dir, pattern)
+	got, err := fleet.Discover(dir, pattern)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,13 +64,13 @@ func TestDiscover(t *testing.T) {
 	wantPlugins(t, dir, "app-[b]", "app-b")
 	wantPlugins(t, dir, "nothing-*")
 	t.Chdir(dir)
-	if got, err := host.Discover(".", "app-b"); err != nil || !slices.Equal(got, []string{filepath.Join(dir, "app-b")}) {
+	if got, err := fleet.Discover(".", "app-b"); err != nil || !slices.Equal(got, []string{filepath.Join(dir, "app-b")}) {
 		t.Errorf("relative: %q, %v", got, err)
 	}
 	for _, tc := range []struct{ dir, pattern string }{
 		{dir, "[a-"}, {dir, "app-dir/*"}, {filepath.Join(dir, "missing"), "*"}, {filepath.Join(dir, "app-a"), "*"},
 	} {
-		if got, err := host.Discover(tc.dir, tc.pattern); err == nil || got != nil {
+		if got, err := fleet.Discover(tc.dir, tc.pattern); err == nil || got != nil {
 			t.Errorf("%q in %q: got %q, %v", tc.pattern, tc.dir, got, err)
 		}
 	}
@@ -96,7 +96,7 @@ func TestDiscoverRefusesWhatAnyoneCanWrite(t *testing.T) {
 		if err := change(dir); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := host.Discover(filepath.Join(dir, "d"), "app-*"); !errors.Is(err, host.ErrWorldWritable) || got != nil {
+		if got, err := fleet.Discover(filepath.Join(dir, "d"), "app-*"); !errors.Is(err, fleet.ErrWorldWritable) || got != nil {
 			t.Errorf("%s: got %q, %v", name, got, err)
 		}
 	}

@@ -1,4 +1,4 @@
-package host_test
+package verify_test
 
 import (
 	"bytes"
@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tenonrpc/tenon/plugin/host"
+	"github.com/tenonrpc/tenon/plugin/host/verify"
 )
 
 // FuzzListedSum takes anything for a list of sums. A sum that it finds is in it,
@@ -22,7 +22,7 @@ func FuzzListedSum(f *testing.F) {
 		f.Add([]byte(list), "plugin")
 	}
 	f.Fuzz(func(t *testing.T, list []byte, name string) {
-		sum, err := host.ListedSum(list, name)
+		sum, err := verify.ListedSum(list, name)
 		if err != nil && sum != nil {
 			t.Errorf("a sum and an error: %x, %v", sum, err)
 		}
@@ -52,7 +52,7 @@ func FuzzSignature(f *testing.F) {
 	global := ed25519.Sign(private, append(bytes.Clone(raw), "today"...))
 	encode := base64.StdEncoding.EncodeToString
 	mini := "untrusted comment: x\n" + encode([]byte("Ed12345678"+string(raw))) + "\n" + comment + "\n" + encode(global) + "\n"
-	if host.CheckSignature(key, message, raw) != nil || host.CheckSignature(key, message, []byte(mini)) != nil {
+	if verify.CheckSignature(key, message, raw) != nil || verify.CheckSignature(key, message, []byte(mini)) != nil {
 		f.Fatal("the seeds are refused")
 	}
 	f.Add(raw, "")
@@ -60,10 +60,10 @@ func FuzzSignature(f *testing.F) {
 	f.Add([]byte(strings.Replace(mini, "today", "never", 1)), encode([]byte("Ed")))
 	f.Add([]byte(strings.ReplaceAll(mini, "\n", "\r\n")), "\n\n")
 	f.Fuzz(func(t *testing.T, sig []byte, text string) {
-		if k, err := host.MinisignKey(text); err == nil && len(k) != ed25519.PublicKeySize {
+		if k, err := verify.MinisignKey(text); err == nil && len(k) != ed25519.PublicKeySize {
 			t.Errorf("a key of %d bytes", len(k))
 		}
-		err := host.CheckSignature(key, message, sig)
+		err := verify.CheckSignature(key, message, sig)
 		if err != nil {
 			if len(err.Error()) > 2000 {
 				t.Errorf("the error has %d bytes", len(err.Error()))
@@ -73,7 +73,7 @@ func FuzzSignature(f *testing.F) {
 		if !bytes.Equal(sig, raw) && !bytes.Contains(sig, []byte(comment)) {
 			t.Errorf("accepted %q", sig)
 		}
-		if host.CheckSignature(key, append(message, '.'), sig) == nil {
+		if verify.CheckSignature(key, append(message, '.'), sig) == nil {
 			t.Error("it is one for another message, too")
 		}
 	})

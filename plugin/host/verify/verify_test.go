@@ -1,8 +1,7 @@
-package host_test
+package verify_test
 
 import (
 	"bytes"
-	"context"
 	"crypto"
 	"crypto/ed25519"
 	"crypto/sha256"
@@ -18,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/tenonrpc/tenon/plugin/host"
+	"github.com/tenonrpc/tenon/plugin/host/verify"
 )
 
 // theFile is what is verified here, under the name that follows.
@@ -49,14 +49,14 @@ func wantErr(t *testing.T, what string, err error, kind error, words string) {
 func TestSums(t *testing.T) {
 	sum256, sum512 := sha256.Sum256([]byte(theFile)), sha512.Sum512([]byte(theFile))
 	other := sha256.Sum256([]byte("another"))
-	wantErr(t, "the SHA-256", judge(t, host.SHA256(sum256[:])), nil, "")
-	wantErr(t, "the SHA-512", judge(t, host.SHA512(sum512[:])), nil, "")
-	wantErr(t, "another SHA-256", judge(t, host.SHA256(other[:])), host.ErrMismatch, "")
-	wantErr(t, "no sum", judge(t, host.SHA256(nil)), nil, "0 bytes, not 32")
-	wantErr(t, "a short sum", judge(t, host.SHA512(sum256[:])), nil, "32 bytes, not 64")
+	wantErr(t, "the SHA-256", judge(t, verify.SHA256(sum256[:])), nil, "")
+	wantErr(t, "the SHA-512", judge(t, verify.SHA512(sum512[:])), nil, "")
+	wantErr(t, "another SHA-256", judge(t, verify.SHA256(other[:])), verify.ErrMismatch, "")
+	wantErr(t, "no sum", judge(t, verify.SHA256(nil)), nil, "0 bytes, not 32")
+	wantErr(t, "a short sum", judge(t, verify.SHA512(sum256[:])), nil, "32 bytes, not 64")
 	// The caller's slice is the caller's.
 	sum := bytes.Clone(sum256[:])
-	v := host.SHA256(sum)
+	v := verify.SHA256(sum)
 	clear(sum)
 	wantErr(t, "a sum that was changed later", judge(t, v), nil, "")
 }
@@ -80,9 +80,9 @@ func TestSumsFile(t *testing.T) {
 		{"among others", other + "  plugin-b\n\n" + good + "  plugin\n" + other + "  aplugin\n", nil, ""},
 		{"twice the same", good + "  a/plugin\n" + good + "  b/plugin\n", nil, ""},
 		{"twice different", good + "  a/plugin\n" + other + "  b/plugin\n", nil, "line 2 has another sum"},
-		{"another sum", other + "  plugin\n", host.ErrMismatch, ""},
-		{"another name", good + "  plugin2\n", host.ErrNotListed, ""},
-		{"empty", "", host.ErrNotListed, ""},
+		{"another sum", other + "  plugin\n", verify.ErrMismatch, ""},
+		{"another name", good + "  plugin2\n", verify.ErrNotListed, ""},
+		{"empty", "", verify.ErrNotListed, ""},
 		{"one space", good + " plugin\n", nil, "line 1"},
 		{"a short sum", good[:62] + "  plugin\n", nil, "line 1"},
 		{"SHA-1", good[:40] + "  plugin\n", nil, "line 1"},
@@ -98,7 +98,7 @@ func TestSumsFile(t *testing.T) {
 		if err := os.WriteFile(path, []byte(tc.list), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		wantErr(t, tc.name, judge(t, host.SumsFile(path)), tc.kind, tc.words)
+		wantErr(t, tc.name, judge(t, verify.SumsFile(path)), tc.kind, tc.words)
 	}
 	// A name that has to be escaped.
 	list := `\` + good + `  odd\\na\nme\r` + "\n"
@@ -106,11 +106,11 @@ func TestSumsFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if runtime.GOOS != "windows" { // where a backslash is no part of a name
-		err := host.SumsFile(path)(t.Context(), "/bin/odd\\na\nme\r", strings.NewReader(theFile))
+		err := verify.SumsFile(path)(t.Context(), "/bin/odd\\na\nme\r", strings.NewReader(theFile))
 		wantErr(t, "an escaped name", err, nil, "")
 	}
-	wantErr(t, "no list", judge(t, host.SumsFile(path+"2")), os.ErrNotExist, "")
-	wantErr(t, "a directory", judge(t, host.SumsFile(t.TempDir())), os.ErrPermission, "")
+	wantErr(t, "no list", judge(t, verify.SumsFile(path+"2")), os.ErrNotExist, "")
+	wantErr(t, "a directory", judge(t, verify.SumsFile(t.TempDir())), nil, "is not a file")
 }
 
 // minisign returns a signature as minisign writes it.
@@ -147,18 +147,18 @@ func TestSignedSumsFile(t *testing.T) {
 		{"minisign's with CRLF", public, list, strings.ReplaceAll(good, "\n", "\r\n"), nil, ""},
 		{"minisign's default", public, list, minisign(key, "ED", list, "x"), nil, "BLAKE2b"},
 		{"another algorithm", public, list, minisign(key, "XX", list, "x"), nil, `"XX"`},
-		{"another key", public, list, string(ed25519.Sign(other, list)), host.ErrSignature, ""},
-		{"minisign's by another key", public, list, minisign(other, "Ed", list, "x"), host.ErrSignature, ""},
-		{"another list", public, append(bytes.Clone(list), '\n'), good, host.ErrSignature, ""},
-		{"another trusted comment", public, list, strings.Replace(good, "file:SUMS", "file:SUMZ", 1), host.ErrSignature, ""},
-		{"another second signature", public, list, lines[0] + lines[1] + lines[2] + lines[1], host.ErrSignature, ""},
+		{"another key", public, list, string(ed25519.Sign(other, list)), verify.ErrSignature, ""},
+		{"minisign's by another key", public, list, minisign(other, "Ed", list, "x"), verify.ErrSignature, ""},
+		{"another list", public, append(bytes.Clone(list), '\n'), good, verify.ErrSignature, ""},
+		{"another trusted comment", public, list, strings.Replace(good, "file:SUMS", "file:SUMZ", 1), verify.ErrSignature, ""},
+		{"another second signature", public, list, lines[0] + lines[1] + lines[2] + lines[1], verify.ErrSignature, ""},
 		{"two lines", public, list, lines[0] + lines[1], nil, "four lines"},
 		{"empty", public, list, "", nil, "64 bytes"},
 		{"63 bytes", public, list, string(ed25519.Sign(key, list)[:63]), nil, "64 bytes"},
 		{"no base64", public, list, lines[0] + "!\n" + lines[2] + lines[3], nil, "second line"},
 		{"a short signature", public, list, lines[0] + "RWQ=\n" + lines[2] + lines[3], nil, "second line"},
 		{"no base64 at the end", public, list, lines[0] + lines[1] + lines[2] + "!\n", nil, "fourth line"},
-		{"a good signature and another plugin", public, wrong, minisign(key, "Ed", wrong, "x"), host.ErrMismatch, ""},
+		{"a good signature and another plugin", public, wrong, minisign(key, "Ed", wrong, "x"), verify.ErrMismatch, ""},
 		{"a short key", public[:31], list, good, nil, "31 bytes"},
 		{"no key", nil, list, good, nil, "0 bytes"},
 	} {
@@ -167,10 +167,10 @@ func TestSignedSumsFile(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		wantErr(t, tc.name, judge(t, host.SignedSumsFile(tc.key, path, signature)), tc.kind, tc.words)
+		wantErr(t, tc.name, judge(t, verify.SignedSumsFile(tc.key, path, signature)), tc.kind, tc.words)
 	}
 	os.Remove(signature)
-	wantErr(t, "no signature", judge(t, host.SignedSumsFile(public, path, signature)), os.ErrNotExist, "reading the signature")
+	wantErr(t, "no signature", judge(t, verify.SignedSumsFile(public, path, signature)), os.ErrNotExist, "reading the signature")
 }
 
 func TestEd25519ph(t *testing.T) {
@@ -181,16 +181,16 @@ func TestEd25519ph(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantErr(t, "the signature", judge(t, host.Ed25519ph(public, sig)), nil, "")
-	wantErr(t, "Ed25519 without a hash", judge(t, host.Ed25519ph(public, ed25519.Sign(key, []byte(theFile)))), host.ErrSignature, "")
-	wantErr(t, "Ed25519 over the hash", judge(t, host.Ed25519ph(public, ed25519.Sign(key, sum[:]))), host.ErrSignature, "")
-	wantErr(t, "a short signature", judge(t, host.Ed25519ph(public, sig[:63])), host.ErrSignature, "")
-	wantErr(t, "no signature", judge(t, host.Ed25519ph(public, nil)), host.ErrSignature, "")
-	wantErr(t, "a short key", judge(t, host.Ed25519ph(public[:5], sig)), nil, "5 bytes")
-	err = host.Ed25519ph(public, sig)(t.Context(), theName, strings.NewReader(theFile+"!"))
-	wantErr(t, "another file", err, host.ErrSignature, "")
+	wantErr(t, "the signature", judge(t, verify.Ed25519ph(public, sig)), nil, "")
+	wantErr(t, "Ed25519 without a hash", judge(t, verify.Ed25519ph(public, ed25519.Sign(key, []byte(theFile)))), verify.ErrSignature, "")
+	wantErr(t, "Ed25519 over the hash", judge(t, verify.Ed25519ph(public, ed25519.Sign(key, sum[:]))), verify.ErrSignature, "")
+	wantErr(t, "a short signature", judge(t, verify.Ed25519ph(public, sig[:63])), verify.ErrSignature, "")
+	wantErr(t, "no signature", judge(t, verify.Ed25519ph(public, nil)), verify.ErrSignature, "")
+	wantErr(t, "a short key", judge(t, verify.Ed25519ph(public[:5], sig)), nil, "5 bytes")
+	err = verify.Ed25519ph(public, sig)(t.Context(), theName, strings.NewReader(theFile+"!"))
+	wantErr(t, "another file", err, verify.ErrSignature, "")
 	broken := errors.New("broken")
-	err = host.Ed25519ph(public, sig)(t.Context(), theName, io.MultiReader(strings.NewReader(theFile), failingReader{broken}))
+	err = verify.Ed25519ph(public, sig)(t.Context(), theName, io.MultiReader(strings.NewReader(theFile), failingReader{broken}))
 	wantErr(t, "a file that cannot be read", err, broken, "")
 }
 
@@ -202,7 +202,7 @@ func TestMinisignKey(t *testing.T) {
 	public := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)).Public().(ed25519.PublicKey)
 	line := base64.StdEncoding.EncodeToString([]byte("Edkeyidxyz" + string(public)))
 	for _, text := range []string{line, line + "\n", "untrusted comment: minisign public key X\n" + line + "\r\n"} {
-		if got, err := host.MinisignKey(text); err != nil || !got.Equal(public) {
+		if got, err := verify.MinisignKey(text); err != nil || !got.Equal(public) {
 			t.Errorf("%q: got %x, %v", text, got, err)
 		}
 	}
@@ -210,39 +210,8 @@ func TestMinisignKey(t *testing.T) {
 		"", "\n", "x", line[1:], line + line, line + "\n" + line, "untrusted comment: x", "untrusted comment: x\n\n" + line,
 		base64.StdEncoding.EncodeToString([]byte("EDkeyidxyz" + string(public))),
 	} {
-		if got, err := host.MinisignKey(text); err == nil {
+		if got, err := verify.MinisignKey(text); err == nil {
 			t.Errorf("%q: got %x", text, got)
 		}
 	}
-}
-
-// verifying returns a configuration whose Verifier refuses the plugin.
-func verifying(verifier func(t *testing.T) host.Verifier) func(*testing.T) *host.Config {
-	return func(t *testing.T) *host.Config {
-		c := file("plugin", 0o700, "#!/bin/sh\necho this must not run >&2\n")(t)
-		c.Verify = verifier(t)
-		return c
-	}
-}
-
-// listed returns a verifier with a list of sums.
-func listed(list string) func(t *testing.T) host.Verifier {
-	return func(t *testing.T) host.Verifier {
-		path := filepath.Join(t.TempDir(), "SHA256SUMS")
-		if err := os.WriteFile(path, []byte(list), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return host.SumsFile(path)
-	}
-}
-
-func lazy(*testing.T) host.Verifier {
-	return func(_ context.Context, _ string, r io.Reader) error {
-		_, err := r.Read(make([]byte, 4))
-		return err
-	}
-}
-
-func unsigned(t *testing.T) host.Verifier {
-	return host.Ed25519ph(make([]byte, ed25519.PublicKeySize), make([]byte, ed25519.SignatureSize))
 }

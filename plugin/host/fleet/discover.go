@@ -1,4 +1,4 @@
-package host
+package fleet
 
 import (
 	"errors"
@@ -30,14 +30,14 @@ var ErrWorldWritable = errors.New("any user of this machine can write it")
 func Discover(dir, pattern string) ([]string, error) {
 	// A pattern is wrong for all names or for none.
 	if _, err := filepath.Match(pattern, ""); err != nil {
-		return nil, fmt.Errorf("host: the pattern %q for plugins: %w", pattern, err)
+		return nil, fmt.Errorf("fleet: the pattern %q for plugins: %w", pattern, err)
 	}
 	if strings.ContainsRune(pattern, filepath.Separator) {
-		return nil, fmt.Errorf("host: the pattern %q is for names, and not for paths", pattern)
+		return nil, fmt.Errorf("fleet: the pattern %q is for names, and not for paths", pattern)
 	}
 	paths, err := discover(dir, pattern)
 	if err != nil {
-		return nil, fmt.Errorf("host: looking for plugins in %q: %w", dir, err)
+		return nil, fmt.Errorf("fleet: looking for plugins in %q: %w", dir, err)
 	}
 	return paths, nil
 }
@@ -130,6 +130,9 @@ func realPath(path string) (string, error) {
 	}
 	return filepath.EvalSymlinks(path)
 }
+
+// hasModes is whether the modes of files say who may do what.
+const hasModes = runtime.GOOS != "windows"
 
 // worldWrite is the bit of a mode that lets every user write.
 const worldWrite = 0o002
