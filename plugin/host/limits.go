@@ -81,7 +81,8 @@ const (
 	// redialMin and redialMax bound the pause between two attempts to connect to
 	// a plugin that lives and has dropped the connection; it doubles each time.
 	// A plugin that only closed the connection is there at once; one that does
-	// not listen any more should not be dialled all the time.
+	// not listen any more, or hangs up whenever it was connected to, should not be
+	// dialled all the time.
 	redialMin = 20 * time.Millisecond
 	redialMax = 5 * time.Second
 

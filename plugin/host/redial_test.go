@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"path/filepath"
 	"sync"
@@ -172,4 +173,50 @@ func TestAPluginThatDropsEverything(t *testing.T) {
 	if err := <-failed; !errors.Is(err, plugin.ErrBrokerClosed) {
 		t.Errorf("announcing a server to nobody: %v", err)
 	}
+}
+
+// TestAPluginThatHangsUp: the connection to a plugin breaks whenever the host has
+// connected to it. The host does so ever more slowly.
+func TestAPluginThatHangsUp(t *testing.T) {
+	noLeaks(t)
+	r := new(proxiedRunner)
+	again := make(chan time.Time, 100)
+	cfg := runnerConfig(t, "real", &r.runner)
+	cfg.Runner = r
+	cfg.Logger = slog.New(whenSaid{"connected to the plugin again", func() { again <- time.Now() }})
+	c := start(t, cfg)
+	t.Cleanup(func() { r.proxy.close() })
+	begun := time.Now()
+	r.proxy.drop()
+	const breaks = 8 // of two calls that are kept open, four at least of one
+	var last time.Time
+	for range breaks {
+		select {
+		case last = <-again:
+			r.proxy.drop()
+		case <-time.After(ample):
+			t.Fatal("the host does not connect again")
+		}
+	}
+	// The second time after 20 ms, then after 40 and 80 more.
+	if d := last.Sub(begun); d < 140*time.Millisecond {
+		t.Errorf("the host has connected again %d times within %v", breaks, d)
+	}
+	closes(t, c)
+}
+
+// whenSaid calls a function for records with a message.
+type whenSaid struct {
+	message string
+	f       func()
+}
+
+func (w whenSaid) Enabled(context.Context, slog.Level) bool { return true }
+func (w whenSaid) WithAttrs([]slog.Attr) slog.Handler       { return w }
+func (w whenSaid) WithGroup(string) slog.Handler            { return w }
+func (w whenSaid) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == w.message {
+		w.f()
+	}
+	return nil
 }

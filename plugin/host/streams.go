@@ -99,17 +99,22 @@ func (k *kept) reopen() {
 }
 
 // keep serves the call until ctx or the plugin ends, or the plugin ends the call
-// without an end of the connection.
+// without an end of the connection. A plugin that hangs up again and again is
+// connected to ever more slowly.
 func (k *kept) keep(ctx context.Context) {
 	c := k.client
-	for {
+	for wait := time.Duration(0); ; wait = min(max(2*wait, redialMin), redialMax) {
+		begun := time.Now()
 		if k.err == nil {
 			k.err = k.serve()
+		}
+		if time.Since(begun) > redialMax {
+			wait = 0
 		}
 		if ctx.Err() != nil || c.ending() {
 			return
 		}
-		if !c.redialled(ctx, k.dials) {
+		if !c.redialled(ctx, k.dials, wait) {
 			if k.err != nil && ctx.Err() == nil && !c.ending() {
 				c.proc.own.Debug("the plugin has no "+k.name+" for its host, or none any more", "err", k.err)
 			}
@@ -120,21 +125,17 @@ func (k *kept) keep(ctx context.Context) {
 	}
 }
 
-// redialled waits until there is a connection to the plugin, and reports
-// whether it is another than after so many dials. It is false if the plugin or
-// ctx ends.
-func (c *Client) redialled(ctx context.Context, dials uint64) bool {
-	for pause := redialMin; ; pause = min(2*pause, redialMax) {
-		if c.conn.Connect(ctx) == nil {
+// redialled waits until there is a connection to the plugin, first of all for so
+// long, and reports whether it is another than after so many dials. It is false if
+// the plugin or ctx ends.
+func (c *Client) redialled(ctx context.Context, dials uint64, wait time.Duration) bool {
+	for pause := max(wait, redialMin); ; pause, wait = min(2*pause, redialMax), 0 {
+		if wait == 0 && c.conn.Connect(ctx) == nil {
 			return c.dialled.times.Load() != dials
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-		case <-c.proc.exited:
-		}
-		timer.Stop()
+		pausing, done := context.WithTimeout(ctx, pause)
+		await(pausing, c.proc.exited)
+		done()
 		if ctx.Err() != nil || c.ending() || c.muxEnded() {
 			return false
 		}
