@@ -159,8 +159,8 @@ const (
 	// writer first lets them add to the same write.
 	yieldBelow = 4 << 10
 	// gatherMost is how long that may take, which is microseconds among calls alone.
-	// If it takes longer, goroutines compute, each for the scheduler's ten
-	// milliseconds, and nobody is let in before crowdedFor is over.
+	// If it takes longer and nobody has added anything, goroutines compute, each for
+	// the scheduler's ten milliseconds, and nobody is let in before crowdedFor is over.
 	gatherMost = time.Millisecond
 	crowdedFor = time.Second
 	// backlogCap bounds what a socket that takes no more may leave to us: one

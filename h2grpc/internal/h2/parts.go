@@ -99,7 +99,7 @@ type outbox struct {
 	now       output // is being written; the writer's, whoever that is
 	spare     []byte
 	writing   bool
-	crowded   time.Time     // yield has taken long
+	crowded   time.Time     // yield has taken long, for nothing
 	deferred  bool          // a goroutine is about to flush
 	idle      chan struct{} // closed when writing ends, if somebody waits
 	room      chan struct{} // closed when pending is taken, if somebody waits

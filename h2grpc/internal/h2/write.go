@@ -79,18 +79,18 @@ func (c *Conn) flushLocked() {
 	c.endWriting()
 }
 
-// yield lets others add to a write that is about to begin, unless that has taken
-// long of late: goroutines that compute give way after ten milliseconds each. c.mu is
-// released meanwhile.
+// yield lets others add to a write that is about to begin, unless of late nobody did
+// and it took long: goroutines that compute give way after ten milliseconds each. c.mu
+// is released meanwhile.
 func (c *Conn) yield() {
-	begun := time.Now()
+	begun, had := time.Now(), len(c.out.pending)
 	if begun.Sub(c.out.crowded) < crowdedFor {
 		return
 	}
 	c.mu.Unlock()
 	runtime.Gosched()
 	c.mu.Lock()
-	if time.Since(begun) > gatherMost {
+	if len(c.out.pending) == had && time.Since(begun) > gatherMost {
 		c.out.crowded = begun
 	}
 }
