@@ -41,18 +41,14 @@ func (o *owed) resume(s *Server) {
 		return
 	}
 	o.mu.Lock()
-	var next []*serverCall
-	if len(o.calls) > 0 && !o.calls[0].s.Conn().Owing() {
-		n := min(2, len(o.calls))
-		next = append(next, o.calls[:n]...)
-		if o.calls = o.calls[n:]; len(o.calls) == 0 {
-			o.calls = nil
-			o.waiting.Store(false)
-		}
+	defer o.mu.Unlock()
+	for n := 0; n < 2 && len(o.calls) > 0 && !o.calls[0].s.Conn().Owing(); n++ {
+		go s.handleUnary(o.calls[0])
+		o.calls[0], o.calls = nil, o.calls[1:]
 	}
-	o.mu.Unlock()
-	for _, c := range next {
-		go s.handleUnary(c)
+	if len(o.calls) == 0 {
+		o.calls = nil
+		o.waiting.Store(false)
 	}
 }
 

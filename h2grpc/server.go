@@ -364,15 +364,25 @@ func isTemporary(err error) bool {
 	return errors.As(err, &t) && t.Temporary()
 }
 
+// SocketConn is what a type may be that wraps a socket and leaves its Write as it is:
+// Socket returns the socket. Listeners of a [Server] and Dial of a client may return
+// such connections.
+type SocketConn = h2.SocketConn
+
+// EstablishedConn is what the connections of a [Server]'s listener may be. Established
+// is called once, when the TLS handshake has succeeded; without TLS, at once.
+type EstablishedConn interface {
+	net.Conn
+	Established()
+}
+
 // ServeConn serves one connection until it has ended. ctx is the parent of all
 // calls' contexts; its end closes the connection. The error is nil if the
 // connection ended in order.
 //
 // A socket is written by whoever has something to send, any other connection by a
-// goroutine of its own. A type that wraps a socket and leaves its Write as it is
-// may have a method Socket() net.Conn that returns it, and is then as quick; Dial
-// of a client may return such a connection, too. A method Established() of a
-// connection is called when the TLS handshake has succeeded; without TLS, at once.
+// goroutine of its own. A [SocketConn] is as quick as its socket; an [EstablishedConn]
+// is told when it is in use.
 func (s *Server) ServeConn(ctx context.Context, nc net.Conn) error {
 	if err := s.begin(); err != nil {
 		nc.Close()
@@ -386,7 +396,7 @@ func (s *Server) ServeConn(ctx context.Context, nc net.Conn) error {
 func (s *Server) serveConn(ctx context.Context, nc net.Conn, place *connlimit.Place) error {
 	who := peer.Peer{Addr: nc.RemoteAddr(), LocalAddr: nc.LocalAddr()}
 	raw := nc
-	notified, _ := nc.(interface{ Established() })
+	notified, _ := nc.(EstablishedConn)
 	if s.tls != nil {
 		conn, r, err := s.handshake(ctx, nc)
 		if err != nil {

@@ -206,15 +206,10 @@ func (sc *serverConn) Quick(s *h2.Stream, alone bool) bool {
 	if c.compressed != nil || !fastpath.HandlersOnReader {
 		return false
 	}
-	var quick bool
-	if alone {
-		c.timed = true
-		quick = c.method.quick()
-	} else {
-		// A handler that the reader has left behind shows what may come.
-		typical := time.Duration(c.method.typical.Load())
-		quick = 0 < typical && typical < veryQuickCall && sc.onReader.Load() == 0
-	}
+	c.timed = alone
+	typical := time.Duration(c.method.typical.Load())
+	// A handler that the reader has left behind shows what may come.
+	quick := alone && typical < quickCall || 0 < typical && typical < veryQuickCall && sc.onReader.Load() == 0
 	if quick {
 		// Before the role of the reader can be lost, and the connection end.
 		sc.srv.running.Add(1)

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/plugin/internal/poll"
 	"github.com/tenonrpc/tenon/wire"
 )
@@ -252,6 +253,8 @@ type watchedConn struct {
 	watch *hostWatch
 	once  sync.Once
 }
+
+var _ h2grpc.SocketConn = (*watchedConn)(nil)
 
 // Socket and CloseWrite say what package h2grpc cannot see from outside: that
 // Write is the socket's own, which makes it faster, and how to end politely.

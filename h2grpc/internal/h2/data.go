@@ -305,9 +305,7 @@ func (c *Conn) deliver(s *Stream, end bool) {
 		c.unreserve(s)
 		c.mu.Unlock()
 	}
-	if inc > 0 || large > 0 {
-		c.grant(s, inc, large)
-	}
+	c.grant(s, inc, large)
 	switch {
 	case failed && c.client:
 		c.mu.Lock()
@@ -337,9 +335,7 @@ func (c *Conn) announced(s *Stream, n int) {
 	s.in.partial, s.in.need = prefixLen+n, s.reader.size-n
 	inc, large := s.credit()
 	s.mu.Unlock()
-	if inc > 0 || large > 0 {
-		c.grant(s, inc, large)
-	}
+	c.grant(s, inc, large)
 	c.Flush()
 }
 

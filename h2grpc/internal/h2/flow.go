@@ -31,8 +31,11 @@ func (s *Stream) credit() (inc, large int) {
 	return inc, large
 }
 
-// grant sends WINDOW_UPDATE for a stream.
+// grant sends WINDOW_UPDATE for a stream, as credit has decided.
 func (c *Conn) grant(s *Stream, inc, large int) {
+	if inc == 0 && large == 0 {
+		return
+	}
 	c.mu.Lock()
 	c.grantLocked(s, inc, large)
 	c.mu.Unlock()
@@ -148,9 +151,7 @@ func (c *Conn) received(s *Stream, n, inc, large int) {
 	c.mu.Lock()
 	c.creditConn()
 	c.mu.Unlock()
-	if inc > 0 || large > 0 {
-		c.grant(s, inc, large)
-	}
+	c.grant(s, inc, large)
 	c.Flush()
 }
 

@@ -61,10 +61,9 @@ func (s *Stream) tryRecv() (*Buffer, error) {
 		s.mu.Unlock()
 		return nil, err
 	}
-	n := len(b.B) + prefixLen
 	inc, large := s.credit()
 	s.mu.Unlock()
-	s.c.received(s, n, inc, large)
+	s.c.received(s, len(b.B)+prefixLen, inc, large)
 	return b, nil
 }
 

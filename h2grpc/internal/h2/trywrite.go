@@ -35,16 +35,22 @@ type tryConn struct {
 
 var errBacklog = errors.New("the peer does not read and too much is waiting for it")
 
+// SocketConn is a connection that adds nothing to the Write of the one below it,
+// which Socket returns.
+type SocketConn interface {
+	net.Conn
+	Socket() net.Conn
+}
+
 // newTryConn returns nil if nc cannot be written without waiting. Only the
 // standard library's own sockets can: a type that embeds one may have a Write of
-// its own, which must not be passed by. A connection that adds nothing to the
-// Write of the one below it says so by having a method Socket that returns it.
+// its own, which must not be passed by, unless it is a SocketConn.
 func newTryConn(nc net.Conn) *tryConn {
 	if !canTryWrite || !fastpath.TryWrite {
 		return nil
 	}
 	below := nc
-	if s, ok := nc.(interface{ Socket() net.Conn }); ok {
+	if s, ok := nc.(SocketConn); ok {
 		below = s.Socket()
 	}
 	var sc syscall.Conn

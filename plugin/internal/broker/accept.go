@@ -77,7 +77,10 @@ func (c *conn) Close() error {
 	return err
 }
 
-// Established, Socket and CloseWrite are for package h2grpc: see its ServeConn.
+var _ h2grpc.EstablishedConn = (*conn)(nil)
+var _ h2grpc.SocketConn = (*conn)(nil)
+
+// Established makes the connection count as proven.
 func (c *conn) Established() { c.place.Prove() }
 
 func (c *conn) Socket() net.Conn { return c.Conn }

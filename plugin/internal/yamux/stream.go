@@ -76,7 +76,7 @@ func (st *Stream) Accepted() <-chan struct{} { return st.accepted }
 // stream is handed to anyone.
 func (st *Stream) OnEstablished(do func()) { st.onEstablished = do }
 
-// Established is called by a server of package h2grpc: see Server.ServeConn.
+// Established is for servers of package h2grpc, whose EstablishedConn a Stream is.
 func (st *Stream) Established() {
 	if st.onEstablished != nil {
 		st.onEstablished()
