@@ -24,7 +24,7 @@ func short(t *Tree) []Finding {
 
 // top is what may stand at the repository's top.
 var top = []string{
-	".ci", ".gitignore", "LICENSE", "Makefile", "README.md",
+	".ci", ".github", ".gitignore", "LICENSE", "Makefile", "README.md",
 	"cmd", "go.mod", "go.sum", "h2grpc", "plugin", "testdata", "wire",
 }
 
