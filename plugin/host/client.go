@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -86,16 +87,19 @@ func (c *Client) Version() int { return c.terms.version }
 // reason, or was let go, and everything that belonged to it is freed.
 func (c *Client) Done() <-chan struct{} { return c.done }
 
-// Err says how the plugin ended: it is an *ExitError once Done is closed if
-// the plugin ended by itself. It is nil while the plugin runs, and if Shutdown,
-// Close or Kill ended it, or Detach let it go.
+// Err says how the plugin ended: it is an *ExitError if the plugin ended by itself,
+// as soon as the error of a call says so, and at the latest once Done is closed. It
+// is nil while the plugin runs, and if Shutdown, Close or Kill ended it, or Detach let
+// it go.
 func (c *Client) Err() error {
-	select {
-	case <-c.done:
-		if c.exit != nil {
-			return c.exit
+	if !over(c.done) {
+		if over(c.proc.drained) && !c.stop.asked.Load() {
+			return c.proc.exitError()
 		}
-	default:
+		return nil
+	}
+	if c.exit != nil {
+		return c.exit
 	}
 	return nil
 }
@@ -104,12 +108,8 @@ func (c *Client) Err() error {
 // zero value until Done is closed, and for a plugin that was let go alive. The
 // exit status of a plugin that was attached to is not known.
 func (c *Client) ExitStatus() ExitStatus {
-	select {
-	case <-c.done:
-		if c.proc.hasEnded() {
-			return c.proc.status
-		}
-	default:
+	if over(c.done) && c.proc.hasEnded() {
+		return c.proc.status
 	}
 	return ExitStatus{}
 }
@@ -141,7 +141,7 @@ func Dispense[T any](ctx context.Context, c *Client, name string) (T, error) {
 	}
 	typed, ok := client.(T)
 	if !ok {
-		return none, fmt.Errorf("host: dispensing %q: its GRPCClient returned a %T, which is not a %T", name, client, &none)
+		return none, fmt.Errorf("host: dispensing %q: its GRPCClient returned a %T, which is not a %v", name, client, reflect.TypeFor[T]())
 	}
 	return typed, nil
 }

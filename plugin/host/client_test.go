@@ -76,7 +76,7 @@ func TestLifeOfAPlugin(t *testing.T) {
 			if want := (host.ExitStatus{Ended: true}); c.ExitStatus() != want {
 				t.Errorf("exit status %v, want %v", c.ExitStatus(), want)
 			}
-			if err := c.Ping(t.Context()); status.Code(err) != codes.Canceled {
+			if err := c.Ping(t.Context()); status.Code(err) != codes.Canceled || !strings.Contains(err.Error(), "this host has ended the plugin") {
 				t.Errorf("a call after Close: %v", err)
 			}
 			closes(t, c) // any number of times
@@ -166,6 +166,10 @@ func TestDispenseIsFromTheVersionAgreedOn(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "fmt.Stringer") || !strings.Contains(err.Error(), "*host_test.stub") {
 		t.Errorf("the error does not name both types: %v", err)
 	}
+	_, err = host.Dispense[*host.Client](t.Context(), c, "kv")
+	if err == nil || !strings.Contains(err.Error(), "returned a *host_test.stub, which is not a *host.Client") {
+		t.Errorf("the error does not name the types as they are: %v", err)
+	}
 }
 
 func TestCallsSayThatThePluginEnded(t *testing.T) {
@@ -191,6 +195,7 @@ func TestCallsSayThatThePluginEnded(t *testing.T) {
 			}
 			_, err := do(t.Context(), c, command)
 			check("the call", err)
+			check("Err at once", c.Err())
 			if status.Code(err) != codes.Unavailable {
 				t.Errorf("the code is %v, want UNAVAILABLE", status.Code(err))
 			}

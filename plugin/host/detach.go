@@ -34,14 +34,7 @@ func (c *Client) letGo() {
 	c.stop.letOne.Do(func() { close(c.stop.let) })
 }
 
-func (c *Client) isLetGo() bool {
-	select {
-	case <-c.stop.let:
-		return !c.proc.hasEnded()
-	default:
-		return false
-	}
-}
+func (c *Client) isLetGo() bool { return over(c.stop.let) && !c.proc.hasEnded() }
 
 // abandon frees what belongs to a process that lives on. reap still waits for
 // the end of one that was launched here.

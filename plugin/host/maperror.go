@@ -15,26 +15,31 @@ import (
 func (c *Client) mapError(err error) error {
 	switch status.Code(err) {
 	case codes.Unavailable:
-		if c.stop.asked.Load() {
-			return err
+		if !c.stop.asked.Load() && c.died() && !c.stop.asked.Load() {
+			return &callError{err, c.proc.exitError()}
 		}
-		if !c.died() || c.stop.asked.Load() {
-			return err
-		}
-		return &callError{err, c.proc.exitError()}
 	case codes.Canceled:
 		// What a call on a closed connection gets. This one was closed because
 		// the plugin ended.
-		select {
-		case <-c.proc.drained:
-			if !c.stop.asked.Load() {
-				return &callError{err, c.proc.exitError()}
-			}
-		default:
+		if over(c.proc.drained) && !c.stop.asked.Load() {
+			return &callError{err, c.proc.exitError()}
 		}
+	default:
+		return err
+	}
+	if c.stop.asked.Load() && c.proc.hasEnded() {
+		return &endedError{err}
 	}
 	return err
 }
+
+// endedError is the error of a call that failed because this host has ended the
+// plugin.
+type endedError struct{ error }
+
+func (e *endedError) Error() string              { return e.error.Error() + " (this host has ended the plugin)" }
+func (e *endedError) Unwrap() error              { return e.error }
+func (e *endedError) GRPCStatus() *status.Status { return status.Convert(e.error) }
 
 // mapBrokered is mapError for calls over brokered connections. That one has
 // broken says nothing of the plugin, and the main connection may seem to stand
@@ -51,12 +56,10 @@ func (c *Client) mapBrokered(err error) error {
 	if _, unanswered := health.Check(ctx, c.conn, control.HealthService); unanswered == nil || c.stop.asked.Load() {
 		return err
 	}
-	select {
-	case <-c.proc.drained:
+	if over(c.proc.drained) {
 		return &callError{err, c.proc.exitError()}
-	default:
-		return err
 	}
+	return err
 }
 
 // died reports whether the plugin has ended, after a call has failed with

@@ -46,14 +46,7 @@ func (c *Client) connectMux(ctx context.Context) error {
 
 // muxEnded reports whether there was one connection for everything, and it has
 // ended: nothing can be made up again.
-func (c *Client) muxEnded() bool {
-	select {
-	case <-c.mux.Ended():
-		return true
-	default:
-		return false
-	}
-}
+func (c *Client) muxEnded() bool { return over(c.mux.Ended()) }
 
 // dialMux opens another main connection over it.
 func (c *Client) dialMux(ctx context.Context) (net.Conn, error) {

@@ -285,9 +285,12 @@ func exitStatus(state *os.ProcessState) ExitStatus {
 }
 
 // hasEnded reports whether the process has ended.
-func (p *process) hasEnded() bool {
+func (p *process) hasEnded() bool { return over(p.exited) }
+
+// over reports whether c is closed.
+func over(c <-chan struct{}) bool {
 	select {
-	case <-p.exited:
+	case <-c:
 		return true
 	default:
 		return false
@@ -296,12 +299,7 @@ func (p *process) hasEnded() bool {
 
 // waitFor waits until c is closed, or d has passed, and reports which it was.
 func waitFor(c <-chan struct{}, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-c:
-		return true
-	case <-timer.C:
-		return false
-	}
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	return await(ctx, c)
 }

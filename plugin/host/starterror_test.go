@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -318,5 +319,20 @@ func TestStartGivesUpWithItsContext(t *testing.T) {
 	_, err := host.Start(ctx, cfg)
 	if !errors.Is(err, why) {
 		t.Fatalf("got %v, want the context's cause", err)
+	}
+}
+
+// TestRelativePathThatIsNotThere: the hint says where it leads.
+func TestRelativePathThatIsNotThere(t *testing.T) {
+	noLeaks(t)
+	t.Chdir(t.TempDir())
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = host.Start(t.Context(), &host.Config{Handshake: shake, Cmd: exec.Command("./plugins/none")})
+	var e *host.StartError
+	if want := strconv.Quote(filepath.Join(here, "plugins", "none")); !errors.As(err, &e) || !strings.Contains(e.Hint, want) {
+		t.Errorf("the hint does not name %s: %v", want, err)
 	}
 }
