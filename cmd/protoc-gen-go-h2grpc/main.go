@@ -9,17 +9,29 @@
 // from one to the other changes its imports and little else.
 //
 // Besides the parameters that all Go plugins of protoc share (paths, module, M)
-// there is one:
+// there are two:
 //
 //	require_unimplemented_servers=false
 //
 // lets an implementation of a service do without embedding its
 // Unimplemented…Server; a method added to the service then breaks its build.
+//
+//	package_suffix=h2grpc
+//
+// has the stubs go to a package of their own, in a directory below the messages': those
+// of package kv to kv/kvh2grpc. So messages can stay where they are, in a module that
+// is somebody else's, and be imported from there, as M says:
+//
+//	protoc --go-h2grpc_out=internal --go-h2grpc_opt=package_suffix=h2grpc,Mkv.proto=example.com/theirs/kv,module=example.com/theirs kv.proto
+//
+// writes internal/kv/kvh2grpc/kv_h2grpc.pb.go. Nothing in it says where it lies.
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
+	"go/token"
 	"io"
 	"os"
 
@@ -37,8 +49,9 @@ const usage = `protoc-gen-go-h2grpc is a plugin of protoc and is started by it:
 
 	protoc --go_out=. --go-h2grpc_out=. [--go-h2grpc_opt=name=value]... file.proto
 
-It has one parameter of its own, require_unimplemented_servers (true or false;
-true by default). By hand it only answers --version and --help.
+It has two parameters of its own: require_unimplemented_servers (true or false;
+true by default), and package_suffix, by which stubs go to a package of their own.
+By hand it only answers --version and --help.
 `
 
 func main() {
@@ -112,14 +125,23 @@ func generate(request *pluginpb.CodeGeneratorRequest) *pluginpb.CodeGeneratorRes
 // stubs is the part of the answer that depends on the request.
 func stubs(request *pluginpb.CodeGeneratorRequest) *pluginpb.CodeGeneratorResponse {
 	parameters := flag.NewFlagSet("", flag.ContinueOnError)
-	requireUnimplemented := parameters.Bool("require_unimplemented_servers", true, "")
+	requireUnimplemented := parameters.Bool("require_unimplemented_servers", true, "true or false")
+	suffix := new(string)
+	parameters.Func("package_suffix", "letters, digits and underscores, to be added to a package's name", func(s string) error {
+		*suffix = s
+		if !token.IsIdentifier("_" + s) {
+			return errors.New("not part of a name")
+		}
+		return nil
+	})
 
 	plugin, err := protogen.Options{ParamFunc: func(name, value string) error {
-		if parameters.Lookup(name) == nil {
-			return fmt.Errorf("unknown parameter %q: this plugin's own is require_unimplemented_servers; paths, module and M belong to every Go plugin", name)
+		own := parameters.Lookup(name)
+		if own == nil {
+			return fmt.Errorf("unknown parameter %q: this plugin's own are require_unimplemented_servers and package_suffix; paths, module and M belong to every Go plugin", name)
 		}
 		if err := parameters.Set(name, value); err != nil {
-			return fmt.Errorf("parameter %s has the value %q: it must be true or false", name, value)
+			return fmt.Errorf("parameter %s has the value %q: it must be %s", name, value, own.Usage)
 		}
 		return nil
 	}}.New(request)
@@ -127,6 +149,11 @@ func stubs(request *pluginpb.CodeGeneratorRequest) *pluginpb.CodeGeneratorRespon
 		return &pluginpb.CodeGeneratorResponse{Error: proto.String(err.Error())}
 	}
 
+	if *suffix != "" {
+		for _, file := range plugin.Files {
+			setApart(file, *suffix)
+		}
+	}
 	if err := checkNames(plugin.Files); err != nil {
 		plugin.Error(err)
 		return plugin.Response()

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"path"
 	"strings"
 
 	"google.golang.org/protobuf/compiler/protogen"
@@ -44,6 +45,16 @@ func generateFile(plugin *protogen.Plugin, file *protogen.File, require bool) {
 		w.P("// A package's name is taken by a variable where this type is needed.")
 		w.P(alias)
 	}
+}
+
+// setApart has the stubs of file go to a package of their own, whose name has the
+// suffix, below that of the messages.
+func setApart(file *protogen.File, suffix string) {
+	name := string(file.GoPackageName) + suffix
+	dir, base := path.Split(file.GeneratedFilenamePrefix)
+	file.GeneratedFilenamePrefix = path.Join(dir, name, base)
+	file.GoImportPath = protogen.GoImportPath(path.Join(string(file.GoImportPath), name))
+	file.GoPackageName = protogen.GoPackageName(name)
 }
 
 // header writes what stands above the services. The version of protoc is no
@@ -211,12 +222,12 @@ func (w *writer) template(text string, names map[string]string) {
 			return value
 		}
 		pkg, ident, _ := strings.Cut(name, "_")
-		path, ok := packages[pkg]
+		from, ok := packages[pkg]
 		if !ok {
 			panic(fmt.Sprintf("a template asks for $%s, which has no value", name))
 		}
 		// To ask for a package's name is to import it, hence only on demand.
-		return w.QualifiedGoIdent(path.Ident(ident))
+		return w.QualifiedGoIdent(from.Ident(ident))
 	}))
 }
 

@@ -26,6 +26,9 @@ done
 capture imports '' imports/imports.proto imports/in.proto imports/status/status.proto imports/stream/stream.proto
 golden=github.com/tenonrpc/tenon/cmd/protoc-gen-go-h2grpc/testdata/golden
 capture unrequired require_unimplemented_servers=false,Mkinds.proto=$golden/unrequired kinds.proto
+capture apart "package_suffix=h2grpc,Mkinds.proto=$golden/apart" kinds.proto
+capture apart_collision "package_suffix=_stubs,Mcollision_message.proto=$golden/apart_collision" collision_message.proto
+capture parameter_suffix package_suffix=a-b kinds.proto
 capture relative paths=source_relative empty.proto
 capture parameter_unknown require_unimplemented=false kinds.proto
 capture parameter_value require_unimplemented_servers=maybe kinds.proto
