@@ -2,6 +2,7 @@ package h2grpc_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"strings"
@@ -77,7 +78,7 @@ func TestDeadlineExceeded(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
 				err := cc.Invoke(ctx, unaryMethod, msg("x"), new(raw))
-				if status.Code(err) != codes.DeadlineExceeded || time.Since(began) > 1100*time.Millisecond {
+				if status.Code(err) != codes.DeadlineExceeded || !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > 1100*time.Millisecond {
 					t.Errorf("unary: %v after %v", err, time.Since(began))
 				}
 				began = time.Now()

@@ -5,13 +5,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tenonrpc/tenon/h2grpc/status"
-	"github.com/tenonrpc/tenon/testdata/vectors"
-	"github.com/tenonrpc/tenon/wire/fields"
 	"google.golang.org/protobuf/encoding/prototext"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
+
+	"github.com/tenonrpc/tenon/h2grpc/status"
+	"github.com/tenonrpc/tenon/testdata/vectors"
+	"github.com/tenonrpc/tenon/wire/fields"
 )
 
 // schema describes the messages to protobuf's own implementation. The names stay

@@ -91,7 +91,8 @@ func (s *Status) String() string {
 }
 
 // Err returns the status as an error, whose text is String's, or nil if its code
-// is OK.
+// is OK. To errors.Is it is context.DeadlineExceeded with the code
+// DEADLINE_EXCEEDED, and context.Canceled with CANCELLED.
 func (s *Status) Err() error {
 	if s.Code() == codes.OK {
 		return nil
@@ -145,14 +146,13 @@ func decode(d Any) (proto.Message, error) {
 		name = name[i+1:]
 	}
 	mt, err := protoregistry.GlobalTypes.FindMessageByName(protoreflect.FullName(name))
-	if err != nil {
-		return nil, fmt.Errorf("status: detail of type %.200q: %w", d.TypeURL, err)
+	if err == nil {
+		m := mt.New().Interface()
+		if err = proto.Unmarshal(d.Value, m); err == nil {
+			return m, nil
+		}
 	}
-	m := mt.New().Interface()
-	if err := proto.Unmarshal(d.Value, m); err != nil {
-		return nil, fmt.Errorf("status: detail of type %.200q: %w", d.TypeURL, err)
-	}
-	return m, nil
+	return nil, fmt.Errorf("status: detail of type %.200q: %w", d.TypeURL, err)
 }
 
 // statusError is a status as an error.
@@ -163,8 +163,12 @@ func (e *statusError) Error() string { return e.s.String() }
 // GRPCStatus is how FromError finds the status.
 func (e *statusError) GRPCStatus() *Status { return e.s }
 
-// Is reports whether target is a status error with the same code and message.
+// Is reports whether target is a status error with the same code and message, or the
+// context error that the code stands for.
 func (e *statusError) Is(target error) bool {
+	if target == context.DeadlineExceeded || target == context.Canceled {
+		return e.s.Code() == FromContextError(target).Code()
+	}
 	t, ok := target.(*statusError)
 	return ok && t.s.p.Code == e.s.p.Code && t.s.p.Message == e.s.p.Message
 }
@@ -178,21 +182,19 @@ func FromError(err error) (s *Status, ok bool) {
 		return nil, true
 	}
 	type carrier interface{ GRPCStatus() *Status }
-	if c, is := err.(carrier); is {
-		if s := c.GRPCStatus(); s != nil {
-			return s, true
-		}
+	c, itself := err.(carrier)
+	if itself || errors.As(err, &c) {
+		s = c.GRPCStatus()
+	}
+	switch {
+	case s == nil:
 		return New(codes.Unknown, err.Error()), false
+	case itself:
+		return s, true
 	}
-	var c carrier
-	if errors.As(err, &c) {
-		if s := c.GRPCStatus(); s != nil {
-			p := s.Proto()
-			p.Message = err.Error()
-			return &Status{p}, true
-		}
-	}
-	return New(codes.Unknown, err.Error()), false
+	p := s.Proto()
+	p.Message = err.Error()
+	return &Status{p}, true
 }
 
 // Convert is FromError without the second result.
