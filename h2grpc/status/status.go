@@ -91,8 +91,8 @@ func (s *Status) String() string {
 }
 
 // Err returns the status as an error, whose text is String's, or nil if its code
-// is OK. To errors.Is it is context.DeadlineExceeded with the code
-// DEADLINE_EXCEEDED, and context.Canceled with CANCELLED.
+// is OK. To errors.Is one with the code DEADLINE_EXCEEDED is
+// context.DeadlineExceeded.
 func (s *Status) Err() error {
 	if s.Code() == codes.OK {
 		return nil
@@ -163,11 +163,12 @@ func (e *statusError) Error() string { return e.s.String() }
 // GRPCStatus is how FromError finds the status.
 func (e *statusError) GRPCStatus() *Status { return e.s }
 
-// Is reports whether target is a status error with the same code and message, or the
-// context error that the code stands for.
+// Is reports whether target is a status error with the same code and message, or
+// context.DeadlineExceeded if that is the code. CANCELLED may have other reasons than
+// the caller's context, a closed connection for one.
 func (e *statusError) Is(target error) bool {
-	if target == context.DeadlineExceeded || target == context.Canceled {
-		return e.s.Code() == FromContextError(target).Code()
+	if target == context.DeadlineExceeded {
+		return e.s.Code() == codes.DeadlineExceeded
 	}
 	t, ok := target.(*statusError)
 	return ok && t.s.p.Code == e.s.p.Code && t.s.p.Message == e.s.p.Message
@@ -207,8 +208,8 @@ func Convert(err error) *Status {
 // without a status.
 func Code(err error) codes.Code { return Convert(err).Code() }
 
-// FromContextError turns a context's error into a status: CANCELLED,
-// DEADLINE_EXCEEDED, OK for nil, and UNKNOWN for any other error.
+// FromContextError turns a context's error, as package errors finds it, into a
+// status: CANCELLED, DEADLINE_EXCEEDED, OK for nil, and UNKNOWN for any other error.
 func FromContextError(err error) *Status {
 	switch {
 	case err == nil:

@@ -209,7 +209,9 @@ func TestCallsSayThatThePluginEnded(t *testing.T) {
 			if err := c.Close(); err != nil {
 				t.Errorf("closing afterwards: %v", err)
 			}
-			check("Err after Close", c.Err())
+			c.Kill()
+			check("Err after Close and Kill", c.Err())
+			check("a call after Kill", c.Ping(t.Context()))
 			if c.ExitStatus() != want.status {
 				t.Errorf("exit status %v, want %v", c.ExitStatus(), want.status)
 			}

@@ -30,7 +30,7 @@ func (c *Client) Detach() error {
 
 // letGo makes the client end without the plugin.
 func (c *Client) letGo() {
-	c.stop.asked.Store(true)
+	c.ask()
 	c.stop.letOne.Do(func() { close(c.stop.let) })
 }
 

@@ -63,7 +63,7 @@ func missingHint(path string, err error) string {
 	}
 	head, readErr := readHead(path)
 	if readErr != nil {
-		if abs, err := filepath.Abs(path); err == nil && abs != path {
+		if abs, err := filepath.Abs(path); err == nil && !filepath.IsAbs(path) {
 			return fmt.Sprintf("there is no file %q, where the path leads from here; give the whole path, or install the plugin there", abs)
 		}
 		return "there is no such file; check the path and that the plugin is installed"

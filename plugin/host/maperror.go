@@ -27,7 +27,7 @@ func (c *Client) mapError(err error) error {
 	default:
 		return err
 	}
-	if c.stop.asked.Load() && c.proc.hasEnded() {
+	if c.stop.asked.Load() && c.proc.hasEnded() && !over(c.stop.let) {
 		return &endedError{err}
 	}
 	return err

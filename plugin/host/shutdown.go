@@ -54,9 +54,16 @@ func (c *Client) Close() error { return c.Shutdown(context.Background()) }
 // Kill ends the plugin at once, with SIGKILL. It returns when everything is
 // freed, which takes a moment. A plugin that Shutdown would not kill is let go.
 func (c *Client) Kill() {
-	c.stop.asked.Store(true)
+	c.ask()
 	c.end()
 	waitFor(c.done, killWait)
+}
+
+// ask notes that the plugin is to end, unless it has by itself.
+func (c *Client) ask() {
+	if !c.proc.hasEnded() {
+		c.stop.asked.Store(true)
+	}
 }
 
 // end kills the plugin if that can be done, and lets it go otherwise.

@@ -108,8 +108,8 @@ func calledName(fn *types.Func) string {
 }
 
 // order returns the package's files so that few edges point up: from the order of
-// the names, files are moved to where they cost least until no move helps. That is
-// not always the best order; a number that it gives can be reached.
+// the names, and from its reverse, files are moved to where they cost least until no
+// move helps. That is not always the best order; a number that it gives can be reached.
 func (g *callGraph) order() []string {
 	files := slices.Collect(maps.Values(g.file))
 	for e := range g.edges {
@@ -117,6 +117,16 @@ func (g *callGraph) order() []string {
 	}
 	slices.Sort(files)
 	files = slices.Compact(files)
+	one := g.improve(slices.Clone(files))
+	slices.Reverse(files)
+	if other := g.improve(files); g.up(other) < g.up(one) {
+		return other
+	}
+	return one
+}
+
+// improve is order from one beginning.
+func (g *callGraph) improve(files []string) []string {
 	for {
 		best, from, to := g.up(files), -1, -1
 		for i := range files {

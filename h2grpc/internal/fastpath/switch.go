@@ -21,7 +21,7 @@ var All = map[string]*bool{
 }
 
 // TENON_WITHOUT holds the names of those to be switched off, with commas between
-// them, or "all".
+// them, or "all". Go's cache of test results does not know of it: use -count=1.
 var _ = func() bool {
 	without := os.Getenv("TENON_WITHOUT")
 	for _, on := range All {
