@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -141,7 +140,7 @@ func Dispense[T any](ctx context.Context, c *Client, name string) (T, error) {
 	}
 	typed, ok := client.(T)
 	if !ok {
-		return none, fmt.Errorf("host: dispensing %q: its GRPCClient returned a %T, which is not a %v", name, client, reflect.TypeFor[T]())
+		return none, fmt.Errorf("host: dispensing %q: its GRPCClient returned a %T, which is not a %s", name, client, strings.TrimPrefix(fmt.Sprintf("%T", &none), "*"))
 	}
 	return typed, nil
 }
