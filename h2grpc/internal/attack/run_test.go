@@ -421,11 +421,13 @@ func (a *attack) free(res *result, before report) error {
 	for _, p := range peers {
 		p.leave()
 	}
-	if _, err := a.victim.tell("release"); err != nil {
-		return err
-	}
 	var err error
 	until(10*maxFree, func() bool {
+		// Requests that came before the end may begin after it, and each time there may
+		// be handlers that were not there the last time.
+		if _, err = a.victim.tell("release"); err != nil {
+			return true
+		}
 		var now report
 		if now, err = a.victim.tell("collect"); err != nil {
 			return true
