@@ -46,6 +46,7 @@ type inbox struct {
 	sawPeer     bool // the first SETTINGS is here
 	largeFrames bool // readFrameSize has been advertised
 	idleLeft    int  // of idleFrames
+	frames      uint // that run has read; see giveWay
 	// reading is the stream whose frame is being read; see enter. Whoever abandons the
 	// stream changes it.
 	reading atomic.Pointer[Stream]

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime"
 	"time"
 )
 
@@ -182,6 +183,10 @@ func (c *Conn) read() (err error, reader bool) {
 		}
 		if err := c.frame(fh); err != nil {
 			return c.readError(err), true
+		}
+		if c.in.frames++; c.in.frames%giveWay == 0 {
+			c.Flush()
+			runtime.Gosched()
 		}
 	}
 }

@@ -1,9 +1,14 @@
 package h2
 
 // These tests are inside the package because what they are about is no part of what
-// anybody sees: how long a writer lets others add to what it is about to write.
+// anybody sees: how long a writer lets others add to what it is about to write, and how
+// soon a reader lets others run.
 
 import (
+	"io"
+	"net"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -61,5 +66,61 @@ func TestYield(t *testing.T) {
 	}
 	if !yielding(c, often, time.Now().Add(-crowdedFor), func() {}) {
 		t.Error("nobody is let in any more")
+	}
+}
+
+// flood is a connection whose peer has always sent one frame more, up to most.
+type flood struct {
+	net.Conn
+	begin []byte
+	frame []byte
+	most  int64
+	read  atomic.Int64
+}
+
+func (f *flood) Read(p []byte) (int, error) {
+	if len(f.begin) > 0 {
+		n := copy(p, f.begin)
+		f.begin = f.begin[n:]
+		return n, nil
+	}
+	if f.read.Add(1) > f.most {
+		return 0, io.EOF
+	}
+	return copy(p, f.frame), nil
+}
+
+// TestReaderGivesWay: a reader that never has to wait for its peer lets others run, and
+// long before the scheduler would make it.
+func TestReaderGivesWay(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	a, b := net.Pipe()
+	defer a.Close()
+	defer b.Close()
+	go io.Copy(io.Discard, b)
+	f := &flood{Conn: a, most: 40 * giveWay}
+	f.begin = appendSettings(nil)
+	f.frame = append(FrameHeader{Length: 5, Type: FramePriority, StreamID: 1}.append(nil), 0, 0, 0, 3, 1)
+	c := NewConn(f, f, Config{})
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run() }()
+	var last, longest int64
+	for {
+		runtime.Gosched()
+		now := f.read.Load()
+		longest, last = max(longest, now-last), now
+		select {
+		case err := <-ended:
+			t.Logf("at most %d frames one after the other; the end: %v", longest, err)
+			// Whoever reads rests after idleFrames, whatever comes of giveWay.
+			if longest > 2*giveWay {
+				t.Errorf("%d frames were read before anybody else ran, want about %d", longest, giveWay)
+			}
+			if last <= f.most {
+				t.Errorf("%d frames were read of %d", last, f.most)
+			}
+			return
+		default:
+		}
 	}
 }

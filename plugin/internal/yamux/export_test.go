@@ -6,3 +6,5 @@ var (
 	ErrVersion = errVersion
 	ErrType    = errType
 )
+
+const GiveWay = giveWay

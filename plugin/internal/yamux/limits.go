@@ -17,6 +17,11 @@ const (
 	// bytes. hashicorp/yamux counts in 32 bits and would start over at zero.
 	maxSendWindow = 1<<32 - 1
 
+	// giveWay is after how many frames the reader lets other goroutines run. One that
+	// never has to wait for its peer would have a processor for the scheduler's ten
+	// milliseconds, again and again.
+	giveWay = 256
+
 	// maxBacklog bounds the streams that the peer has opened and that Accept has
 	// not returned; a further one is reset. No more of our own wait for the
 	// peer's answer, either. The protocol's.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"time"
 )
 
@@ -22,7 +23,10 @@ func (s *Session) read() {
 // readFrames reads until the connection or the session ends, and says why.
 func (s *Session) readFrames(br *bufio.Reader) error {
 	var b [HeaderLen]byte
-	for {
+	for n := 1; ; n++ {
+		if n%giveWay == 0 {
+			runtime.Gosched()
+		}
 		if n, err := io.ReadFull(br, b[:]); err != nil {
 			if n == 0 && err == io.EOF {
 				return errHangup

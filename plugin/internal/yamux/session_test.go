@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -356,6 +358,42 @@ func TestFloods(t *testing.T) {
 			wantEnd(t, s, "more than 6000 pings within 1m0s")
 		})
 	})
+}
+
+// endless is a connection whose peer has always sent one frame more, up to most.
+type endless struct {
+	net.Conn
+	frame []byte
+	most  int64
+	read  atomic.Int64
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	if e.read.Add(1) > e.most {
+		return 0, io.EOF
+	}
+	return copy(p, e.frame), nil
+}
+
+// TestReaderGivesWay: a reader that never has to wait for its peer lets others run, and
+// long before the scheduler would make it.
+func TestReaderGivesWay(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	a, b := net.Pipe()
+	defer b.Close()
+	e := &endless{Conn: a, most: 40 * yamux.GiveWay}
+	e.frame = yamux.Header{Type: yamux.WindowUpdate, StreamID: 2, Length: 1}.Append(nil)
+	s := yamux.Client(e)
+	var longest int64
+	for last := int64(0); last < e.most; {
+		runtime.Gosched()
+		now := e.read.Load()
+		longest, last = max(longest, now-last), now
+	}
+	s.Close()
+	if longest > 2*yamux.GiveWay {
+		t.Errorf("%d frames were read before anybody else ran, want about %d", longest, yamux.GiveWay)
+	}
 }
 
 func TestOpenCancelled(t *testing.T) {
