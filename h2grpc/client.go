@@ -54,8 +54,8 @@ type ClientConfig struct {
 	// other value it is: servers of this package then shorten a status to what fits,
 	// and those of grpc-go reset a call whose status does not, which loses its code.
 	MaxHeaderListSize int
-	// UnaryInterceptors and StreamInterceptors wrap every call; the first is
-	// the outermost.
+	// UnaryInterceptors and StreamInterceptors wrap every call that is not Exempt; the
+	// first is the outermost.
 	UnaryInterceptors  []UnaryClientInterceptor
 	StreamInterceptors []StreamClientInterceptor
 	// Compressors are offered to the server and available to UseCompressor.
@@ -64,8 +64,12 @@ type ClientConfig struct {
 	// better one, for example by one that says that the process behind the
 	// connection has died.
 	MapError func(error) error
-	// Stats, if set, learns what happens to every call.
+	// Stats, if set, learns what happens to every call that is not Exempt.
 	Stats Stats
+	// Exempt, if set, reports whether interceptors and Stats leave the calls of a
+	// method alone. It is given the full name, at each call if there are any of them,
+	// by the goroutine that makes the call.
+	Exempt func(method string) bool
 	// Logger receives what nobody else is told: that calls wait for long because
 	// the server allows no more at once. Nil means none.
 	Logger Logger

@@ -6,8 +6,10 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/h2grpc/codes"
@@ -251,4 +253,75 @@ func TestRetryingInterceptor(t *testing.T) {
 			t.Errorf("got %q, %v after %d tries", out, err, tries)
 		}
 	})
+}
+
+// seen is a Stats that notes the methods of the calls it sees.
+type seen struct {
+	h2grpc.Stats
+	mu      sync.Mutex
+	methods []string
+}
+
+func (s *seen) Begin(ctx context.Context, call h2grpc.CallInfo) context.Context {
+	s.note(call.Method)
+	return ctx
+}
+func (s *seen) Headers(context.Context, h2grpc.Direction, metadata.MD)        {}
+func (s *seen) Message(context.Context, h2grpc.Direction, h2grpc.MessageSize) {}
+func (s *seen) End(context.Context, error, time.Duration)                     {}
+
+func (s *seen) note(method string) {
+	s.mu.Lock()
+	s.methods = append(s.methods, method)
+	s.mu.Unlock()
+}
+
+// TestExempt: of calls of exempt methods neither interceptors nor Stats know, on either
+// end; of others both do.
+func TestExempt(t *testing.T) {
+	for _, exempt := range []string{unaryMethod, bidiMethod} {
+		synctest.Test(t, func(t *testing.T) {
+			is := func(method string) bool { return method == exempt }
+			var client, server seen
+			cc, _ := start(t, setup{
+				client: h2grpc.ClientConfig{Exempt: is, Stats: &client,
+					UnaryInterceptors: []h2grpc.UnaryClientInterceptor{func(ctx context.Context, method string, req, reply any, cc *h2grpc.ClientConn, invoker h2grpc.UnaryInvoker, opts ...h2grpc.CallOption) error {
+						client.note(method)
+						return invoker(ctx, method, req, reply, cc, opts...)
+					}},
+					StreamInterceptors: []h2grpc.StreamClientInterceptor{func(ctx context.Context, desc *h2grpc.StreamDesc, cc *h2grpc.ClientConn, method string, streamer h2grpc.Streamer, opts ...h2grpc.CallOption) (h2grpc.ClientStream, error) {
+						client.note(method)
+						return streamer(ctx, desc, cc, method, opts...)
+					}}},
+				server: h2grpc.ServerConfig{Exempt: is, Stats: &server,
+					UnaryInterceptors: []h2grpc.UnaryServerInterceptor{func(ctx context.Context, req any, info *h2grpc.UnaryServerInfo, handler h2grpc.UnaryHandler) (any, error) {
+						server.note(info.FullMethod)
+						return handler(ctx, req)
+					}},
+					StreamInterceptors: []h2grpc.StreamServerInterceptor{func(srv any, ss h2grpc.ServerStream, info *h2grpc.StreamServerInfo, handler h2grpc.StreamHandler) error {
+						server.note(info.FullMethod)
+						return handler(srv, ss)
+					}}},
+				service: &testService{unary: func(_ context.Context, in *raw) (*raw, error) { return in, nil }, stream: echoStream},
+			})
+			if err := cc.Invoke(t.Context(), unaryMethod, msg("x"), new(raw)); err != nil {
+				t.Fatal(err)
+			}
+			s, err := cc.NewStream(t.Context(), &bidiDesc, bidiMethod)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.CloseSend()
+			if err := s.RecvMsg(new(raw)); err != io.EOF {
+				t.Error(err)
+			}
+			synctest.Wait()
+			other := map[string]string{unaryMethod: bidiMethod, bidiMethod: unaryMethod}[exempt]
+			for name, s := range map[string]*seen{"client": &client, "server": &server} {
+				if want := []string{other, other}; !slices.Equal(s.methods, want) {
+					t.Errorf("%s is exempt, and the %s's interceptor and Stats have seen %q, want %q", exempt, name, s.methods, want)
+				}
+			}
+		})
+	}
 }

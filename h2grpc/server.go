@@ -46,8 +46,8 @@ type ServerConfig struct {
 	// 3 MiB if that is more, are refused until some have ended. Zero means
 	// DefaultServerMaxHeaderListSize.
 	MaxHeaderListSize int
-	// UnaryInterceptors and StreamInterceptors wrap every call; the first is
-	// the outermost.
+	// UnaryInterceptors and StreamInterceptors wrap every call that is not Exempt; the
+	// first is the outermost.
 	UnaryInterceptors  []UnaryServerInterceptor
 	StreamInterceptors []StreamServerInterceptor
 	// Unknown, if set, serves the calls of methods that no registered service has;
@@ -67,8 +67,12 @@ type ServerConfig struct {
 	// status is looked for. It lets a program that still uses another gRPC
 	// library's status errors keep their codes.
 	MapError func(error) error
-	// Stats, if set, learns what happens to every call.
+	// Stats, if set, learns what happens to every call that is not Exempt.
 	Stats Stats
+	// Exempt, if set, reports whether interceptors and Stats leave the calls of a
+	// method alone. It is given the full name, once for each method that is registered;
+	// calls of other methods are not exempt.
+	Exempt func(method string) bool
 	// Logger receives what nobody else is told: panics, failed connections. Of
 	// lines with the same message the first ten are written; after that there is
 	// one every ten seconds, with the number of those that it stands for
@@ -137,6 +141,7 @@ type method struct {
 	impl   any
 	unary  MethodHandler // nil for a stream
 	stream *StreamDesc
+	exempt bool
 
 	typical atomic.Int64 // about how long a unary method's handler takes, in ns; 0: not known
 }
@@ -252,14 +257,17 @@ func (s *Server) register(desc *ServiceDesc, impl any) error {
 		}
 	}
 	info := ServiceInfo{Metadata: desc.Metadata}
+	exempt := func(method string) bool { return s.cfg.Exempt != nil && s.cfg.Exempt(method) }
 	prefix := "/" + desc.ServiceName + "/"
 	for _, m := range desc.Methods {
-		s.methods[prefix+m.MethodName] = &method{name: prefix + m.MethodName, impl: impl, unary: m.Handler}
+		name := prefix + m.MethodName
+		s.methods[name] = &method{name: name, impl: impl, unary: m.Handler, exempt: exempt(name)}
 		info.Methods = append(info.Methods, MethodInfo{Name: m.MethodName})
 	}
 	for i := range desc.Streams {
 		d := &desc.Streams[i]
-		s.methods[prefix+d.StreamName] = &method{name: prefix + d.StreamName, impl: impl, stream: d}
+		name := prefix + d.StreamName
+		s.methods[name] = &method{name: name, impl: impl, stream: d, exempt: exempt(name)}
 		info.Methods = append(info.Methods, MethodInfo{d.StreamName, d.ClientStreams, d.ServerStreams})
 	}
 	s.services[desc.ServiceName] = info

@@ -277,7 +277,7 @@ func (c *serverCall) answerRefused() {
 // observe begins to report the call, if somebody wants to know.
 func (c *serverCall) observe() {
 	stats := c.sc.srv.cfg.Stats
-	if stats == nil {
+	if stats == nil || c.method != nil && c.method.exempt {
 		return
 	}
 	info := CallInfo{Method: c.s.Head.Path}
@@ -370,7 +370,7 @@ func (c *serverCall) callUnary() (reply any, err error) {
 	if c.timed || c.s.ID/2%timedEach == 0 || !c.method.quick() {
 		defer c.method.took(time.Now())
 	}
-	return c.method.unary(c.method.impl, c.context(), c.decodeRequest, c.sc.srv.unaryInterceptor())
+	return c.method.unary(c.method.impl, c.context(), c.decodeRequest, c.unaryInterceptor())
 }
 
 // decodeRequest stores a unary call's request in m.
@@ -398,9 +398,10 @@ func (c *serverCall) recovered(err *error) {
 	}
 }
 
-// unaryInterceptor joins the interceptors into one; nil if there are none.
-func (s *Server) unaryInterceptor() UnaryServerInterceptor {
-	if len(s.cfg.UnaryInterceptors) == 0 {
+// unaryInterceptor joins the interceptors into one; nil if there are none for c.
+func (c *serverCall) unaryInterceptor() UnaryServerInterceptor {
+	s := c.sc.srv
+	if len(s.cfg.UnaryInterceptors) == 0 || c.method.exempt {
 		return nil
 	}
 	return func(ctx context.Context, req any, info *UnaryServerInfo, handler UnaryHandler) (any, error) {

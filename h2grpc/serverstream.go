@@ -41,7 +41,7 @@ func (c *serverCall) callStream(ss *serverStream) (err error) {
 	defer c.recovered(&err)
 	d := c.method.stream
 	list := c.sc.srv.cfg.StreamInterceptors
-	if len(list) == 0 {
+	if len(list) == 0 || c.method.exempt {
 		return d.Handler(c.method.impl, ss)
 	}
 	info := &StreamServerInfo{FullMethod: c.method.name, IsClientStream: d.ClientStreams, IsServerStream: d.ServerStreams}

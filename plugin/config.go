@@ -47,10 +47,13 @@ type ServeConfig struct {
 	// connect.
 	Sockets Sockets
 	// Server configures the gRPC servers, the main one and the brokered ones:
-	// limits, interceptors, MapError. Its TLS must be nil. MaxConnections and
-	// MaxHandshakes limit those of each server, and all brokered ones together have
-	// no more handshakes than two may have. Zero means 64 connections, and of
-	// handshakes what it means to package h2grpc, or 128 for brokered servers.
+	// limits, interceptors, MapError. Its TLS must be nil. Exempt nil exempts the
+	// protocol's own calls (controller, broker, output, health) of the main one from
+	// interceptors and Stats: one that denies what it does not know would have the host
+	// take the plugin for dead. MaxConnections and MaxHandshakes limit those of each
+	// server, and all brokered ones together have no more handshakes than two may have.
+	// Zero means 64 connections, and of handshakes what it means to package h2grpc, or
+	// 128 for brokered servers.
 	Server h2grpc.ServerConfig
 	// Client configures brokered connections that the plugin dials. Its Dial
 	// and TLS must be nil.

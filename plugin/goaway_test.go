@@ -38,6 +38,7 @@ func TestAnswerBeforeGoAway(t *testing.T) {
 	// Gives a GOAWAY that does not wait for the answer the time to overtake it.
 	const head = 50 * time.Millisecond
 	s := serve(t, &plugin.ServeConfig{Plugins: echoSet(), Server: h2grpc.ServerConfig{
+		Exempt: func(string) bool { return false },
 		UnaryInterceptors: []h2grpc.UnaryServerInterceptor{
 			func(ctx context.Context, in any, _ *h2grpc.UnaryServerInfo, handler h2grpc.UnaryHandler) (any, error) {
 				out, err := handler(ctx, in)

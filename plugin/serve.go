@@ -198,7 +198,9 @@ func (s *serving) open(safe <-chan struct{}) (err error) {
 	server.TLS = s.sec.server
 	server.Logger = cmp.Or(server.Logger, c.Logger)
 	server.MaxConnections = cmp.Or(server.MaxConnections, maxHosts)
-	server.StreamInterceptors = append([]h2grpc.StreamServerInterceptor{s.endWithPlugin}, server.StreamInterceptors...)
+	if server.Exempt == nil {
+		server.Exempt = control.Own
+	}
 	s.server = h2grpc.NewServer(&server)
 	return nil
 }
@@ -219,7 +221,7 @@ func (s *serving) register() (version int, err error) {
 		s.cfg.Logger.Warn("the host has no version of the application's protocol that this plugin has", "host", s.env.Versions, "plugin", versions)
 	}
 	s.health.SetServingStatus(control.HealthService, health.Serving)
-	s.health.Register(s.server)
+	s.health.Register((*ending)(s))
 	control.RegisterBroker(s.server, s)
 	control.RegisterController(s.server, s)
 	control.RegisterStdio(s.server, s.output)
@@ -348,20 +350,23 @@ func (s *serving) Shutdown(ctx context.Context, _ *wire.Empty) (*wire.Empty, err
 	return &wire.Empty{}, nil
 }
 
-// healthWatch is the one call of the protocol that stays open and knows
-// nothing of the plugin's end.
-const healthWatch = "/grpc.health.v1.Health/Watch"
+// ending registers the health service: its streams stay open and know nothing of the
+// plugin's end. They end when it stops: a host that watches would otherwise hold up
+// every stop for the whole DrainTimeout.
+type ending serving
 
-// endWithPlugin ends calls of healthWatch when the plugin stops. A host that
-// watches would otherwise hold up every stop for the whole DrainTimeout.
-func (s *serving) endWithPlugin(srv any, ss h2grpc.ServerStream, info *h2grpc.StreamServerInfo, handler h2grpc.StreamHandler) error {
-	if info.FullMethod != healthWatch {
-		return handler(srv, ss)
+func (e *ending) RegisterService(desc *h2grpc.ServiceDesc, impl any) {
+	own := *desc
+	own.Streams = slices.Clone(desc.Streams)
+	for i := range own.Streams {
+		own.Streams[i].Handler = func(srv any, ss h2grpc.ServerStream) error {
+			ctx, cancel := context.WithCancel(ss.Context())
+			defer cancel()
+			defer context.AfterFunc(e.stopping, cancel)()
+			return desc.Streams[i].Handler(srv, streamContext{ss, ctx})
+		}
 	}
-	ctx, cancel := context.WithCancel(ss.Context())
-	defer cancel()
-	defer context.AfterFunc(s.stopping, cancel)()
-	return handler(srv, streamContext{ss, ctx})
+	e.server.RegisterService(&own, impl)
 }
 
 // streamContext is a stream with a context of its own.

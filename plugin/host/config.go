@@ -161,7 +161,8 @@ type Config struct {
 	// Client is the configuration of the connection. Dial and TLS must be nil:
 	// they come from the handshake. ConnectTimeout zero means StartTimeout. A
 	// MapError given here is called with errors that this package has mapped
-	// already.
+	// already. Exempt nil exempts the protocol's own calls (controller, broker, output,
+	// health) from interceptors and Stats: these see the application's.
 	Client h2grpc.ClientConfig
 	// Server configures the servers of the brokered connections that the plugin
 	// makes to this host: limits, interceptors, MapError. Its TLS must be nil. Zero

@@ -15,6 +15,7 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/plugin/internal/automtls"
 	"github.com/tenonrpc/tenon/plugin/internal/broker"
+	"github.com/tenonrpc/tenon/plugin/internal/control"
 	"github.com/tenonrpc/tenon/plugin/internal/files"
 	"github.com/tenonrpc/tenon/plugin/internal/peercred"
 )
@@ -48,6 +49,9 @@ func (c *Client) connect(ctx context.Context) error {
 		config.Logger = c.proc.own
 	}
 	config.MapError = chain(c.mapError, config.MapError)
+	if config.Exempt == nil {
+		config.Exempt = control.Own
+	}
 	c.conn = h2grpc.NewClient(&config)
 	if err := c.conn.Connect(ctx); err != nil {
 		return c.connectProblem(ctx, err)

@@ -74,13 +74,19 @@ func (e echo) GRPCClient(_ context.Context, b *plugin.Broker, cc *h2grpc.ClientC
 func method(name string, f func(context.Context, string) (string, error)) h2grpc.MethodDesc {
 	return h2grpc.MethodDesc{
 		MethodName: name,
-		Handler: func(_ any, ctx context.Context, dec func(any) error, _ h2grpc.UnaryServerInterceptor) (any, error) {
+		Handler: func(_ any, ctx context.Context, dec func(any) error, through h2grpc.UnaryServerInterceptor) (any, error) {
 			var in words
 			if err := dec(&in); err != nil {
 				return nil, err
 			}
-			out, err := f(ctx, in.Service)
-			return &words{Service: out}, err
+			handler := func(ctx context.Context, _ any) (any, error) {
+				out, err := f(ctx, in.Service)
+				return &words{Service: out}, err
+			}
+			if through == nil {
+				return handler(ctx, &in)
+			}
+			return through(ctx, &in, &h2grpc.UnaryServerInfo{}, handler)
 		},
 	}
 }
@@ -100,6 +106,16 @@ func (c *echoClient) call(ctx context.Context, method, text string) (string, err
 var reals = map[string]func() *plugin.ServeConfig{
 	"real": func() *plugin.ServeConfig {
 		return &plugin.ServeConfig{Handshake: shake, Plugins: plugin.Set{"echo": echo{"1 "}}}
+	},
+	"real-guarded": func() *plugin.ServeConfig {
+		return &plugin.ServeConfig{Handshake: shake, Plugins: plugin.Set{"echo": echo{"1 "}}, Server: h2grpc.ServerConfig{
+			UnaryInterceptors: []h2grpc.UnaryServerInterceptor{func(context.Context, any, *h2grpc.UnaryServerInfo, h2grpc.UnaryHandler) (any, error) {
+				return nil, errGuarded
+			}},
+			StreamInterceptors: []h2grpc.StreamServerInterceptor{func(any, h2grpc.ServerStream, *h2grpc.StreamServerInfo, h2grpc.StreamHandler) error {
+				return errGuarded
+			}},
+		}}
 	},
 	"real-versions": func() *plugin.ServeConfig {
 		return &plugin.ServeConfig{Handshake: shake, Versions: map[int]plugin.Set{

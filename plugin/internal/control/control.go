@@ -11,6 +11,7 @@ import (
 	"context"
 	_ "embed"
 	"io"
+	"strings"
 
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/wire"
@@ -32,6 +33,17 @@ const (
 	methodStreamStdio = "/" + StdioService + "/StreamStdio"
 	protoFile         = "plugin/control.proto"
 )
+
+// Own reports whether a method is of the services that every plugin has, these and
+// health: what the two ends have to say to each other, whatever the application is.
+func Own(method string) bool {
+	service, _, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
+	switch service {
+	case BrokerService, ControllerService, StdioService, "grpc.health.v1.Health":
+		return true
+	}
+	return false
+}
 
 //go:generate ./generate.sh
 
