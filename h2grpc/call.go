@@ -303,14 +303,10 @@ func (cc *ClientConn) mapError(err error) error {
 // status error, unless MapError or an interceptor made another of it. reply is
 // undefined after an error.
 func (cc *ClientConn) Invoke(ctx context.Context, method string, args, reply any, opts ...CallOption) error {
-	if len(cc.cfg.UnaryInterceptors) == 0 || cc.exempt(method) {
+	if len(cc.cfg.UnaryInterceptors) == 0 || exempts(cc.cfg.Exempt, method) {
 		return cc.invoke(ctx, method, args, reply, opts...)
 	}
 	return cc.invokeThrough(cc.cfg.UnaryInterceptors)(ctx, method, args, reply, cc, opts...)
-}
-
-func (cc *ClientConn) exempt(method string) bool {
-	return cc.cfg.Exempt != nil && cc.cfg.Exempt(method)
 }
 
 func (cc *ClientConn) invokeThrough(rest []UnaryClientInterceptor) UnaryInvoker {
@@ -324,7 +320,7 @@ func (cc *ClientConn) invokeThrough(rest []UnaryClientInterceptor) UnaryInvoker 
 
 func (cc *ClientConn) invoke(ctx context.Context, method string, args, reply any, opts ...CallOption) error {
 	c := calls.Get().(*call)
-	if cc.cfg.Stats != nil && !cc.exempt(method) {
+	if cc.cfg.Stats != nil && !exempts(cc.cfg.Exempt, method) {
 		c.observer = observe(ctx, cc.cfg.Stats, CallInfo{Method: method, Client: true})
 		ctx = c.observer.ctx
 	}

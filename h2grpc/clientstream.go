@@ -49,7 +49,7 @@ const (
 
 // NewStream begins a streaming call; see [ClientConnInterface].
 func (cc *ClientConn) NewStream(ctx context.Context, desc *StreamDesc, method string, opts ...CallOption) (ClientStream, error) {
-	if len(cc.cfg.StreamInterceptors) == 0 || cc.exempt(method) {
+	if len(cc.cfg.StreamInterceptors) == 0 || exempts(cc.cfg.Exempt, method) {
 		return cc.newStream(ctx, desc, method, opts...)
 	}
 	return cc.streamThrough(cc.cfg.StreamInterceptors)(ctx, desc, cc, method, opts...)
@@ -66,7 +66,7 @@ func (cc *ClientConn) streamThrough(rest []StreamClientInterceptor) Streamer {
 
 func (cc *ClientConn) newStream(ctx context.Context, desc *StreamDesc, method string, opts ...CallOption) (ClientStream, error) {
 	cs := &clientStream{desc: desc}
-	if cc.cfg.Stats != nil && !cc.exempt(method) {
+	if cc.cfg.Stats != nil && !exempts(cc.cfg.Exempt, method) {
 		cs.observer = observe(ctx, cc.cfg.Stats, CallInfo{method, true, desc.ClientStreams, desc.ServerStreams})
 		ctx = cs.observer.ctx
 	}

@@ -108,16 +108,17 @@ type ServerConfig struct {
 // Server serves gRPC. Services are registered first, then any number of
 // listeners and connections are served. All methods may be called concurrently.
 type Server struct {
-	cfg      ServerConfig
-	tls      *tls.Config
-	engine   h2.Config
-	maxSend  limit
-	inflated limit
-	accept   string // grpc-accept-encoding
-	limit    *connlimit.Limit
-	tellLog  func()        // writes what is to be told of lines that were left out
-	quit     chan struct{} // closed when the server stops listening
-	running  atomic.Int64  // handlers and connections, and one more until wait is called
+	cfg         ServerConfig
+	tls         *tls.Config
+	engine      h2.Config
+	maxSend     limit
+	inflated    limit
+	accept      string // grpc-accept-encoding
+	limit       *connlimit.Limit
+	saidForeign atomic.Bool   // the log has said that a status is of another library
+	tellLog     func()        // writes what is to be told of lines that were left out
+	quit        chan struct{} // closed when the server stops listening
+	running     atomic.Int64  // handlers and connections, and one more until wait is called
 
 	mu sync.Mutex
 	// guarded by mu; methods is not changed once serving has begun
@@ -257,17 +258,16 @@ func (s *Server) register(desc *ServiceDesc, impl any) error {
 		}
 	}
 	info := ServiceInfo{Metadata: desc.Metadata}
-	exempt := func(method string) bool { return s.cfg.Exempt != nil && s.cfg.Exempt(method) }
 	prefix := "/" + desc.ServiceName + "/"
 	for _, m := range desc.Methods {
 		name := prefix + m.MethodName
-		s.methods[name] = &method{name: name, impl: impl, unary: m.Handler, exempt: exempt(name)}
+		s.methods[name] = &method{name: name, impl: impl, unary: m.Handler, exempt: exempts(s.cfg.Exempt, name)}
 		info.Methods = append(info.Methods, MethodInfo{Name: m.MethodName})
 	}
 	for i := range desc.Streams {
 		d := &desc.Streams[i]
 		name := prefix + d.StreamName
-		s.methods[name] = &method{name: name, impl: impl, stream: d, exempt: exempt(name)}
+		s.methods[name] = &method{name: name, impl: impl, stream: d, exempt: exempts(s.cfg.Exempt, name)}
 		info.Methods = append(info.Methods, MethodInfo{d.StreamName, d.ClientStreams, d.ServerStreams})
 	}
 	s.services[desc.ServiceName] = info

@@ -2,6 +2,8 @@ package h2grpc
 
 import (
 	"context"
+	"errors"
+	"reflect"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -319,7 +321,7 @@ func (s *Server) handleUnary(c *serverCall) {
 	c.observe()
 	reply, err := c.callUnary()
 	if err != nil {
-		c.fail(s.statusOf(&c.ctx, err))
+		c.fail(c.statusOf(err))
 		return
 	}
 	if c.ctx.expired() {
@@ -419,10 +421,11 @@ func (s *Server) unaryThrough(rest []UnaryServerInterceptor, info *UnaryServerIn
 }
 
 // statusOf is the status of a handler's error.
-func (s *Server) statusOf(ctx *callContext, err error) *status.Status {
+func (c *serverCall) statusOf(err error) *status.Status {
 	if err == nil {
 		return nil
 	}
+	s := c.sc.srv
 	if s.cfg.MapError != nil {
 		if mapped := s.cfg.MapError(err); mapped != nil {
 			err = mapped
@@ -430,9 +433,24 @@ func (s *Server) statusOf(ctx *callContext, err error) *status.Status {
 	}
 	st, ok := status.FromError(err)
 	if !ok {
+		if isForeignStatus(err) && s.saidForeign.CompareAndSwap(false, true) {
+			s.cfg.Logger.Warn("a handler returned a status of another gRPC library, whose code does not arrive; set ServerConfig.MapError, or use package h2grpc/status",
+				"method", c.s.Head.Path, "error", wire.Printable(err.Error(), maxErrorText))
+		}
 		st = status.FromContextError(err)
 	}
 	return st
+}
+
+// isForeignStatus reports whether err, or what it wraps, has the method by which
+// grpc-go's packages know a status, and returns another type than ours.
+func isForeignStatus(err error) bool {
+	for ; err != nil; err = errors.Unwrap(err) {
+		if _, ok := reflect.TypeOf(err).MethodByName("GRPCStatus"); ok {
+			return true
+		}
+	}
+	return false
 }
 
 // responseHead is the fixed part of responses; with a status, of responses

@@ -27,7 +27,7 @@ func (s *Server) handleStream(c *serverCall) {
 	c.observe()
 	ss := &serverStream{serverCall: c, done: c.ctx.Done()}
 	err := c.callStream(ss)
-	st := s.statusOf(&c.ctx, err)
+	st := c.statusOf(err)
 	switch {
 	case st.Code() == codes.OK && c.ctx.expired():
 		st = status.FromContextError(context.DeadlineExceeded)

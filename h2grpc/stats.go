@@ -63,6 +63,11 @@ type MessageSize struct {
 	Wire  int // as it travels, gRPC's prefix included, HTTP/2's frame headers not
 }
 
+// exempts reports whether an Exempt leaves a method's calls alone; nil does not.
+func exempts(exempt func(string) bool, method string) bool {
+	return exempt != nil && exempt(method)
+}
+
 // observer reports one call to a Stats; nil reports nothing.
 type observer struct {
 	stats Stats

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -253,4 +254,85 @@ func TestCardinality(t *testing.T) {
 		err = cc.Invoke(t.Context(), bidiMethod, msg("x"), new(raw))
 		want("a unary call of a stream with two responses", err, codes.Unimplemented)
 	})
+}
+
+// foreignStatus is what errors of another gRPC library look like from here.
+type foreignStatus struct{}
+
+func (foreignStatus) Error() string              { return "rpc error: code = NotFound desc = gone" }
+func (foreignStatus) GRPCStatus() *foreignStatus { return nil }
+
+// warned is a Logger that keeps its warnings.
+type warned struct {
+	silent
+	mu    sync.Mutex
+	lines []string // guarded by mu
+}
+
+func (w *warned) Warn(msg string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lines = append(w.lines, fmt.Sprintln(append([]any{msg}, args...)...))
+}
+
+// TestForeignStatus: a handler's status of another library loses its code, and the log
+// says so once, with the method and what to do, unless MapError knows it.
+func TestForeignStatus(t *testing.T) {
+	ours := status.Error(codes.NotFound, "gone")
+	mapped := func(err error) error {
+		if errors.As(err, new(foreignStatus)) {
+			return ours
+		}
+		return err
+	}
+	for name, c := range map[string]struct {
+		err  error
+		mapE func(error) error
+		code codes.Code
+		said int
+	}{
+		"foreign":      {foreignStatus{}, nil, codes.Unknown, 1},
+		"wrapped":      {fmt.Errorf("looking: %w", foreignStatus{}), nil, codes.Unknown, 1},
+		"mapped":       {foreignStatus{}, mapped, codes.NotFound, 0},
+		"ours":         {ours, nil, codes.NotFound, 0},
+		"ours wrapped": {fmt.Errorf("looking: %w", ours), nil, codes.NotFound, 0},
+		"none":         {errors.New("gone"), nil, codes.Unknown, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log warned
+				cc, _ := start(t, setup{
+					server: h2grpc.ServerConfig{MapError: c.mapE, Logger: &log},
+					service: &testService{
+						unary:  func(context.Context, *raw) (*raw, error) { return nil, c.err },
+						stream: func(h2grpc.ServerStream) error { return c.err },
+					},
+				})
+				for range 2 {
+					if err := cc.Invoke(t.Context(), unaryMethod, msg("x"), new(raw)); status.Code(err) != c.code {
+						t.Errorf("a call: %v", err)
+					}
+				}
+				s, err := cc.NewStream(t.Context(), &bidiDesc, bidiMethod)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := s.RecvMsg(new(raw)); status.Code(err) != c.code {
+					t.Errorf("a stream: %v", err)
+				}
+				log.mu.Lock()
+				defer log.mu.Unlock()
+				if len(log.lines) != c.said {
+					t.Fatalf("%d lines in the log, want %d: %q", len(log.lines), c.said, log.lines)
+				}
+				for _, line := range log.lines {
+					for _, want := range []string{unaryMethod, "ServerConfig.MapError", "code = NotFound"} {
+						if !strings.Contains(line, want) {
+							t.Errorf("%q is not in %q", want, line)
+						}
+					}
+				}
+			})
+		})
+	}
 }

@@ -228,10 +228,14 @@ func (s *serving) register() (version int, err error) {
 	if s.cfg.Reflection != nil {
 		s.cfg.Reflection(s.server, control.Descriptors(), health.Descriptors())
 	}
-	set := s.cfg.Versions[version]
+	set, services := s.cfg.Versions[version], len(s.server.ServiceInfo())
 	for _, name := range slices.Sorted(maps.Keys(set)) {
 		if err := set[name].GRPCServer((*Broker)(s.broker), s.server); err != nil {
 			return 0, fmt.Errorf("plugin: registering %q of protocol version %d: %w", name, version, err)
+		}
+		had := services
+		if services = len(s.server.ServiceInfo()); services == had {
+			s.cfg.Logger.Warn("a plugin of the set has registered no service of its own: its calls will find none, or another plugin's", "plugin", name)
 		}
 	}
 	return version, nil

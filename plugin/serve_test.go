@@ -289,6 +289,19 @@ func TestDrainTimeout(t *testing.T) {
 	}
 }
 
+// TestNothingRegistered: the log names a plugin of the set that registers nothing, which
+// its host finds out at the first call only, and no other.
+func TestNothingRegistered(t *testing.T) {
+	nothing := plugin.ServeOnly(func(*plugin.Broker, *h2grpc.Server) error { return nil })
+	s := serve(t, &plugin.ServeConfig{Plugins: plugin.Set{"echo": echoSet()["echo"], "more": nothing}})
+	s.cancel()
+	s.wantEnd()
+	said := s.stderr.String()
+	if strings.Count(said, "registered no service") != 1 || !strings.Contains(said, "more") {
+		t.Errorf("stderr: %q", said)
+	}
+}
+
 // TestStubbornHandler has a handler that ignores its cancellation.
 func TestStubbornHandler(t *testing.T) {
 	begun, release := make(chan struct{}), make(chan struct{})
