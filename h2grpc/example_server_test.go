@@ -1,0 +1,134 @@
+package h2grpc_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/tenonrpc/tenon/h2grpc"
+	"github.com/tenonrpc/tenon/h2grpc/codes"
+	"github.com/tenonrpc/tenon/h2grpc/metadata"
+	"github.com/tenonrpc/tenon/h2grpc/status"
+	"github.com/tenonrpc/tenon/testdata/examples/kvpb"
+	"github.com/tenonrpc/tenon/testdata/examples/kvshared"
+)
+
+// Interceptors wrap all calls of a server, the first outermost. This one lets in
+// who has the token; one for streams is beside it, so that no call goes by.
+func ExampleUnaryServerInterceptor() {
+	allowed := func(ctx context.Context) error {
+		if token := metadata.ValueFromIncomingContext(ctx, "token"); len(token) != 1 || token[0] != "sesame" {
+			return status.Error(codes.Unauthenticated, "who are you?")
+		}
+		return nil
+	}
+	server := h2grpc.NewServer(&h2grpc.ServerConfig{
+		UnaryInterceptors: []h2grpc.UnaryServerInterceptor{
+			func(ctx context.Context, req any, info *h2grpc.UnaryServerInfo, handler h2grpc.UnaryHandler) (any, error) {
+				if err := allowed(ctx); err != nil {
+					return nil, err
+				}
+				return handler(ctx, req)
+			},
+		},
+		StreamInterceptors: []h2grpc.StreamServerInterceptor{
+			func(srv any, stream h2grpc.ServerStream, info *h2grpc.StreamServerInfo, handler h2grpc.StreamHandler) error {
+				if err := allowed(stream.Context()); err != nil {
+					return err
+				}
+				return handler(srv, stream)
+			},
+		},
+	})
+	kvpb.RegisterKVServer(server, kvshared.NewStore())
+	dial, end := serveOn(server)
+	defer end()
+	client := h2grpc.NewClient(&h2grpc.ClientConfig{Dial: dial})
+	defer client.Close()
+	kv := kvpb.NewKVClient(client)
+
+	ctx := context.Background()
+	_, err := kv.Put(ctx, &kvpb.Entry{Key: "hello"})
+	fmt.Println(err)
+	_, err = kv.Put(metadata.AppendToOutgoingContext(ctx, "token", "sesame"), &kvpb.Entry{Key: "hello"})
+	fmt.Println(err)
+	stream, err := kv.List(ctx, &kvpb.ListRequest{})
+	if err == nil {
+		_, err = stream.Recv() // where a stream's status is
+	}
+	fmt.Println(status.Code(err))
+	// Output:
+	// rpc error: code = Unauthenticated desc = who are you?
+	// <nil>
+	// Unauthenticated
+}
+
+// An interceptor of a client wraps its calls: this one adds metadata to each.
+func ExampleUnaryClientInterceptor() {
+	kv, end := connectFull(h2grpc.ClientConfig{
+		UnaryInterceptors: []h2grpc.UnaryClientInterceptor{
+			func(ctx context.Context, method string, req, reply any, cc *h2grpc.ClientConn, invoke h2grpc.UnaryInvoker, opts ...h2grpc.CallOption) error {
+				ctx = metadata.AppendToOutgoingContext(ctx, "user", "grace")
+				return invoke(ctx, method, req, reply, cc, opts...)
+			},
+		},
+	})
+	defer end()
+
+	entry, err := kv.Get(context.Background(), &kvpb.GetRequest{Key: "hello"})
+	fmt.Println(entry.GetValue(), err)
+	// Output: asked for by ["grace"] <nil>
+}
+
+// What a peer may make a server keep is limited; zero means a default. A message
+// that is too large fails its call, and the connection lives.
+func ExampleServerConfig_limits() {
+	server := h2grpc.NewServer(&h2grpc.ServerConfig{
+		MaxRecvMessageSize:   1 << 10,
+		MaxConcurrentStreams: 16,
+		MaxConnections:       4,
+	})
+	kvpb.RegisterKVServer(server, kvshared.NewStore())
+	dial, end := serveOn(server)
+	defer end()
+	client := h2grpc.NewClient(&h2grpc.ClientConfig{Dial: dial})
+	defer client.Close()
+	kv := kvpb.NewKVClient(client)
+
+	for _, size := range []int{2000, 1000} {
+		_, err := kv.Put(context.Background(), &kvpb.Entry{Key: "hello", Value: string(make([]byte, size))})
+		fmt.Println(size, status.Code(err))
+	}
+	// Output:
+	// 2000 ResourceExhausted
+	// 1000 OK
+}
+
+// MapError is the one place to give an application's errors their codes.
+func ExampleServerConfig_mapError() {
+	server := h2grpc.NewServer(&h2grpc.ServerConfig{
+		MapError: func(err error) error {
+			if errors.Is(err, fs.ErrNotExist) {
+				return status.Error(codes.NotFound, err.Error())
+			}
+			return err
+		},
+	})
+	kvpb.RegisterKVServer(server, files{})
+	dial, end := serveOn(server)
+	defer end()
+	client := h2grpc.NewClient(&h2grpc.ClientConfig{Dial: dial})
+	defer client.Close()
+
+	_, err := kvpb.NewKVClient(client).Get(context.Background(), &kvpb.GetRequest{Key: "hello"})
+	fmt.Println(err)
+	// Output: rpc error: code = NotFound desc = open hello: file does not exist
+}
+
+// files is a KV whose errors are those of files.
+type files struct{ kvpb.UnimplementedKVServer }
+
+func (files) Get(_ context.Context, in *kvpb.GetRequest) (*kvpb.Entry, error) {
+	return nil, &fs.PathError{Op: "open", Path: in.Key, Err: fs.ErrNotExist}
+}
