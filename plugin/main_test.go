@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"runtime"
 	"strconv"
 	"strings"
@@ -22,9 +23,17 @@ const modeVariable = "TN_TEST_MODE"
 
 func TestMain(m *testing.M) {
 	if mode := os.Getenv(modeVariable); mode != "" {
+		if main, ok := exampleMains[mode]; ok {
+			main()
+			return
+		}
 		beplugin(mode)
 		return
 	}
+	// The runtime keeps a goroutine for signals once one has been asked for.
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt)
+	signal.Stop(signals)
 	before := runtime.NumGoroutine()
 	status := m.Run()
 	// The goroutines of the last connections may need a moment.
