@@ -13,6 +13,16 @@ import (
 // What a test is given.
 var t *testing.T
 
+// TestExamples runs the examples that need nothing but a test.
+func TestExamples(test *testing.T) {
+	for name, example := range map[string]func(){"Dispense": ExampleDispense, "New": ExampleNew, "Start": ExampleStart} {
+		test.Run(name, func(test *testing.T) {
+			t = test
+			example()
+		})
+	}
+}
+
 // An application's client, on a plugin of which there is nothing but the code.
 func ExampleDispense() {
 	set := plugin.Set{"echo": echo{"1 "}}
