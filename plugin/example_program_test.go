@@ -9,6 +9,7 @@ import (
 var exampleMains = map[string]func(){
 	"kv":       kvMain,
 	"backup":   backupMain,
+	"bytes":    bytesMain,
 	"tables":   tablesMain,
 	"versions": versionsMain,
 }
