@@ -10,6 +10,7 @@ var exampleMains = map[string]func(){
 	"kv":       kvMain,
 	"backup":   backupMain,
 	"bytes":    bytesMain,
+	"limits":   limitsMain,
 	"tables":   tablesMain,
 	"versions": versionsMain,
 }

@@ -43,7 +43,7 @@ func ExampleConfig_tls() {
 	}
 
 	ctx := context.Background()
-	client, err := host.Start(ctx, &host.Config{
+	config := &host.Config{
 		Handshake: kvshared.Handshake,
 		Cmd:       kvPlugin("kv-own-tls"),
 		Env:       []string{"KV_CERTIFICATES=" + dir},
@@ -53,7 +53,9 @@ func ExampleConfig_tls() {
 			RootCAs:      roots,
 			Certificates: []tls.Certificate{own},
 		},
-	})
+		Logger: quiet,
+	}
+	client, err := host.Start(ctx, config)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -66,7 +68,13 @@ func ExampleConfig_tls() {
 		return
 	}
 	fmt.Println(p.TLS.PeerCertificates[0].Subject)
-	// Output: CN=kv.example.org
+
+	config.TLS.Certificates = nil
+	_, err = host.Start(ctx, config)
+	fmt.Println("refused without a certificate:", err != nil)
+	// Output:
+	// CN=kv.example.org
+	// refused without a certificate: true
 }
 
 // serverTLS is for the plugin's plugin.ServeConfig.TLS.

@@ -18,7 +18,7 @@ import (
 // An application starts all plugins that are in a directory, uses them by name, and
 // ends them together.
 func ExampleDiscover() {
-	dir, err := install("app-plugin-users.exe", "app-plugin-files.exe", "README") // /usr/lib/app/plugins
+	dir, err := install("app-plugin-users.exe", "app-plugin-files.exe", "app-plugin-files.conf") // /usr/lib/app/plugins
 	if err != nil {
 		fmt.Println(err)
 		return
