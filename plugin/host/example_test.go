@@ -247,9 +247,11 @@ func ExampleExitError() {
 
 	_, err = kvpb.NewKVClient(client.Conn()).Put(ctx, &kvpb.Entry{}) // which makes it exit
 	var ended *host.ExitError
-	if errors.As(err, &ended) {
-		fmt.Println("the call failed:", ended.Status)
+	if !errors.As(err, &ended) {
+		fmt.Println("it did not end:", err)
+		return
 	}
+	fmt.Println("the call failed:", ended.Status)
 	<-client.Done()
 	fmt.Println("the plugin is gone:", client.ExitStatus())
 	// Output:
