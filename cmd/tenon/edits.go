@@ -1,0 +1,126 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"go/format"
+	"slices"
+	"strings"
+)
+
+// An edit replaces text of a file, between two offsets.
+type edit struct {
+	start, end int
+	text       string
+	what       string // for people who ask what would be done; "" if another edit says it
+}
+
+// apply makes the edits, and returns the new text and, for an offset in the old
+// text, the offset in the new one. Deletions may overlap; other edits that do are a
+// mistake of this command's.
+func apply(text []byte, edits []edit) ([]byte, func(int) int, error) {
+	edits = slices.Clone(edits)
+	slices.SortStableFunc(edits, func(a, b edit) int { return cmp.Or(a.start-b.start, a.end-b.end) })
+	var out bytes.Buffer
+	at := 0
+	for i, e := range edits {
+		if e.start < at {
+			if e.text != "" || edits[i-1].text != "" {
+				return nil, nil, fmt.Errorf("two changes are in the same place, %q and %q", edits[i-1].text, e.text)
+			}
+			at = max(at, e.end)
+			continue
+		}
+		out.Write(text[at:e.start])
+		out.WriteString(e.text)
+		at = e.end
+	}
+	out.Write(text[at:])
+	moved := func(off int) int {
+		to, at := off, 0
+		for _, e := range edits {
+			switch {
+			case e.end <= off:
+				to += len(e.text) - (e.end - max(at, e.start))
+			case e.start < off: // off is in what was replaced
+				to -= off - max(at, e.start)
+			}
+			at = max(at, e.end)
+		}
+		return max(0, min(to, out.Len()))
+	}
+	return out.Bytes(), moved, nil
+}
+
+// tidy formats what came of the edits, if the text was formatted before. Otherwise
+// it only makes sure that the result is Go.
+func tidy(before, after []byte) ([]byte, error) {
+	formatted, err := format.Source(after)
+	if err != nil {
+		return nil, err
+	}
+	if was, err := format.Source(before); err != nil || !bytes.Equal(was, before) {
+		return after, nil
+	}
+	return formatted, nil
+}
+
+// place finds where an offset of the edited text is once it was formatted, which
+// moves things within lines.
+func place(edited, formatted []byte, off int) (line, column int) {
+	line = 1 + bytes.Count(edited[:off], []byte("\n"))
+	start := 1 + bytes.LastIndexByte(edited[:off], '\n')
+	column = 1 + off - start
+	was, is := bytes.Split(edited, []byte("\n")), bytes.Split(formatted, []byte("\n"))
+	if len(was) != len(is) {
+		return line, column
+	}
+	// gofmt changes blanks: the place has as much of everything else before it.
+	want := len(strings.Join(strings.Fields(string(edited[start:off])), ""))
+	for i, c := range is[line-1] {
+		if c == ' ' || c == '\t' {
+			continue
+		}
+		if want == 0 {
+			return line, i + 1
+		}
+		want--
+	}
+	return line, column
+}
+
+// deletion returns what to delete with an element of a list, so that the list is
+// one afterwards: the whole of its lines, if nothing else is on them, or the
+// separator as well.
+func deletion(text []byte, start, end int) (int, int) {
+	blank := func(b byte) bool { return b == ' ' || b == '\t' }
+	before := start
+	for before > 0 && blank(text[before-1]) {
+		before--
+	}
+	after := end
+	for after < len(text) && blank(text[after]) {
+		after++
+	}
+	separated := after < len(text) && (text[after] == ',' || text[after] == ';')
+	if separated {
+		after++
+		for after < len(text) && blank(text[after]) {
+			after++
+		}
+	}
+	rest := text[after:]
+	if bytes.HasPrefix(rest, []byte("//")) {
+		rest = rest[max(0, bytes.IndexByte(rest, '\n')):]
+	}
+	switch {
+	case (before == 0 || text[before-1] == '\n') && bytes.HasPrefix(rest, []byte("\n")):
+		return before, len(text) - len(rest) + 1
+	case separated:
+		return start, after
+	case before > 0 && (text[before-1] == ',' || text[before-1] == ';'):
+		return before - 1, end
+	}
+	return start, end
+}

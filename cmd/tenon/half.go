@@ -1,0 +1,88 @@
+package main
+
+import (
+	"fmt"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// halves returns a line for each import, in the directories' packages, of a part of
+// grpc-go that compiles beside tenon and is wrong, as the files are now.
+func halves(dirs []string) ([]string, error) {
+	var out []string
+	for _, dir := range dirs {
+		imports, err := importsOf(dir)
+		if err != nil {
+			return nil, err
+		}
+		ours := make(map[string]use) // by package, without _test
+		for _, i := range imports {
+			if _, has := ours[i.pkg]; !has && servesOurs(i.imported, dir) {
+				ours[i.pkg] = i
+			}
+		}
+		for _, i := range imports {
+			with, has := ours[i.pkg]
+			if !has || !silent(i.imported) {
+				continue
+			}
+			m, _ := moveOf(i.imported)
+			out = append(out, fmt.Sprintf("%s: %s is not the one that this package's calls are made with, which is %s because of %s (%s): to one, the other's errors have no code, and its contexts no metadata",
+				i.at, i.imported, m.to, with.imported, with.at))
+		}
+	}
+	return out, nil
+}
+
+// A use is an import of a package's.
+type use struct {
+	pkg      string // its name, without _test
+	imported string
+	at       token.Position
+}
+
+func importsOf(dir string) ([]use, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	fset := token.NewFileSet()
+	var out []use
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		if info, err := os.Stat(path); !strings.HasSuffix(path, ".go") || err != nil || !info.Mode().IsRegular() {
+			continue
+		}
+		file, err := parser.ParseFile(fset, path, nil, parser.ImportsOnly)
+		if err != nil {
+			return nil, err
+		}
+		for _, spec := range file.Imports {
+			out = append(out, use{
+				strings.TrimSuffix(file.Name.Name, "_test"),
+				strings.Trim(spec.Path.Value, "\"`"),
+				fset.Position(spec.Path.Pos()),
+			})
+		}
+	}
+	return out, nil
+}
+
+// servesOurs reports whether a package that imports this one makes or serves calls
+// by tenon: it is one of tenon's that does, or one beside it in its module that
+// imports h2grpc, as generated stubs do.
+func servesOurs(imported, dir string) bool {
+	if below(imported, ours+"/h2grpc") || below(imported, ours+"/plugin") {
+		return true
+	}
+	at, ok := localDir(imported, dir)
+	if !ok {
+		return false
+	}
+	imports, err := importsOf(at)
+	return err == nil && slices.ContainsFunc(imports, func(i use) bool { return below(i.imported, ours+"/h2grpc") })
+}

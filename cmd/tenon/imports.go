@@ -1,0 +1,132 @@
+package main
+
+import (
+	"go/ast"
+	"go/types"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+)
+
+// imports changes the imports, once it is known what the file needs.
+func (s *source) imports() {
+	var after *ast.ImportSpec // what new imports are put beside
+	for _, spec := range s.syntax.Imports {
+		imported := strings.Trim(spec.Path.Value, "\"`")
+		m, ok := moveOf(imported)
+		switch {
+		case ok:
+			if after == nil || m.short == "plugin" {
+				after = spec
+			}
+		case below(imported, oldPlugin), below(imported, oldGRPC):
+			s.note(spec.Path.Pos(), imported, packageAdvice(imported))
+		}
+	}
+	if after == nil {
+		return
+	}
+	wanted := s.wanted()
+	for _, spec := range s.syntax.Imports {
+		m, ok := moveOf(strings.Trim(spec.Path.Value, "\"`"))
+		if !ok {
+			continue
+		}
+		if spec == after {
+			s.importSpec(m, spec, wanted)
+		} else {
+			s.importSpec(m, spec, nil)
+		}
+	}
+	if name, ok := s.needs[contextPath]; ok {
+		s.importContext(specText(contextPath, name))
+	}
+}
+
+// packageAdvice says what to do about a package that stays.
+func packageAdvice(imported string) string {
+	for p := imported; ; p = path.Dir(p) {
+		if advice, ok := packages[p]; ok {
+			return advice
+		}
+	}
+}
+
+// wanted returns the specs of this module's packages that the file needs.
+func (s *source) wanted() []string {
+	var out []string
+	for _, p := range slices.Sorted(maps.Keys(s.needs)) {
+		if p != contextPath {
+			out = append(out, specText(p, s.needs[p]))
+		}
+	}
+	return out
+}
+
+func specText(importPath, name string) string {
+	if name == packageName(importPath) {
+		return `"` + importPath + `"`
+	}
+	return name + ` "` + importPath + `"`
+}
+
+// importSpec changes one import, and puts others beside it.
+func (s *source) importSpec(m move, spec *ast.ImportSpec, beside []string) {
+	what := m.from + " becomes " + m.to
+	obj, _ := s.pkg.info.Implicits[spec].(*types.PkgName)
+	if spec.Name != nil {
+		obj, _ = s.pkg.info.Defs[spec.Name].(*types.PkgName)
+	}
+	unused := false
+	if u := s.used[obj]; obj != nil && u != nil {
+		unused = u.before > 0 && u.after == 0
+	}
+	decl, _ := s.parents[spec].(*ast.GenDecl)
+	sep, indent := "\n", "\t"
+	if decl != nil && !decl.Lparen.IsValid() {
+		sep, indent = "\n", "import "
+	}
+	switch {
+	case unused && len(beside) > 0:
+		s.replace(spec.Pos(), spec.End(), beside[0], m.from+" becomes "+strings.Join(beside, " and "))
+		beside = beside[1:]
+	case unused && decl != nil && !decl.Lparen.IsValid():
+		s.remove(decl, m.from+" is not needed")
+	case unused:
+		s.remove(spec, m.from+" is not needed")
+	case m.short == "grpc" && spec.Name == nil:
+		s.replace(spec.Path.Pos(), spec.Path.End(), `grpc "`+m.to+`"`, what)
+	default:
+		s.replace(spec.Path.Pos(), spec.Path.End(), `"`+m.to+`"`, what)
+	}
+	if len(beside) == 0 {
+		return
+	}
+	_, end := s.lines(spec.Pos(), spec.End())
+	var text strings.Builder
+	for _, b := range beside {
+		text.WriteString(indent + b + sep)
+	}
+	s.edits = append(s.edits, edit{end, end, text.String(), ""})
+}
+
+// importContext adds the import of context, in the first group if that is the
+// standard library's.
+func (s *source) importContext(text string) {
+	first := s.syntax.Imports[0]
+	decl, _ := s.parents[first].(*ast.GenDecl)
+	if decl == nil || !decl.Lparen.IsValid() {
+		s.replace(decl.Pos(), decl.Pos(), "import "+text+"\n\n", "")
+		return
+	}
+	sep := "\n\t"
+	if host, _, _ := strings.Cut(strings.Trim(first.Path.Value, "\"`"), "/"); strings.Contains(host, ".") {
+		sep = "\n\n\t"
+	}
+	pos := first.Pos()
+	if first.Doc != nil {
+		pos = first.Doc.Pos()
+	}
+	s.replace(pos, pos, text+sep, "")
+}

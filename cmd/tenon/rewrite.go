@@ -1,0 +1,187 @@
+package main
+
+import (
+	"go/ast"
+	"go/token"
+	"go/types"
+	"strings"
+)
+
+// names changes and notes the names of the old libraries.
+func (s *source) names() {
+	dots := s.dots()
+	ast.Inspect(s.syntax, func(n ast.Node) bool {
+		id, ok := n.(*ast.Ident)
+		if !ok {
+			return true
+		}
+		if name, ok := s.pkg.info.Uses[id].(*types.PkgName); ok {
+			s.count(name).before++
+			if !s.isGone(id.Pos()) {
+				s.count(name).after++
+			}
+		}
+		if s.seen[id] || s.isGone(id.Pos()) {
+			return true
+		}
+		key := s.key(id)
+		if key == "" && s.pkg.info.Uses[id] == nil && s.pkg.info.Defs[id] == nil && !s.selected(id) {
+			key = undeclared(dots, id.Name)
+		}
+		if key != "" {
+			s.name(id, key)
+		}
+		return true
+	})
+}
+
+func (s *source) count(name *types.PkgName) *uses {
+	if s.used[name] == nil {
+		s.used[name] = new(uses)
+	}
+	return s.used[name]
+}
+
+// dots returns the short names of old packages whose names the file has without
+// qualifying them.
+func (s *source) dots() []string {
+	var out []string
+	for _, spec := range s.syntax.Imports {
+		if m, ok := moveOf(strings.Trim(spec.Path.Value, "\"`")); ok && spec.Name != nil && spec.Name.Name == "." {
+			out = append(out, m.short)
+		}
+	}
+	return out
+}
+
+// undeclared returns the rule's name of an identifier that nothing here declares, if
+// it has a rule in a package that is imported with a dot.
+func undeclared(dots []string, name string) string {
+	for _, short := range dots {
+		if _, ok := rules[short+"."+name]; ok {
+			return short + "." + name
+		}
+	}
+	return ""
+}
+
+func (s *source) selected(id *ast.Ident) bool {
+	sel, ok := s.parents[id].(*ast.SelectorExpr)
+	return ok && sel.Sel == id
+}
+
+// name deals with one use of a name.
+func (s *source) name(id *ast.Ident, key string) {
+	r := ruleOf(key)
+	member := strings.Count(key, ".") > 1
+	if r.call && !s.isStatement(id) {
+		s.note(id.Pos(), key, r.advice)
+		return
+	}
+	if r.advice != "" && !r.call {
+		s.note(id.Pos(), key, r.advice)
+	}
+	switch key {
+	case "plugin.HandshakeConfig.ProtocolVersion":
+		s.protocolVersion(id)
+	case "plugin.Client.Kill":
+		// tenon's Kill is SIGKILL at once: left alone, it would be another thing.
+		if !s.isStatement(id) {
+			s.note(id.Pos(), key, "Close, which asks first as Kill did, and returns an error; Kill is SIGKILL at once")
+		}
+	case "grpc.NewServer":
+		s.newServer(id)
+	}
+	switch {
+	case r.to == "":
+	case member:
+		s.replace(id.Pos(), id.End(), r.to, key+" becomes "+r.to)
+	default:
+		s.qualified(id, key, r.to)
+	}
+}
+
+// qualified replaces a name of a package, and its qualifier if it goes elsewhere.
+func (s *source) qualified(id *ast.Ident, key, to string) {
+	target, name, _ := strings.Cut(to, ".")
+	what := key + " becomes " + to
+	if target != "host" {
+		s.replace(id.Pos(), id.End(), name, what)
+		return
+	}
+	start := id.Pos()
+	if sel, ok := s.parents[id].(*ast.SelectorExpr); ok && sel.Sel == id {
+		start = sel.Pos()
+		if pkg := s.qualifier(sel); pkg != nil {
+			s.count(pkg).after--
+		}
+	}
+	s.replace(start, id.End(), s.need(hostPath)+"."+name, what)
+}
+
+// isStatement reports whether a method's name is called for its effect alone.
+func (s *source) isStatement(id *ast.Ident) bool {
+	sel, ok := s.parents[id].(*ast.SelectorExpr)
+	if !ok {
+		return false
+	}
+	call, ok := s.parents[sel].(*ast.CallExpr)
+	if !ok || call.Fun != ast.Expr(sel) {
+		return false
+	}
+	switch s.parents[call].(type) {
+	case *ast.ExprStmt, *ast.DeferStmt, *ast.GoStmt:
+		return true
+	}
+	return false
+}
+
+// protocolVersion notes where a version's type shows, which was uint and is int.
+func (s *source) protocolVersion(id *ast.Ident) {
+	switch parent := s.parents[id].(type) {
+	case *ast.KeyValueExpr:
+		if literal(parent.Value) || constant(s.pkg.info, parent.Value) {
+			return
+		}
+	case *ast.SelectorExpr:
+		if assign, ok := s.parents[parent].(*ast.AssignStmt); ok && len(assign.Rhs) == 1 && literal(assign.Rhs[0]) {
+			return
+		}
+	}
+	s.note(id.Pos(), "plugin.HandshakeConfig.ProtocolVersion", "it is an int here, and was a uint: convert it where the compiler says so")
+}
+
+func literal(e ast.Expr) bool {
+	l, ok := e.(*ast.BasicLit)
+	return ok && l.Kind == token.INT
+}
+
+// constant reports whether an expression is a constant without a type.
+func constant(info *types.Info, e ast.Expr) bool {
+	id, ok := e.(*ast.Ident)
+	if sel, isSel := e.(*ast.SelectorExpr); isSel {
+		id, ok = sel.Sel, true
+	}
+	if !ok {
+		return false
+	}
+	c, ok := info.Uses[id].(*types.Const)
+	if !ok {
+		return false
+	}
+	basic, ok := c.Type().(*types.Basic)
+	return ok && basic.Info()&types.IsUntyped != 0
+}
+
+// newServer gives NewServer, if it has no arguments, the configuration that says so.
+func (s *source) newServer(id *ast.Ident) {
+	var fun ast.Expr = id
+	if sel, ok := s.parents[id].(*ast.SelectorExpr); ok && sel.Sel == id {
+		fun = sel
+	}
+	if call, ok := s.parents[fun].(*ast.CallExpr); ok && call.Fun == fun && len(call.Args) == 0 {
+		s.replace(call.Lparen+1, call.Rparen, "nil", "grpc.NewServer() becomes grpc.NewServer(nil)")
+		return
+	}
+	s.note(id.Pos(), "grpc.NewServer", serverCfg)
+}
