@@ -76,8 +76,15 @@ func place(edited, formatted []byte, off int) (line, column int) {
 	if len(was) != len(is) {
 		return line, column
 	}
-	// gofmt changes blanks: the place has as much of everything else before it.
-	want := len(strings.Join(strings.Fields(string(edited[start:off])), ""))
+	// gofmt sorts imports, and changes blanks: the line has the same words, and the
+	// place as much of everything else before it.
+	words := func(line []byte) string { return strings.Join(strings.Fields(string(line)), "") }
+	if this := words(was[line-1]); words(is[line-1]) != this {
+		if i := slices.IndexFunc(is, func(other []byte) bool { return words(other) == this }); i >= 0 {
+			line = i + 1
+		}
+	}
+	want := len(words(edited[start:off]))
 	for i, c := range is[line-1] {
 		if c == ' ' || c == '\t' {
 			continue

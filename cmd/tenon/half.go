@@ -72,11 +72,14 @@ func importsOf(dir string) ([]use, error) {
 	return out, nil
 }
 
+// serving are tenon's packages, besides plugin, by which calls are made and served.
+var serving = []string{ours + "/h2grpc", hostPath, ours + "/plugin/plugintest"}
+
 // servesOurs reports whether a package that imports this one makes or serves calls
 // by tenon: it is one of tenon's that does, or one beside it in its module that
 // imports h2grpc, as generated stubs do.
 func servesOurs(imported, dir string) bool {
-	if below(imported, ours+"/h2grpc") || below(imported, ours+"/plugin") {
+	if imported == ours+"/plugin" || slices.ContainsFunc(serving, func(p string) bool { return below(imported, p) }) {
 		return true
 	}
 	at, ok := localDir(imported, dir)

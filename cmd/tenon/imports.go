@@ -4,7 +4,9 @@ import (
 	"go/ast"
 	"go/types"
 	"maps"
+	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -20,6 +22,7 @@ func (s *source) imports() {
 			if after == nil || m.short == "plugin" {
 				after = spec
 			}
+		case s.isLocal(imported):
 		case below(imported, oldPlugin), below(imported, oldGRPC):
 			s.note(spec.Path.Pos(), imported, packageAdvice(imported))
 		}
@@ -42,6 +45,17 @@ func (s *source) imports() {
 	if name, ok := s.needs[contextPath]; ok {
 		s.importContext(specText(contextPath, name))
 	}
+}
+
+// isLocal reports whether a package is of the file's own module, which may be called
+// as if it were in one of the old ones.
+func (s *source) isLocal(imported string) bool {
+	dir, ok := localDir(imported, filepath.Dir(s.path))
+	if !ok {
+		return false
+	}
+	_, err := os.Stat(dir)
+	return err == nil
 }
 
 // packageAdvice says what to do about a package that stays.
@@ -89,7 +103,7 @@ func (s *source) importSpec(m move, spec *ast.ImportSpec, beside []string) {
 	}
 	switch {
 	case unused && len(beside) > 0:
-		s.replace(spec.Pos(), spec.End(), beside[0], m.from+" becomes "+strings.Join(beside, " and "))
+		s.replace(spec.Pos(), spec.End(), beside[0], m.from+" becomes "+strings.ReplaceAll(strings.Join(beside, " and "), `"`, ""))
 		beside = beside[1:]
 	case unused && decl != nil && !decl.Lparen.IsValid():
 		s.remove(decl, m.from+" is not needed")

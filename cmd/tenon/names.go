@@ -163,6 +163,7 @@ var rules = map[string]rule{
 	"grpc.Creds":                          {advice: "TLS of ServerConfig; a plugin's is ServeConfig.TLS, or AutoMTLS"},
 	"grpc.UnknownServiceHandler":          {advice: "Unknown of ServerConfig"},
 	"grpc.MaxConcurrentStreams":           {advice: "MaxConcurrentStreams of ServerConfig"},
+	"grpc.Server.Serve":                   {call: true, advice: "after Close and Shutdown it returns ErrServerClosed, where grpc-go's returned nil"},
 	"grpc.Server.Stop":                    {to: "Close", call: true, advice: "Close, which returns an error"},
 	"grpc.Server.GracefulStop":            {advice: "Shutdown(ctx), which returns an error"},
 	"grpc.Server.GetServiceInfo":          {to: "ServiceInfo"},
