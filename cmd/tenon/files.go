@@ -81,7 +81,7 @@ func load(u *universe, dir string) ([]*unit, error) {
 	var units []*unit
 	var failed []error
 	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), ".go") || e.IsDir() {
+		if !isGo(e.Name()) || e.IsDir() {
 			continue
 		}
 		s, err := read(u.fset, filepath.Join(dir, e.Name()))
@@ -107,6 +107,12 @@ func load(u *universe, dir string) ([]*unit, error) {
 		p.check(dir)
 	}
 	return units, nil
+}
+
+// isGo reports whether a file of that name is Go to the go command, which passes
+// over those that begin with a dot or an underscore.
+func isGo(name string) bool {
+	return strings.HasSuffix(name, ".go") && name[0] != '.' && name[0] != '_'
 }
 
 // read reads and parses a file. It returns nil for what is neither a file nor a

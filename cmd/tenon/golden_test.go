@@ -269,6 +269,23 @@ a.go:16:3: plugin.ClientConfig.Managed: defer client.Close(), or start it with a
 `,
 	},
 	{
+		name: "imports on one line, and a name that is taken by who knows what",
+		before: `-- a.go --
+package a
+
+import ("example.org/go-hosts"; "github.com/hashicorp/go-plugin")
+
+var config = plugin.ClientConfig{Cmd: host.Cmd, SkipHostEnv: true, AutoMTLS: true, Plugins: plugin.PluginSet{}}
+`,
+		after: `-- a.go --
+package a
+
+import ("example.org/go-hosts"; "github.com/tenonrpc/tenon/plugin"; tenonhost "github.com/tenonrpc/tenon/plugin/host")
+
+var config = tenonhost.Config{Cmd: host.Cmd, Plugins: plugin.Set{}}
+`,
+	},
+	{
 		name: "a start with a context at hand",
 		before: `-- a.go --
 package a

@@ -54,7 +54,7 @@ func importsOf(dir string) ([]use, error) {
 	var out []use
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
-		if info, err := os.Stat(path); !strings.HasSuffix(path, ".go") || err != nil || !info.Mode().IsRegular() {
+		if info, err := os.Stat(path); !isGo(e.Name()) || err != nil || !info.Mode().IsRegular() {
 			continue
 		}
 		file, err := parser.ParseFile(fset, path, nil, parser.ImportsOnly)

@@ -97,9 +97,9 @@ func (s *source) importSpec(m move, spec *ast.ImportSpec, beside []string) {
 		unused = u.before > 0 && u.after == 0
 	}
 	decl, _ := s.parents[spec].(*ast.GenDecl)
-	sep, indent := "\n", "\t"
+	indent := "\t"
 	if decl != nil && !decl.Lparen.IsValid() {
-		sep, indent = "\n", "import "
+		indent = "import "
 	}
 	switch {
 	case unused && len(beside) > 0:
@@ -118,9 +118,14 @@ func (s *source) importSpec(m move, spec *ast.ImportSpec, beside []string) {
 		return
 	}
 	_, end := s.lines(spec.Pos(), spec.End())
+	if decl != nil && decl.Lparen.IsValid() && s.offset(decl.Rparen) < end {
+		// All of them are on one line.
+		s.replace(decl.Rparen, decl.Rparen, "; "+strings.Join(beside, "; "), "")
+		return
+	}
 	var text strings.Builder
 	for _, b := range beside {
-		text.WriteString(indent + b + sep)
+		text.WriteString(indent + b + "\n")
 	}
 	s.edits = append(s.edits, edit{end, end, text.String(), ""})
 }

@@ -183,7 +183,10 @@ func (s *source) taken(name string) bool {
 			return true
 		}
 		_, used := s.pkg.info.Uses[id].(*types.PkgName)
-		found = found || used || obj != nil
+		// What nothing declares may be a package whose name is not its path's end.
+		sel, _ := s.parents[id].(*ast.SelectorExpr)
+		unknown := s.pkg.info.Uses[id] == nil && sel != nil && sel.X == ast.Expr(id)
+		found = found || used || unknown || obj != nil
 		return true
 	})
 	return found

@@ -113,7 +113,7 @@ func (u *universe) local(importPath, dir string) []*ast.File {
 	entries, _ := os.ReadDir(at)
 	var files []*ast.File
 	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), ".go") || strings.HasSuffix(e.Name(), "_test.go") {
+		if !isGo(e.Name()) || strings.HasSuffix(e.Name(), "_test.go") {
 			continue
 		}
 		f, err := parser.ParseFile(u.fset, filepath.Join(at, e.Name()), nil, parser.SkipObjectResolution)
