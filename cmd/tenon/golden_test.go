@@ -175,6 +175,10 @@ import (
 type P struct{ plugin.NetRPCUnsupportedPlugin }
 
 func dial(b *plugin.GRPCBroker, s *grpc.Server, host int) (any, error) {
+	go s.Serve(nil)
+	if s.Serve(nil) == nil {
+		s.Stop()
+	}
 	s.GracefulStop()
 	return b.Dial(1)
 }
@@ -201,6 +205,10 @@ import (
 type P struct{}
 
 func dial(b *plugin.Broker, s *grpc.Server, host int) (any, error) {
+	go s.Serve(nil)
+	if s.Serve(nil) == nil {
+		s.Close()
+	}
 	s.GracefulStop()
 	return b.Dial(1)
 }
@@ -214,11 +222,12 @@ func who(p *peer.Peer, v uint) any {
 }
 `,
 		left: `a.go:8:2: google.golang.org/grpc/credentials/insecure: plaintext is TLS: nil in ServerConfig and ClientConfig, and InsecurePlaintext: true in host.Config
-a.go:14:4: grpc.Server.GracefulStop: Shutdown(ctx), which returns an error
-a.go:15:11: plugin.GRPCBroker.Dial: Dial(ctx, id): the context is the time-out, which was 5 s
-a.go:19:23: plugin.HandshakeConfig.ProtocolVersion: it is an int here, and was a uint: convert it where the compiler says so
-a.go:20:11: grpc.WithTransportCredentials: options of dialling are fields of ClientConfig here, which host.Config has as Client
-a.go:23:11: peer.Peer.AuthInfo: TLS, a *tls.ConnectionState, nil without TLS
+a.go:15:7: grpc.Server.Serve: after Close and Shutdown it returns ErrServerClosed, where grpc-go's returned nil
+a.go:18:4: grpc.Server.GracefulStop: Shutdown(ctx), which returns an error
+a.go:19:11: plugin.GRPCBroker.Dial: Dial(ctx, id): the context is the time-out, which was 5 s
+a.go:23:23: plugin.HandshakeConfig.ProtocolVersion: it is an int here, and was a uint: convert it where the compiler says so
+a.go:24:11: grpc.WithTransportCredentials: options of dialling are fields of ClientConfig here, which host.Config has as Client
+a.go:27:11: peer.Peer.AuthInfo: TLS, a *tls.ConnectionState, nil without TLS
 `,
 	},
 	{
@@ -241,6 +250,10 @@ func start(secure, clean bool) *plugin.Client {
 		MinPort:     1000,
 		MaxPort:     2000,
 		Managed:     true,
+		AllowedProtocols: []plugin.Protocol{
+			plugin.ProtocolNetRPC,
+			plugin.ProtocolGRPC,
+		},
 	})
 }
 `,
@@ -266,6 +279,7 @@ func start(secure, clean bool) *host.Client {
 `,
 		left: `a.go:11:16: plugin.NewClient: host.Start starts the plugin and connects to it: Start(ctx, *host.Config) (*host.Client, error)
 a.go:16:3: plugin.ClientConfig.Managed: defer client.Close(), or start it with a fleet.Group of plugin/host/fleet
+a.go:17:2: plugin.ClientConfig.AllowedProtocols: it is deleted: gRPC is the only protocol, and a plugin that is on net/rpc alone cannot be started any more
 `,
 	},
 	{
@@ -283,6 +297,56 @@ package a
 import ("example.org/go-hosts"; "github.com/tenonrpc/tenon/plugin"; tenonhost "github.com/tenonrpc/tenon/plugin/host")
 
 var config = tenonhost.Config{Cmd: host.Cmd, Plugins: plugin.Set{}}
+`,
+	},
+	{
+		name: "a plugin's configuration, however it is written",
+		before: `-- a.go --
+package a
+
+import (
+	"github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/reflection"
+)
+
+var (
+	a = plugin.ServeConfig{}
+	b = plugin.ServeConfig{GRPCServer: plugin.DefaultGRPCServer}
+	c = &plugin.ServeConfig{
+	}
+	d = []*plugin.ServeConfig{{VersionedPlugins: nil, GRPCServer: func(o []grpc.ServerOption) *grpc.Server {
+		return grpc.NewServer(o...)
+	}}}
+	e plugin.ServeConfig
+)
+
+func tls() { e.TLSProvider = nil; reflection.Register(nil) }
+`,
+		after: `-- a.go --
+package a
+
+import (
+	"github.com/tenonrpc/tenon/plugin"
+	tenonreflection "github.com/tenonrpc/tenon/h2grpc/reflection"
+	"google.golang.org/grpc/reflection"
+)
+
+var (
+	a = plugin.ServeConfig{Reflection: tenonreflection.Register}
+	b = plugin.ServeConfig{Reflection: tenonreflection.Register, }
+	c = &plugin.ServeConfig{
+		Reflection: tenonreflection.Register,
+	}
+	d = []*plugin.ServeConfig{{Reflection: tenonreflection.Register, Versions: nil}}
+	e plugin.ServeConfig
+)
+
+func tls() { e.TLSProvider = nil; reflection.Register(nil) }
+`,
+		left: `a.go:6:2: google.golang.org/grpc/reflection: h2grpc/reflection; a plugin's is ServeConfig.Reflection
+a.go:16:4: plugin.ServeConfig: set Reflection to reflection.Register of h2grpc/reflection, if the plugin is to have gRPC reflection, as go-plugin's do
+a.go:19:16: plugin.ServeConfig.TLSProvider: TLS, which is a *tls.Config and not a function
 `,
 	},
 	{

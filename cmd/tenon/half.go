@@ -65,7 +65,7 @@ func importsOf(dir string) ([]use, error) {
 			out = append(out, use{
 				strings.TrimSuffix(file.Name.Name, "_test"),
 				strings.Trim(spec.Path.Value, "\"`"),
-				fset.Position(spec.Path.Pos()),
+				fset.PositionFor(spec.Path.Pos(), false),
 			})
 		}
 	}

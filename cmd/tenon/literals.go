@@ -167,8 +167,8 @@ func (s *source) clientConfig(lit *ast.CompositeLit) {
 		return
 	}
 	const of = "plugin.ClientConfig."
-	if kv := at["AllowedProtocols"]; kv != nil && s.onlyGRPC(kv.Value) {
-		s.remove(kv, of+"AllowedProtocols is not needed")
+	if kv := at["AllowedProtocols"]; kv != nil {
+		s.protocols(kv)
 	}
 	if kv := at["Managed"]; kv != nil && s.source(kv.Value) == "false" {
 		s.remove(kv, of+"Managed is not needed")
@@ -200,10 +200,27 @@ func (s *source) clientConfig(lit *ast.CompositeLit) {
 	}
 }
 
-// onlyGRPC reports whether a list of protocols has gRPC alone.
-func (s *source) onlyGRPC(e ast.Expr) bool {
-	list, ok := e.(*ast.CompositeLit)
-	return ok && len(list.Elts) == 1 && s.exprKey(list.Elts[0]) == "plugin.ProtocolGRPC"
+// protocols deletes AllowedProtocols, if it is a list of the protocols by their names.
+func (s *source) protocols(kv *ast.KeyValueExpr) {
+	list, ok := kv.Value.(*ast.CompositeLit)
+	if !ok {
+		return
+	}
+	netRPC := false
+	for _, e := range list.Elts {
+		switch s.exprKey(e) {
+		case "plugin.ProtocolGRPC":
+		case "plugin.ProtocolNetRPC":
+			netRPC = true
+		default:
+			return
+		}
+	}
+	const field = "plugin.ClientConfig.AllowedProtocols"
+	if netRPC {
+		s.note(kv.Pos(), field, "it is deleted: gRPC is the only protocol, and a plugin that is on net/rpc alone cannot be started any more")
+	}
+	s.remove(kv, field+" is not needed")
 }
 
 // inverse makes a field that means the opposite of it.
@@ -286,7 +303,7 @@ func (s *source) insert(lit *ast.CompositeLit, field, what string) {
 	closing := s.offset(lit.Rbrace)
 	start := strings.LastIndexByte(string(s.text[:closing]), '\n') + 1
 	indent := string(s.text[start:closing])
-	if strings.TrimSpace(indent) == "" && len(lit.Elts) > 0 {
+	if strings.TrimSpace(indent) == "" {
 		s.edits = append(s.edits, edit{start, start, indent + "\t" + field + ",\n", what})
 		return
 	}
