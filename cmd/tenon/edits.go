@@ -121,6 +121,9 @@ func deletion(text []byte, start, end int) (int, int) {
 	if bytes.HasPrefix(rest, []byte("//")) {
 		rest = rest[max(0, bytes.IndexByte(rest, '\n')):]
 	}
+	if bytes.HasPrefix(rest, []byte("\r\n")) {
+		rest = rest[1:]
+	}
 	switch {
 	case (before == 0 || text[before-1] == '\n') && bytes.HasPrefix(rest, []byte("\n")):
 		return before, len(text) - len(rest) + 1

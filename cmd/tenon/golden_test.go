@@ -350,6 +350,63 @@ a.go:19:16: plugin.ServeConfig.TLSProvider: TLS, which is a *tls.Config and not 
 `,
 	},
 	{
+		name: "starts that share lines, or have comments that would get lost, stay",
+		before: `-- a.go --
+package a
+
+import "github.com/hashicorp/go-plugin"
+
+func start(config *plugin.ClientConfig) {
+	switch {
+	case true: client := plugin.NewClient(config)
+		protocol, err := client.Client()
+		if err != nil {
+			return
+		}
+		protocol.Ping()
+	case false:
+		client := plugin.NewClient(config)
+		protocol, err := client.Client() // may take a minute
+		if err != nil {
+			return
+		}
+		protocol.Ping()
+	}
+}
+`,
+		after: `-- a.go --
+package a
+
+import "github.com/tenonrpc/tenon/plugin"
+import "github.com/tenonrpc/tenon/plugin/host"
+
+func start(config *host.Config) {
+	switch {
+	case true: client := plugin.NewClient(config)
+		protocol, err := client.Client()
+		if err != nil {
+			return
+		}
+		protocol.Ping()
+	case false:
+		client := plugin.NewClient(config)
+		protocol, err := client.Client() // may take a minute
+		if err != nil {
+			return
+		}
+		protocol.Ping()
+	}
+}
+`,
+		left: `a.go:8:30: plugin.NewClient: host.Start starts the plugin and connects to it: Start(ctx, *host.Config) (*host.Client, error)
+a.go:9:27: plugin.Client.Client: the *host.Client of host.Start is connected: host.Dispense[T](ctx, client, name), client.Ping(ctx) or client.Conn()
+a.go:13:12: plugin.ClientProtocol.Ping: Ping(ctx) of *host.Client
+a.go:15:20: plugin.NewClient: host.Start starts the plugin and connects to it: Start(ctx, *host.Config) (*host.Client, error)
+a.go:16:27: plugin.Client.Client: the *host.Client of host.Start is connected: host.Dispense[T](ctx, client, name), client.Ping(ctx) or client.Conn()
+a.go:20:12: plugin.ClientProtocol.Ping: Ping(ctx) of *host.Client
+`,
+	},
+	{
 		name: "a start with a context at hand",
 		before: `-- a.go --
 package a

@@ -105,10 +105,28 @@ func (s *source) findStart(list []ast.Stmt) *start {
 	if st.failed, ok = list[i+1].(*ast.IfStmt); !ok || st.failed.Init != nil || st.failed.Else != nil {
 		return nil
 	}
-	if !s.kills(st, client) || !s.calls(st, client, protocol) {
+	if !s.onLines(st) || !s.kills(st, client) || !s.calls(st, client, protocol) {
 		return nil
 	}
 	return st
+}
+
+// onLines reports whether the statements are on lines of their own, with no comment
+// that would get lost, so that the lines can be moved.
+func (s *source) onLines(st *start) bool {
+	from, _ := s.lines(st.client.Pos(), st.client.End())
+	first, last := s.lines(st.protocol.Pos(), st.failed.End())
+	for _, between := range [][2]int{
+		{from, s.offset(st.client.Pos())},
+		{first, s.offset(st.protocol.Pos())},
+		{s.offset(st.protocol.End()), s.offset(st.failed.Pos())},
+		{s.offset(st.failed.End()), last},
+	} {
+		if strings.Trim(string(s.text[between[0]:between[1]]), " \t\r\n;") != "" {
+			return false
+		}
+	}
+	return true
 }
 
 // usedBy returns what the method in fun is selected from.
@@ -188,13 +206,12 @@ func (s *source) start(st *start) {
 	s.replace(call.Fun.Pos(), call.Lparen+1, host+".Start("+s.context(call)+", ", "plugin.NewClient and plugin.Client.Client become host.Start")
 	s.forget(call.Fun)
 
-	from, to := s.lines(st.client.Pos(), st.client.End())
+	from, _ := s.lines(st.client.Pos(), st.client.End())
 	indent := string(s.text[from:s.offset(st.client.Pos())])
 	failed := s.without(st.failed, st.kills)
 	s.edits = append(s.edits, edit{s.offset(st.client.End()), s.offset(st.client.End()), "\n" + indent + failed, ""})
-	_ = to
-	from, to = s.lines(st.protocol.Pos(), st.failed.End())
-	s.edits = append(s.edits, edit{from, to, "", ""})
+	first, last := s.lines(st.protocol.Pos(), st.failed.End())
+	s.edits = append(s.edits, edit{first, last, "", ""})
 	s.gone = append(s.gone, span{st.protocol.Pos(), st.protocol.End()})
 	for _, kill := range st.kills {
 		s.gone = append(s.gone, span{kill.Pos(), kill.End()})
