@@ -453,7 +453,7 @@ func TestGolden(t *testing.T) {
 
 			// Once more, and there is nothing to do.
 			_, stderr, _ = tenon(t, dir, "migrate", ".")
-			if !strings.HasPrefix(stderr, "0 files changed") {
+			if !strings.HasPrefix(stderr, "files changed: 0;") {
 				t.Errorf("the second time: %s", stderr)
 			}
 			wantFiles(t, "migrated twice", dir, tc.after)

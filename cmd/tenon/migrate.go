@@ -179,11 +179,11 @@ func writeAll(changes []change) error {
 }
 
 func summary(w io.Writer, dry bool, changed, left int) {
-	would := ""
+	what := "files changed"
 	if dry {
-		would = " would be"
+		what = "files to change"
 	}
-	fmt.Fprintf(w, "%d files%s changed; %d uses are left for you\n", changed, would, left)
+	fmt.Fprintf(w, "%s: %d; uses left for you: %d\n", what, changed, left)
 	if changed > 0 && !dry {
 		fmt.Fprintln(w, "go.mod is yours: require "+ours+", then run go mod tidy")
 	}

@@ -67,8 +67,13 @@ const (
 	testModes = "plugintest.Serve serves a plugin of a test's; or set ServeConfig.Test to a *plugin.TestMode and call ServeContext"
 	serverCfg = "limits and interceptors of a plugin's servers are fields of ServeConfig.Server, those of a server of your own of the ServerConfig that NewServer takes"
 	clientCfg = "a client's connection is made by ClientConfig.Dial, and secured by its TLS; host.Config and the broker make those to plugins"
+	exempt    = "the protocol's own calls go past it, unless Exempt is set"
 	started   = "host.Start starts the plugin and connects to it: Start(ctx, *host.Config) (*host.Client, error)"
 )
+
+func interceptors(kind string) string {
+	return kind + "Interceptors of ServerConfig, which ServeConfig has as Server; " + exempt
+}
 
 var rules = map[string]rule{
 	// Both sides.
@@ -155,11 +160,11 @@ var rules = map[string]rule{
 	"grpc.ServerOption":                   {advice: serverCfg},
 	"grpc.MaxRecvMsgSize":                 {advice: "MaxRecvMessageSize of ServerConfig, which ServeConfig has as Server; a plugin's default is 256 MiB"},
 	"grpc.MaxSendMsgSize":                 {advice: "MaxSendMessageSize of ServerConfig, which ServeConfig has as Server"},
-	"grpc.UnaryInterceptor":               {advice: "UnaryInterceptors of ServerConfig, which ServeConfig has as Server"},
-	"grpc.ChainUnaryInterceptor":          {advice: "UnaryInterceptors of ServerConfig, which ServeConfig has as Server"},
-	"grpc.StreamInterceptor":              {advice: "StreamInterceptors of ServerConfig, which ServeConfig has as Server"},
-	"grpc.ChainStreamInterceptor":         {advice: "StreamInterceptors of ServerConfig, which ServeConfig has as Server"},
-	"grpc.StatsHandler":                   {advice: "Stats of ServerConfig, an h2grpc.Stats"},
+	"grpc.UnaryInterceptor":               {advice: interceptors("Unary")},
+	"grpc.ChainUnaryInterceptor":          {advice: interceptors("Unary")},
+	"grpc.StreamInterceptor":              {advice: interceptors("Stream")},
+	"grpc.ChainStreamInterceptor":         {advice: interceptors("Stream")},
+	"grpc.StatsHandler":                   {advice: "Stats of ServerConfig, an h2grpc.Stats; " + exempt},
 	"grpc.Creds":                          {advice: "TLS of ServerConfig; a plugin's is ServeConfig.TLS, or AutoMTLS"},
 	"grpc.UnknownServiceHandler":          {advice: "Unknown of ServerConfig"},
 	"grpc.MaxConcurrentStreams":           {advice: "MaxConcurrentStreams of ServerConfig"},

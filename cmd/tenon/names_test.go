@@ -99,7 +99,7 @@ func TestNamesExist(t *testing.T) {
 	}
 }
 
-// TestNothingKeptByAccident requires that every name that go-plugin and tenon both
+// TestDeclarationsAreThoughtOf requires that every name that go-plugin and tenon both
 // have, or grpc-go's types and tenon's, has been thought of: a declared one without a
 // rule stays as it is.
 func TestDeclarationsAreThoughtOf(t *testing.T) {

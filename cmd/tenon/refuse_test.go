@@ -43,7 +43,7 @@ func TestDryRunChangesNothing(t *testing.T) {
 	dir := unpack(t, one)
 	stdout, stderr, status := tenon(t, dir, "migrate", "-n", "./...")
 	wantText(t, "stdout", stdout, "a/a.go:3:8: google.golang.org/grpc/status becomes "+tenonStatus+"\n")
-	wantText(t, "stderr", stderr, "1 files would be changed; 0 uses are left for you\n")
+	wantText(t, "stderr", stderr, "files to change: 1; uses left for you: 0\n")
 	if status != 0 {
 		t.Errorf("status %d", status)
 	}
@@ -58,7 +58,7 @@ func TestWhatIsLeftOut(t *testing.T) {
 
 	// By their names they are migrated.
 	_, stderr, status := tenon(t, dir, "migrate", "./a/testdata", "./nested/...")
-	if status != 0 || !strings.HasPrefix(stderr, "2 files changed") {
+	if status != 0 || !strings.HasPrefix(stderr, "files changed: 2;") {
 		t.Errorf("status %d, stderr %q", status, stderr)
 	}
 }
