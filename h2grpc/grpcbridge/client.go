@@ -1,0 +1,181 @@
+package grpcbridge
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+
+	"github.com/tenonrpc/tenon/h2grpc"
+	"github.com/tenonrpc/tenon/h2grpc/metadata"
+	"github.com/tenonrpc/tenon/h2grpc/peer"
+	"github.com/tenonrpc/tenon/h2grpc/status"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	grpcpeer "google.golang.org/grpc/peer"
+)
+
+// ClientConfig configures a [ClientConn]. It is copied; the zero value has no
+// interceptors.
+type ClientConfig struct {
+	// UnaryInterceptors and StreamInterceptors wrap every call; the first is the
+	// outermost. All of them are outside of those of the h2grpc.ClientConn.
+	UnaryInterceptors  []grpc.UnaryClientInterceptor
+	StreamInterceptors []grpc.StreamClientInterceptor
+	// Target is what interceptors are told that calls go to: the Target of the
+	// *grpc.ClientConn that they are given is "passthrough:///" and this. Nothing is
+	// connected to by it. Empty means "h2grpc".
+	Target string
+}
+
+// ClientConn is a grpc.ClientConnInterface that makes its calls on a connection of
+// h2grpc: what stubs of protoc-gen-go-grpc are made with. All methods may be called
+// concurrently.
+//
+// Calls send the outgoing metadata of both libraries; of a key that both have,
+// grpc-go's values. Their errors are those of [GRPCError].
+//
+// These call options of grpc-go do what they do there: Header, Trailer, Peer,
+// OnFinish, WaitForReady and FailFast, StaticMethod, MaxCallRecvMsgSize and
+// MaxCallSendMsgSize with more than zero bytes, UseCompressor with a name that
+// h2grpc.ClientConfig's Compressors have, CallContentSubtype("proto") and
+// EmptyCallOption. Any other fails the call with UNIMPLEMENTED and is named by the
+// error: PerRPCCredentials, CallAuthority, the options of codecs and of retries, and
+// whatever a later version of grpc-go adds. An option of another package, which
+// embeds one of grpc-go's, is that one.
+type ClientConn struct {
+	cc  h2grpc.ClientConnInterface
+	cfg ClientConfig
+
+	idle *grpc.ClientConn // for interceptors, nil without any
+	err  error            // of making it
+}
+
+var _ grpc.ClientConnInterface = (*ClientConn)(nil)
+
+// NewClient returns a ClientConn that makes its calls on cc, with cfg or, if that is
+// nil, without interceptors. It does not connect. A Target that grpc-go does not
+// take makes every call fail.
+func NewClient(cc h2grpc.ClientConnInterface, cfg *ClientConfig) *ClientConn {
+	c := &ClientConn{cc: cc}
+	if cfg != nil {
+		c.cfg = *cfg
+		c.cfg.UnaryInterceptors = slices.Clone(cfg.UnaryInterceptors)
+		c.cfg.StreamInterceptors = slices.Clone(cfg.StreamInterceptors)
+	}
+	if c.cfg.Target == "" {
+		c.cfg.Target = "h2grpc"
+	}
+	if len(c.cfg.UnaryInterceptors)+len(c.cfg.StreamInterceptors) == 0 {
+		return c
+	}
+	// It stays idle, because nobody makes a call on it. An interceptor that does is
+	// told what is wrong instead of reaching whatever has the name.
+	c.idle, c.err = grpc.NewClient("passthrough:///"+c.cfg.Target,
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) { return nil, errIdle }),
+		grpc.WithDisableServiceConfig(), grpc.WithNoProxy(), grpc.WithIdleTimeout(0))
+	return c
+}
+
+var errIdle = errors.New("grpcbridge: this grpc.ClientConn only stands for an h2grpc connection: call the interceptor's invoker or streamer")
+
+// Close frees the *grpc.ClientConn that interceptors are given. The connection of
+// h2grpc is its owner's to close. No calls may be made afterwards, and those that
+// run go on. It may be called more than once, and never fails.
+func (c *ClientConn) Close() error {
+	if c.idle != nil {
+		c.idle.Close() // its only error is that it was closed before
+	}
+	return nil
+}
+
+// Invoke implements grpc.ClientConnInterface: it performs a unary call. reply is
+// undefined after an error.
+func (c *ClientConn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	if c.err != nil {
+		return c.err
+	}
+	return c.invokeThrough(c.cfg.UnaryInterceptors)(sendBoth(ctx), method, args, reply, c.idle, opts...)
+}
+
+func (c *ClientConn) invokeThrough(rest []grpc.UnaryClientInterceptor) grpc.UnaryInvoker {
+	if len(rest) == 0 {
+		return c.invoke
+	}
+	return func(ctx context.Context, method string, args, reply any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
+		return rest[0](ctx, method, args, reply, c.idle, c.invokeThrough(rest[1:]), opts...)
+	}
+}
+
+func (c *ClientConn) invoke(ctx context.Context, method string, args, reply any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
+	o, err := newOptions(opts)
+	var header, trailer metadata.MD
+	var p peer.Peer
+	if err == nil {
+		if len(o.headers)+len(o.trailers) > 0 {
+			o.h2 = append(o.h2, h2grpc.Header(&header), h2grpc.Trailer(&trailer))
+		}
+		if len(o.peers) > 0 {
+			o.h2 = append(o.h2, h2grpc.Peer(&p))
+		}
+		err = GRPCError(c.cc.Invoke(sendGRPC(ctx), method, args, reply, o.h2...))
+	}
+	o.ended(header, trailer, answered(&p), err)
+	return err
+}
+
+// answered is who answered a call, nil if it was never sent.
+func answered(p *peer.Peer) *grpcpeer.Peer {
+	if p.Addr == nil {
+		return nil
+	}
+	return grpcPeer(p)
+}
+
+// NewStream implements grpc.ClientConnInterface: it begins a streaming call. What
+// frees its resources is what grpc-go's documentation says: an error of RecvMsg or
+// SendMsg, io.EOF included in the former's, the only response of a call that has
+// one, or the end of ctx.
+func (c *ClientConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	if c.err != nil {
+		return nil, c.err
+	}
+	return c.streamThrough(c.cfg.StreamInterceptors)(sendBoth(ctx), desc, c.idle, method, opts...)
+}
+
+func (c *ClientConn) streamThrough(rest []grpc.StreamClientInterceptor) grpc.Streamer {
+	if len(rest) == 0 {
+		return c.newStream
+	}
+	return func(ctx context.Context, desc *grpc.StreamDesc, _ *grpc.ClientConn, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+		return rest[0](ctx, desc, c.idle, method, c.streamThrough(rest[1:]), opts...)
+	}
+}
+
+func (c *ClientConn) newStream(ctx context.Context, desc *grpc.StreamDesc, _ *grpc.ClientConn, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	o, err := newOptions(opts)
+	if err != nil {
+		o.ended(nil, nil, nil, err)
+		return nil, err
+	}
+	var p peer.Peer
+	ctx, cancel := context.WithCancel(ctx)
+	s, err := c.cc.NewStream(sendGRPC(ctx), &h2grpc.StreamDesc{
+		StreamName:    desc.StreamName,
+		ServerStreams: desc.ServerStreams,
+		ClientStreams: desc.ClientStreams,
+	}, method, append(o.h2, h2grpc.Peer(&p))...)
+	if err != nil {
+		cancel()
+		err = GRPCError(err)
+		o.ended(nil, nil, answered(&p), err)
+		return nil, err
+	}
+	cs := &clientStream{s: s, ctx: s.Context(), cancel: cancel, opts: o, one: !desc.ServerStreams, peer: answered(&p)}
+	if cs.peer != nil {
+		cs.ctx = grpcpeer.NewContext(cs.ctx, cs.peer)
+	}
+	cs.stop = context.AfterFunc(ctx, func() { cs.end(GRPCError(status.FromContextError(ctx.Err()).Err())) })
+	return cs, nil
+}
