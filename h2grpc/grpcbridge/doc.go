@@ -25,6 +25,8 @@
 // Messages are proto.Messages or h2grpc's: grpc-go's codecs, its PreparedMsg and
 // messages of the first protobuf API are not known here. A call option that cannot
 // be honoured fails the call with UNIMPLEMENTED and is named; see [ClientConn].
-// Resolvers, balancers, service configurations and retries of grpc-go need its own
+// The text of an error is h2grpc's, which has control characters and line ends of a
+// status's message escaped and is cut after 4 KiB; the message itself, which
+// grpc-go's status.Convert finds, is as it was sent. Resolvers, balancers, service configurations and retries of grpc-go need its own
 // ClientConn; the retries of go-grpc-middleware are an interceptor and work.
 package grpcbridge

@@ -136,7 +136,7 @@ func TestOptions(t *testing.T) {
 		"CallContentSubtype":      grpc.CallContentSubtype("json"),
 		"ForceCodec":              grpc.ForceCodec(nil),
 		"ForceCodecV2":            grpc.ForceCodecV2(encoding.CodecV2(nil)),
-		"CallCustomCodec":         grpc.CallCustomCodec(nil),
+		"CallCustomCodec":         grpc.CustomCodecCallOption{},
 		"MaxRetryRPCBufferSize":   grpc.MaxRetryRPCBufferSize(1),
 		"MaxCallRecvMsgSize(0)":   grpc.MaxCallRecvMsgSize(0),
 		"MaxCallSendMsgSize(-1)":  grpc.MaxCallSendMsgSize(-1),
