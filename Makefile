@@ -9,7 +9,7 @@ BUILD := .build
 
 # The modules: this one, and the nested ones, which ./... leaves out. One that has
 # an old.mod is there twice, the second time with the versions that this names.
-NESTED  := $(sort $(wildcard testdata/*/go.mod testdata/*/*/go.mod testdata/*/old.mod))
+NESTED  := $(sort $(wildcard h2grpc/*/go.mod testdata/*/go.mod testdata/*/*/go.mod testdata/*/old.mod))
 MODULES := go.mod $(NESTED)
 
 # enter goes into the module of $$mod. An old.mod is put in go.mod's place by old.json:
@@ -160,13 +160,15 @@ fuzz-list: ## list the fuzz targets with their packages
 		echo "$$names" | sed -n "s,^Fuzz,$$pkg &,p"; \
 	done
 
-interop: ## run this library against hashicorp/go-plugin, each way, and write what works into the README
+interop: ## run this library against hashicorp/go-plugin, each way, and write what works into the README; and h2grpc with what is written for grpc-go
 	@mkdir -p $(BUILD)/interop && rm -f $(BUILD)/interop/results
 	@set -e; for mod in testdata/interop/go.mod testdata/interop/old.mod; do \
 		($(enter) && $(GO) list -m github.com/hashicorp/go-plugin google.golang.org/grpc && \
 			$(GO) test -count=1 -args -table -results "$(CURDIR)/$(BUILD)/interop/results"); \
 	done
 	cd testdata/interop/upstreamtests && $(GO) test -count=1 -args -table
+	cd h2grpc/grpcbridge && $(GO) test -count=1 ./...
+	cd testdata/interop/middleware && $(GO) test -count=1 ./...
 	cd testdata/interop && $(GO) run ./cmd/table -results "$(CURDIR)/$(BUILD)/interop/results" -readme "$(CURDIR)/README.md"
 
 interop-languages: ## run this library against plugins and hosts in other languages, which it installs

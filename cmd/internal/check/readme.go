@@ -184,7 +184,7 @@ func (r *readmeChecker) row(i int) {
 func (r *readmeChecker) missing() {
 	var dirs []string
 	for _, f := range r.tree.Files {
-		if !f.Test && !f.Nested && !f.Generated && !slices.Contains(dirs, f.Dir) {
+		if f.written() && !slices.Contains(dirs, f.Dir) {
 			dirs = append(dirs, f.Dir)
 		}
 	}
@@ -221,7 +221,7 @@ var noCode = regexp.MustCompile(`^\s*(//.*)?$`)
 func (t *Tree) codeLines(dir string) int {
 	n := 0
 	for _, f := range t.Files {
-		if f.Dir != dir || f.Test || f.Nested || f.Generated {
+		if f.Dir != dir || !f.written() {
 			continue
 		}
 		for line := range strings.Lines(string(t.Texts[f.Path])) {

@@ -11,6 +11,7 @@ func Rules() []Rule {
 	return []Rule{
 		{"law of dependencies", lawful},
 		{"imports from outside", placed},
+		{"nested modules", bridged},
 		{"wire is pure", pure},
 		{"process-wide state", processWide},
 		{"files by descriptors", handled},

@@ -37,6 +37,16 @@ var examples = map[string]example{
 		"h2grpc/a.go":             "package h2grpc\nimport _ \"github.com/someone/else\" // want\nimport _ \"testing\" // want",
 		"h2grpc/a_test.go":        "package h2grpc_test\nimport _ \"testing\"",
 	},
+	"nested modules": {
+		"Makefile":                    "NESTED  := $(sort $(wildcard h2grpc/*/go.mod testdata/*/go.mod))",
+		"h2grpc/grpcbridge/go.mod":    "module n",
+		"h2grpc/grpcbridge/a.go":      "package grpcbridge\nimport _ \"fmt\"\nimport _ \"" + check.Module + "/h2grpc\"\nimport _ \"" + check.Module + "/h2grpc/internal/h2\" // want\nimport _ \"google.golang.org/grpc/codes\"\nimport _ \"github.com/someone/else\" // want",
+		"h2grpc/grpcbridge/a_test.go": "package grpcbridge_test\nimport _ \"github.com/someone/else\"",
+		"h2grpc/other/go.mod":         "module n // whole",
+		"testdata/n/go.mod":           "module n",
+		"testdata/n/a.go":             "package n\nimport _ \"github.com/someone/else\"",
+		"testdata/n/unseen/go.mod":    "module n // whole",
+	},
 	"wire is pure": {
 		"wire/a.go":      "package wire\nimport \"os\" // want\nimport \"time\"\nvar _ = time.Now // want\nvar _ time.Duration\nfunc f() {\n\tgo f() // want\n}\nvar _ = os.Args",
 		"wire/a_test.go": "package wire_test\nimport _ \"os\"",

@@ -106,7 +106,7 @@ func (t *Tree) ceilings() (map[string]figure, []Finding) {
 func (t *Tree) figures(ceilings map[string]figure) []figure {
 	var out []figure
 	for _, f := range t.Files {
-		if !f.Test && !f.Nested && !f.Generated {
+		if f.written() {
 			out = append(out, t.sizes(f)...)
 		}
 	}

@@ -53,7 +53,10 @@ type File struct {
 	Generated bool   // its head says that it is generated
 	// Nested says that the file belongs to a nested module or is under
 	// testdata: the root module's packages do not include it.
-	Nested  bool
+	Nested bool
+	// Bridge says that it belongs to a nested module that is not under testdata,
+	// and so to one that others import.
+	Bridge  bool
 	Syntax  *ast.File
 	imports map[string]string // import path by the name that the file uses
 }
@@ -108,6 +111,7 @@ func New(texts map[string][]byte) (*Tree, error) {
 			Test:      strings.HasSuffix(name, "_test.go") || forTests.Match(texts[name]),
 			Generated: ast.IsGenerated(syntax),
 			Nested:    t.nested(path.Dir(name)),
+			Bridge:    t.bridge(path.Dir(name)),
 			Syntax:    syntax,
 			imports:   make(map[string]string),
 		}
@@ -146,6 +150,14 @@ func (t *Tree) nested(dir string) bool {
 	}
 	return false
 }
+
+// bridge reports whether a directory is in a nested module that others import.
+func (t *Tree) bridge(dir string) bool {
+	return t.nested(dir) && !slices.Contains(strings.Split(dir, "/"), "testdata")
+}
+
+// written reports whether people wrote the file for others to import.
+func (f *File) written() bool { return !f.Test && !f.Generated && (!f.Nested || f.Bridge) }
 
 // line returns the line of a node.
 func (t *Tree) line(n ast.Node) int { return t.fset.Position(n.Pos()).Line }
