@@ -234,6 +234,7 @@ func fullStream(t *testing.T, stub testpb.TestServiceClient, address string) {
 	if m, err := stream.Recv(); err != io.EOF {
 		t.Fatal(m, err)
 	}
+	<-stream.Context().Done() // nothing is held any more
 }
 
 // TestEnds: deadlines and cancellation reach the handler, and the caller gets their
@@ -253,7 +254,12 @@ func TestEnds(t *testing.T) {
 				return nil, wait(ctx)
 			},
 			full: func(s grpc.BidiStreamingServer[testpb.StreamingOutputCallRequest, testpb.StreamingOutputCallResponse]) error {
-				return wait(s.Context())
+				err := wait(s.Context())
+				if _, got := s.Recv(); status.Code(got) != codes.Canceled {
+					t.Errorf("a cancelled call's handler receives %v", got)
+				}
+				over <- nil
+				return err
 			},
 		}
 		stub := testpb.NewTestServiceClient(dial(t, client, serve(t, server, svc.register, setup{}), setup{}))
@@ -290,6 +296,7 @@ func TestEnds(t *testing.T) {
 		if err := <-ended; status.Code(err) != codes.Canceled {
 			t.Errorf("OnFinish is told %v", err)
 		}
+		<-over
 		if _, err := stream.Recv(); status.Code(err) != codes.Canceled {
 			t.Errorf("a cancelled call ends with %v", err)
 		}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tenonrpc/tenon/h2grpc/codes"
 	"github.com/tenonrpc/tenon/h2grpc/grpcbridge"
@@ -101,18 +102,46 @@ func TestContexts(t *testing.T) {
 
 // TestBothSend: a call sends the metadata of both libraries, and what both have once.
 func TestBothSend(t *testing.T) {
-	svc := &service{unary: func(ctx context.Context, _ *testpb.SimpleRequest) (*testpb.SimpleResponse, error) {
+	check := func(ctx context.Context) {
 		md, _ := grpcmetadata.FromIncomingContext(ctx)
 		wantMD(t, "the call", md, "one", "1")
 		wantMD(t, "the call", md, "two", "2")
 		wantMD(t, "the call", md, "both", "grpc-go's")
+	}
+	svc := &service{unary: func(ctx context.Context, _ *testpb.SimpleRequest) (*testpb.SimpleResponse, error) {
+		check(ctx)
 		return &testpb.SimpleResponse{}, nil
+	}, full: func(s grpc.BidiStreamingServer[testpb.StreamingOutputCallRequest, testpb.StreamingOutputCallResponse]) error {
+		check(s.Context())
+		return nil
 	}}
 	stub := testpb.NewTestServiceClient(dial(t, ours, serve(t, ours, svc.register, setup{}), setup{}))
 	ctx := metadata.AppendToOutgoingContext(within(t), "one", "1", "both", "h2grpc's")
 	ctx = grpcmetadata.AppendToOutgoingContext(ctx, "two", "2", "both", "grpc-go's")
 	if _, err := stub.UnaryCall(ctx, &testpb.SimpleRequest{}); err != nil {
 		t.Error(err)
+	}
+	stream, err := stub.FullDuplexCall(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); err != io.EOF {
+		t.Error(err)
+	}
+}
+
+// TestWaitForReady: a call that does not wait fails when dialling fails; one that
+// does, when its context ends.
+func TestWaitForReady(t *testing.T) {
+	var s setup
+	s.h2client.Dial = func(context.Context) (net.Conn, error) { return nil, errors.New("nobody is there") }
+	stub := testpb.NewTestServiceClient(dial(t, ours, "", s))
+	for wait, want := range map[bool]grpccodes.Code{false: grpccodes.Unavailable, true: grpccodes.DeadlineExceeded} {
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		if _, err := stub.UnaryCall(ctx, &testpb.SimpleRequest{}, grpc.WaitForReady(wait)); grpcstatus.Code(err) != want {
+			t.Errorf("with WaitForReady(%v) the call ends with %v; want %v", wait, err, want)
+		}
+		cancel()
 	}
 }
 

@@ -11,9 +11,11 @@ import (
 	"testing"
 
 	"github.com/tenonrpc/tenon/h2grpc"
+	h2codes "github.com/tenonrpc/tenon/h2grpc/codes"
 	"github.com/tenonrpc/tenon/h2grpc/grpcbridge"
 	h2health "github.com/tenonrpc/tenon/h2grpc/health"
 	"github.com/tenonrpc/tenon/h2grpc/metadata"
+	h2status "github.com/tenonrpc/tenon/h2grpc/status"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
@@ -81,6 +83,9 @@ func TestInterceptors(t *testing.T) {
 		reply, err := handler(metadata.NewIncomingContext(ctx, metadata.Pairs("by", "h2grpc")), req)
 		if err == nil {
 			return reply, nil
+		}
+		if h2status.Code(err) != h2codes.OutOfRange {
+			t.Errorf("h2grpc's interceptor sees %v", err)
 		}
 		return reply, fmt.Errorf("seen: %w", err)
 	}}
