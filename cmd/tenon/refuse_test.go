@@ -124,8 +124,10 @@ func TestLinksAreNotFollowed(t *testing.T) {
 	if err := os.WriteFile(elsewhere, []byte(text), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(elsewhere, filepath.Join(dir, "a", "link.go")); err != nil {
-		t.Skip("no symbolic links here:", err)
+	link := filepath.Join(dir, "a", "link.go")
+	err := os.Symlink(elsewhere, link)
+	if _, gone := os.Lstat(link); err != nil || gone != nil { // Wine makes none, and says that it did
+		t.Skip("no symbolic links here:", err, gone)
 	}
 	stdout, stderr, status := tenon(t, dir, "migrate", "./...")
 	if status != exitFailed || !strings.Contains(stdout, "a/link.go:1:1: package a: this file is a symbolic link") || !strings.Contains(stderr, "a/link.go:3:10: google.golang.org/grpc/status is not the one") {
@@ -134,7 +136,7 @@ func TestLinksAreNotFollowed(t *testing.T) {
 	if got, err := os.ReadFile(elsewhere); err != nil || string(got) != text {
 		t.Errorf("what the link leads to is %q, %v", got, err)
 	}
-	if info, err := os.Lstat(filepath.Join(dir, "a", "link.go")); err != nil || info.Mode()&os.ModeSymlink == 0 {
+	if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 {
 		t.Errorf("the link is %v, %v", info, err)
 	}
 }
