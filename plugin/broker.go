@@ -69,7 +69,9 @@ func (b *Broker) AcceptAndServe(ctx context.Context, id uint32, register func(*h
 
 // Serve is AcceptAndServe in the background, under a new id. It returns the id
 // when the other side has been told, so that it can be handed over at once.
-// The server ends with ctx or with the broker.
+// The server ends with ctx or with the broker. The context of a call ends when its
+// handler returns: what is to serve for longer needs another, such as
+// context.Background().
 func (b *Broker) Serve(ctx context.Context, register func(*h2grpc.Server)) (id uint32, err error) {
 	return b.impl().Serve(ctx, register)
 }

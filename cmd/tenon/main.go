@@ -44,9 +44,9 @@
 // imports grpc-go's codes, metadata, peer or status. That compiles and is wrong
 // without a word: to one library, the errors of the other have no code, and its
 // contexts no metadata. Packages of other modules are not looked at: for errors that
-// come from those there is MapError, of ServeConfig.Server. What is judged is what is in the files when the command ends,
-// so that with -n it is a check for programs that were migrated in part by hand. It
-// is 2 if the arguments are wrong.
+// come from those there is MapError, of ServeConfig.Server. What is judged is what is
+// in the files when the command ends, so that with -n it is a check for programs that
+// were migrated in part by hand. It is 2 if the arguments are wrong.
 package main
 
 import (
