@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -94,7 +96,7 @@ func (l *stderrLog) line(line []byte) {
 		attrs = append(attrs, slog.String("module", record.Module))
 	}
 	for _, attr := range record.Attrs {
-		attrs = append(attrs, slog.Any(attrKey(attr.Key), attr.Value))
+		attrs = append(attrs, logAttr(attrKey(attr.Key), attr.Value))
 	}
 	if record.Truncated { // nothing is lost
 		attrs = append(attrs, slog.String("plugin.line", string(bytes.ToValidUTF8(line, []byte("\uFFFD")))))
@@ -154,6 +156,21 @@ func (l *stderrLog) tell() {
 	first, stack := l.account[0], l.account[1:]
 	l.account, l.size = nil, 0
 	l.emit(l.begun, slog.LevelError, first, slog.String("stack", strings.Join(stack, "\n")))
+}
+
+// logAttr is an attribute of a plugin's. An object is a group, as it was to the
+// plugin's logger, so that handlers show its members and not a Go map; of how deep it
+// is package hostwire has made sure.
+func logAttr(key string, value any) slog.Attr {
+	members, ok := value.(map[string]any)
+	if !ok || len(members) == 0 { // handlers leave out a group without members
+		return slog.Any(key, value)
+	}
+	var attrs []slog.Attr
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		attrs = append(attrs, logAttr(name, members[name]))
+	}
+	return slog.Attr{Key: key, Value: slog.GroupValue(attrs...)}
 }
 
 // attrKey returns the key under which a plugin's attribute is logged: handlers

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tenonrpc/tenon/plugin/host"
+	"github.com/tenonrpc/tenon/plugin/sloghclog"
 )
 
 // logged returns what becomes of lines on a plugin's stderr, as JSON records. It
@@ -76,6 +77,23 @@ func TestOtherLoggersArrive(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// TestGroupsArrive: objects are groups, whose members handlers show as they show those
+// of this process.
+func TestGroupsArrive(t *testing.T) {
+	var own bytes.Buffer
+	log := slog.New(sloghclog.NewHandler(&own, nil))
+	log.WithGroup("req").Info("slow", "id", 7, slog.Group("from", "name", "x y", "none", map[string]any{}))
+	var text bytes.Buffer
+	line, flush := host.StderrLog(slog.New(slog.NewTextHandler(&text, nil)))
+	line(bytes.TrimSpace(own.Bytes()))
+	flush()
+	for _, want := range []string{"req.id=7", `req.from.name="x y"`, "req.from.none=map[]"} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("%q is not in %q", want, text.String())
+		}
 	}
 }
 
