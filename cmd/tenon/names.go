@@ -132,7 +132,7 @@ var rules = map[string]rule{
 	"plugin.ClientConfig.SyncStdout":          {advice: "Output.Stdout"},
 	"plugin.ClientConfig.SyncStderr":          {advice: "Output.Stderr"},
 	"plugin.ClientConfig.AllowedProtocols":    {advice: "gRPC is the only protocol: delete it; a plugin on net/rpc cannot be started"},
-	"plugin.ClientConfig.Logger":              {advice: "Logger is a *slog.Logger here and no hclog.Logger; nil is slog.Default()"},
+	"plugin.ClientConfig.Logger":              {advice: "Logger is a *slog.Logger here: slog.New(sloghclog.ToLogger(l)), of plugin/sloghclog, passes on to an hclog.Logger l; nil is slog.Default()"},
 	"plugin.ClientConfig.PluginLogBufferSize": {advice: "lines may have any length: delete it"},
 	"plugin.ClientConfig.AutoMTLS":            {advice: "AutoMTLS is the default; InsecurePlaintext: true is what AutoMTLS: false was"},
 	"plugin.ClientConfig.GRPCDialOptions":     {advice: "Client, an h2grpc.ClientConfig"},

@@ -10,6 +10,9 @@
 // Make the handler before plugin.Serve is called: hosts look for log lines on the
 // process's own stderr, and Serve puts something else into os.Stderr.
 //
+// For hosts, [ToLogger] is the other direction: it passes slog's records on to an
+// hclog.Logger.
+//
 // It is a package of its own because a program that imports it links log/slog and
 // encoding/json, which is a quarter of a megabyte. plugin.NewLogger does without.
 package sloghclog

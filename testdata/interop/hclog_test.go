@@ -1,0 +1,36 @@
+package interop_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"testing"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/tenonrpc/tenon/plugin/sloghclog"
+)
+
+// TestToLogger has go-plugin's own logger behind a host's.
+func TestToLogger(t *testing.T) {
+	var buf bytes.Buffer
+	app := hclog.New(&hclog.LoggerOptions{Name: "app", Level: hclog.Debug, Output: &buf, JSONFormat: true})
+	log := slog.New(sloghclog.ToLogger(app)).With("plugin", "kv")
+	log.Log(t.Context(), sloghclog.LevelTrace, "small")
+	log.Warn("slow", "module", "store", "err", errors.New("no disk"), slog.Group("req", "id", 7))
+	var got map[string]any
+	if err := json.Unmarshal(buf.Bytes(), &got); err != nil {
+		t.Fatalf("%v in %q", err, &buf)
+	}
+	for key, want := range map[string]any{
+		"@level": "warn", "@message": "slow", "@module": "app.kv.store", "err": "no disk", "req.id": 7.0,
+	} {
+		if got[key] != want {
+			t.Errorf("%s is %v, want %v", key, got[key], want)
+		}
+	}
+	if got["timestamp"] == nil {
+		t.Error("the record's time is missing")
+	}
+}
