@@ -56,6 +56,11 @@ func (c *Client) attach() error {
 		c.socket = r.Address
 		c.holdAttached()
 	}
+	if r.Test && len(r.Certificate) == 0 && s.autoMTLS() {
+		return &problem{StageCheck,
+			"set InsecurePlaintext to attach to it, as it is for tests and debuggers alone",
+			errors.New("the record is that of a plugin in test mode, which serves without TLS")}
+	}
 	c.terms, err = check(s, wire.Handshake{
 		AppVersion:  r.ProtocolVersion,
 		Network:     r.Network,

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"regexp"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/tenonrpc/tenon/plugin"
@@ -36,6 +37,9 @@ func TestServingForTests(t *testing.T) {
 		r := <-records
 		if !r.Test || r.PID != os.Getpid() || runtime.GOOS == "linux" && r.StartTime == 0 {
 			t.Errorf("the record is %+v", r)
+		}
+		if _, err := host.Start(t.Context(), attaching(t, &r)); err == nil || !strings.Contains(err.Error(), "test mode") || !strings.Contains(err.Error(), "set InsecurePlaintext") {
+			t.Errorf("attaching with AutoMTLS: %v", err)
 		}
 		for range 2 {
 			cfg := attaching(t, &r)
