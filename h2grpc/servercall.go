@@ -5,6 +5,7 @@ import (
 	"errors"
 	"reflect"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -442,15 +443,19 @@ func (c *serverCall) statusOf(err error) *status.Status {
 	return st
 }
 
-// isForeignStatus reports whether err, or what it wraps, has the method by which
-// grpc-go's packages know a status, and returns another type than ours.
+// isForeignStatus reports whether err, or something that it wraps, has the method by
+// which gRPC libraries know a status, for a type that is not ours.
 func isForeignStatus(err error) bool {
-	for ; err != nil; err = errors.Unwrap(err) {
-		if _, ok := reflect.TypeOf(err).MethodByName("GRPCStatus"); ok {
-			return true
-		}
+	switch e := err.(type) {
+	case nil, interface{ GRPCStatus() *status.Status }:
+		return false
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(e.Unwrap(), isForeignStatus)
 	}
-	return false
+	if _, ok := reflect.TypeOf(err).MethodByName("GRPCStatus"); ok {
+		return true
+	}
+	return isForeignStatus(errors.Unwrap(err))
 }
 
 // responseHead is the fixed part of responses; with a status, of responses

@@ -262,6 +262,12 @@ type foreignStatus struct{}
 func (foreignStatus) Error() string              { return "rpc error: code = NotFound desc = gone" }
 func (foreignStatus) GRPCStatus() *foreignStatus { return nil }
 
+// ofOurs has a status of this library, or would have.
+type ofOurs struct{ error }
+
+func (ofOurs) Error() string              { return "gone" }
+func (ofOurs) GRPCStatus() *status.Status { return nil }
+
 // warned is a Logger that keeps its warnings.
 type warned struct {
 	silent
@@ -293,6 +299,8 @@ func TestForeignStatus(t *testing.T) {
 	}{
 		"foreign":      {foreignStatus{}, nil, codes.Unknown, 1},
 		"wrapped":      {fmt.Errorf("looking: %w", foreignStatus{}), nil, codes.Unknown, 1},
+		"joined":       {errors.Join(errors.New("looking"), foreignStatus{}), nil, codes.Unknown, 1},
+		"one of ours":  {ofOurs{}, nil, codes.Unknown, 0},
 		"mapped":       {foreignStatus{}, mapped, codes.NotFound, 0},
 		"ours":         {ours, nil, codes.NotFound, 0},
 		"ours wrapped": {fmt.Errorf("looking: %w", ours), nil, codes.NotFound, 0},

@@ -234,7 +234,7 @@ func (s *serving) register() (version int, err error) {
 			return 0, fmt.Errorf("plugin: registering %q of protocol version %d: %w", name, version, err)
 		}
 		had := services
-		if services = len(s.server.ServiceInfo()); services == had {
+		if services = len(s.server.ServiceInfo()); services == had && s.cfg.Server.Unknown == nil {
 			s.cfg.Logger.Warn("a plugin of the set has registered no service of its own: its calls will find none, or another plugin's", "plugin", name)
 		}
 	}

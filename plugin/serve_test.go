@@ -290,15 +290,22 @@ func TestDrainTimeout(t *testing.T) {
 }
 
 // TestNothingRegistered: the log names a plugin of the set that registers nothing, which
-// its host finds out at the first call only, and no other.
+// its host finds out at the first call only, and no other. Unknown serves such calls.
 func TestNothingRegistered(t *testing.T) {
 	nothing := plugin.ServeOnly(func(*plugin.Broker, *h2grpc.Server) error { return nil })
-	s := serve(t, &plugin.ServeConfig{Plugins: plugin.Set{"echo": echoSet()["echo"], "more": nothing}})
-	s.cancel()
-	s.wantEnd()
-	said := s.stderr.String()
-	if strings.Count(said, "registered no service") != 1 || !strings.Contains(said, "more") {
-		t.Errorf("stderr: %q", said)
+	for want, unknown := range []func(string, h2grpc.ServerStream) error{
+		func(string, h2grpc.ServerStream) error { return nil }, nil,
+	} {
+		s := serve(t, &plugin.ServeConfig{
+			Plugins: plugin.Set{"echo": echoSet()["echo"], "more": nothing},
+			Server:  h2grpc.ServerConfig{Unknown: unknown},
+		})
+		s.cancel()
+		s.wantEnd()
+		said := s.stderr.String()
+		if got := strings.Count(said, "registered no service"); got != want || want == 1 && !strings.Contains(said, "more") {
+			t.Errorf("%d warnings, want %d; stderr: %q", got, want, said)
+		}
 	}
 }
 

@@ -165,10 +165,11 @@ const (
 	gatherMost = time.Millisecond
 	crowdedFor = time.Second
 	// giveWay is after how many frames a reader lets other goroutines run, which takes
-	// it under a millisecond. One that never has to wait for its peer would otherwise
-	// run for the scheduler's ten, and then from a processor's own queue, where it and
-	// what it has started come before the readers of quieter connections: beside four
-	// floods of calls these waited up to 140 ms.
+	// it under a millisecond if they are small; of large ones windows hold it up. One
+	// that never has to wait for its peer would otherwise run for the scheduler's ten,
+	// and then from a processor's own queue, where it and what it has started come
+	// before the readers of quieter connections: beside four floods of calls these
+	// waited up to 140 ms.
 	giveWay = 256
 	// backlogCap bounds what a socket that takes no more may leave to us: one
 	// flush of messages, the control frames beside it and TLS's own overhead.
