@@ -92,7 +92,7 @@ check-vet:
 check-static:
 	$(call each,$(GO) run $(STATICCHECK) ./...)
 
-lines: ## count lines of code anew, for the README's table
+lines: ## count lines of code anew, for the table in cmd/internal/check/README.md
 	$(GO) run ./cmd/internal/audit -lines
 
 check-rules:
@@ -160,7 +160,7 @@ fuzz-list: ## list the fuzz targets with their packages
 		echo "$$names" | sed -n "s,^Fuzz,$$pkg &,p"; \
 	done
 
-interop: ## run this library against hashicorp/go-plugin, each way, and write what works into the README; and h2grpc with what is written for grpc-go
+interop: ## run this library against hashicorp/go-plugin, each way, and write what works into testdata/interop/README.md; and h2grpc with what is written for grpc-go
 	@mkdir -p $(BUILD)/interop && rm -f $(BUILD)/interop/results
 	@set -e; for mod in testdata/interop/go.mod testdata/interop/old.mod; do \
 		($(enter) && $(GO) list -m github.com/hashicorp/go-plugin google.golang.org/grpc && \
@@ -169,17 +169,17 @@ interop: ## run this library against hashicorp/go-plugin, each way, and write wh
 	cd testdata/interop/upstreamtests && $(GO) test -count=1 -args -table
 	cd h2grpc/grpcbridge && $(GO) test -count=1 ./...
 	cd testdata/interop/middleware && $(GO) test -count=1 ./...
-	cd testdata/interop && $(GO) run ./cmd/table -results "$(CURDIR)/$(BUILD)/interop/results" -readme "$(CURDIR)/README.md"
+	cd testdata/interop && $(GO) run ./cmd/table -results "$(CURDIR)/$(BUILD)/interop/results" -readme "$(CURDIR)/testdata/interop/README.md"
 
 interop-languages: ## run this library against plugins and hosts in other languages, which it installs
-	cd testdata/interop/languages && $(GO) run ./cmd/languages -dir "$(CURDIR)/$(BUILD)/languages" -readme "$(CURDIR)/README.md"
+	cd testdata/interop/languages && $(GO) run ./cmd/languages -dir "$(CURDIR)/$(BUILD)/languages" -readme "$(CURDIR)/testdata/interop/languages/README.md"
 
 conformance: ## have h2grpc judged by connectconformance, h2spec and grpc-go's interoperability tests
-	cd testdata/interop/conformance && $(GO) run ./cmd/judge -dir "$(CURDIR)/$(BUILD)/conformance" -readme "$(CURDIR)/README.md"
+	cd testdata/interop/conformance && $(GO) run ./cmd/judge -dir "$(CURDIR)/$(BUILD)/conformance" -readme "$(CURDIR)/testdata/interop/conformance/README.md"
 
 attack: ## attack a server and a client of h2grpc as hostile peers do, and hosts and plugins (Linux, three minutes on a quiet machine)
 	@mkdir -p $(BUILD)/attack
-	$(GO) test -count=1 -timeout=30m ./h2grpc/internal/attack -args -attack -figures "$(CURDIR)/$(BUILD)/attack/figures.txt" -readme "$(CURDIR)/README.md"
+	$(GO) test -count=1 -timeout=30m ./h2grpc/internal/attack -args -attack -figures "$(CURDIR)/$(BUILD)/attack/figures.txt" -readme "$(CURDIR)/h2grpc/internal/attack/RESULTS.md"
 	@cat $(BUILD)/attack/figures.txt
 	$(GO) test -count=1 ./plugin ./plugin/host ./plugin/internal/broker -run 'Crowd|Flood|Brokered|MaxOpen'
 
@@ -222,5 +222,5 @@ bench-before: ## measure this tree beside an earlier commit and beside itself, i
 bench-scale: ## measure how costs grow with connections, streams, bytes and plugins
 	@$(MAKE) -s bench BENCH="-scale $(BENCH)"
 
-bench-readme: ## write what bench and bench-scale have measured into the README
-	@cd testdata/bench && $(GO) run . -from ../../$(BUILD)/bench/bench.json -out ../../$(BUILD)/bench -readme ../../README.md >/dev/null
+bench-readme: ## write what bench and bench-scale have measured into testdata/bench/README.md
+	@cd testdata/bench && $(GO) run . -from ../../$(BUILD)/bench/bench.json -out ../../$(BUILD)/bench -readme README.md >/dev/null

@@ -94,7 +94,7 @@ type Config struct {
 	// protocol's own variables. Otherwise it gets those that a program needs to run as
 	// its operator meant: search path, home and user, locale, time zone, terminal,
 	// temporary and runtime directories, certificate authorities, libraries, and what
-	// the Go runtime and Windows look for. README.md has the table; names that are
+	// the Go runtime and Windows look for. plugin/MIGRATING.md has the table; names that are
 	// left out are logged at level debug.
 	InheritEnv bool
 	// Env are further "NAME=value" entries. They take precedence over Cmd.Env,

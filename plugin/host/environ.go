@@ -13,7 +13,7 @@ import (
 // inherited are the variables of the host that every plugin gets: what a program
 // needs to run as its operator meant. Credentials, proxies (which may hold some),
 // preloaded libraries and whatever else an environment collects stay out;
-// Config.InheritEnv opts in to them. README.md has the same table.
+// Config.InheritEnv opts in to them. plugin/MIGRATING.md has the same table.
 var inherited = []struct {
 	names []string
 	why   string

@@ -100,16 +100,16 @@ func TestEnvironmentIsLeastPrivilege(t *testing.T) {
 	}
 }
 
-// TestEnvironmentTable compares the README's table with the code's.
+// TestEnvironmentTable compares MIGRATING.md's table with the code's.
 func TestEnvironmentTable(t *testing.T) {
-	const readme, head = "../../README.md", "  | variables | why |\n  | --- | --- |\n"
+	const readme, head = "../MIGRATING.md", "  | variables | why |\n  | --- | --- |\n"
 	text, err := os.ReadFile(readme)
 	if err != nil {
 		t.Fatal(err)
 	}
 	before, rest, ok := strings.Cut(string(text), head)
 	if !ok {
-		t.Fatal("README.md has no table of variables")
+		t.Fatal("MIGRATING.md has no table of variables")
 	}
 	rows := 0
 	for strings.HasPrefix(rest[rows:], "  | ") {
@@ -120,7 +120,7 @@ func TestEnvironmentTable(t *testing.T) {
 		return
 	}
 	if !*update {
-		t.Fatalf("README.md has\n%s\nand the code\n%s(-update writes it anew)", rest[:rows], want)
+		t.Fatalf("MIGRATING.md has\n%s\nand the code\n%s(-update writes it anew)", rest[:rows], want)
 	}
 	if err := os.WriteFile(readme, []byte(before+head+want+rest[rows:]), 0o644); err != nil {
 		t.Fatal(err)

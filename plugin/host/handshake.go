@@ -105,7 +105,7 @@ func endHint(p *process) string {
 	case p.status.Code == 1 && slices.ContainsFunc(cookieWords, func(words string) bool { return strings.Contains(text, words) }):
 		return "the plugin refused the magic cookie; MagicCookieKey and MagicCookieValue must be those that it was built with"
 	case p.status.Code == notFoundStatus, slices.ContainsFunc(loaderWords, func(words string) bool { return strings.Contains(text, words) }):
-		return "a program or a library that the plugin needs was not found; it has the variables of its host that README.md lists, and Config.Env adds others"
+		return "a program or a library that the plugin needs was not found; it has the variables of its host that plugin/MIGRATING.md lists, and Config.Env adds others"
 	case text != "":
 		return "the plugin's stderr below may say why"
 	}

@@ -20,7 +20,7 @@ import (
 
 func main() {
 	verbose := flag.Bool("v", false, "go on with every use by name and every limit's reason")
-	lines := flag.Bool("lines", false, "count lines of code anew and write them into the README, and nothing else")
+	lines := flag.Bool("lines", false, "count lines of code anew and write them into their table, and nothing else")
 	flag.Parse()
 	if *lines {
 		if err := count("."); err != nil {
@@ -40,13 +40,13 @@ func main() {
 	}
 }
 
-// count writes the README's numbers of lines of code.
+// count writes the numbers of lines of code into their table.
 func count(dir string) error {
 	tree, err := check.Load(dir)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(path.Join(dir, "README.md"), check.Lines(tree), 0o666)
+	return os.WriteFile(path.Join(dir, check.LinesFile), check.Lines(tree), 0o666)
 }
 
 // What the report looks for, by prefixes of import paths.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"os/exec"
+	"path"
 	"runtime"
 	"strings"
 	"testing"
@@ -80,7 +81,8 @@ func TestDetails(t *testing.T) {
 		"\n## Uses between the files", "\n", "conn.go", "\n## Every limit's reason\n", "\nh2grpc/limits.go:", ": DefaultMaxRequestSize = 256 << 20: ", "limits the messages that a server receives")
 	dir := t.TempDir()
 	os.Mkdir(dir+"/wire", 0o777)
-	for name, text := range map[string]string{"README.md": "| [`wire`](wire) | 0 | codecs |\nall\n", "wire/a.go": "package wire\n\n// nothing\n"} {
+	os.MkdirAll(path.Dir(dir+"/"+check.LinesFile), 0o777)
+	for name, text := range map[string]string{check.LinesFile: "| [`wire`](wire) | 0 | codecs |\nall\n", "wire/a.go": "package wire\n\n// nothing\n"} {
 		if err := os.WriteFile(dir+"/"+name, []byte(text), 0o666); err != nil {
 			t.Fatal(err)
 		}
@@ -88,7 +90,7 @@ func TestDetails(t *testing.T) {
 	if err := count(dir); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := os.ReadFile(dir + "/README.md"); string(got) != "| [`wire`](wire) | 1 | codecs |\nall\n" {
+	if got, err := os.ReadFile(dir + "/" + check.LinesFile); string(got) != "| [`wire`](wire) | 1 | codecs |\nall\n" {
 		t.Errorf("the README has become %q (%v)", got, err)
 	}
 	var b bytes.Buffer

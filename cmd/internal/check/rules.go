@@ -27,6 +27,6 @@ func Rules() []Rule {
 		{"go.mod", requirements},
 		{"limits have reasons", reasoned},
 		{"what peers make us keep", kept},
-		{"README", readme},
+		{"documents", documents},
 	}
 }

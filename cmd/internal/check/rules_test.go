@@ -166,9 +166,12 @@ var examples = map[string]example{
 		"testdata/A.txt":              "the first of two",
 		"testdata/a.txt":              "// whole",
 	},
-	"README": {
+	"documents": {
 		"README.md": strings.Join([]string{
-			"See [a](testdata/readme/a.go), [the top](#top), [elsewhere](https://example.org/)",
+			"# The \"top\": here",
+			"See [a](testdata/readme/a.go), [the top](#the-top-here), [elsewhere](https://example.org/#x),",
+			"[rows](cmd/internal/check/README.md#rows), [none](cmd/internal/check/README.md#no-rows), // want",
+			"[no top](#top) // want",
 			"and [nothing](nowhere.md), // want",
 			"and `code[T](here)`.",
 			"",
@@ -200,10 +203,13 @@ var examples = map[string]example{
 			"",
 			"`make all` and `make nothing`, // want",
 			"which make sense",
-			"",
-			"| [`wire`](wire) | 2 | text |",
-			"| [`plugin`](plugin) | 300 | // want |",
-			"| [`gone`](wire) | 1 | // want |",
+		}, "\n"),
+		check.LinesFile: strings.Join([]string{
+			"## Rows",
+			"[up](../../../wire), [not up](wire) // want",
+			"| [`wire`](../../../wire) | 2 | text |",
+			"| [`plugin`](../../../plugin) | 300 | // want |",
+			"| [`gone`](../../../wire) | 1 | // want |",
 			"| all that `plugin` links | 4 | |",
 			"| all that `wire` links | 300 | // want |",
 		}, "\n"),
@@ -273,8 +279,8 @@ func TestRules(t *testing.T) {
 			if rule.Name == "go.mod" {
 				want["go.mod: "]++ // x/net is missed as well
 			}
-			if rule.Name == "README" {
-				want["README.md: "]++ // h2grpc has no row
+			if rule.Name == "documents" {
+				want[check.LinesFile+": "]++ // h2grpc has no row
 			}
 			if rule.Name == "shape" {
 				want["wire: "]++ // it has more lines than its ceiling

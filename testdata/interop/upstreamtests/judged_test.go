@@ -214,7 +214,7 @@ func TestJudged(t *testing.T) {
 // inReadme checks that the README says so.
 func inReadme(t *testing.T, format string, args ...any) {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join("..", "..", "..", "README.md"))
+	b, err := os.ReadFile(filepath.Join("..", "README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -113,7 +113,7 @@ var rows = []row{
 	{what: "broker: the plugin serves, 32 at once", cases: []string{"broker: plugin serves", "broker: plugin serves many"}},
 	{what: "broker: both serve, 32 at once", cases: []string{"broker: both serve many"}},
 	{what: "broker: one id dialled again, 32 at once", cases: []string{"broker: plugin serves again", "broker: plugin serves one many"}, void: onlyMultiplexed},
-	{what: "all of these through a relay, [cmd/relay](cmd/relay)", cases: []string{"through a relay"}, newer: true},
+	{what: "all of these through a relay, [cmd/relay](../../cmd/relay)", cases: []string{"through a relay"}, newer: true},
 	{what: "versions: the highest of both", cases: []string{"version: the highest of both"}},
 	{what: "versions: one side has one alone", cases: []string{"version: a host with one", "version: a plugin with one"}},
 	{what: "versions: the lowest, for hosts that send no list", cases: []string{"version: the lowest for hosts that send no list"}},

@@ -26,7 +26,7 @@ func table(languages []*language) string {
 			if l.cases[side] == nil {
 				continue
 			}
-			fmt.Fprintf(&b, "| [%s](testdata/interop/languages/%s) %s | %s |", l.name, l.name, l.version, side)
+			fmt.Fprintf(&b, "| [%s](%s) %s | %s |", l.name, l.name, l.version, side)
 			for _, feature := range features {
 				c := l.cases[side][feature]
 				if c.limit == "" {

@@ -3,24 +3,40 @@ package check
 import (
 	"bytes"
 	"fmt"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 )
 
-const readmeFile = "README.md"
+// The README, which a stranger reads in five minutes, and the document with the table
+// of lines.
+const (
+	readmeFile = "README.md"
+	mostReadme = 10 << 10
+	LinesFile  = "cmd/internal/check/README.md"
+)
 
-// readme checks that what the README says of the repository is so: its links
-// lead somewhere, its Go and proto code is that of files which are compiled and
-// run, its make targets and the tests that it names exist, and its table of
-// lines is right.
-func readme(t *Tree) []Finding {
-	text, ok := t.Texts[readmeFile]
-	if !ok {
-		return []Finding{{readmeFile, 0, "there is no README"}}
+// documents checks that what the documents say of the repository is so: their links
+// lead somewhere, their Go and proto code is that of files which are compiled and
+// run, the make targets and the tests that they name exist, and the table of
+// lines is right. The README may have no more than mostReadme bytes.
+func documents(t *Tree) []Finding {
+	var out []Finding
+	if n := len(t.Texts[readmeFile]); n == 0 || n > mostReadme {
+		out = append(out, Finding{readmeFile, 0, fmt.Sprintf("the README has %d bytes, and should have some, at most %d: what is long has its place beside the code", n, mostReadme)})
 	}
-	r := &readmeChecker{tree: t, lines: strings.Split(string(text), "\n")}
+	for _, name := range t.paths() {
+		if path.Ext(name) == ".md" {
+			out = append(out, document(t, name)...)
+		}
+	}
+	return out
+}
+
+func document(t *Tree, name string) []Finding {
+	r := &documentChecker{tree: t, name: name, lines: strings.Split(string(t.Texts[name]), "\n")}
 	for i := 0; i < len(r.lines); i++ {
 		line := r.lines[i]
 		if language, ok := strings.CutPrefix(line, "```"); ok {
@@ -37,12 +53,15 @@ func readme(t *Tree) []Finding {
 		r.row(i)
 		r.tests(i)
 	}
-	r.missing()
+	if name == LinesFile {
+		r.missing()
+	}
 	return r.out
 }
 
-type readmeChecker struct {
+type documentChecker struct {
 	tree  *Tree
+	name  string
 	lines []string
 	file  string // the last file linked to in the text
 	rows  map[string]bool
@@ -52,8 +71,8 @@ type readmeChecker struct {
 }
 
 // found notes what is wrong with a line, counted from 0.
-func (r *readmeChecker) found(line int, format string, args ...any) {
-	r.out = append(r.out, Finding{readmeFile, line + 1, fmt.Sprintf(format, args...)})
+func (r *documentChecker) found(line int, format string, args ...any) {
+	r.out = append(r.out, Finding{r.name, line + 1, fmt.Sprintf(format, args...)})
 }
 
 // testName is the name of a test, or a package in backquotes, whose tests follow.
@@ -65,7 +84,7 @@ const threats = "| threat | outcome | test |"
 
 // tests checks that the tests that a line names exist, in the package that it
 // names before them, if it does.
-func (r *readmeChecker) tests(i int) {
+func (r *documentChecker) tests(i int) {
 	dir, named := "", 0
 	for _, match := range testName.FindAllStringSubmatch(r.lines[i], -1) {
 		name := match[1]
@@ -93,7 +112,7 @@ func (r *readmeChecker) tests(i int) {
 }
 
 // block checks a block of code, whose fences are the lines begin and end.
-func (r *readmeChecker) block(begin, end int, language string) {
+func (r *documentChecker) block(begin, end int, language string) {
 	code := r.lines[begin+1 : end]
 	if language != "go" && language != "proto" {
 		for i, line := range code {
@@ -116,26 +135,46 @@ func (r *readmeChecker) block(begin, end int, language string) {
 }
 
 var (
-	link     = regexp.MustCompile(`\]\(([^)#]*)(#[^)]*)?\)`)
+	link     = regexp.MustCompile(`\]\(([^)#]*)(?:#([^)]*))?\)`)
 	codeSpan = regexp.MustCompile("`[^`]*`")
 )
 
-func (r *readmeChecker) links(i int) {
+func (r *documentChecker) links(i int) {
 	text := codeSpan.ReplaceAllString(r.lines[i], "code") // as in a[i](x)
 	for _, m := range link.FindAllStringSubmatch(text, -1) {
-		to := strings.TrimSuffix(m[1], "/")
-		if to == "" || strings.Contains(to, "://") {
+		if strings.Contains(m[1], "://") {
 			continue
 		}
-		r.file = to
-		if !r.exists(to) {
-			r.found(i, "the link to %s leads nowhere", to)
+		to := r.name
+		if m[1] != "" {
+			to = path.Join(path.Dir(r.name), m[1])
+			r.file = to
+		}
+		if !r.exists(to) || m[2] != "" && !r.heading(to, m[2]) {
+			r.found(i, "the link to %s leads nowhere", m[1]+strings.TrimSuffix("#"+m[2], "#"))
 		}
 	}
 }
 
+var notInAnchors = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
+
+// heading reports whether a document has a heading of that anchor, as GitHub makes
+// them.
+func (r *documentChecker) heading(name, anchor string) bool {
+	for line := range strings.Lines(string(r.tree.Texts[name])) {
+		title, ok := strings.CutPrefix(strings.TrimLeft(line, "#"), " ")
+		if ok && strings.HasPrefix(line, "#") && strings.ReplaceAll(notInAnchors.ReplaceAllString(strings.ToLower(strings.TrimSpace(title)), ""), " ", "-") == anchor {
+			return true
+		}
+	}
+	return false
+}
+
 // exists reports whether there is a text or a directory of that name.
-func (r *readmeChecker) exists(name string) bool {
+func (r *documentChecker) exists(name string) bool {
+	if name == "." {
+		return true
+	}
 	for file := range r.tree.Texts {
 		if under(file, name) {
 			return true
@@ -146,7 +185,7 @@ func (r *readmeChecker) exists(name string) bool {
 
 var command = regexp.MustCompile("(?:^|`)make ([a-z-]+)")
 
-func (r *readmeChecker) targets(i int, line string) {
+func (r *documentChecker) targets(i int, line string) {
 	for _, m := range command.FindAllStringSubmatch(line, -1) {
 		if !bytes.Contains(r.tree.Texts["Makefile"], []byte("\n"+m[1]+":")) {
 			r.found(i, "the Makefile has no target %s", m[1])
@@ -160,7 +199,7 @@ var (
 	sumRow     = regexp.MustCompile("^\\| all that `([^`]+)` links \\| ([0-9]+) \\|")
 )
 
-func (r *readmeChecker) row(i int) {
+func (r *documentChecker) row(i int) {
 	var said string
 	var is int
 	if m := packageRow.FindStringSubmatch(r.lines[i]); m != nil {
@@ -181,7 +220,7 @@ func (r *readmeChecker) row(i int) {
 }
 
 // missing checks that every package has a row.
-func (r *readmeChecker) missing() {
+func (r *documentChecker) missing() {
 	var dirs []string
 	for _, f := range r.tree.Files {
 		if f.written() && !slices.Contains(dirs, f.Dir) {
@@ -190,15 +229,15 @@ func (r *readmeChecker) missing() {
 	}
 	for _, dir := range dirs {
 		if n := r.tree.codeLines(dir); !r.rows[dir] && n > 0 {
-			r.out = append(r.out, Finding{readmeFile, 0, fmt.Sprintf("the table of lines lacks %s, which has %d", dir, n)})
+			r.out = append(r.out, Finding{LinesFile, 0, fmt.Sprintf("the table of lines lacks %s, which has %d", dir, n)})
 		}
 	}
 }
 
-// Lines returns the README with the numbers of its table of lines counted anew.
+// Lines returns LinesFile with the numbers of its table counted anew.
 func Lines(t *Tree) []byte {
 	var out bytes.Buffer
-	for line := range strings.Lines(string(t.Texts[readmeFile])) {
+	for line := range strings.Lines(string(t.Texts[LinesFile])) {
 		n := 0
 		m := packageRow.FindStringSubmatchIndex(line)
 		if m != nil {
