@@ -1,14 +1,17 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
 
-// goldens are files before and after, and what is printed of them.
-var goldens = []struct {
+// A golden is files before and after, and what is printed of them.
+type golden struct {
 	name, before, after, left string
-}{
+}
+
+var goldens = []golden{
 	{
 		name: "names that the program gives packages stay",
 		before: `-- a.go --
@@ -441,7 +444,7 @@ func start(ctx context.Context, config *host.Config) (any, error) {
 }
 
 func TestGolden(t *testing.T) {
-	for _, tc := range goldens {
+	for _, tc := range slices.Concat(goldens, startGoldens) {
 		t.Run(tc.name, func(t *testing.T) {
 			dir := unpack(t, tc.before)
 			stdout, stderr, status := tenon(t, dir, "migrate", ".")

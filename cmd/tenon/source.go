@@ -149,6 +149,19 @@ func (s *source) need(importPath string) string {
 	if name, ok := s.needs[importPath]; ok {
 		return name
 	}
+	if name := s.has(importPath); name != "" {
+		return name
+	}
+	name := packageName(importPath)
+	if s.taken(name) {
+		name = "tenon" + name
+	}
+	s.needs[importPath] = name
+	return name
+}
+
+// has returns the name by which the file has imported a package, or "".
+func (s *source) has(importPath string) string {
 	for _, spec := range s.syntax.Imports {
 		if spec.Path.Value != `"`+importPath+`"` {
 			continue
@@ -159,12 +172,28 @@ func (s *source) need(importPath string) string {
 			return spec.Name.Name
 		}
 	}
-	name := packageName(importPath)
-	if s.taken(name) {
-		name = "tenon" + name
+	return ""
+}
+
+// seenAt reports whether the name that need returns for a package stands for it at a
+// position.
+func (s *source) seenAt(importPath string, at token.Pos) bool {
+	name := s.has(importPath)
+	if name == "" {
+		return true // need takes one that means nothing else
 	}
-	s.needs[importPath] = name
-	return name
+	pkg, ok := s.lookup(name, at).(*types.PkgName)
+	return ok && pkg.Imported().Path() == importPath
+}
+
+// lookup returns what a name stands for at a position, or nil.
+func (s *source) lookup(name string, at token.Pos) types.Object {
+	scope := s.pkg.types.Scope().Innermost(at)
+	if scope == nil {
+		return nil
+	}
+	_, obj := scope.LookupParent(name, at)
+	return obj
 }
 
 // taken reports whether a name means something in the file, wherever that is.

@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/token"
 	"go/types"
+	"slices"
 	"strings"
 )
 
@@ -105,7 +106,7 @@ func (s *source) findStart(list []ast.Stmt) *start {
 	if st.failed, ok = list[i+1].(*ast.IfStmt); !ok || st.failed.Init != nil || st.failed.Else != nil {
 		return nil
 	}
-	if !s.onLines(st) || !s.kills(st, client) || !s.calls(st, client, protocol) {
+	if !s.onLines(st) || !s.kills(st, client) || !s.calls(st, client, protocol) || !s.packagesSeen(st) {
 		return nil
 	}
 	return st
@@ -175,6 +176,9 @@ func (s *source) kills(st *start, client types.Object) bool {
 // for nothing else, where the client has its name.
 func (s *source) calls(st *start, client, protocol types.Object) bool {
 	for id, obj := range s.pkg.info.Uses {
+		if obj == client && s.isSet(id) {
+			return false
+		}
 		if obj != protocol {
 			continue
 		}
@@ -186,14 +190,43 @@ func (s *source) calls(st *start, client, protocol types.Object) bool {
 		if !ok || call.Fun != ast.Expr(sel) || s.key(sel.Sel) == "" {
 			return false
 		}
-		scope := s.pkg.types.Scope().Innermost(id.Pos())
-		if scope == nil {
-			return false
-		}
-		if _, found := scope.LookupParent(client.Name(), id.Pos()); found != client {
+		if s.lookup(client.Name(), id.Pos()) != client {
 			return false
 		}
 		st.calls = append(st.calls, call)
+	}
+	return true
+}
+
+// isSet reports whether a variable may get another value where its name stands: it is
+// assigned to, or its address is taken.
+func (s *source) isSet(id *ast.Ident) bool {
+	var e ast.Expr = id
+	for {
+		paren, ok := s.parents[e].(*ast.ParenExpr)
+		if !ok {
+			break
+		}
+		e = paren
+	}
+	switch parent := s.parents[e].(type) {
+	case *ast.AssignStmt:
+		return slices.Contains(parent.Lhs, e)
+	case *ast.RangeStmt:
+		return parent.Key == e || parent.Value == e
+	case *ast.UnaryExpr:
+		return parent.Op == token.AND
+	}
+	return false
+}
+
+// packagesSeen reports whether the packages that a start needs can be named where it
+// and the protocol's calls stand.
+func (s *source) packagesSeen(st *start) bool {
+	for _, call := range append([]*ast.CallExpr{st.client.Rhs[0].(*ast.CallExpr)}, st.calls...) {
+		if !s.seenAt(hostPath, call.Pos()) || s.contextVar(call) == "" && !s.seenAt(contextPath, call.Pos()) {
+			return false
+		}
 	}
 	return true
 }
@@ -251,6 +284,15 @@ func (s *source) protocolCall(client, host string, call *ast.CallExpr) {
 // context returns an expression for the context at a node: the nearest parameter
 // that is one, or a new one.
 func (s *source) context(n ast.Node) string {
+	if name := s.contextVar(n); name != "" {
+		return name
+	}
+	return s.need(contextPath) + ".Background()"
+}
+
+// contextVar returns the name of the nearest parameter that is a context and is not
+// hidden at a node, or "".
+func (s *source) contextVar(n ast.Node) string {
 	for p := s.parents[n]; p != nil; p = s.parents[p] {
 		var fn *ast.FuncType
 		switch p := p.(type) {
@@ -266,12 +308,32 @@ func (s *source) context(n ast.Node) string {
 			if !ok || sel.Sel.Name != "Context" || len(field.Names) == 0 || field.Names[0].Name == "_" {
 				continue
 			}
-			if pkg := s.qualifier(sel); pkg != nil && pkg.Imported().Path() == contextPath {
+			pkg := s.qualifier(sel)
+			if pkg != nil && pkg.Imported().Path() == contextPath && s.isContextAt(field.Names[0], n.Pos()) {
 				return field.Names[0].Name
 			}
 		}
 	}
-	return s.need(contextPath) + ".Background()"
+	return ""
+}
+
+// isContextAt reports whether the name of a parameter that is a context stands for
+// it, or for what is likely made of it, at a position.
+func (s *source) isContextAt(param *ast.Ident, at token.Pos) bool {
+	obj := s.lookup(param.Name, at)
+	if obj == nil || obj == s.pkg.info.Defs[param] {
+		return obj != nil
+	}
+	if obj.Type() != types.Typ[types.Invalid] {
+		return false // it is known, and no context
+	}
+	for id, def := range s.pkg.info.Defs {
+		if def == obj {
+			_, ok := s.parents[id].(*ast.AssignStmt) // ctx, cancel := context.WithCancel(ctx)
+			return ok
+		}
+	}
+	return false
 }
 
 // lines returns the offsets of the whole lines from one position to another.
