@@ -15,7 +15,7 @@ func (s *source) names() {
 		if !ok {
 			return true
 		}
-		if name, ok := s.pkg.info.Uses[id].(*types.PkgName); ok {
+		if name := s.imported(id); name != nil {
 			s.count(name).before++
 			if !s.isGone(id.Pos()) {
 				s.count(name).after++

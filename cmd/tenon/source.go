@@ -140,7 +140,20 @@ func (s *source) qualifier(sel *ast.SelectorExpr) *types.PkgName {
 	if !ok {
 		return nil
 	}
-	name, _ := s.pkg.info.Uses[x].(*types.PkgName)
+	return s.imported(x)
+}
+
+// imported returns the import that an identifier stands for, or nil. The checker says
+// nothing of type arguments of what it does not know, nor of keys in literals of it:
+// there the name is looked up.
+func (s *source) imported(id *ast.Ident) *types.PkgName {
+	obj := s.pkg.info.Uses[id]
+	if obj == nil && s.pkg.info.Defs[id] == nil {
+		if sel, ok := s.parents[id].(*ast.SelectorExpr); ok && sel.X == ast.Expr(id) {
+			obj = s.lookup(id.Name, id.Pos())
+		}
+	}
+	name, _ := obj.(*types.PkgName)
 	return name
 }
 
