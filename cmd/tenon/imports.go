@@ -27,10 +27,13 @@ func (s *source) imports() {
 			s.note(spec.Path.Pos(), imported, packageAdvice(imported))
 		}
 	}
+	wanted := s.wanted()
 	if after == nil {
+		if len(wanted) > 0 {
+			s.importFirst(wanted)
+		}
 		return
 	}
-	wanted := s.wanted()
 	for _, spec := range s.syntax.Imports {
 		m, ok := moveOf(strings.Trim(spec.Path.Value, "\"`"))
 		if !ok {
@@ -97,10 +100,6 @@ func (s *source) importSpec(m move, spec *ast.ImportSpec, beside []string) {
 		unused = u.before > 0 && u.after == 0
 	}
 	decl, _ := s.parents[spec].(*ast.GenDecl)
-	indent := "\t"
-	if decl != nil && !decl.Lparen.IsValid() {
-		indent = "import "
-	}
 	switch {
 	case unused && len(beside) > 0:
 		s.replace(spec.Pos(), spec.End(), beside[0], m.from+" becomes "+strings.ReplaceAll(strings.Join(beside, " and "), `"`, ""))
@@ -114,8 +113,17 @@ func (s *source) importSpec(m move, spec *ast.ImportSpec, beside []string) {
 	default:
 		s.replace(spec.Path.Pos(), spec.Path.End(), `"`+m.to+`"`, what)
 	}
-	if len(beside) == 0 {
-		return
+	if len(beside) > 0 {
+		s.importBeside(spec, beside)
+	}
+}
+
+// importBeside adds imports after one.
+func (s *source) importBeside(spec *ast.ImportSpec, beside []string) {
+	decl, _ := s.parents[spec].(*ast.GenDecl)
+	indent := "\t"
+	if decl != nil && !decl.Lparen.IsValid() {
+		indent = "import "
 	}
 	_, end := s.lines(spec.Pos(), spec.End())
 	if decl != nil && decl.Lparen.IsValid() && s.offset(decl.Rparen) < end {
@@ -129,6 +137,25 @@ func (s *source) importSpec(m move, spec *ast.ImportSpec, beside []string) {
 	}
 	s.edits = append(s.edits, edit{end, end, text.String(), ""})
 }
+
+// importFirst adds imports to a file that has none of an old package, because a type
+// of the program's is one of theirs: after the others, or after the package clause.
+func (s *source) importFirst(specs []string) {
+	others := slices.DeleteFunc(slices.Clone(s.syntax.Imports), isC)
+	if len(others) > 0 {
+		s.importBeside(others[len(others)-1], specs)
+		return
+	}
+	after := ast.Node(s.syntax.Name)
+	if n := len(s.syntax.Imports); n > 0 {
+		after = s.parents[s.syntax.Imports[n-1]]
+	}
+	_, end := s.lines(after.Pos(), after.End())
+	s.edits = append(s.edits, edit{end, end, "\nimport " + strings.Join(specs, "\nimport ") + "\n", ""})
+}
+
+// isC reports whether an import is cgo's, which the comment before it belongs to.
+func isC(spec *ast.ImportSpec) bool { return spec.Path.Value == `"C"` }
 
 // importContext adds the import of context, in the first group if that is the
 // standard library's.

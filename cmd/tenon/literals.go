@@ -2,6 +2,7 @@ package main
 
 import (
 	"go/ast"
+	"go/token"
 	"go/types"
 	"slices"
 	"strings"
@@ -88,26 +89,82 @@ func (s *source) literals() {
 			case "plugin.ClientConfig":
 				s.clientConfig(n)
 			}
-		case *ast.ValueSpec:
-			if len(n.Values) == 0 && n.Type != nil {
-				s.noLiteral(n.Type)
-			}
-		case *ast.CallExpr:
-			if id, ok := n.Fun.(*ast.Ident); ok && id.Name == "new" && len(n.Args) == 1 {
-				s.noLiteral(n.Args[0])
-			}
+		default:
+			s.made(n)
 		}
 		return true
 	})
 }
 
-// noLiteral notes a configuration that is made without a literal.
+// made notes the configurations that a node is of without a literal: as the zero value
+// of a variable, or in one of something else.
+func (s *source) made(n ast.Node) {
+	switch n := n.(type) {
+	case *ast.ValueSpec:
+		if len(n.Values) == 0 {
+			s.noLiteral(n.Type)
+		}
+	case *ast.TypeSpec:
+		if !n.Assign.IsValid() {
+			s.noLiteral(n.Type)
+		}
+	case *ast.StructType:
+		for _, field := range n.Fields.List {
+			s.noLiteral(field.Type)
+		}
+	case *ast.ArrayType:
+		if _, counted := n.Len.(*ast.Ellipsis); n.Len != nil && !counted {
+			s.noLiteral(n.Elt)
+		}
+	case *ast.FuncDecl:
+		s.namedResults(n.Type)
+	case *ast.FuncLit:
+		s.namedResults(n.Type)
+	case *ast.CallExpr:
+		if id, ok := n.Fun.(*ast.Ident); ok && id.Name == "new" && len(n.Args) == 1 {
+			s.noLiteral(n.Args[0])
+		} else if ok && id.Name == "make" && len(n.Args) > 1 && s.source(n.Args[1]) != "0" {
+			s.noLiteralIn(n.Args[0])
+		}
+	}
+}
+
+func (s *source) namedResults(fn *ast.FuncType) {
+	if fn.Results == nil {
+		return
+	}
+	for _, field := range fn.Results.List {
+		if len(field.Names) > 0 {
+			s.noLiteral(field.Type)
+		}
+	}
+}
+
+// noLiteralIn is noLiteral for what a slice has.
+func (s *source) noLiteralIn(e ast.Expr) {
+	t := s.pkg.info.TypeOf(e)
+	if t == nil {
+		return
+	}
+	if slice, ok := t.Underlying().(*types.Slice); ok {
+		s.noteConfig(e.Pos(), s.pkg.universe.valueKey(slice.Elem()))
+	}
+}
+
+// noLiteral notes a type that is a configuration, where one is made of it without a
+// literal.
 func (s *source) noLiteral(e ast.Expr) {
-	switch s.exprKey(e) {
+	if e != nil {
+		s.noteConfig(e.Pos(), s.pkg.universe.valueKey(s.pkg.info.TypeOf(e)))
+	}
+}
+
+func (s *source) noteConfig(at token.Pos, key string) {
+	switch key {
 	case "plugin.ServeConfig":
-		s.note(e.Pos(), "plugin.ServeConfig", "set Reflection to reflection.Register of h2grpc/reflection, if the plugin is to have gRPC reflection, as go-plugin's do")
+		s.note(at, key, "set Reflection to reflection.Register of h2grpc/reflection, if the plugin is to have gRPC reflection, as go-plugin's do")
 	case "plugin.ClientConfig":
-		s.note(e.Pos(), "plugin.ClientConfig", "set InheritEnv, if the plugin is to have the host's environment, as go-plugin's do without SkipHostEnv")
+		s.note(at, key, "set InheritEnv, if the plugin is to have the host's environment, as go-plugin's do without SkipHostEnv")
 	}
 }
 

@@ -94,10 +94,21 @@ func (u *universe) declare(importPath, text string) *types.Package {
 
 // keyOf returns the key of a type, or of what it points to; "" if it has none.
 func (u *universe) keyOf(t types.Type) string {
-	if p, ok := t.(*types.Pointer); ok {
+	if t == nil {
+		return ""
+	}
+	if p, ok := types.Unalias(t).(*types.Pointer); ok {
 		t = p.Elem()
 	}
-	if named, ok := t.(*types.Named); ok {
+	return u.valueKey(t)
+}
+
+// valueKey returns the key of a type, whatever the program calls it.
+func (u *universe) valueKey(t types.Type) string {
+	if t == nil {
+		return ""
+	}
+	if named, ok := types.Unalias(t).(*types.Named); ok {
 		return u.keys[named.Obj()]
 	}
 	return ""
