@@ -53,6 +53,15 @@ func apply(text []byte, edits []edit) ([]byte, func(int) int, error) {
 	return out.Bytes(), moved, nil
 }
 
+// endLines ends the lines of edits with CR LF.
+func endLines(edits []edit) []edit {
+	edits = slices.Clone(edits)
+	for i, e := range edits {
+		edits[i].text = strings.ReplaceAll(strings.ReplaceAll(e.text, "\r\n", "\n"), "\n", "\r\n")
+	}
+	return edits
+}
+
 // tidy formats what came of the edits, if the text was formatted before. Otherwise
 // it only makes sure that the result is Go.
 func tidy(before, after []byte) ([]byte, error) {

@@ -444,7 +444,7 @@ func start(ctx context.Context, config *host.Config) (any, error) {
 }
 
 func TestGolden(t *testing.T) {
-	for _, tc := range slices.Concat(goldens, startGoldens, unknownGoldens, configGoldens) {
+	for _, tc := range slices.Concat(goldens, startGoldens, unknownGoldens, configGoldens, importGoldens) {
 		t.Run(tc.name, func(t *testing.T) {
 			dir := unpack(t, tc.before)
 			stdout, stderr, status := tenon(t, dir, "migrate", ".")

@@ -157,13 +157,17 @@ func (s *source) importFirst(specs []string) {
 // isC reports whether an import is cgo's, which the comment before it belongs to.
 func isC(spec *ast.ImportSpec) bool { return spec.Path.Value == `"C"` }
 
-// importContext adds the import of context, in the first group if that is the
-// standard library's.
+// importContext adds the import of context to a file that imports an old package, in
+// the first group if that is the standard library's.
 func (s *source) importContext(text string) {
-	first := s.syntax.Imports[0]
+	first := slices.DeleteFunc(slices.Clone(s.syntax.Imports), isC)[0]
 	decl, _ := s.parents[first].(*ast.GenDecl)
-	if decl == nil || !decl.Lparen.IsValid() {
-		s.replace(decl.Pos(), decl.Pos(), "import "+text+"\n\n", "")
+	if !decl.Lparen.IsValid() {
+		pos := decl.Pos()
+		if decl.Doc != nil {
+			pos = decl.Doc.Pos()
+		}
+		s.replace(pos, pos, "import "+text+"\n\n", "")
 		return
 	}
 	sep := "\n\t"

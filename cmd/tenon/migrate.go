@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"flag"
@@ -127,7 +128,11 @@ func (s *source) change() (change, error) {
 		s.notes = append(s.notes, note{0, "package " + s.syntax.Name.Name, "this file is a symbolic link, which is not followed: migrate the directory of the file itself"})
 		return c, nil
 	}
-	edited, moved, err := apply(s.text, s.edits)
+	edits := s.edits
+	if bytes.Count(s.text, []byte("\r\n"))*2 > bytes.Count(s.text, []byte("\n")) {
+		edits = endLines(edits)
+	}
+	edited, moved, err := apply(s.text, edits)
 	if err != nil {
 		return c, err
 	}
