@@ -17,8 +17,10 @@
 //
 //	file:line:col: name: what to do
 //
-// and is an error of the compiler's until it is done. Nothing else is changed, and
-// a file that was formatted by gofmt stays so.
+// and most of it is an error of the compiler's until it is done. What compiles means
+// something else, as a Kill that may be a plugin.Client's does, where the type checker
+// cannot tell: here it is SIGKILL at once. Nothing else is changed, and a file that was
+// formatted by gofmt stays so.
 //
 // Configurations of hosts and plugins get the lines for what go-plugin has by
 // default and this module has on request: Reflection in plugins, InheritEnv in hosts

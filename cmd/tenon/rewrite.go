@@ -30,6 +30,8 @@ func (s *source) names() {
 		}
 		if key != "" {
 			s.name(id, key)
+		} else if id.Name == "Kill" && s.mayBeKill(id) {
+			s.note(id.Pos(), "plugin.Client.Kill", "if this is a plugin.Client: Close; Kill is SIGKILL at once")
 		}
 		return true
 	})
@@ -99,6 +101,41 @@ func (s *source) name(id *ast.Ident, key string) {
 	default:
 		s.qualified(id, key, r.to)
 	}
+}
+
+// mayBeKill reports whether a name that no rule is found for may be the Kill of a
+// plugin.Client: a method of what is not known, or one of an interface that a client
+// has. Left alone it compiles, and is another thing.
+func (s *source) mayBeKill(id *ast.Ident) bool {
+	if !s.pkg.hasClients() {
+		return false
+	}
+	switch parent := s.parents[id].(type) {
+	case *ast.SelectorExpr:
+		if parent.Sel != id || s.pkg.info.Uses[id] != nil || s.qualifier(parent) != nil {
+			return false
+		}
+		call, ok := s.parents[parent].(*ast.CallExpr)
+		return !ok || call.Fun != ast.Expr(parent) || len(call.Args) == 0 && s.isStatement(id)
+	case *ast.Field:
+		fn, ok := parent.Type.(*ast.FuncType)
+		_, method := s.parents[s.parents[parent]].(*ast.InterfaceType)
+		return ok && method && len(fn.Params.List) == 0 && fn.Results == nil
+	}
+	return false
+}
+
+// hasClients reports whether a package imports go-plugin, or what becomes of it.
+func (p *unit) hasClients() bool {
+	for _, s := range p.files {
+		for _, spec := range s.syntax.Imports {
+			switch strings.Trim(spec.Path.Value, "\"`") {
+			case oldPlugin, ours + "/plugin", hostPath:
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // qualified replaces a name of a package, and its qualifier if it goes elsewhere.

@@ -18,12 +18,16 @@ import (
 // what the checker still knows of old names is certain.
 type universe struct {
 	fset *token.FileSet
-	pkgs map[string]*types.Package // by import path
-	keys map[types.Object]string   // the names of rules, of what is declared
+	pkgs map[pkgKey]*types.Package
+	keys map[types.Object]string // the names of rules, of what is declared
 }
 
+// A pkgKey is a package and the directory that it is read from. That is "" where it is
+// not of the module that imports it: there it is empty.
+type pkgKey struct{ path, dir string }
+
 func newUniverse(fset *token.FileSet) *universe {
-	return &universe{fset, make(map[string]*types.Package), make(map[types.Object]string)}
+	return &universe{fset, make(map[pkgKey]*types.Package), make(map[types.Object]string)}
 }
 
 // check type-checks the files of a package.
@@ -45,18 +49,28 @@ func (u *universe) Import(importPath string) (*types.Package, error) {
 
 // ImportFrom implements types.ImporterFrom.
 func (u *universe) ImportFrom(importPath, dir string, _ types.ImportMode) (*types.Package, error) {
-	if pkg, ok := u.pkgs[importPath]; ok {
+	key := pkgKey{path: importPath}
+	text, old := declared[importPath]
+	at, local := "", false
+	if !old {
+		if at, local = localDir(importPath, dir); local {
+			key.dir = at
+		}
+	}
+	if pkg, ok := u.pkgs[key]; ok {
 		return pkg, nil
 	}
 	empty := types.NewPackage(importPath, packageName(importPath))
 	empty.MarkComplete()
-	u.pkgs[importPath] = empty // also for those who import in a circle
-	if text, ok := declared[importPath]; ok {
-		u.pkgs[importPath] = u.declare(importPath, text)
-	} else if files := u.local(importPath, dir); len(files) > 0 {
-		u.pkgs[importPath] = u.check(importPath, files, nil, false)
+	u.pkgs[key] = empty // also for those who import in a circle
+	if old {
+		u.pkgs[key] = u.declare(importPath, text)
+	} else if local {
+		if files := u.files(at); len(files) > 0 {
+			u.pkgs[key] = u.check(importPath, files, nil, false)
+		}
 	}
-	return u.pkgs[importPath], nil
+	return u.pkgs[key], nil
 }
 
 // declare type-checks what declared has, and notes the keys.
@@ -114,20 +128,16 @@ func (u *universe) valueKey(t types.Type) string {
 	return ""
 }
 
-// local parses the package of an import path in the module of a directory, if it
-// is in there. Files that cannot be parsed are not this package's business.
-func (u *universe) local(importPath, dir string) []*ast.File {
-	at, ok := localDir(importPath, dir)
-	if !ok {
-		return nil
-	}
-	entries, _ := os.ReadDir(at)
+// files parses the package in a directory, if there is one. Files that cannot be
+// parsed are not this package's business.
+func (u *universe) files(dir string) []*ast.File {
+	entries, _ := os.ReadDir(dir)
 	var files []*ast.File
 	for _, e := range entries {
 		if !isGo(e.Name()) || strings.HasSuffix(e.Name(), "_test.go") {
 			continue
 		}
-		f, err := parser.ParseFile(u.fset, filepath.Join(at, e.Name()), nil, parser.SkipObjectResolution)
+		f, err := parser.ParseFile(u.fset, filepath.Join(dir, e.Name()), nil, parser.SkipObjectResolution)
 		if err == nil && f.Name.Name != "main" && (len(files) == 0 || f.Name.Name == files[0].Name.Name) {
 			files = append(files, f)
 		}
