@@ -15,49 +15,71 @@ import (
 	"strings"
 )
 
-// directories returns the directories that patterns stand for, each once.
+// directories returns the directories that patterns stand for, each once, whatever
+// names the patterns have for it.
 func directories(patterns []string) ([]string, error) {
 	var out []string
-	add := func(dir string) {
-		if dir = filepath.Clean(dir); !slices.Contains(out, dir) {
-			out = append(out, dir)
-		}
-	}
+	var infos []fs.FileInfo
 	for _, p := range patterns {
-		root, all := strings.CutSuffix(filepath.ToSlash(p), "/...")
-		if p == "..." {
-			root, all = ".", true
-		}
-		if root == "" {
-			root = "/"
-		}
-		root = filepath.FromSlash(root)
-		info, err := os.Stat(root)
+		dirs, err := matches(p)
 		if err != nil {
 			return nil, err
 		}
-		if !info.IsDir() {
-			return nil, fmt.Errorf("%s is not a directory: a package is migrated as a whole", root)
-		}
-		if !all {
-			add(root)
-			continue
-		}
-		err = filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
-			if err != nil || !d.IsDir() {
-				return err
+		earlier := infos // a pattern has none twice
+		for _, dir := range dirs {
+			info, err := os.Stat(dir)
+			if err != nil {
+				return nil, err
 			}
-			if name != root && leftOut(name) {
-				return filepath.SkipDir
+			if !slices.ContainsFunc(earlier, func(other fs.FileInfo) bool { return os.SameFile(info, other) }) {
+				out = append(out, dir)
+				infos = append(infos, info)
 			}
-			add(name)
-			return nil
-		})
-		if err != nil {
-			return nil, err
 		}
 	}
 	return out, nil
+}
+
+// matches returns the directories that a pattern stands for.
+func matches(pattern string) ([]string, error) {
+	root, all := strings.CutSuffix(filepath.ToSlash(pattern), "/...")
+	if pattern == "..." {
+		root, all = ".", true
+	}
+	if root == "" {
+		root = "/"
+	}
+	root = filepath.Clean(filepath.FromSlash(root))
+	info, err := os.Stat(root)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("%s is not a directory: a package is migrated as a whole", root)
+	}
+	if !all {
+		return []string{root}, nil
+	}
+	top := root
+	if info, err := os.Lstat(root); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		// WalkDir does not follow it.
+		if top, err = filepath.EvalSymlinks(root); err != nil {
+			return nil, err
+		}
+	}
+	var out []string
+	err = filepath.WalkDir(top, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		if name != top && leftOut(name) {
+			return filepath.SkipDir
+		}
+		rel, err := filepath.Rel(top, name)
+		out = append(out, filepath.Join(root, rel))
+		return err
+	})
+	return out, err
 }
 
 // leftOut reports whether a directory belongs to something else than the packages

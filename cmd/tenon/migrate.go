@@ -52,28 +52,9 @@ func migrateAll(patterns []string, dry bool, stdout, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("%w\nnothing was changed", err)
 	}
-	if dry {
-		for _, c := range changes {
-			printPlan(stdout, c)
-		}
-	} else if err := writeAll(changes); err != nil {
+	if err := carryOut(changes, dry, stdout, stderr); err != nil {
 		return err
 	}
-	changed, left := 0, 0
-	for _, c := range changes {
-		if c.text != nil {
-			changed++
-		}
-		left += len(c.source.notes)
-		for _, n := range c.source.notes {
-			line, col := c.at(n.off)
-			if dry {
-				line, col = position(c.source, n.off)
-			}
-			fmt.Fprintf(stdout, "%s:%d:%d: %s: %s\n", c.source.path, line, col, n.name, n.advice)
-		}
-	}
-	summary(stderr, dry, changed, left)
 	half, err := halves(dirs)
 	if err != nil {
 		return err
@@ -85,6 +66,43 @@ func migrateAll(patterns []string, dry bool, stdout, stderr io.Writer) error {
 		return errors.New("what is left there compiles and is wrong: a package must use one of the two libraries")
 	}
 	return nil
+}
+
+// carryOut makes the changes, or prints them if dry, and then what is left to do.
+func carryOut(changes []change, dry bool, stdout, stderr io.Writer) error {
+	changed := 0
+	for _, c := range changes {
+		if c.text != nil {
+			changed++
+		}
+		if dry {
+			printPlan(stdout, c)
+		}
+	}
+	if !dry {
+		if written, err := writeAll(changes); err != nil {
+			printNotes(stdout, written, dry) // nothing would find them again
+			return err
+		}
+	}
+	summary(stderr, dry, changed, printNotes(stdout, changes, dry))
+	return nil
+}
+
+// printNotes prints what is left to do in files, and returns how much that is.
+func printNotes(w io.Writer, changes []change, dry bool) int {
+	left := 0
+	for _, c := range changes {
+		left += len(c.source.notes)
+		for _, n := range c.source.notes {
+			line, col := c.at(n.off)
+			if dry {
+				line, col = position(c.source, n.off)
+			}
+			fmt.Fprintf(w, "%s:%d:%d: %s: %s\n", c.source.path, line, col, n.name, n.advice)
+		}
+	}
+	return left
 }
 
 // plan reads all packages, and finds what becomes of their files. Nothing is
@@ -168,19 +186,19 @@ func printPlan(w io.Writer, c change) {
 	}
 }
 
-// writeAll writes what changes. If that fails, the error says what has been written.
-func writeAll(changes []change) error {
-	done := 0
+// writeAll writes what changes, and returns that. If it fails, the error says how much
+// has been written.
+func writeAll(changes []change) (written []change, err error) {
 	for _, c := range changes {
 		if c.text == nil {
 			continue
 		}
 		if err := write(c.source.path, c.source.text, c.text, c.source.mode); err != nil {
-			return fmt.Errorf("%w; the %d files before it are migrated, and the others are as they were: the command can be run again", err, done)
+			return written, fmt.Errorf("%w; the %d files before it are migrated, and the others are as they were: the command can be run again", err, len(written))
 		}
-		done++
+		written = append(written, c)
 	}
-	return nil
+	return written, nil
 }
 
 func summary(w io.Writer, dry bool, changed, left int) {

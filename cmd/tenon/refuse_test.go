@@ -125,10 +125,7 @@ func TestLinksAreNotFollowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	link := filepath.Join(dir, "a", "link.go")
-	err := os.Symlink(elsewhere, link)
-	if _, gone := os.Lstat(link); err != nil || gone != nil { // Wine makes none, and says that it did
-		t.Skip("no symbolic links here:", err, gone)
-	}
+	symlink(t, elsewhere, link)
 	stdout, stderr, status := tenon(t, dir, "migrate", "./...")
 	if status != exitFailed || !strings.Contains(stdout, "a/link.go:1:1: package a: this file is a symbolic link") || !strings.Contains(stderr, "a/link.go:3:10: google.golang.org/grpc/status is not the one") {
 		t.Errorf("status %d, stdout %q, stderr %q", status, stdout, stderr)
@@ -138,6 +135,34 @@ func TestLinksAreNotFollowed(t *testing.T) {
 	}
 	if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 {
 		t.Errorf("the link is %v, %v", info, err)
+	}
+}
+
+// symlink makes a symbolic link, or skips the test.
+func symlink(t *testing.T, to, link string) {
+	t.Helper()
+	err := os.Symlink(to, link)
+	if _, gone := os.Lstat(link); err != nil || gone != nil { // Wine makes none, and says that it did
+		t.Skip("no symbolic links here:", err, gone)
+	}
+}
+
+// TestLinkedDirectory has patterns that are links to a directory: its files are
+// migrated, and once if it has other names among the patterns.
+func TestLinkedDirectory(t *testing.T) {
+	const files = "-- real/a.go --\npackage a\n\nimport _ \"google.golang.org/grpc/status\"\n-- real/b/b.go --\npackage b\n\nimport _ \"google.golang.org/grpc/status\"\n"
+	want := strings.ReplaceAll(files, oldGRPC+"/status", tenonStatus)
+	for _, patterns := range [][]string{{"./link/..."}, {"./link", "./link/b"}, {"./link/...", "./real/..."}, {"./real/...", "./link"}, {"./real/b", "./link/...", "./real"}} {
+		dir := unpack(t, files)
+		symlink(t, filepath.Join(dir, "real"), filepath.Join(dir, "link"))
+		_, stderr, status := tenon(t, dir, append([]string{"migrate"}, patterns...)...)
+		if status != 0 || !strings.HasPrefix(stderr, "files changed: 2;") {
+			t.Errorf("%q: status %d, stderr %q; want 2 files changed", patterns, status, stderr)
+		}
+		if err := os.Remove(filepath.Join(dir, "link")); err != nil {
+			t.Fatal(err)
+		}
+		wantFiles(t, "through a link", dir, want)
 	}
 }
 
@@ -167,6 +192,29 @@ func TestChangedMeanwhile(t *testing.T) {
 	}
 	if text, _ := os.ReadFile(file); string(text) != "now" {
 		t.Errorf("the file is %q", text)
+	}
+}
+
+// TestNotesOfWhatIsWritten has a file that cannot be written: what is left in those
+// before it would not be found again.
+func TestNotesOfWhatIsWritten(t *testing.T) {
+	const uses = "\n\nimport \"github.com/hashicorp/go-plugin\"\n\nfunc end() { plugin.CleanupClients() }\n"
+	dir := unpack(t, "-- a/a.go --\npackage a"+uses+"-- b/b.go --\npackage b"+uses+"-- c/c.go --\npackage c"+uses)
+	changes, err := plan([]string{filepath.Join(dir, "a"), filepath.Join(dir, "b"), filepath.Join(dir, "c")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "b", "b.go"), []byte("package b\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	var stdout, stderr strings.Builder
+	err = carryOut(changes, false, &stdout, &stderr)
+	if err == nil || !strings.Contains(err.Error(), "b.go has changed meanwhile; the 1 files before it are migrated") {
+		t.Errorf("the error is %v", err)
+	}
+	want := filepath.Join(dir, "a", "a.go") + ":5:21: plugin.CleanupClients: defer client.Close(), or Close of a fleet.Group of plugin/host/fleet\n"
+	if stdout.String() != want || stderr.String() != "" {
+		t.Errorf("stdout %q, stderr %q; want %q alone", &stdout, &stderr, want)
 	}
 }
 
