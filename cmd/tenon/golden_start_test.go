@@ -163,6 +163,23 @@ func inner(ctx context.Context, config *plugin.ClientConfig) {
 		}
 		p.Ping()
 	}
+	for _, ctx := range requests {
+		var ctx = ctx.Context()
+		client := plugin.NewClient(config)
+		p, err := client.Client()
+		if err != nil {
+			return
+		}
+		p.Ping()
+	}
+	for _, ctx := range requests {
+		client := plugin.NewClient(config)
+		p, err := client.Client()
+		if err != nil {
+			return
+		}
+		p.Ping()
+	}
 }
 `,
 		after: `-- a.go --
@@ -211,6 +228,21 @@ func inner(ctx context.Context, config *host.Config) {
 			return
 		}
 		client.Ping(ctx)
+	}
+	for _, ctx := range requests {
+		var ctx = ctx.Context()
+		client, err := host.Start(ctx, config)
+		if err != nil {
+			return
+		}
+		client.Ping(ctx)
+	}
+	for _, ctx := range requests {
+		client, err := host.Start(context.Background(), config)
+		if err != nil {
+			return
+		}
+		client.Ping(context.Background())
 	}
 }
 `,

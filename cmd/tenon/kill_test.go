@@ -17,6 +17,40 @@ func TestUnknownKillsAreNotedAgain(t *testing.T) {
 	}
 }
 
+// TestKillOfAnotherPackagesInterface has a client behind an interface of a package that
+// knows nothing of go-plugin.
+func TestKillOfAnotherPackagesInterface(t *testing.T) {
+	dir := unpack(t, `-- go.mod --
+module example.org/app
+-- proc/proc.go --
+package proc
+
+type Killer interface{ Kill() }
+
+type Process struct{}
+
+func (Process) Kill() {}
+-- a/a.go --
+package a
+
+import (
+	"example.org/app/proc"
+	"github.com/hashicorp/go-plugin"
+)
+
+func stop(c *plugin.Client, p proc.Process) {
+	var k proc.Killer = c
+	k.Kill()
+	p.Kill()
+}
+`)
+	stdout, _, status := tenon(t, dir, "migrate", "./...")
+	want := "a/a.go:10:4: plugin.Client.Kill: if this is a plugin.Client: Close; Kill is SIGKILL at once\n"
+	if status != 0 || stdout != want {
+		t.Errorf("status %d, stdout %q; want %q", status, stdout, want)
+	}
+}
+
 // TestPatternsInAnyOrder has a module that imports a package of another one, which is
 // read where it is of its own module and not where it is of another.
 func TestPatternsInAnyOrder(t *testing.T) {

@@ -105,14 +105,18 @@ func (s *source) name(id *ast.Ident, key string) {
 
 // mayBeKill reports whether a name that no rule is found for may be the Kill of a
 // plugin.Client: a method of what is not known, or one of an interface that a client
-// has. Left alone it compiles, and is another thing.
+// has, where that is declared or, if it is another package's, where it is called. Left
+// alone it compiles, and is another thing.
 func (s *source) mayBeKill(id *ast.Ident) bool {
 	if !s.pkg.hasClients() {
 		return false
 	}
 	switch parent := s.parents[id].(type) {
 	case *ast.SelectorExpr:
-		if parent.Sel != id || s.pkg.info.Uses[id] != nil || s.qualifier(parent) != nil {
+		if parent.Sel != id || s.qualifier(parent) != nil {
+			return false
+		}
+		if method := s.pkg.info.Uses[id]; method != nil && !s.ofOthersInterface(method) {
 			return false
 		}
 		call, ok := s.parents[parent].(*ast.CallExpr)
@@ -123,6 +127,17 @@ func (s *source) mayBeKill(id *ast.Ident) bool {
 		return ok && method && len(fn.Params.List) == 0 && fn.Results == nil
 	}
 	return false
+}
+
+// ofOthersInterface reports whether something is a method of another package's
+// interface.
+func (s *source) ofOthersInterface(obj types.Object) bool {
+	method, ok := obj.(*types.Func)
+	if !ok || method.Pkg() == s.pkg.types {
+		return false
+	}
+	recv := method.Signature().Recv()
+	return recv != nil && types.IsInterface(recv.Type())
 }
 
 // hasClients reports whether a package imports go-plugin, or what becomes of it.

@@ -328,9 +328,14 @@ func (s *source) isContextAt(param *ast.Ident, at token.Pos) bool {
 		return false // it is known, and no context
 	}
 	for id, def := range s.pkg.info.Defs {
-		if def == obj {
-			_, ok := s.parents[id].(*ast.AssignStmt) // ctx, cancel := context.WithCancel(ctx)
-			return ok
+		if def != obj {
+			continue
+		}
+		switch made := s.parents[id].(type) {
+		case *ast.AssignStmt: // ctx, cancel := context.WithCancel(ctx)
+			return true
+		case *ast.ValueSpec:
+			return made.Type == nil
 		}
 	}
 	return false
