@@ -16,7 +16,8 @@ import (
 // such as that of OpenTelemetry's otelgrpc. It is for the Stats of an
 // h2grpc.ServerConfig or ClientConfig, and sees all calls of that server or client,
 // those of h2grpc's own services and stubs included. What h carries between calls in
-// metadata travels: on a client, TagRPC finds the outgoing metadata and may add to it.
+// metadata travels: on a client, TagRPC finds the outgoing metadata and may add to it,
+// and on a server the incoming, which handlers find as TagRPC has left it.
 //
 // h is given TagRPC and Begin when a call begins; InHeader, OutHeader, InPayload and
 // OutPayload as headers and messages come and go; and End, with an error that
@@ -59,6 +60,8 @@ func (o *observer) Begin(ctx context.Context, call h2grpc.CallInfo) context.Cont
 	ctx = o.handler.TagRPC(ctx, &stats.RPCTagInfo{FullMethodName: call.Method})
 	if call.Client {
 		ctx = sendGRPC(ctx)
+	} else if md, ok := grpcmetadata.FromIncomingContext(ctx); ok {
+		ctx = metadata.NewIncomingContext(ctx, metadata.MD(md)) // which serverContext makes grpc-go's again
 	}
 	ctx = context.WithValue(ctx, statsKey{}, c)
 	o.handler.HandleRPC(ctx, &stats.Begin{

@@ -227,6 +227,8 @@ type tagged struct{}
 
 func (e *events) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.Context {
 	e.note("tag " + info.FullMethodName)
+	in, _ := grpcmetadata.FromIncomingContext(ctx)
+	ctx = grpcmetadata.NewIncomingContext(ctx, grpcmetadata.Join(in, grpcmetadata.Pairs("in", e.tag)))
 	return grpcmetadata.AppendToOutgoingContext(context.WithValue(ctx, tagged{}, e.tag), e.tag, "yes")
 }
 
@@ -259,7 +261,7 @@ func (e *events) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Cont
 func (e *events) HandleConn(context.Context, stats.ConnStats)                       {}
 
 // TestStats: both ends' stats handlers are told of a call, and what a client's adds
-// to the metadata travels.
+// to the metadata travels; what a server's adds to it, the handler finds.
 func TestStats(t *testing.T) {
 	client, server := &events{tag: "mark", ended: make(chan struct{}, 1)}, &events{tag: "other", ended: make(chan struct{}, 1)}
 	var s setup
@@ -268,6 +270,11 @@ func TestStats(t *testing.T) {
 		if ctx.Value(tagged{}) != "other" {
 			t.Error("the handler's context is not TagRPC's")
 		}
+		in, _ := grpcmetadata.FromIncomingContext(ctx)
+		wantMD(t, "the handler", in, "in", "other")
+		wantMD(t, "the handler", in, "mark", "yes")
+		ours, _ := metadata.FromIncomingContext(ctx)
+		wantMD(t, "the handler, by h2grpc,", grpcmetadata.MD(ours), "in", "other")
 		if req.ResponseSize < 0 {
 			return nil, status.Error(codes.InvalidArgument, "less than nothing")
 		}
