@@ -121,7 +121,8 @@ func (c *ClientConn) invoke(ctx context.Context, method string, args, reply any,
 		}
 		err = GRPCError(c.cc.Invoke(sendGRPC(ctx), method, args, reply, o.h2...))
 	}
-	o.ended(header, trailer, answered(&p), err)
+	o.ended(header, trailer, answered(&p))
+	o.tell(err)
 	return err
 }
 
@@ -156,7 +157,7 @@ func (c *ClientConn) streamThrough(rest []grpc.StreamClientInterceptor) grpc.Str
 func (c *ClientConn) newStream(ctx context.Context, desc *grpc.StreamDesc, _ *grpc.ClientConn, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	o, err := newOptions(opts)
 	if err != nil {
-		o.ended(nil, nil, nil, err)
+		o.tell(err)
 		return nil, err
 	}
 	var p peer.Peer
@@ -169,7 +170,8 @@ func (c *ClientConn) newStream(ctx context.Context, desc *grpc.StreamDesc, _ *gr
 	if err != nil {
 		cancel()
 		err = GRPCError(err)
-		o.ended(nil, nil, answered(&p), err)
+		o.ended(nil, nil, answered(&p))
+		o.tell(err)
 		return nil, err
 	}
 	cs := &clientStream{s: s, ctx: s.Context(), cancel: cancel, opts: o, one: !desc.ServerStreams, peer: answered(&p)}

@@ -112,19 +112,26 @@ func refused(option, why string) error {
 	return status.Errorf(codes.Unimplemented, "grpcbridge: the call option %s cannot be honoured: %s", option, why)
 }
 
-// ended fills what the options point to, and tells those that want to know.
-func (o *callOptions) ended(header, trailer metadata.MD, p *grpcpeer.Peer, err error) {
+// ended fills what the options point to, each with a copy of its own. As with
+// grpc-go, there are trailers always, and headers if the server has sent some.
+func (o *callOptions) ended(header, trailer metadata.MD, p *grpcpeer.Peer) {
 	for _, md := range o.headers {
-		*md = grpcmetadata.MD(header)
+		if *md = nil; header != nil {
+			*md = grpcmetadata.MD(header.Copy())
+		}
 	}
 	for _, md := range o.trailers {
-		*md = grpcmetadata.MD(trailer)
+		*md = grpcmetadata.MD(trailer.Copy())
 	}
 	if p != nil {
 		for _, to := range o.peers {
 			*to = *p
 		}
 	}
+}
+
+// tell calls those that want to know of the end. They may use the call's stream.
+func (o *callOptions) tell(err error) {
 	for _, f := range o.finish {
 		f(err)
 	}

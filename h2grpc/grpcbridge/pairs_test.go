@@ -303,6 +303,167 @@ func TestEnds(t *testing.T) {
 	})
 }
 
+// TestFinishUsesStream: what OnFinish is given may use the stream that has ended.
+func TestFinishUsesStream(t *testing.T) {
+	everyPair(t, func(t *testing.T, client, server library) {
+		svc := &service{full: func(s grpc.BidiStreamingServer[testpb.StreamingOutputCallRequest, testpb.StreamingOutputCallResponse]) error {
+			s.SetTrailer(metadata.Pairs("last", "one"))
+			return status.Error(codes.OutOfRange, "far")
+		}}
+		stub := testpb.NewTestServiceClient(dial(t, client, serve(t, server, svc.register, setup{}), setup{}))
+		var stream grpc.BidiStreamingClient[testpb.StreamingOutputCallRequest, testpb.StreamingOutputCallResponse]
+		var trailer metadata.MD
+		ended := make(chan error, 1)
+		stream, err := stub.FullDuplexCall(within(t), grpc.Trailer(&trailer), grpc.OnFinish(func(error) {
+			wantMD(t, "trailers of the option", trailer, "last", "one")
+			_, err := stream.Recv()
+			ended <- err
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		go stream.Recv() // which never returns if it is what the callback waits for
+		select {
+		case err := <-ended:
+			wantStatus(t, err, status.New(codes.OutOfRange, "far"))
+		case <-time.After(patience):
+			t.Error("a callback that uses the stream waits for ever")
+		}
+	})
+}
+
+// TestSendFails: RecvMsg goes on returning the error that SendMsg has returned, and
+// io.EOF if that was first.
+func TestSendFails(t *testing.T) {
+	everyPair(t, func(t *testing.T, client, server library) {
+		svc := &service{full: func(s grpc.BidiStreamingServer[testpb.StreamingOutputCallRequest, testpb.StreamingOutputCallResponse]) error {
+			if len(metadata.ValueFromIncomingContext(s.Context(), "wait")) > 0 {
+				<-s.Context().Done()
+			}
+			return nil
+		}, input: func(s grpc.ClientStreamingServer[testpb.StreamingInputCallRequest, testpb.StreamingInputCallResponse]) error {
+			return s.SendAndClose(&testpb.StreamingInputCallResponse{})
+		}}
+		stub := testpb.NewTestServiceClient(dial(t, client, serve(t, server, svc.register, setup{}), setup{}))
+		stream, err := stub.FullDuplexCall(metadata.AppendToOutgoingContext(within(t), "wait", "yes"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		stream.CloseSend()
+		failed := stream.Send(&testpb.StreamingOutputCallRequest{})
+		if status.Code(failed) != codes.Internal {
+			t.Errorf("SendMsg after CloseSend returns %v", failed)
+		}
+		for range 2 {
+			if _, err := stream.Recv(); status.Code(err) != codes.Internal || err.Error() != failed.Error() {
+				t.Errorf("RecvMsg returns %v after SendMsg has returned %v", err, failed)
+			}
+		}
+
+		if stream.Trailer() == nil {
+			t.Error("the trailers of a call that ended without any are nil")
+		}
+
+		for _, one := range []bool{false, true} {
+			var stream grpc.ClientStream
+			var answer any = &testpb.StreamingOutputCallResponse{}
+			if one {
+				answer = &testpb.StreamingInputCallResponse{}
+				stream, err = stub.StreamingInputCall(within(t))
+			} else {
+				stream, err = stub.FullDuplexCall(within(t))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			stream.CloseSend()
+			if err := stream.RecvMsg(answer); one != (err == nil) || !one && err != io.EOF {
+				t.Errorf("RecvMsg returns %v", err)
+			}
+			if err := stream.SendMsg(&testpb.StreamingInputCallRequest{}); status.Code(err) != codes.Internal {
+				t.Errorf("SendMsg after CloseSend returns %v", err)
+			}
+			if err := stream.RecvMsg(answer); err != io.EOF {
+				t.Errorf("RecvMsg returns %v after the call has ended well", err)
+			}
+		}
+	})
+}
+
+// TestOneResponseAfterError: a response that has arrived does not make a success of a
+// call that SendMsg has failed.
+func TestOneResponseAfterError(t *testing.T) {
+	svc := &service{input: func(s grpc.ClientStreamingServer[testpb.StreamingInputCallRequest, testpb.StreamingInputCallResponse]) error {
+		return s.SendAndClose(&testpb.StreamingInputCallResponse{})
+	}}
+	stub := testpb.NewTestServiceClient(dial(t, ours, serve(t, ours, svc.register, setup{}), setup{}))
+	stream, err := stub.StreamingInputCall(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Header(); err != nil {
+		t.Fatal(err)
+	}
+	stream.CloseSend()
+	failed := stream.Send(&testpb.StreamingInputCallRequest{})
+	if err := stream.RecvMsg(&testpb.StreamingInputCallResponse{}); err == nil || err != failed {
+		t.Errorf("RecvMsg returns %v after SendMsg has returned %v", err, failed)
+	}
+}
+
+// TestOwnMetadata: no two are handed the same map, trailers are never nil, and headers
+// that hold nothing can be set at any time.
+func TestOwnMetadata(t *testing.T) {
+	everyPair(t, func(t *testing.T, client, server library) {
+		svc := &service{unary: func(ctx context.Context, _ *testpb.SimpleRequest) (*testpb.SimpleResponse, error) {
+			s := grpc.ServerTransportStreamFromContext(ctx)
+			return &testpb.SimpleResponse{}, errors.Join(s.SendHeader(metadata.Pairs("first", "one")), s.SetHeader(nil), s.SetHeader(metadata.MD{}),
+				s.SetTrailer(metadata.Pairs("last", "one")))
+		}, full: func(s grpc.BidiStreamingServer[testpb.StreamingOutputCallRequest, testpb.StreamingOutputCallResponse]) error {
+			s.SetTrailer(metadata.Pairs(metadata.ValueFromIncomingContext(s.Context(), "trailer")...))
+			return errors.Join(s.SendHeader(nil), s.SetHeader(nil), s.SetHeader(metadata.MD{}))
+		}}
+		stub := testpb.NewTestServiceClient(dial(t, client, serve(t, server, svc.register, setup{}), setup{}))
+		var headers, trailers [2]metadata.MD
+		opts := []grpc.CallOption{grpc.Header(&headers[0]), grpc.Header(&headers[1]), grpc.Trailer(&trailers[0]), grpc.Trailer(&trailers[1])}
+		if _, err := stub.UnaryCall(within(t), &testpb.SimpleRequest{}, opts...); err != nil {
+			t.Fatal(err)
+		}
+		headers[0].Append("first", "two")
+		trailers[0].Append("last", "two")
+		headers[0].Set("other", "yes")
+		trailers[0].Set("other", "yes")
+		wantMD(t, "headers", headers[1], "first", "one")
+		wantMD(t, "trailers", trailers[1], "last", "one")
+		if len(headers[1].Get("other"))+len(trailers[1].Get("other")) != 0 {
+			t.Errorf("what is put into %v and %v is in %v and %v", headers[0], trailers[0], headers[1], trailers[1])
+		}
+
+		for _, sent := range []string{"", "last"} {
+			ctx := within(t)
+			if sent != "" {
+				ctx = metadata.AppendToOutgoingContext(ctx, "trailer", sent, "trailer", "one")
+			}
+			stream, err := stub.FullDuplexCall(ctx, grpc.Trailer(&trailers[0]))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := stream.Recv(); err != io.EOF {
+				t.Fatal(err)
+			}
+			if stream.Trailer() == nil || trailers[0] == nil {
+				t.Errorf("the trailers are %#v and %#v", stream.Trailer(), trailers[0])
+				continue
+			}
+			stream.Trailer().Set("other", "yes")
+			trailers[0].Set("other", "yes")
+			if got := stream.Trailer(); len(got.Get("other")) != 0 || sent != "" && len(got.Get(sent)) != 1 {
+				t.Errorf("the trailers are %v", got)
+			}
+		}
+	})
+}
+
 // TestTooLarge: the limits of a call hold, and nothing else than the call ends.
 func TestTooLarge(t *testing.T) {
 	everyPair(t, func(t *testing.T, client, server library) {

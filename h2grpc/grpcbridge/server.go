@@ -159,6 +159,9 @@ func (s *serverStream) SendMsg(m any) error      { return GRPCError(s.s.SendMsg(
 func (s *serverStream) RecvMsg(m any) error      { return GRPCError(s.s.RecvMsg(m)) }
 
 func (s *serverStream) SetHeader(md grpcmetadata.MD) error {
+	if md.Len() == 0 { // fine at any time, as with grpc-go
+		return nil
+	}
 	return GRPCError(s.s.SetHeader(metadata.MD(md)))
 }
 
@@ -182,6 +185,9 @@ type transportStream struct {
 func (t transportStream) Method() string { return t.method }
 
 func (t transportStream) SetHeader(md grpcmetadata.MD) error {
+	if md.Len() == 0 {
+		return nil
+	}
 	return GRPCError(h2grpc.SetHeader(t.ctx, metadata.MD(md)))
 }
 
