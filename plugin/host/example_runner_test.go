@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"strconv"
@@ -33,6 +34,7 @@ func (s sandbox) Run(_ context.Context, launch *host.Launch) (host.Process, erro
 	cmd.Stdin = s.program.Stdin
 	cmd.Env = append(launch.Env, s.program.Env...)
 	cmd.Stdout, cmd.Stderr = stdoutWriter, stderrWriter
+	inherit(cmd, launch.Files) // cmd.ExtraFiles = launch.Files, but on Windows
 	err = cmd.Start()
 	stdoutWriter.Close() // the plugin has its own
 	stderrWriter.Close()
@@ -66,6 +68,10 @@ func ExampleRunner() {
 	client, err := host.Start(ctx, &host.Config{
 		Handshake: kvshared.Handshake,
 		Runner:    sandbox{kvPlugin("kv")},
+		Logger: slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
+			Level:       slog.LevelWarn, // of which there is nothing here
+			ReplaceAttr: withoutWhen,
+		})),
 	})
 	if err != nil {
 		fmt.Println(err) // with what Diagnose returned
