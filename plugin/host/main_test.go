@@ -38,8 +38,12 @@ func TestMain(m *testing.M) {
 
 func run(m *testing.M) int {
 	// Everything temporary goes below one directory with a short name, which
-	// must be empty in the end.
-	tmp, err := os.MkdirTemp("", "tn")
+	// must be empty in the end. Paths of sockets have about 100 bytes.
+	parent := os.TempDir()
+	if len(parent) > 64 && runtime.GOOS != "windows" {
+		parent = "/tmp"
+	}
+	tmp, err := os.MkdirTemp(parent, "tn")
 	if err != nil {
 		panic(err)
 	}
