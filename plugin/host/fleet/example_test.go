@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/tenonrpc/tenon/plugin/host"
@@ -101,26 +102,61 @@ func ExampleGroup_Start() {
 // application need no such thing.
 var pluginEnv = []string{pluginVariable + "=1", "GORACE=atexit_sleep_ms=0"}
 
-// install makes a directory with copies of the test program, as plugins. Names end
-// in .exe, by which programs are known on Windows; elsewhere the mode says so.
+// install makes a directory with the test program in it, as plugins, and files that
+// are none. Names end in .exe, by which programs are known on Windows; elsewhere the
+// mode says so.
 func install(names ...string) (dir string, err error) {
 	path, err := os.Executable()
 	if err != nil {
 		return "", err
 	}
-	program, err := os.ReadFile(path)
-	if err != nil {
-		return "", err
-	}
-	if dir, err = os.MkdirTemp("", "app"); err != nil {
-		return "", err
-	}
-	for _, name := range names {
-		mode := os.FileMode(0o600)
-		if filepath.Ext(name) == ".exe" {
-			mode = 0o700
+	// Where programs can run, and no other user can replace them: the test program's
+	// own directory is the better guess, and may not be this user's to write.
+	for _, parent := range []string{filepath.Dir(path), os.TempDir()} {
+		if dir, err = installBelow(parent, path, names); err == nil {
+			break
 		}
-		err = errors.Join(err, os.WriteFile(filepath.Join(dir, name), program, mode))
 	}
 	return dir, err
+}
+
+func installBelow(parent, path string, names []string) (dir string, err error) {
+	if dir, err = os.MkdirTemp(parent, "app"); err != nil {
+		return "", err
+	}
+	defer func() {
+		if err != nil {
+			os.RemoveAll(dir)
+		}
+	}()
+	for _, name := range names {
+		to := filepath.Join(dir, name)
+		if filepath.Ext(name) == ".exe" {
+			err = linkOrCopy(path, to)
+		} else {
+			err = os.WriteFile(to, []byte("\n"), 0o600)
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	_, err = fleet.Discover(dir, "*")
+	return dir, err
+}
+
+// linkOrCopy saves copying where a link does it: Windows does not remove a link of a
+// program that runs, and modes of links are the program's own.
+func linkOrCopy(path, to string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if runtime.GOOS != "windows" && info.Mode()&0o002 == 0 && os.Link(path, to) == nil {
+		return nil
+	}
+	program, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, program, 0o700)
 }
