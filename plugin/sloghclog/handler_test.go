@@ -230,13 +230,3 @@ func TestHostUnderstands(t *testing.T) {
 		t.Errorf("the host reads %+v", r)
 	}
 }
-
-func Example() {
-	log := slog.New(sloghclog.NewHandler(os.Stderr, &sloghclog.Options{Module: "kv"}))
-	log.Info("the store is open", "keys", 3)
-	plugin.Serve(&plugin.ServeConfig{
-		Handshake: plugin.Handshake{ProtocolVersion: 1, MagicCookieKey: "KV_PLUGIN", MagicCookieValue: "hello"},
-		Plugins:   plugin.Set{},
-		Logger:    log,
-	})
-}
