@@ -3,9 +3,12 @@ package plugin_test
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/tenonrpc/tenon/h2grpc"
+	"github.com/tenonrpc/tenon/h2grpc/codes"
+	"github.com/tenonrpc/tenon/h2grpc/status"
 	"github.com/tenonrpc/tenon/plugin"
 	"github.com/tenonrpc/tenon/plugin/host"
 	"github.com/tenonrpc/tenon/testdata/examples/kvpb"
@@ -16,7 +19,7 @@ func tablesMain() {
 	plugin.Serve(&plugin.ServeConfig{
 		Handshake: handshake,
 		Plugins: plugin.Set{"kv": plugin.ServeOnly(func(broker *plugin.Broker, s *h2grpc.Server) error {
-			kvpb.RegisterKVServer(s, tables{broker: broker})
+			kvpb.RegisterKVServer(s, &tables{broker: broker, open: make(map[uint32]context.CancelFunc)})
 			return nil
 		})},
 	})
@@ -25,15 +28,39 @@ func tablesMain() {
 type tables struct {
 	kvpb.UnimplementedKVServer
 	broker *plugin.Broker
+
+	mu   sync.Mutex
+	open map[uint32]context.CancelFunc // guarded by mu
 }
 
-// Open serves a table. It is there as long as the plugin: the context of this call
-// ends when it returns, and would take the server with it.
-func (t tables) Open(_ context.Context, in *kvpb.OpenRequest) (*kvpb.OpenResponse, error) {
-	id, err := t.broker.Serve(context.Background(), func(s *h2grpc.Server) {
+// Open serves a table until Close is called for it, or the plugin ends. The context
+// of this call ends when it returns, and would take the server with it.
+func (t *tables) Open(_ context.Context, in *kvpb.OpenRequest) (*kvpb.OpenResponse, error) {
+	served, end := context.WithCancel(context.Background())
+	id, err := t.broker.Serve(served, func(s *h2grpc.Server) {
 		kvpb.RegisterKVServer(s, table{name: in.Table})
 	})
-	return &kvpb.OpenResponse{Kv: id}, err
+	if err != nil {
+		end()
+		return nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.open[id] = end
+	return &kvpb.OpenResponse{Kv: id}, nil
+}
+
+// Close ends the server of a table.
+func (t *tables) Close(_ context.Context, in *kvpb.CloseRequest) (*kvpb.CloseResponse, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	end, ok := t.open[in.Kv]
+	if !ok {
+		return nil, status.Error(codes.NotFound, "no such table is open")
+	}
+	delete(t.open, in.Kv)
+	end()
+	return &kvpb.CloseResponse{}, nil
 }
 
 type table struct {
@@ -45,7 +72,8 @@ func (t table) Get(_ context.Context, in *kvpb.GetRequest) (*kvpb.Entry, error) 
 	return &kvpb.Entry{Key: in.Key, Value: "a row of " + t.name}, nil
 }
 
-// A plugin hands out a server for each object that it makes, and the host dials it.
+// A plugin hands out a server for each object that it makes, and the host dials it,
+// and says when it needs it no more.
 func ExampleBroker_Dial() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel() // Dial waits for an id that is never announced
@@ -56,7 +84,8 @@ func ExampleBroker_Dial() {
 	}
 	defer client.Close()
 
-	opened, err := kvpb.NewKVClient(client.Conn()).Open(ctx, &kvpb.OpenRequest{Table: "users"})
+	tables := kvpb.NewKVClient(client.Conn())
+	opened, err := tables.Open(ctx, &kvpb.OpenRequest{Table: "users"})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -67,7 +96,12 @@ func ExampleBroker_Dial() {
 		return
 	}
 	defer cc.Close()
-	entry, err := kvpb.NewKVClient(cc).Get(ctx, &kvpb.GetRequest{Key: "ada"})
+	users := kvpb.NewKVClient(cc)
+	entry, err := users.Get(ctx, &kvpb.GetRequest{Key: "ada"})
 	fmt.Println(entry.GetValue(), err)
-	// Output: a row of users <nil>
+	_, err = tables.Close(ctx, &kvpb.CloseRequest{Kv: opened.Kv})
+	fmt.Println("closed:", err)
+	// Output:
+	// a row of users <nil>
+	// closed: <nil>
 }

@@ -65,7 +65,12 @@ func debugged() (value string, stop func(), err error) {
 		cancel()
 		return "", nil, fmt.Errorf("the plugin is not served: %w", err)
 	case record := <-records:
+		stop = func() { cancel(); <-ended }
 		value, err = host.FormatProviders(map[string]*host.Reattach{"registry.terraform.io/acme/kv": &record})
-		return value, func() { cancel(); <-ended }, err
+		if err != nil {
+			stop()
+			return "", nil, err
+		}
+		return value, stop, nil
 	}
 }

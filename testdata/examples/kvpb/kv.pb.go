@@ -420,6 +420,86 @@ func (x *OpenResponse) GetKv() uint32 {
 	return 0
 }
 
+type CloseRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kv            uint32                 `protobuf:"varint,1,opt,name=kv,proto3" json:"kv,omitempty"` // what Open returned
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseRequest) Reset() {
+	*x = CloseRequest{}
+	mi := &file_testdata_examples_kvpb_kv_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseRequest) ProtoMessage() {}
+
+func (x *CloseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_testdata_examples_kvpb_kv_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseRequest.ProtoReflect.Descriptor instead.
+func (*CloseRequest) Descriptor() ([]byte, []int) {
+	return file_testdata_examples_kvpb_kv_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *CloseRequest) GetKv() uint32 {
+	if x != nil {
+		return x.Kv
+	}
+	return 0
+}
+
+type CloseResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseResponse) Reset() {
+	*x = CloseResponse{}
+	mi := &file_testdata_examples_kvpb_kv_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseResponse) ProtoMessage() {}
+
+func (x *CloseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_testdata_examples_kvpb_kv_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseResponse.ProtoReflect.Descriptor instead.
+func (*CloseResponse) Descriptor() ([]byte, []int) {
+	return file_testdata_examples_kvpb_kv_proto_rawDescGZIP(), []int{10}
+}
+
 type WriteResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -428,7 +508,7 @@ type WriteResponse struct {
 
 func (x *WriteResponse) Reset() {
 	*x = WriteResponse{}
-	mi := &file_testdata_examples_kvpb_kv_proto_msgTypes[9]
+	mi := &file_testdata_examples_kvpb_kv_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -440,7 +520,7 @@ func (x *WriteResponse) String() string {
 func (*WriteResponse) ProtoMessage() {}
 
 func (x *WriteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testdata_examples_kvpb_kv_proto_msgTypes[9]
+	mi := &file_testdata_examples_kvpb_kv_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -453,7 +533,7 @@ func (x *WriteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteResponse.ProtoReflect.Descriptor instead.
 func (*WriteResponse) Descriptor() ([]byte, []int) {
-	return file_testdata_examples_kvpb_kv_proto_rawDescGZIP(), []int{9}
+	return file_testdata_examples_kvpb_kv_proto_rawDescGZIP(), []int{11}
 }
 
 // Quota is a detail of the status RESOURCE_EXHAUSTED.
@@ -467,7 +547,7 @@ type Quota struct {
 
 func (x *Quota) Reset() {
 	*x = Quota{}
-	mi := &file_testdata_examples_kvpb_kv_proto_msgTypes[10]
+	mi := &file_testdata_examples_kvpb_kv_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -479,7 +559,7 @@ func (x *Quota) String() string {
 func (*Quota) ProtoMessage() {}
 
 func (x *Quota) ProtoReflect() protoreflect.Message {
-	mi := &file_testdata_examples_kvpb_kv_proto_msgTypes[10]
+	mi := &file_testdata_examples_kvpb_kv_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -492,7 +572,7 @@ func (x *Quota) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Quota.ProtoReflect.Descriptor instead.
 func (*Quota) Descriptor() ([]byte, []int) {
-	return file_testdata_examples_kvpb_kv_proto_rawDescGZIP(), []int{10}
+	return file_testdata_examples_kvpb_kv_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Quota) GetUsed() int64 {
@@ -532,11 +612,14 @@ const file_testdata_examples_kvpb_kv_proto_rawDesc = "" +
 	"\vOpenRequest\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\"\x1e\n" +
 	"\fOpenResponse\x12\x0e\n" +
+	"\x02kv\x18\x01 \x01(\rR\x02kv\"\x1e\n" +
+	"\fCloseRequest\x12\x0e\n" +
 	"\x02kv\x18\x01 \x01(\rR\x02kv\"\x0f\n" +
+	"\rCloseResponse\"\x0f\n" +
 	"\rWriteResponse\"5\n" +
 	"\x05Quota\x12\x12\n" +
 	"\x04used\x18\x01 \x01(\x03R\x04used\x12\x18\n" +
-	"\aallowed\x18\x02 \x01(\x03R\aallowed2\xb9\x03\n" +
+	"\aallowed\x18\x02 \x01(\x03R\aallowed2\xfd\x03\n" +
 	"\x02KV\x127\n" +
 	"\x03Put\x12\x14.example.kv.v1.Entry\x1a\x1a.example.kv.v1.PutResponse\x126\n" +
 	"\x03Get\x12\x19.example.kv.v1.GetRequest\x1a\x14.example.kv.v1.Entry\x12:\n" +
@@ -544,7 +627,8 @@ const file_testdata_examples_kvpb_kv_proto_rawDesc = "" +
 	"\x06Import\x12\x14.example.kv.v1.Entry\x1a\x1d.example.kv.v1.ImportResponse(\x01\x12=\n" +
 	"\x06Lookup\x12\x19.example.kv.v1.GetRequest\x1a\x14.example.kv.v1.Entry(\x010\x01\x12E\n" +
 	"\x06Backup\x12\x1c.example.kv.v1.BackupRequest\x1a\x1d.example.kv.v1.BackupResponse\x12?\n" +
-	"\x04Open\x12\x1a.example.kv.v1.OpenRequest\x1a\x1b.example.kv.v1.OpenResponse2C\n" +
+	"\x04Open\x12\x1a.example.kv.v1.OpenRequest\x1a\x1b.example.kv.v1.OpenResponse\x12B\n" +
+	"\x05Close\x12\x1b.example.kv.v1.CloseRequest\x1a\x1c.example.kv.v1.CloseResponse2C\n" +
 	"\x04Sink\x12;\n" +
 	"\x05Write\x12\x14.example.kv.v1.Entry\x1a\x1c.example.kv.v1.WriteResponseB2Z0github.com/tenonrpc/tenon/testdata/examples/kvpbb\x06proto3"
 
@@ -560,7 +644,7 @@ func file_testdata_examples_kvpb_kv_proto_rawDescGZIP() []byte {
 	return file_testdata_examples_kvpb_kv_proto_rawDescData
 }
 
-var file_testdata_examples_kvpb_kv_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_testdata_examples_kvpb_kv_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_testdata_examples_kvpb_kv_proto_goTypes = []any{
 	(*Entry)(nil),          // 0: example.kv.v1.Entry
 	(*PutResponse)(nil),    // 1: example.kv.v1.PutResponse
@@ -571,31 +655,35 @@ var file_testdata_examples_kvpb_kv_proto_goTypes = []any{
 	(*BackupResponse)(nil), // 6: example.kv.v1.BackupResponse
 	(*OpenRequest)(nil),    // 7: example.kv.v1.OpenRequest
 	(*OpenResponse)(nil),   // 8: example.kv.v1.OpenResponse
-	(*WriteResponse)(nil),  // 9: example.kv.v1.WriteResponse
-	(*Quota)(nil),          // 10: example.kv.v1.Quota
+	(*CloseRequest)(nil),   // 9: example.kv.v1.CloseRequest
+	(*CloseResponse)(nil),  // 10: example.kv.v1.CloseResponse
+	(*WriteResponse)(nil),  // 11: example.kv.v1.WriteResponse
+	(*Quota)(nil),          // 12: example.kv.v1.Quota
 }
 var file_testdata_examples_kvpb_kv_proto_depIdxs = []int32{
-	0, // 0: example.kv.v1.KV.Put:input_type -> example.kv.v1.Entry
-	2, // 1: example.kv.v1.KV.Get:input_type -> example.kv.v1.GetRequest
-	3, // 2: example.kv.v1.KV.List:input_type -> example.kv.v1.ListRequest
-	0, // 3: example.kv.v1.KV.Import:input_type -> example.kv.v1.Entry
-	2, // 4: example.kv.v1.KV.Lookup:input_type -> example.kv.v1.GetRequest
-	5, // 5: example.kv.v1.KV.Backup:input_type -> example.kv.v1.BackupRequest
-	7, // 6: example.kv.v1.KV.Open:input_type -> example.kv.v1.OpenRequest
-	0, // 7: example.kv.v1.Sink.Write:input_type -> example.kv.v1.Entry
-	1, // 8: example.kv.v1.KV.Put:output_type -> example.kv.v1.PutResponse
-	0, // 9: example.kv.v1.KV.Get:output_type -> example.kv.v1.Entry
-	0, // 10: example.kv.v1.KV.List:output_type -> example.kv.v1.Entry
-	4, // 11: example.kv.v1.KV.Import:output_type -> example.kv.v1.ImportResponse
-	0, // 12: example.kv.v1.KV.Lookup:output_type -> example.kv.v1.Entry
-	6, // 13: example.kv.v1.KV.Backup:output_type -> example.kv.v1.BackupResponse
-	8, // 14: example.kv.v1.KV.Open:output_type -> example.kv.v1.OpenResponse
-	9, // 15: example.kv.v1.Sink.Write:output_type -> example.kv.v1.WriteResponse
-	8, // [8:16] is the sub-list for method output_type
-	0, // [0:8] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	0,  // 0: example.kv.v1.KV.Put:input_type -> example.kv.v1.Entry
+	2,  // 1: example.kv.v1.KV.Get:input_type -> example.kv.v1.GetRequest
+	3,  // 2: example.kv.v1.KV.List:input_type -> example.kv.v1.ListRequest
+	0,  // 3: example.kv.v1.KV.Import:input_type -> example.kv.v1.Entry
+	2,  // 4: example.kv.v1.KV.Lookup:input_type -> example.kv.v1.GetRequest
+	5,  // 5: example.kv.v1.KV.Backup:input_type -> example.kv.v1.BackupRequest
+	7,  // 6: example.kv.v1.KV.Open:input_type -> example.kv.v1.OpenRequest
+	9,  // 7: example.kv.v1.KV.Close:input_type -> example.kv.v1.CloseRequest
+	0,  // 8: example.kv.v1.Sink.Write:input_type -> example.kv.v1.Entry
+	1,  // 9: example.kv.v1.KV.Put:output_type -> example.kv.v1.PutResponse
+	0,  // 10: example.kv.v1.KV.Get:output_type -> example.kv.v1.Entry
+	0,  // 11: example.kv.v1.KV.List:output_type -> example.kv.v1.Entry
+	4,  // 12: example.kv.v1.KV.Import:output_type -> example.kv.v1.ImportResponse
+	0,  // 13: example.kv.v1.KV.Lookup:output_type -> example.kv.v1.Entry
+	6,  // 14: example.kv.v1.KV.Backup:output_type -> example.kv.v1.BackupResponse
+	8,  // 15: example.kv.v1.KV.Open:output_type -> example.kv.v1.OpenResponse
+	10, // 16: example.kv.v1.KV.Close:output_type -> example.kv.v1.CloseResponse
+	11, // 17: example.kv.v1.Sink.Write:output_type -> example.kv.v1.WriteResponse
+	9,  // [9:18] is the sub-list for method output_type
+	0,  // [0:9] is the sub-list for method input_type
+	0,  // [0:0] is the sub-list for extension type_name
+	0,  // [0:0] is the sub-list for extension extendee
+	0,  // [0:0] is the sub-list for field type_name
 }
 
 func init() { file_testdata_examples_kvpb_kv_proto_init() }
@@ -609,7 +697,7 @@ func file_testdata_examples_kvpb_kv_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_testdata_examples_kvpb_kv_proto_rawDesc), len(file_testdata_examples_kvpb_kv_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

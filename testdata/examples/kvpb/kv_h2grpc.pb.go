@@ -26,6 +26,7 @@ const (
 	KV_Lookup_FullMethodName = "/example.kv.v1.KV/Lookup"
 	KV_Backup_FullMethodName = "/example.kv.v1.KV/Backup"
 	KV_Open_FullMethodName   = "/example.kv.v1.KV/Open"
+	KV_Close_FullMethodName  = "/example.kv.v1.KV/Close"
 )
 
 // KVClient is the client of service example.kv.v1.KV.
@@ -45,6 +46,8 @@ type KVClient interface {
 	Backup(ctx context.Context, in *BackupRequest, opts ...h2grpc.CallOption) (*BackupResponse, error)
 	// Open returns where another KV is served: the table of that name.
 	Open(ctx context.Context, in *OpenRequest, opts ...h2grpc.CallOption) (*OpenResponse, error)
+	// Close ends what Open has served.
+	Close(ctx context.Context, in *CloseRequest, opts ...h2grpc.CallOption) (*CloseResponse, error)
 }
 
 type kVClient struct {
@@ -118,6 +121,14 @@ func (c *kVClient) Open(ctx context.Context, in *OpenRequest, opts ...h2grpc.Cal
 	return out, nil
 }
 
+func (c *kVClient) Close(ctx context.Context, in *CloseRequest, opts ...h2grpc.CallOption) (*CloseResponse, error) {
+	out := new(CloseResponse)
+	if err := c.cc.Invoke(ctx, KV_Close_FullMethodName, in, out, opts...); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // KVServer is what an implementation of service example.kv.v1.KV offers.
 // It must embed UnimplementedKVServer, so that methods can be added to
 // the service without breaking it.
@@ -137,6 +148,8 @@ type KVServer interface {
 	Backup(context.Context, *BackupRequest) (*BackupResponse, error)
 	// Open returns where another KV is served: the table of that name.
 	Open(context.Context, *OpenRequest) (*OpenResponse, error)
+	// Close ends what Open has served.
+	Close(context.Context, *CloseRequest) (*CloseResponse, error)
 	mustEmbedUnimplementedKVServer()
 }
 
@@ -170,6 +183,10 @@ func (UnimplementedKVServer) Backup(context.Context, *BackupRequest) (*BackupRes
 
 func (UnimplementedKVServer) Open(context.Context, *OpenRequest) (*OpenResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method /example.kv.v1.KV/Open is not implemented")
+}
+
+func (UnimplementedKVServer) Close(context.Context, *CloseRequest) (*CloseResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method /example.kv.v1.KV/Close is not implemented")
 }
 
 func (UnimplementedKVServer) testEmbeddedByValue() {}
@@ -282,6 +299,20 @@ func _KV_Open_Handler(srv any, ctx context.Context, dec func(any) error, interce
 	})
 }
 
+func _KV_Close_Handler(srv any, ctx context.Context, dec func(any) error, interceptor h2grpc.UnaryServerInterceptor) (any, error) {
+	in := new(CloseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KVServer).Close(ctx, in)
+	}
+	info := &h2grpc.UnaryServerInfo{Server: srv, FullMethod: KV_Close_FullMethodName}
+	return interceptor(ctx, in, info, func(ctx context.Context, req any) (any, error) {
+		return srv.(KVServer).Close(ctx, req.(*CloseRequest))
+	})
+}
+
 // KV_ServiceDesc describes service example.kv.v1.KV to
 // RegisterKVServer and to the client. It must not be changed.
 var KV_ServiceDesc = h2grpc.ServiceDesc{
@@ -292,6 +323,7 @@ var KV_ServiceDesc = h2grpc.ServiceDesc{
 		{MethodName: "Get", Handler: _KV_Get_Handler},
 		{MethodName: "Backup", Handler: _KV_Backup_Handler},
 		{MethodName: "Open", Handler: _KV_Open_Handler},
+		{MethodName: "Close", Handler: _KV_Close_Handler},
 	},
 	Streams: []h2grpc.StreamDesc{
 		{StreamName: "List", Handler: _KV_List_Handler, ServerStreams: true},
