@@ -36,7 +36,7 @@ each = @failed=; for mod in $(MODULES); do echo "$$mod: $(1)"; ($(enter) && $(1)
 	[ -z "$$failed" ] || { echo "failed in:$$failed"; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test race fastpath fips audit sbom reproduce vulnerabilities check check-format check-vet check-static check-rules lines narrow windows fuzz fuzz-list interop interop-languages conformance attack generate size cross swaps bench bench-before bench-scale bench-readme
+.PHONY: help demo test race fastpath fips audit sbom reproduce vulnerabilities check check-format check-vet check-static check-rules lines api narrow windows fuzz fuzz-list interop interop-languages conformance attack generate size cross swaps bench bench-before bench-scale bench-readme
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name text; do printf '  %-14s %s\n' "$$name" "$$text"; done
@@ -96,6 +96,9 @@ check-static:
 
 lines: ## count lines of code anew, for the table in cmd/internal/check/README.md
 	$(GO) run ./cmd/internal/audit -lines
+
+api: ## list what the packages export anew, in testdata/api.txt
+	$(GO) run ./cmd/internal/audit -api
 
 check-rules:
 	$(GO) test ./cmd/internal/check/...

@@ -21,9 +21,14 @@ import (
 func main() {
 	verbose := flag.Bool("v", false, "go on with every use by name and every limit's reason")
 	lines := flag.Bool("lines", false, "count lines of code anew and write them into their table, and nothing else")
+	api := flag.Bool("api", false, "list what the packages export, and nothing else")
 	flag.Parse()
-	if *lines {
-		if err := count("."); err != nil {
+	if *lines || *api {
+		write, name := check.Lines, check.LinesFile
+		if *api {
+			write, name = check.API, check.APIFile
+		}
+		if err := rewrite(".", name, write); err != nil {
 			fmt.Fprintln(os.Stderr, "audit:", err)
 			os.Exit(1)
 		}
@@ -40,13 +45,13 @@ func main() {
 	}
 }
 
-// count writes the numbers of lines of code into their table.
-func count(dir string) error {
+// rewrite makes a file of the repository whose top is dir what the tree says.
+func rewrite(dir, name string, text func(*check.Tree) []byte) error {
 	tree, err := check.Load(dir)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(path.Join(dir, check.LinesFile), check.Lines(tree), 0o666)
+	return os.WriteFile(path.Join(dir, name), text(tree), 0o666)
 }
 
 // What the report looks for, by prefixes of import paths.

@@ -28,5 +28,6 @@ func Rules() []Rule {
 		{"limits have reasons", reasoned},
 		{"what peers make us keep", kept},
 		{"documents", documents},
+		{"exported API", unchanged},
 	}
 }
