@@ -263,7 +263,7 @@ func (foreignStatus) Error() string              { return "rpc error: code = Not
 func (foreignStatus) GRPCStatus() *foreignStatus { return nil }
 
 // ofOurs has a status of this library, or would have.
-type ofOurs struct{ error }
+type ofOurs struct{}
 
 func (ofOurs) Error() string              { return "gone" }
 func (ofOurs) GRPCStatus() *status.Status { return nil }
