@@ -164,7 +164,18 @@ func TestWholeResponseIsAsItsFrames(t *testing.T) {
 func TestWholeRequestIsAsItsFrames(t *testing.T) {
 	needs(t, fastpath.HeaderMemo, fastpath.WholeExchange, fastpath.HandlersOnReader)
 	for _, c := range append(wholeRequestCases(), requestCases()...) {
-		asItsFrames(t, c.name, func(t *testing.T, gather bool) []string { return wholeRequest(t, c, gather) })
+		asItsFrames(t, c.name, func(t *testing.T, gather bool) []string {
+			got := wholeRequest(t, c, gather)
+			if c.name == "END_STREAM with the head" || c.name == "DATA after the end" {
+				// The call is complete before the frame that resets its stream: whether its
+				// answer is sent first is up to who runs first.
+				got = slices.DeleteFunc(got, func(line string) bool { return !strings.HasPrefix(line, "RST_STREAM") })
+				if len(got) == 0 {
+					t.Error("the stream was not reset")
+				}
+			}
+			return got
+		})
 	}
 }
 
