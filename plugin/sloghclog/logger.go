@@ -34,7 +34,8 @@ type Logger[L any] interface {
 // since hclog's methods take none: that of a plugin's record is the plugin's. The
 // attributes "plugin" and "module" outside of groups, by which package host says whose
 // record it is, become names, as go-plugin's hosts have them; other attributes are
-// arguments, and those in groups have the groups' names in front, with dots. A nil l,
+// arguments, and those in groups have the groups' names in front, with dots. Names and
+// keys are escaped, since hclog does not, and a plugin may have chosen them. A nil l,
 // also as a pointer in an interface, is a handler that passes nothing on.
 //
 // The handler may be used concurrently if l may, as hclog's loggers may.
@@ -48,6 +49,11 @@ func ToLogger[L Logger[L]](l L) slog.Handler {
 	}
 	return &toLogger[L]{to: l}
 }
+
+// maxName cuts names and keys, which hclog's text shows as they are: those of a plugin's
+// records are the plugin's, and could end a line of the host's log and begin another.
+// It is many times what any are.
+const maxName = 1 << 10
 
 // hclogTime is how hclog's plugins and hosts write times.
 const hclogTime = "2006-01-02T15:04:05.000Z0700"
@@ -128,8 +134,8 @@ func (h *toLogger[L]) add(prefix string, a slog.Attr) {
 			h.add(prefix, member)
 		}
 	case prefix == "" && (a.Key == "plugin" || a.Key == "module") && a.Value.Kind() == slog.KindString:
-		h.to = h.to.Named(a.Value.String())
+		h.to = h.to.Named(wire.Printable(a.Value.String(), maxName))
 	default:
-		h.args = append(h.args, prefix+a.Key, a.Value.Any())
+		h.args = append(h.args, wire.Printable(prefix+a.Key, maxName), a.Value.Any())
 	}
 }

@@ -97,6 +97,17 @@ func TestToLogger(t *testing.T) {
 	}
 }
 
+// TestToLoggerNamesArePrintable: names and keys that a plugin has chosen do not end a line
+// of the host's log.
+func TestToLoggerNamesArePrintable(t *testing.T) {
+	var lines []line
+	log := slog.New(sloghclog.ToLogger(&appLogger{name: "app", lines: &lines}))
+	log.Info("m", "module", "a\nb", "k\x1b[2J", 1, slog.Group("g\n", "x\r", 2))
+	if got := lines[0]; got.name != `app.a\nb` || got.args[0] != `k\x1b[2J` || got.args[2] != `g\n.x\r` {
+		t.Errorf("got %q with %q", got.name, got.args)
+	}
+}
+
 func TestToLoggerLevels(t *testing.T) {
 	for least := range 6 {
 		h := sloghclog.ToLogger(&appLogger{least: least})

@@ -33,4 +33,12 @@ func TestToLogger(t *testing.T) {
 	if got["timestamp"] == nil {
 		t.Error("the record's time is missing")
 	}
+
+	// What a plugin names things is its own: one record is one line of text.
+	buf.Reset()
+	text := slog.New(sloghclog.ToLogger(hclog.New(&hclog.LoggerOptions{Output: &buf})))
+	text.Info("m", "module", "a\n[ERROR] b", "k\n[ERROR] c", "v", slog.Group("g\n[ERROR] d", "x", []any{"\n[ERROR] e"}))
+	if n := bytes.Count(buf.Bytes(), []byte("\n")); n != 1 {
+		t.Errorf("one record is %d lines: %q", n, &buf)
+	}
 }
