@@ -166,13 +166,10 @@ func TestWholeRequestIsAsItsFrames(t *testing.T) {
 	for _, c := range append(wholeRequestCases(), requestCases()...) {
 		asItsFrames(t, c.name, func(t *testing.T, gather bool) []string {
 			got := wholeRequest(t, c, gather)
-			if c.name == "END_STREAM with the head" || c.name == "DATA after the end" {
-				// The call is complete before the frame that resets its stream: whether its
-				// answer is sent first is up to who runs first.
-				got = slices.DeleteFunc(got, func(line string) bool { return !strings.HasPrefix(line, "RST_STREAM") })
-				if len(got) == 0 {
-					t.Error("the stream was not reset")
-				}
+			// This call is complete before the frame that resets its stream, and its handler
+			// is not the reader's: whether its answer is sent first is up to who runs first.
+			if c.name == "END_STREAM with the head" && len(got) > 1 && strings.HasPrefix(got[0], "HEADERS 7 ") && strings.Contains(got[0], "grpc-status=12 ") {
+				got = got[1:]
 			}
 			return got
 		})
