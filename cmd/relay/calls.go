@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/tenonrpc/tenon/h2grpc"
+	"github.com/tenonrpc/tenon/h2grpc/health"
 	"github.com/tenonrpc/tenon/h2grpc/metadata"
 	"github.com/tenonrpc/tenon/plugin/host"
 )
@@ -74,7 +75,7 @@ func requests(from h2grpc.ServerStream, to h2grpc.ClientStream, fail context.Can
 // The services of the protocol that every plugin has, so that no method of theirs
 // is unknown. The broker and the plugin's output are passed on in other ways.
 const (
-	healthService = "/grpc.health.v1.Health/"
+	healthService = "/" + health.ServiceName + "/"
 	shutdown      = "/plugin.GRPCController/Shutdown"
 )
 

@@ -6,15 +6,17 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc"
 )
 
+// ServiceName is the service's full name.
+const ServiceName = "grpc.health.v1.Health"
+
 const (
-	serviceName = "grpc.health.v1.Health"
-	methodCheck = "/" + serviceName + "/Check"
-	methodList  = "/" + serviceName + "/List"
+	methodCheck = "/" + ServiceName + "/Check"
+	methodList  = "/" + ServiceName + "/List"
 )
 
 // serviceDesc describes the service as generated code would.
 var serviceDesc = h2grpc.ServiceDesc{
-	ServiceName: serviceName,
+	ServiceName: ServiceName,
 	Methods: []h2grpc.MethodDesc{
 		{MethodName: "Check", Handler: unary(methodCheck, (*Server).check)},
 		{MethodName: "List", Handler: unary(methodList, (*Server).list)},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tenonrpc/tenon/plugin/host"
 	"github.com/tenonrpc/tenon/plugin/host/fleet"
+	"github.com/tenonrpc/tenon/testdata/examples/kvmain"
 	"github.com/tenonrpc/tenon/testdata/examples/kvpb"
 	"github.com/tenonrpc/tenon/testdata/examples/kvshared"
 )
@@ -100,7 +101,7 @@ func ExampleGroup_Start() {
 
 // pluginEnv makes the test program the plugin of these examples. Plugins of an
 // application need no such thing.
-var pluginEnv = []string{pluginVariable + "=1", "GORACE=atexit_sleep_ms=0"}
+var pluginEnv = []string{kvmain.Variable + "=1", "GORACE=atexit_sleep_ms=0"}
 
 // install makes a directory with the test program in it, as plugins, and files that
 // are none. Names end in .exe, by which programs are known on Windows; elsewhere the

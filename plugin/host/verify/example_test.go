@@ -12,6 +12,7 @@ import (
 
 	"github.com/tenonrpc/tenon/plugin/host"
 	"github.com/tenonrpc/tenon/plugin/host/verify"
+	"github.com/tenonrpc/tenon/testdata/examples/kvmain"
 	"github.com/tenonrpc/tenon/testdata/examples/kvshared"
 )
 
@@ -88,7 +89,7 @@ func started(path string, verifier host.Verifier) error {
 	client, err := host.Start(context.Background(), &host.Config{
 		Handshake: kvshared.Handshake,
 		Cmd:       exec.Command(path),
-		Env:       []string{pluginVariable + "=1", "GORACE=atexit_sleep_ms=0"},
+		Env:       []string{kvmain.Variable + "=1", "GORACE=atexit_sleep_ms=0"},
 		Verify:    verifier,
 	})
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/tenonrpc/tenon/h2grpc"
+	"github.com/tenonrpc/tenon/h2grpc/health"
 	"github.com/tenonrpc/tenon/wire"
 )
 
@@ -39,7 +40,7 @@ const (
 func Own(method string) bool {
 	service, _, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
 	switch service {
-	case BrokerService, ControllerService, StdioService, "grpc.health.v1.Health":
+	case BrokerService, ControllerService, StdioService, health.ServiceName:
 		return true
 	}
 	return false

@@ -23,8 +23,8 @@ func (s *Session) read() {
 // readFrames reads until the connection or the session ends, and says why.
 func (s *Session) readFrames(br *bufio.Reader) error {
 	var b [HeaderLen]byte
-	for n := 1; ; n++ {
-		if n%giveWay == 0 {
+	for frames := 1; ; frames++ {
+		if frames%giveWay == 0 {
 			runtime.Gosched()
 		}
 		if n, err := io.ReadFull(br, b[:]); err != nil {
