@@ -5,6 +5,7 @@ package kvmain
 import (
 	"fmt"
 	"os"
+	"os/signal"
 	"runtime"
 	"testing"
 	"time"
@@ -29,6 +30,10 @@ func Run(m *testing.M) (code int) {
 		})
 		return 0
 	}
+	// The runtime's goroutine for signals, which a fuzz run starts, stays for good.
+	interrupts := make(chan os.Signal, 1)
+	signal.Notify(interrupts, os.Interrupt)
+	signal.Stop(interrupts)
 	before := runtime.NumGoroutine()
 	code = m.Run()
 	// The goroutines of the last connections may need a moment.
