@@ -20,8 +20,22 @@ import (
 // Shutdown or Close.
 var ErrServerClosed = errors.New("h2grpc: server closed")
 
-// ErrHandlersRunning is returned by [Server.Close] if handlers go on although
-// their calls have ended.
+// RegistrationError is a mistake of [Server.RegisterService].
+type RegistrationError struct {
+	Service string // its full name
+	Err     error
+}
+
+// Error names the service and the mistake.
+func (e *RegistrationError) Error() string {
+	return fmt.Sprintf("h2grpc: registering the service %q: %v", e.Service, e.Err)
+}
+
+// Unwrap returns Err.
+func (e *RegistrationError) Unwrap() error { return e.Err }
+
+// ErrHandlersRunning is returned, wrapped, by [Server.Close] if handlers are still
+// running although their calls have ended.
 var ErrHandlersRunning = errors.New("h2grpc: handlers have not returned although their calls have ended")
 
 // doingError is an error of something that was done with a peer, whose text may

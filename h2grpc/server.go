@@ -118,13 +118,14 @@ type Server struct {
 	saidForeign atomic.Bool   // the log has said that a status is of another library
 	tellLog     func()        // writes what is to be told of lines that were left out
 	quit        chan struct{} // closed when the server stops listening
-	running     atomic.Int64  // handlers and connections, and one more until wait is called
+	running     atomic.Int64  // connections and calls that are refused; the methods count the others
+	unlisted    atomic.Int64  // calls that Unknown handles
 
 	mu sync.Mutex
 	// guarded by mu; methods is not changed once serving has begun
 	services map[string]ServiceInfo
 	methods  map[string]*method
-	errs     []error // mistakes of RegisterService
+	err      error // mistakes of RegisterService
 	serving  bool
 	closed   bool
 	conns    map[*h2.Conn]struct{}
@@ -132,8 +133,9 @@ type Server struct {
 	listeners map[*net.Listener]struct{}
 	shaking   map[*net.Conn]struct{} // connections in the TLS handshake
 	drained   chan struct{}          // closed when there are no more conns, if somebody waits
-	ended     chan struct{}          // closed when running is 0
-	waited    bool                   // wait has been called
+	ended     chan struct{}          // closed when nothing is running
+	waited    atomic.Bool            // wait has been called
+	over      bool                   // ended is closed
 }
 
 // method is what the server knows of a method.
@@ -144,7 +146,8 @@ type method struct {
 	stream *StreamDesc
 	exempt bool
 
-	typical atomic.Int64 // about how long a unary method's handler takes, in ns; 0: not known
+	running *atomic.Int64 // handlers; Server.unlisted for a method that is not registered
+	typical atomic.Int64  // about how long a unary method's handler takes, in ns; 0: not known
 }
 
 // ServiceInfo describes a registered service.
@@ -213,7 +216,6 @@ func NewServer(cfg *ServerConfig) *Server {
 		s.engine.Stall = DefaultStallTimeout
 	}
 	s.accept = encodings(s.cfg.Compressors)
-	s.running.Store(1)
 	return s
 }
 
@@ -231,8 +233,8 @@ func (s *Server) RegisterService(desc *ServiceDesc, impl any) {
 	err := s.register(desc, impl)
 	late := s.serving
 	if err != nil {
-		err = fmt.Errorf("h2grpc: registering the service %q: %w", desc.ServiceName, err)
-		s.errs = append(s.errs, err)
+		err = &RegistrationError{desc.ServiceName, err}
+		s.err = errors.Join(s.err, err)
 	}
 	s.mu.Unlock()
 	if err != nil && late {
@@ -261,17 +263,25 @@ func (s *Server) register(desc *ServiceDesc, impl any) error {
 	prefix := "/" + desc.ServiceName + "/"
 	for _, m := range desc.Methods {
 		name := prefix + m.MethodName
-		s.methods[name] = &method{name: name, impl: impl, unary: m.Handler, exempt: exempts(s.cfg.Exempt, name)}
+		s.methods[name] = &method{name: name, impl: impl, unary: m.Handler, exempt: exempts(s.cfg.Exempt, name), running: new(atomic.Int64)}
 		info.Methods = append(info.Methods, MethodInfo{Name: m.MethodName})
 	}
 	for i := range desc.Streams {
 		d := &desc.Streams[i]
 		name := prefix + d.StreamName
-		s.methods[name] = &method{name: name, impl: impl, stream: d, exempt: exempts(s.cfg.Exempt, name)}
+		s.methods[name] = &method{name: name, impl: impl, stream: d, exempt: exempts(s.cfg.Exempt, name), running: new(atomic.Int64)}
 		info.Methods = append(info.Methods, MethodInfo{d.StreamName, d.ClientStreams, d.ServerStreams})
 	}
 	s.services[desc.ServiceName] = info
 	return nil
+}
+
+// Err returns the mistakes that RegisterService has kept, each a
+// *[RegistrationError], or nil.
+func (s *Server) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
 }
 
 // ServiceInfo returns the registered services by their full names.
@@ -294,7 +304,7 @@ func (s *Server) begin() error {
 		return ErrServerClosed
 	}
 	s.serving = true
-	return errors.Join(s.errs...)
+	return s.err
 }
 
 // Serve accepts and serves connections until lis fails, or the server is shut
@@ -341,7 +351,7 @@ func (s *Server) Serve(lis net.Listener) error {
 				s.cfg.Logger.Warn("a connection was closed before its handshake was over, for a newer one: there are as many as ServerConfig.MaxHandshakes allows", "limit", s.cfg.MaxHandshakes)
 			}
 			go func() {
-				defer s.done()
+				defer s.done(&s.running)
 				defer place.Leave()
 				s.serveConn(context.Background(), nc, place)
 			}()
@@ -439,7 +449,7 @@ func (s *Server) serveConn(ctx context.Context, nc net.Conn, place *connlimit.Pl
 	s.mu.Unlock()
 	stop := context.AfterFunc(ctx, c.Close)
 	defer stop()
-	defer s.done()
+	defer s.done(&s.running)
 	err := c.Run()
 	s.mu.Lock()
 	delete(s.conns, c)
@@ -492,109 +502,4 @@ func addrText(nc net.Conn) string {
 		return a.String()
 	}
 	return ""
-}
-
-// Shutdown stops the server gracefully: no new connections and calls, those
-// that run may finish. It returns when all handlers have. If ctx ends first, all
-// that is left is closed as by Close, and ctx's error is returned at once:
-// handlers may be running still, and Close waits for them. If there is nothing to
-// wait for, the result is nil, also if ctx has ended before.
-func (s *Server) Shutdown(ctx context.Context) error {
-	s.mu.Lock()
-	s.stopListening()
-	var drained chan struct{}
-	if len(s.conns) > 0 {
-		if s.drained == nil {
-			s.drained = make(chan struct{})
-		}
-		drained = s.drained
-	}
-	conns := make([]*h2.Conn, 0, len(s.conns))
-	for c := range s.conns {
-		conns = append(conns, c)
-	}
-	s.mu.Unlock()
-	for _, c := range conns {
-		c.Shutdown()
-	}
-	if drained != nil {
-		select {
-		case <-drained:
-		case <-ctx.Done():
-		}
-	}
-	s.endConns()
-	defer s.tellLog()
-	ended := s.wait()
-	select {
-	case <-ended:
-		return nil
-	case <-ctx.Done():
-	}
-	select {
-	case <-ended: // both were ready
-		return nil
-	default:
-		return ctx.Err()
-	}
-}
-
-// Close ends all connections and calls at once. Handlers see their contexts end,
-// and Close waits until every one has returned, so that nothing of the server is
-// in use any more. A handler that goes on regardless is waited for no longer than
-// CloseTimeout, and the error is ErrHandlersRunning. Close may be called again,
-// and from a handler.
-func (s *Server) Close() error {
-	s.endConns()
-	defer s.tellLog()
-	t := time.NewTimer(CloseTimeout)
-	defer t.Stop()
-	select {
-	case <-s.wait():
-		return nil
-	case <-t.C:
-		return ErrHandlersRunning
-	}
-}
-
-// endConns ends all connections. The server takes no new ones.
-func (s *Server) endConns() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stopListening()
-	for c := range s.conns {
-		c.Close()
-	}
-}
-
-// wait returns a channel that is closed when all handlers and connections have
-// ended. The server must have stopped listening.
-func (s *Server) wait() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.waited {
-		s.waited = true
-		s.done()
-	}
-	return s.ended
-}
-
-// done says that something has ended which running counts.
-func (s *Server) done() {
-	if s.running.Add(-1) == 0 {
-		close(s.ended)
-	}
-}
-
-func (s *Server) stopListening() {
-	if !s.closed {
-		s.closed = true
-		close(s.quit)
-	}
-	for lis := range s.listeners {
-		(*lis).Close()
-	}
-	for nc := range s.shaking {
-		(*nc).Close()
-	}
 }

@@ -188,7 +188,7 @@ func (s *Server) unknown(path string) *status.Status {
 // Ready: a unary request is complete, or a stream begins.
 func (sc *serverConn) Ready(s *h2.Stream) {
 	c := s.Data.(*serverCall)
-	sc.srv.running.Add(1)
+	c.running().Add(1)
 	switch {
 	case c.refuse != nil && c.refuse.http == "":
 		// Trailers alone wait for nothing.
@@ -215,7 +215,7 @@ func (sc *serverConn) Quick(s *h2.Stream, alone bool) bool {
 	quick := alone && typical < quickCall || 0 < typical && typical < veryQuickCall && sc.onReader.Load() == 0
 	if quick {
 		// Before the role of the reader can be lost, and the connection end.
-		sc.srv.running.Add(1)
+		c.running().Add(1)
 	}
 	return quick
 }
@@ -246,7 +246,15 @@ func (c *serverCall) done() {
 		c.observer.end(err)
 	}
 	c.ctx.cancel(context.Canceled)
-	c.sc.srv.done()
+	c.sc.srv.done(c.running())
+}
+
+// running is what counts the call.
+func (c *serverCall) running() *atomic.Int64 {
+	if c.refuse != nil {
+		return &c.sc.srv.running
+	}
+	return c.method.running
 }
 
 func (c *serverCall) answerRefused() {

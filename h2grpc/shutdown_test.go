@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -200,7 +201,7 @@ func TestStubbornHandlers(t *testing.T) {
 		ended := func(sentence string, f func() error, want error, after time.Duration) {
 			t.Helper()
 			began := time.Now()
-			if err := f(); err != want || time.Since(began) != after {
+			if err := f(); !errors.Is(err, want) || time.Since(began) != after {
 				t.Errorf("%s: %v after %v, want %v after %v", sentence, err, time.Since(began), want, after)
 			}
 		}
@@ -215,6 +216,13 @@ func TestStubbornHandlers(t *testing.T) {
 		}
 		ended("Shutdown when the connections have gone", shutdown, context.DeadlineExceeded, time.Minute)
 		ended("Close", srv.Close, h2grpc.ErrHandlersRunning, h2grpc.CloseTimeout)
+		if err := srv.Close(); err == nil || !strings.HasSuffix(err.Error(), ": ["+bidiMethod+" "+unaryMethod+"]") {
+			t.Errorf("Close names no methods: %v", err)
+		}
+		want := []string{bidiMethod, unaryMethod}
+		if got := srv.Running(); !slices.Equal(got, want) {
+			t.Errorf("Running: %v, want %v", got, want)
+		}
 		time.AfterFunc(time.Second, func() { close(release) })
 		ended("Close that waits with success", srv.Close, nil, time.Second)
 		ended("Close at the end", srv.Close, nil, 0)
@@ -235,7 +243,7 @@ func TestCloseInHandler(t *testing.T) {
 		if err := cc.Invoke(t.Context(), unaryMethod, msg("x"), new(raw)); status.Code(err) != codes.Unavailable {
 			t.Errorf("the call: %v", err)
 		}
-		if err := <-closed; err != h2grpc.ErrHandlersRunning {
+		if err := <-closed; !errors.Is(err, h2grpc.ErrHandlersRunning) {
 			t.Errorf("Close: %v", err)
 		}
 	})

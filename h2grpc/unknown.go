@@ -47,7 +47,7 @@ func (s *Server) foreign(path string) *method {
 	if handle == nil || !isFullMethod(path) {
 		return nil
 	}
-	return &method{name: path, stream: &StreamDesc{
+	return &method{name: path, running: &s.unlisted, stream: &StreamDesc{
 		Handler:       func(_ any, stream ServerStream) error { return handle(path, stream) },
 		ServerStreams: true,
 		ClientStreams: true,

@@ -14,7 +14,10 @@ import (
 // hands the id to the other side inside a call of the application's own, and
 // the other side dials it:
 //
-//	id, err := broker.Serve(ctx, func(s *h2grpc.Server) { kvpb.RegisterLogServer(s, impl) })
+//	id, err := broker.Serve(ctx, func(s *h2grpc.Server) error {
+//		kvpb.RegisterLogServer(s, impl)
+//		return nil
+//	})
 //	_, err = client.Watch(ctx, &kvpb.WatchRequest{Callback: id})
 //
 // and in the handler of Watch:
@@ -61,9 +64,9 @@ func (b *Broker) Accept(ctx context.Context, id uint32) (net.Listener, error) {
 
 // AcceptAndServe serves gRPC under id until ctx ends, with the services that
 // register adds, and then returns nil; calls that are in progress then are
-// cancelled. It fails if the other side cannot be told, or if a registration
-// was wrong.
-func (b *Broker) AcceptAndServe(ctx context.Context, id uint32, register func(*h2grpc.Server)) error {
+// cancelled. It fails if register does, if a registration was wrong, or if the other
+// side cannot be told.
+func (b *Broker) AcceptAndServe(ctx context.Context, id uint32, register func(*h2grpc.Server) error) error {
 	return b.impl().AcceptAndServe(ctx, id, register)
 }
 
@@ -72,7 +75,7 @@ func (b *Broker) AcceptAndServe(ctx context.Context, id uint32, register func(*h
 // The server ends with ctx or with the broker. The context of a call ends when its
 // handler returns: what is to serve for longer needs another, such as
 // context.Background().
-func (b *Broker) Serve(ctx context.Context, register func(*h2grpc.Server)) (id uint32, err error) {
+func (b *Broker) Serve(ctx context.Context, register func(*h2grpc.Server) error) (id uint32, err error) {
 	return b.impl().Serve(ctx, register)
 }
 

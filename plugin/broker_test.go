@@ -45,9 +45,10 @@ func brokered() plugin.Set {
 	})}
 }
 
-func answers(word string) func(*h2grpc.Server) {
-	return func(s *h2grpc.Server) {
+func answers(word string) func(*h2grpc.Server) error {
+	return func(s *h2grpc.Server) error {
 		s.RegisterService(&echoDesc, echoServer(func(context.Context, []byte) ([]byte, error) { return []byte(word), nil }))
+		return nil
 	}
 }
 

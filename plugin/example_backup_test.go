@@ -65,7 +65,10 @@ func ExampleBroker_Serve() {
 
 	lent, cancel := context.WithCancel(ctx)
 	defer cancel() // the sink is served until then
-	id, err := client.Broker().Serve(lent, func(s *h2grpc.Server) { kvpb.RegisterSinkServer(s, sink{}) })
+	id, err := client.Broker().Serve(lent, func(s *h2grpc.Server) error {
+		kvpb.RegisterSinkServer(s, sink{})
+		return nil
+	})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -37,8 +37,9 @@ type tables struct {
 // of this call ends when it returns, and would take the server with it.
 func (t *tables) Open(_ context.Context, in *kvpb.OpenRequest) (*kvpb.OpenResponse, error) {
 	served, end := context.WithCancel(context.Background())
-	id, err := t.broker.Serve(served, func(s *h2grpc.Server) {
+	id, err := t.broker.Serve(served, func(s *h2grpc.Server) error {
 		kvpb.RegisterKVServer(s, table{name: in.Table})
+		return nil
 	})
 	if err != nil {
 		end()

@@ -125,10 +125,7 @@ func serve(ctx context.Context, cfg *ServeConfig, orphaned func(removeSockets fu
 	if err != nil {
 		return err
 	}
-	served, err := s.accept(watch)
-	if err != nil {
-		return err
-	}
+	served := s.accept(watch)
 	<-sigs.all
 	if err := s.announce(version); err != nil {
 		s.stop(nil)
@@ -228,31 +225,38 @@ func (s *serving) register() (version int, err error) {
 	if s.cfg.Reflection != nil {
 		s.cfg.Reflection(s.server, control.Descriptors(), health.Descriptors())
 	}
-	set, services := s.cfg.Versions[version], len(s.server.ServiceInfo())
+	set, owners, services := s.cfg.Versions[version], map[string]string{}, s.server.ServiceInfo()
 	for _, name := range slices.Sorted(maps.Keys(set)) {
-		if err := set[name].GRPCServer((*Broker)(s.broker), s.server); err != nil {
+		err := errors.Join(set[name].GRPCServer((*Broker)(s.broker), s.server), s.server.Err())
+		var wrong *h2grpc.RegistrationError
+		if errors.As(err, &wrong) {
+			if _, doubled := s.server.ServiceInfo()[wrong.Service]; doubled {
+				err = fmt.Errorf("%w, by %s", err, cmp.Or(owners[wrong.Service], "the plugin protocol itself"))
+			}
+		}
+		if err != nil {
 			return 0, fmt.Errorf("plugin: registering %q of protocol version %d: %w", name, version, err)
 		}
 		had := services
-		if services = len(s.server.ServiceInfo()); services == had && s.cfg.Server.Unknown == nil {
+		services = s.server.ServiceInfo()
+		for service := range services {
+			if _, ok := had[service]; !ok {
+				owners[service] = strconv.Quote(name)
+			}
+		}
+		if len(services) == len(had) && s.cfg.Server.Unknown == nil {
 			s.cfg.Logger.Warn("a plugin of the set has registered no service of its own: its calls will find none, or another plugin's", "plugin", name)
 		}
 	}
-	return version, nil
+	return version, s.server.Err() // the protocol's own services, if the set is empty
 }
 
 // accept begins to serve the main connection. What it returns receives the error
 // that ends that.
-func (s *serving) accept(watch *hostWatch) (<-chan error, error) {
+func (s *serving) accept(watch *hostWatch) <-chan error {
 	served := make(chan error, 1)
-	accepting := &accepting{Listener: s.mux.Listen(watched{s.listener, watch}), begun: make(chan struct{})}
-	go func() { served <- s.server.Serve(accepting) }()
-	select {
-	case <-accepting.begun:
-		return served, nil
-	case err := <-served: // a mistake in a registration
-		return nil, fmt.Errorf("plugin: serving: %w", err)
-	}
+	go func() { served <- s.server.Serve(s.mux.Listen(watched{s.listener, watch})) }()
+	return served
 }
 
 // announce tells the host, or whoever is to attach, where the plugin serves.
@@ -298,19 +302,6 @@ func (s *serving) wait(ctx context.Context, sigs *signals, watch *hostWatch, ser
 		end = fmt.Errorf("plugin: serving: %w", err)
 	}
 	return nil, end
-}
-
-// accepting tells when a server accepts connections, which it does once it has
-// checked what is registered.
-type accepting struct {
-	net.Listener
-	begun chan struct{}
-	once  sync.Once
-}
-
-func (a *accepting) Accept() (net.Conn, error) {
-	a.once.Do(func() { close(a.begun) })
-	return a.Listener.Accept()
 }
 
 // serving is a plugin at work.
@@ -412,7 +403,7 @@ func (s *serving) stop(hurry <-chan os.Signal) {
 		select {
 		case <-ended:
 		case <-timer.C:
-			s.cfg.Logger.Warn("a handler goes on after its call was cancelled")
+			s.cfg.Logger.Warn("handlers are still running after their calls were cancelled", "methods", s.server.Running())
 		}
 	}
 	s.output.logDropped()

@@ -323,7 +323,7 @@ func TestStubbornHandler(t *testing.T) {
 	<-begun
 	s.cancel()
 	s.wantEnd()
-	if !strings.Contains(s.stderr.String(), "goes on after its call was cancelled") {
+	if said := s.stderr.String(); !strings.Contains(said, "still running after their calls were cancelled") || !strings.Contains(said, "/test.Echo/") {
 		t.Errorf("nobody is told; stderr: %q", s.stderr)
 	}
 }
@@ -341,6 +341,10 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 	clash := plugin.Set{"a": serveEcho(plain), "b": serveEcho(plain)}
+	own := plugin.Set{"kv": plugin.ServeOnly(func(_ *plugin.Broker, s *h2grpc.Server) error {
+		health.NewServer().Register(s)
+		return nil
+	})}
 	failing := plugin.Set{"kv": plugin.ServeOnly(func(*plugin.Broker, *h2grpc.Server) error { return errors.New("no database") })}
 	client := plugin.Set{"kv": plugin.ClientOnly(func(context.Context, *plugin.Broker, *h2grpc.ClientConn) (int, error) { return 0, nil })}
 	inDir := wire.EnvUnixSocketDir + "=" + dir
@@ -363,7 +367,8 @@ func TestRefusals(t *testing.T) {
 		{"a bar in the path", plugin.ServeConfig{Handshake: shake, Plugins: echoSet(), Sockets: plugin.Sockets{Network: "unix"}}, []string{wire.EnvUnixSocketDir + "=" + filepath.Join(dir, "a|b")}, []string{"contains a '|'"}},
 		{"no directory", plugin.ServeConfig{Handshake: shake, Plugins: echoSet(), Sockets: plugin.Sockets{Network: "unix"}}, []string{wire.EnvUnixSocketDir + "=" + filepath.Join(dir, "none")}, []string{"making a socket in the directory", "none"}},
 		{"unknown group", plugin.ServeConfig{Handshake: shake, Plugins: echoSet(), Sockets: plugin.Sockets{Network: "unix"}}, []string{inDir, wire.EnvUnixSocketGroup + "=no-such-group"}, []string{`"no-such-group" in ` + wire.EnvUnixSocketGroup}},
-		{"a service registered twice", plugin.ServeConfig{Handshake: shake, Plugins: clash}, []string{inDir}, []string{`"test.Echo"`, "already registered"}},
+		{"a service registered twice", plugin.ServeConfig{Handshake: shake, Plugins: clash}, []string{inDir}, []string{`registering "b"`, `"test.Echo": it is already registered, by "a"`}},
+		{"a service of the protocol's own", plugin.ServeConfig{Handshake: shake, Plugins: own}, []string{inDir}, []string{`"grpc.health.v1.Health"`, "already registered, by the plugin protocol itself"}},
 		{"a plugin that fails", plugin.ServeConfig{Handshake: shake, Plugins: failing}, []string{inDir}, []string{`registering "kv" of protocol version 1: no database`}},
 		{"a plugin that cannot serve", plugin.ServeConfig{Handshake: shake, Plugins: client}, []string{inDir}, []string{"ClientOnly"}},
 	} {

@@ -85,7 +85,7 @@ var rules = map[string]rule{
 	"plugin.GRPCBroker":                       {to: "plugin.Broker"},
 	"plugin.GRPCBroker.NextId":                {to: "NextID"},
 	"plugin.GRPCBroker.Accept":                {advice: "Accept(ctx, id): the listener is secured as the main connection is"},
-	"plugin.GRPCBroker.AcceptAndServe":        {advice: "AcceptAndServe(ctx, id, register) error, where register gets the *h2grpc.Server; or Serve(ctx, register), in the background, which returns a new id"},
+	"plugin.GRPCBroker.AcceptAndServe":        {advice: "AcceptAndServe(ctx, id, register) error, where register gets the *h2grpc.Server and may fail; or Serve(ctx, register), in the background, which returns a new id"},
 	"plugin.GRPCBroker.Dial":                  {advice: "Dial(ctx, id): the context is the time-out, which was 5 s"},
 	"plugin.GRPCBroker.DialWithOptions":       {advice: "Dial(ctx, id); ServeConfig.Client and host.Config.Client have the options of all brokered connections"},
 	"plugin.GRPCBroker.Close":                 {advice: "the broker ends with the plugin's connection: delete the call"},

@@ -192,10 +192,11 @@ func TestCrowds(t *testing.T) {
 			cfg := withEcho(t, "crowds")
 			cfg.InsecurePlaintext, cfg.Multiplex, cfg.Logger = tc.plaintext, tc.multiplex, slog.New(book)
 			c := start(t, cfg)
-			id, err := c.Broker().Serve(t.Context(), func(s *h2grpc.Server) {
+			id, err := c.Broker().Serve(t.Context(), func(s *h2grpc.Server) error {
 				s.RegisterService(&h2grpc.ServiceDesc{ServiceName: "test.Host", Methods: []h2grpc.MethodDesc{
 					method("Name", func(context.Context, string) (string, error) { return "the host", nil }),
 				}}, nil)
+				return nil
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -262,7 +263,7 @@ func TestMaxBrokered(t *testing.T) {
 				open = append(open, l)
 			}
 			for range 3 {
-				if _, err := b.Serve(t.Context(), func(*h2grpc.Server) {}); err == nil || !strings.Contains(err.Error(), "MaxBrokered") {
+				if _, err := b.Serve(t.Context(), func(*h2grpc.Server) error { return nil }); err == nil || !strings.Contains(err.Error(), "MaxBrokered") {
 					t.Errorf("a third listener: %v", err)
 				}
 			}

@@ -334,7 +334,7 @@ func TestEveryoneMayEndAPluginAtAnyTime(t *testing.T) {
 				all.Go(func() { soon(moment); c.Kill() })
 				all.Go(func() { soon(moment); c.Shutdown(ended) })
 				all.Go(func() { soon(moment); c.Ping(t.Context()) })
-				all.Go(func() { soon(moment); c.Broker().Serve(t.Context(), func(*h2grpc.Server) {}) })
+				all.Go(func() { soon(moment); c.Broker().Serve(t.Context(), func(*h2grpc.Server) error { return nil }) })
 				all.Go(func() {
 					soon(moment)
 					if cc, err := c.Broker().Dial(t.Context(), unannounced); err == nil {

@@ -261,7 +261,9 @@ const lenderMethod = "/test.Lender/Lend"
 func (l lender) GRPCServer(b *plugin.Broker, s *h2grpc.Server) error {
 	s.RegisterService(&h2grpc.ServiceDesc{ServiceName: "test.Lender", Methods: []h2grpc.MethodDesc{
 		method("Lend", func(context.Context, string) (string, error) {
-			id, err := b.Serve(context.Background(), func(s *h2grpc.Server) { l.echo.GRPCServer(b, s) })
+			id, err := b.Serve(context.Background(), func(s *h2grpc.Server) error {
+				return l.echo.GRPCServer(b, s)
+			})
 			return fmt.Sprint(id), err
 		}),
 	}}, l)

@@ -79,10 +79,11 @@ func TestMultiplex(t *testing.T) {
 		for i := range 20 {
 			all.Go(func() {
 				name := fmt.Sprintf("host %d, ", i)
-				id, err := client.broker.Serve(t.Context(), func(s *h2grpc.Server) {
+				id, err := client.broker.Serve(t.Context(), func(s *h2grpc.Server) error {
 					s.RegisterService(&h2grpc.ServiceDesc{ServiceName: "test.Host", Methods: []h2grpc.MethodDesc{
 						method("Name", func(_ context.Context, in string) (string, error) { return name + in, nil }),
 					}}, nil)
+					return nil
 				})
 				if err != nil {
 					t.Error(err)

@@ -177,7 +177,7 @@ func TestNoPlaceForSockets(t *testing.T) {
 	if err := c.Ping(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if _, err := c.Broker().Serve(t.Context(), func(*h2grpc.Server) {}); err == nil || !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "making the directory for sockets") {
+	if _, err := c.Broker().Serve(t.Context(), func(*h2grpc.Server) error { return nil }); err == nil || !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "making the directory for sockets") {
 		t.Errorf("serving without a directory: %v", err)
 	}
 	closes(t, c)

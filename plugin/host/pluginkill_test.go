@@ -206,7 +206,7 @@ func TestPluginsThatAreKilledInADial(t *testing.T) {
 					t.Errorf("Dial: %v", err)
 				}
 				wantKilled(t, v.Client)
-				if _, err := v.Broker().Serve(t.Context(), func(*h2grpc.Server) {}); !errors.Is(err, plugin.ErrBrokerClosed) {
+				if _, err := v.Broker().Serve(t.Context(), func(*h2grpc.Server) error { return nil }); !errors.Is(err, plugin.ErrBrokerClosed) {
 					t.Errorf("Serve: %v", err)
 				}
 			})

@@ -166,7 +166,7 @@ func TestAPluginThatDropsEverything(t *testing.T) {
 	// with the plugin.
 	failed := make(chan error)
 	go func() {
-		_, err := c.Broker().Serve(t.Context(), func(*h2grpc.Server) {})
+		_, err := c.Broker().Serve(t.Context(), func(*h2grpc.Server) error { return nil })
 		failed <- err
 	}()
 	c.Close()

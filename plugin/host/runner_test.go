@@ -131,10 +131,11 @@ func usesBroker(t *testing.T, c *host.Client) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := client.broker.Serve(t.Context(), func(s *h2grpc.Server) {
+	id, err := client.broker.Serve(t.Context(), func(s *h2grpc.Server) error {
 		s.RegisterService(&h2grpc.ServiceDesc{ServiceName: "test.Host", Methods: []h2grpc.MethodDesc{
 			method("Name", func(context.Context, string) (string, error) { return "the host", nil }),
 		}}, nil)
+		return nil
 	})
 	if err != nil {
 		t.Fatal(err)

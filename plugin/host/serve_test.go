@@ -40,10 +40,11 @@ func (e echo) GRPCServer(b *plugin.Broker, s *h2grpc.Server) error {
 		}),
 		// The answer is the id of a service of the plugin's.
 		method("Lend", func(context.Context, string) (string, error) {
-			id, err := b.Serve(context.Background(), func(s *h2grpc.Server) {
+			id, err := b.Serve(context.Background(), func(s *h2grpc.Server) error {
 				s.RegisterService(&h2grpc.ServiceDesc{ServiceName: "test.Lent", Methods: []h2grpc.MethodDesc{
 					method("Say", func(_ context.Context, in string) (string, error) { return "lent " + in, nil }),
 				}}, nil)
+				return nil
 			})
 			return fmt.Sprint(id), err
 		}),
@@ -242,10 +243,11 @@ func TestBrokerOfARealPlugin(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		id, err := client.broker.Serve(t.Context(), func(s *h2grpc.Server) {
+		id, err := client.broker.Serve(t.Context(), func(s *h2grpc.Server) error {
 			s.RegisterService(&h2grpc.ServiceDesc{ServiceName: "test.Host", Methods: []h2grpc.MethodDesc{
 				method("Name", func(_ context.Context, in string) (string, error) { return "the host, " + in, nil }),
 			}}, nil)
+			return nil
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -254,7 +256,7 @@ func TestBrokerOfARealPlugin(t *testing.T) {
 			t.Errorf("plaintext %v: got %q, %v", plain, got, err)
 		}
 		closes(t, c)
-		if _, err := client.broker.Serve(t.Context(), func(*h2grpc.Server) {}); !errors.Is(err, plugin.ErrBrokerClosed) {
+		if _, err := client.broker.Serve(t.Context(), func(*h2grpc.Server) error { return nil }); !errors.Is(err, plugin.ErrBrokerClosed) {
 			t.Errorf("the broker after the end: %v", err)
 		}
 	}

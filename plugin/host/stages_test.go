@@ -112,7 +112,10 @@ func (p stagesPlugin) register(b *plugin.Broker, s *h2grpc.Server) {
 				return "", err
 			}),
 			method("Serve", func(context.Context, string) (string, error) {
-				id, err := b.Serve(context.Background(), func(s *h2grpc.Server) { p.register(b, s) })
+				id, err := b.Serve(context.Background(), func(s *h2grpc.Server) error {
+					p.register(b, s)
+					return nil
+				})
 				return strconv.FormatUint(uint64(id), 10), err
 			}),
 			method("Drain", func(context.Context, string) (string, error) {

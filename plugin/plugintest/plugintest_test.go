@@ -91,7 +91,10 @@ func (e echo) GRPCServer(b *plugin.Broker, s *h2grpc.Server) error {
 	s.RegisterService(&h2grpc.ServiceDesc{ServiceName: "test.Echo", Methods: []h2grpc.MethodDesc{
 		method("Echo", func(_ context.Context, in string) (string, error) { return e.prefix + in, nil }),
 		method("Lend", func(context.Context, string) (string, error) {
-			id, err := b.Serve(context.Background(), func(s *h2grpc.Server) { say(s, "test.Lent", "the plugin lends ") })
+			id, err := b.Serve(context.Background(), func(s *h2grpc.Server) error {
+				say(s, "test.Lent", "the plugin lends ")
+				return nil
+			})
 			return fmt.Sprint(id), err
 		}),
 		method("Borrow", func(ctx context.Context, in string) (string, error) {
@@ -137,7 +140,10 @@ func (c *client) want(t *testing.T, method, text, want string) {
 // wantBroker uses the broker in both directions.
 func (c *client) wantBroker(t *testing.T) {
 	t.Helper()
-	id, err := c.broker.Serve(t.Context(), func(s *h2grpc.Server) { say(s, "test.Lent", "the host lends ") })
+	id, err := c.broker.Serve(t.Context(), func(s *h2grpc.Server) error {
+		say(s, "test.Lent", "the host lends ")
+		return nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

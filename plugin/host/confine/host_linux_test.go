@@ -104,10 +104,11 @@ func TestPlugin(t *testing.T) {
 			t.Errorf("%s: %s, want a refusal with %q", c[0], got, c[1])
 		}
 	}
-	id, err := client.Broker().Serve(t.Context(), func(s *h2grpc.Server) {
+	id, err := client.Broker().Serve(t.Context(), func(s *h2grpc.Server) error {
 		s.RegisterService(&h2grpc.ServiceDesc{ServiceName: "test.Host", Methods: []h2grpc.MethodDesc{
 			method("Name", func(context.Context, string) (string, error) { return "host", nil }),
 		}}, nil)
+		return nil
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -148,8 +148,11 @@ func (b *Broker) Accept(ctx context.Context, id uint32) (net.Listener, error) {
 
 // AcceptAndServe serves gRPC under id until ctx or the broker ends. See
 // plugin.Broker.
-func (b *Broker) AcceptAndServe(ctx context.Context, id uint32, register func(*h2grpc.Server)) error {
-	s := b.newServer(register)
+func (b *Broker) AcceptAndServe(ctx context.Context, id uint32, register func(*h2grpc.Server) error) error {
+	s, err := b.newServer(id, register)
+	if err != nil {
+		return err
+	}
 	l, err := b.listen(ctx, id, false)
 	if err != nil {
 		return err
@@ -158,9 +161,12 @@ func (b *Broker) AcceptAndServe(ctx context.Context, id uint32, register func(*h
 }
 
 // Serve is AcceptAndServe under a new id and in the background.
-func (b *Broker) Serve(ctx context.Context, register func(*h2grpc.Server)) (id uint32, err error) {
-	s := b.newServer(register)
+func (b *Broker) Serve(ctx context.Context, register func(*h2grpc.Server) error) (id uint32, err error) {
 	id = b.NextID()
+	s, err := b.newServer(id, register)
+	if err != nil {
+		return 0, err
+	}
 	l, err := b.listen(ctx, id, false)
 	if err != nil {
 		return 0, err
@@ -184,17 +190,27 @@ func (b *Broker) Serve(ctx context.Context, register func(*h2grpc.Server)) (id u
 	return id, nil
 }
 
-func (b *Broker) newServer(register func(*h2grpc.Server)) *h2grpc.Server {
+func (b *Broker) newServer(id uint32, register func(*h2grpc.Server) error) (*h2grpc.Server, error) {
 	cfg := b.cfg.Server
 	cfg.TLS = b.cfg.ServerTLS
 	s := h2grpc.NewServer(&cfg)
-	register(s)
-	return s
+	if err := errors.Join(register(s), s.Err()); err != nil {
+		return nil, fmt.Errorf("plugin: broker: registering the services of id %d: %w", id, err)
+	}
+	return s, nil
 }
 
 // serve serves l until ctx or the broker ends, and closes it.
 func (b *Broker) serve(ctx context.Context, id uint32, l *listener, s *h2grpc.Server) error {
 	defer l.Close()
+	b.mu.Lock()
+	b.servers[s] = struct{}{}
+	b.mu.Unlock()
+	defer func() {
+		b.mu.Lock()
+		delete(b.servers, s)
+		b.mu.Unlock()
+	}()
 	defer s.Close()
 	defer context.AfterFunc(ctx, func() { s.Close() })()
 	defer context.AfterFunc(b.serving, func() { s.Close() })()

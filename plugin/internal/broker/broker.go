@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"slices"
 	"sync"
@@ -92,6 +93,7 @@ type Broker struct {
 	links     []*link       // the control streams; the last one is sent on
 	relinked  chan struct{} // closed, and made anew, when links changes
 	listeners map[*listener]struct{}
+	servers   map[*h2grpc.Server]struct{}
 	listening int           // listeners, and those that are being opened
 	relay     chan struct{} // has room for one; says that via has more to pass on. Nil: there is no Relay
 }
@@ -135,6 +137,7 @@ func New(cfg *Config) *Broker {
 		cfg:       *cfg,
 		relinked:  make(chan struct{}),
 		listeners: make(map[*listener]struct{}),
+		servers:   make(map[*h2grpc.Server]struct{}),
 	}
 	if b.cfg.Announce == nil {
 		b.cfg.Announce = func(a net.Addr) (string, string, error) { return a.Network(), a.String(), nil }
@@ -345,7 +348,12 @@ func (b *Broker) Close() error {
 	select {
 	case <-ended:
 	case <-timer.C:
-		b.cfg.Logger.Warn("a handler of a brokered server goes on after its call was cancelled")
+		b.mu.Lock()
+		servers := maps.Clone(b.servers)
+		b.mu.Unlock()
+		for s := range servers {
+			b.cfg.Logger.Warn("handlers of a brokered server are still running after their calls were cancelled", "methods", s.Running())
+		}
 	}
 	return nil
 }

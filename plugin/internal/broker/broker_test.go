@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -58,11 +59,12 @@ func testAcceptAndServe(t *testing.T, host, plug *broker.Broker) {
 		t.Errorf("AcceptAndServe ends with %v", err)
 	}
 	// A registration that is wrong.
-	err := plug.AcceptAndServe(t.Context(), 78, func(s *h2grpc.Server) {
+	err := plug.AcceptAndServe(t.Context(), 78, func(s *h2grpc.Server) error {
 		named("a")(s)
 		named("b")(s)
+		return nil
 	})
-	if err == nil || !strings.Contains(err.Error(), "serving id 78") || !strings.Contains(err.Error(), "already registered") {
+	if err == nil || !strings.Contains(err.Error(), "registering the services of id 78") || !strings.Contains(err.Error(), "already registered") {
 		t.Errorf("a wrong registration: %v", err)
 	}
 }
@@ -105,7 +107,7 @@ func TestResumption(t *testing.T) {
 func testResumption(t *testing.T, host, plug *broker.Broker) {
 	for i := range 2 {
 		var resumed atomic.Bool
-		id, err := plug.Serve(t.Context(), func(s *h2grpc.Server) {
+		id, err := plug.Serve(t.Context(), func(s *h2grpc.Server) error {
 			s.RegisterService(&nameDesc, nameServer(func(ctx context.Context) (string, error) {
 				p, ok := peer.FromContext(ctx)
 				if !ok || p.TLS == nil {
@@ -114,6 +116,7 @@ func testResumption(t *testing.T, host, plug *broker.Broker) {
 				resumed.Store(p.TLS.DidResume)
 				return "x", nil
 			}))
+			return nil
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -297,15 +300,17 @@ func testClose(t *testing.T, host, plug *broker.Broker) {
 
 // TestCloseIsBounded has a handler that ignores its cancellation.
 func TestCloseIsBounded(t *testing.T) {
-	host, plug := pair(t, false)
+	var log bytes.Buffer
+	host, plug := loggedPair(t, false, slog.New(slog.NewTextHandler(&log, nil)))
 	ctx := deadline(t)
 	begun, release := make(chan struct{}), make(chan struct{})
-	id, err := plug.Serve(ctx, func(s *h2grpc.Server) {
+	id, err := plug.Serve(ctx, func(s *h2grpc.Server) error {
 		s.RegisterService(&nameDesc, nameServer(func(context.Context) (string, error) {
 			close(begun)
 			<-release
 			return "", nil
 		}))
+		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -321,6 +326,26 @@ func TestCloseIsBounded(t *testing.T) {
 	plug.Close()
 	close(release)
 	<-asked
+	if !strings.Contains(log.String(), "still running") || !strings.Contains(log.String(), "methods=[/test.Name/Name]") {
+		t.Errorf("the log does not name the method: %q", log.String())
+	}
+}
+
+// TestRegisterFails: an error of register's reaches the caller, and nothing is served.
+func TestRegisterFails(t *testing.T) {
+	_, plug := pair(t, false)
+	mine := errors.New("no database")
+	fail := func(*h2grpc.Server) error { return mine }
+	if id, err := plug.Serve(t.Context(), fail); !errors.Is(err, mine) || id != 0 {
+		t.Errorf("Serve: %d, %v", id, err)
+	}
+	if err := plug.AcceptAndServe(t.Context(), 79, fail); !errors.Is(err, mine) || !strings.Contains(err.Error(), "id 79") {
+		t.Errorf("AcceptAndServe: %v", err)
+	}
+	id, err := plug.Serve(t.Context(), func(s *h2grpc.Server) error { return errors.Join(named("a")(s), named("b")(s)) })
+	if err == nil || !strings.Contains(err.Error(), "already registered") {
+		t.Errorf("Serve with a service twice: %d, %v", id, err)
+	}
 }
 
 // TestNewestStream attaches a second control stream, as a host does that

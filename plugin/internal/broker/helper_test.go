@@ -75,8 +75,14 @@ func (s *sockets) listen() (net.Listener, error) {
 // pair returns two brokers that are connected, secured if asked.
 func pair(t *testing.T, secure bool) (host, plug *broker.Broker) {
 	t.Helper()
+	return loggedPair(t, secure, nil)
+}
+
+// loggedPair is pair with a log for what is to be told of plug.
+func loggedPair(t *testing.T, secure bool, log h2grpc.Logger) (host, plug *broker.Broker) {
+	t.Helper()
 	s := newSockets(t)
-	hostCfg, plugCfg := broker.Config{Listen: s.listen}, broker.Config{Listen: s.listen}
+	hostCfg, plugCfg := broker.Config{Listen: s.listen}, broker.Config{Listen: s.listen, Logger: log}
 	if secure {
 		h, p := identity(t), identity(t)
 		hostCfg.ServerTLS, hostCfg.ClientTLS = automtls.ServerConfig(h, p.DER(), nil), automtls.ClientConfig(h, p.DER(), nil)
@@ -202,9 +208,10 @@ var nameDesc = h2grpc.ServiceDesc{
 	}},
 }
 
-func named(name string) func(*h2grpc.Server) {
-	return func(s *h2grpc.Server) {
+func named(name string) func(*h2grpc.Server) error {
+	return func(s *h2grpc.Server) error {
 		s.RegisterService(&nameDesc, nameServer(func(context.Context) (string, error) { return name, nil }))
+		return nil
 	}
 }
 

@@ -54,7 +54,7 @@ func startPlugins(base, program string, n int) map[string]int {
 		went["started"]++
 		for range 8 {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-			if _, err := c.Broker().Serve(ctx, func(*h2grpc.Server) {}); err == nil {
+			if _, err := c.Broker().Serve(ctx, func(*h2grpc.Server) error { return nil }); err == nil {
 				went["served"]++
 			}
 			cancel()

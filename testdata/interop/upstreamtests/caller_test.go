@@ -144,8 +144,9 @@ func (c *caller) prints(ctx context.Context, t *testing.T, double doublepb.TestC
 func (c *caller) brokers(ctx context.Context, double doublepb.TestClient) error {
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
-	id, err := c.client.Broker().Serve(serving, func(s *h2grpc.Server) {
+	id, err := c.client.Broker().Serve(serving, func(s *h2grpc.Server) error {
 		doublepb.RegisterPingPongServer(s, pong{})
+		return nil
 	})
 	if err != nil {
 		return err

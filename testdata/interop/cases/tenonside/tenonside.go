@@ -102,7 +102,10 @@ func (m *mirrorServer) Reflect(_ context.Context, in *richpb.Note) (*richpb.Note
 // serveMirror serves a Mirror on the broker until ctx ends.
 func serveMirror(ctx context.Context, broker *plugin.Broker, side string) (uint32, error) {
 	m := &mirrorServer{side: side}
-	id, err := broker.Serve(ctx, func(s *h2grpc.Server) { richh2grpc.RegisterMirrorServer(s, m) })
+	id, err := broker.Serve(ctx, func(s *h2grpc.Server) error {
+		richh2grpc.RegisterMirrorServer(s, m)
+		return nil
+	})
 	m.id.Store(id)
 	return id, err
 }

@@ -204,7 +204,10 @@ func useStdio(ctx context.Context, s *session) error {
 // useBroker calls back: the plugin reaches a store of ours, and we one of its.
 func useBroker(ctx context.Context, s *session) error {
 	mine := &lent{put: make(chan *kv.PutRequest, 1)}
-	id, err := s.Broker().Serve(ctx, func(server *h2grpc.Server) { kv.RegisterKVServer(server, mine) })
+	id, err := s.Broker().Serve(ctx, func(server *h2grpc.Server) error {
+		kv.RegisterKVServer(server, mine)
+		return nil
+	})
 	if err != nil {
 		return err
 	}

@@ -71,7 +71,10 @@ func pyvider(b *bench) *language {
 
 // offer announces a connection that the plugin does not want, and goes on.
 func offer(ctx context.Context, s *session) error {
-	if _, err := s.Broker().Serve(ctx, func(server *h2grpc.Server) { kv.RegisterKVServer(server, new(lent)) }); err != nil {
+	if _, err := s.Broker().Serve(ctx, func(server *h2grpc.Server) error {
+		kv.RegisterKVServer(server, new(lent))
+		return nil
+	}); err != nil {
 		return err
 	}
 	return useStore(ctx, s)

@@ -92,7 +92,10 @@ func (c *caller) CallBack(ctx context.Context, in *callbackpb.CallBackRequest) (
 		return nil, fmt.Errorf("putting into the host's store: %w", err)
 	}
 	// The server outlives this call, and ends with the broker.
-	id, err := c.broker.Serve(context.WithoutCancel(ctx), func(s *h2grpc.Server) { kv.RegisterKVServer(s, c.store) })
+	id, err := c.broker.Serve(context.WithoutCancel(ctx), func(s *h2grpc.Server) error {
+		kv.RegisterKVServer(s, c.store)
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}

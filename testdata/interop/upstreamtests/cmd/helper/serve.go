@@ -108,8 +108,9 @@ func (s *server) Bidirectional(ctx context.Context, in *doublepb.BidirectionalRe
 		return nil, fmt.Errorf("the host answered %q", pong.Msg)
 	}
 	// It is served until the plugin ends.
-	id, err := s.broker.Serve(context.Background(), func(s *h2grpc.Server) {
+	id, err := s.broker.Serve(context.Background(), func(s *h2grpc.Server) error {
 		doublepb.RegisterPingPongServer(s, pingPong{})
+		return nil
 	})
 	return &doublepb.BidirectionalResponse{Id: id}, err
 }

@@ -44,7 +44,10 @@ func use(ctx context.Context, client *host.Client, args []string) error {
 		}
 		serving, stop := context.WithCancel(ctx)
 		defer stop()
-		id, err := client.Broker().Serve(serving, func(s *h2grpc.Server) { counterpb.RegisterAddHelperServer(s, helper{}) })
+		id, err := client.Broker().Serve(serving, func(s *h2grpc.Server) error {
+			counterpb.RegisterAddHelperServer(s, helper{})
+			return nil
+		})
 		if err != nil {
 			return err
 		}
