@@ -211,8 +211,9 @@ func TestRegisteredGoesRed(t *testing.T) {
 }
 
 // TestNestedModules requires the nested modules to stand, by path, inside the
-// tree of what they test, so that they may test internals. The README's example
-// stands outside on purpose: it can use nothing that its readers cannot.
+// tree of what they test, so that they may test internals. The README's example and
+// the application to copy stand outside on purpose: they can use nothing that their
+// readers cannot.
 func TestNestedModules(t *testing.T) {
 	mods, err := filepath.Glob(root + "/testdata/*/*.mod")
 	if err != nil || len(mods) == 0 {
@@ -225,8 +226,11 @@ func TestNestedModules(t *testing.T) {
 		}
 		dir := filepath.Base(filepath.Dir(mod))
 		want := "module " + check.Module + "/plugin/" + dir + "\n"
-		if dir == "readme" {
+		switch dir {
+		case "readme":
 			want = "module example.com/app\n"
+		case "newsdesk":
+			want = "module example.com/newsdesk\n"
 		}
 		if !bytes.HasPrefix(b, []byte(want)) {
 			t.Errorf("%s:1: want %q", mod, want)
