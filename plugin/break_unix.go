@@ -4,5 +4,5 @@ package plugin
 
 import "os"
 
-// catchBreak has nothing to do: it is for Windows.
+// catchBreak does nothing: only Windows needs it.
 func catchBreak(chan<- os.Signal) {}

@@ -7,20 +7,21 @@ import (
 
 var setConsoleCtrlHandler = syscall.NewLazyDLL("kernel32.dll").NewProc("SetConsoleCtrlHandler")
 
-// catchBreak has CTRL_BREAK end the plugin, as SIGTERM does elsewhere: it is all that
-// a host can send it here. Package os/signal takes it for SIGINT, which a plugin
-// leaves to its host. The handler that was added last is called first.
+// catchBreak lets CTRL_BREAK end the plugin, as SIGTERM does elsewhere: it is the only
+// such event that a host can send on Windows. Package os/signal would report it as
+// SIGINT, which a plugin leaves to its host. The handler that was added last is called
+// first.
 func catchBreak(end chan<- os.Signal) {
 	handler := syscall.NewCallback(func(event uint32) uintptr {
 		if event != syscall.CTRL_BREAK_EVENT {
-			return 0 // somebody else's
+			return 0 // for another handler
 		}
 		select {
 		case end <- syscall.SIGTERM:
-		default: // there is one already
+		default: // one is waiting already
 		}
 		return 1
 	})
-	// Without a console there is nothing to catch.
+	// Without a console there are no events, and the call fails.
 	setConsoleCtrlHandler.Call(handler, 1)
 }

@@ -14,14 +14,14 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// capture is what stands behind os.Stdout and os.Stderr while a plugin serves:
-// two pipes, and goroutines that move what comes out of them to the output. If
-// the host has handed down pipes for the purpose it is those: the host reads
-// them, and what is in them is not lost with the process.
+// capture is what os.Stdout and os.Stderr lead to while a plugin serves: two pipes, and
+// goroutines that move their contents to the output. If the host has passed pipes for the
+// purpose to the plugin, os.Stdout and os.Stderr are those instead: the host reads them,
+// and their contents survive the process.
 //
-// The variables are not changed back in the end. Other goroutines may be
-// printing, and changing the variables under them would be a data race. What
-// is printed after the output has ended goes to the real stderr instead.
+// The variables are not restored in the end: other goroutines may be printing, so that
+// restoring them would be a data race. What is printed after the output has ended goes to
+// the real stderr.
 type capture struct {
 	out    *output
 	stderr *os.File // the real one
@@ -32,14 +32,14 @@ type capture struct {
 type pipe struct {
 	channel wire.Channel
 	r, w    *os.File
-	mark    []byte        // see capture.flush; random, so that nobody prints it by accident
+	mark    []byte        // see capture.flush; random, so that nothing prints it by accident
 	marking atomic.Bool   // the mark may be in what is read from now on
-	flushed chan struct{} // closed when the mark has been read, or nothing more can be
+	flushed chan struct{} // closed when the mark has been read, or nothing more can be read
 	once    sync.Once
 }
 
-// captureOutput swaps os.Stdout and os.Stderr for pipes to out. It must not be
-// called twice in a process.
+// captureOutput replaces os.Stdout and os.Stderr with pipes to out. It must not be called
+// twice in a process.
 func captureOutput(out *output, env wire.Env, outlive bool) (*capture, error) {
 	c := &capture{out: out, stderr: os.Stderr}
 	if stdout, stderr := hostPipes(env, outlive, out.log); stdout != nil {
@@ -65,9 +65,9 @@ func captureOutput(out *output, env wire.Env, outlive bool) (*capture, error) {
 	return c, nil
 }
 
-// hostPipes returns the pipes that the host has handed down for what the plugin
-// prints, or nil if it has not. A plugin that outlives its host does without
-// them: what it prints then waits for the next host.
+// hostPipes returns the pipes that the host has passed to the plugin for its output, or
+// nil if there are none. A plugin that outlives its host does not use them: what it
+// prints later waits for the next host.
 func hostPipes(env wire.Env, outlive bool, log Logger) (stdout, stderr *os.File) {
 	if env.Stdout == "" || env.Stderr == "" {
 		return nil, nil
@@ -87,7 +87,7 @@ func hostPipes(env wire.Env, outlive bool, log Logger) (stdout, stderr *os.File)
 	}
 	if len(files) < 2 || outlive {
 		for _, f := range files {
-			f.Close() // nor for the plugin's children to inherit
+			f.Close() // the plugin's children must not inherit it, either
 		}
 		return nil, nil
 	}
@@ -101,14 +101,14 @@ func (c *capture) abandon() {
 	}
 }
 
-// flush returns when everything that was printed before the call is in the
-// output, and ends the output. It waits for its own goroutines, which may be
-// waiting for a slow host, and at most for flushTimeout.
+// flush returns when everything that was printed before the call is in the output, and
+// ends the output. It waits for the goroutines of capture, which may be waiting for a
+// slow host, but for at most flushTimeout.
 //
-// The end of what was printed so far cannot be seen by closing the pipes: a
-// child process may have inherited them. So flush writes a mark into each pipe
-// and waits until it comes out; a pipe keeps the order, and a write this short
-// is never mixed with another's (POSIX, PIPE_BUF).
+// Closing the pipes would not show where the output ends: a child process may have
+// inherited them. So flush writes a mark into each pipe and waits until the mark comes
+// out; a pipe keeps the order, and a write this short is never mixed with another (POSIX,
+// PIPE_BUF).
 func (c *capture) flush() {
 	timer := time.NewTimer(flushTimeout)
 	defer timer.Stop()
@@ -131,11 +131,11 @@ func (c *capture) flush() {
 
 func (p *pipe) finish() { p.once.Do(func() { close(p.flushed) }) }
 
-// pump moves what is printed from the pipe to write, for the rest of the
-// process's life. What write refuses goes to stderr.
+// pump moves the output from the pipe to write, for the rest of the process's life. What
+// write refuses goes to stderr.
 func (p *pipe) pump(write func(wire.Channel, []byte) bool, stderr io.Writer) {
 	defer p.finish()
-	defer p.r.Close() // printing then fails, where it would wait for ever
+	defer p.r.Close() // so that printing fails instead of waiting for ever
 	pass := func(data []byte) {
 		if len(data) > 0 && !write(p.channel, data) {
 			stderr.Write(data)
@@ -169,7 +169,8 @@ func (p *pipe) pump(write func(wire.Channel, []byte) bool, stderr io.Writer) {
 	}
 }
 
-// partial returns how many bytes at the end of data are a beginning of mark.
+// partial returns the length of the longest suffix of data that is a proper prefix of
+// mark.
 func partial(data, mark []byte) int {
 	for n := min(len(data), len(mark)-1); n > 0; n-- {
 		if bytes.HasSuffix(data, mark[:n]) {

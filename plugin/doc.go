@@ -1,7 +1,7 @@
-// Package plugin serves a plugin to the host that started it, and holds what
-// hosts and plugins have in common. Its counterpart for hosts is the package
-// plugin/host. The protocol is that of hashicorp/go-plugin over gRPC: the host
-// may be built with either library, and with ports of it in other languages.
+// Package plugin serves a plugin to the host that started it, and holds the types that
+// hosts and plugins share. The host's side is package plugin/host. The protocol is
+// hashicorp/go-plugin's over gRPC: the host may be built with either library, or with one
+// of their ports to other languages.
 //
 // A plugin is a program whose main function calls [Serve]:
 //
@@ -26,42 +26,41 @@
 //		})
 //	}
 //
-// # What the host gets
+// # What a plugin serves
 //
-// Besides the application's services a plugin serves the protocol's own: the
-// health of the service "plugin", the controller by which the host ends it,
-// its output, and the [Broker]. gRPC reflection is there if ServeConfig.Reflection
-// is set.
+// Besides the application's services a plugin serves the protocol's own: health, for the
+// service "plugin"; the controller, through which the host stops it; its output; and the
+// [Broker]. gRPC reflection is served only if ServeConfig.Reflection is set.
 //
-// Brokered connections can be streams of the main one, if the host asks for that. The
-// build tag tenon_nomux leaves it out of the program: such a plugin tells the host so
-// in its handshake.
+// If the host asks for multiplexing, brokered connections are streams of the main
+// connection. The build tag tenon_nomux leaves multiplexing out of the program; such a
+// plugin tells the host so in its handshake.
 //
-// What the program prints to os.Stdout and os.Stderr reaches the host. A host built
-// with this module hands down pipes for it, so that nothing is lost by os.Exit or
-// a crash. To other hosts it is sent over the connection, where everything printed
-// before Serve returns arrives and what is printed just before os.Exit may not. The
-// runtime's panics, and loggers that took os.Stderr before Serve was called, such
-// as the log package's standard one, write to the process's own stderr, which hosts
-// log line by line.
+// Everything the program prints to os.Stdout and os.Stderr reaches the host. A host built
+// with this module passes pipes for it to the plugin, so that os.Exit or a crash loses
+// nothing. To other hosts the output is sent over the connection: everything printed
+// before Serve returns arrives, but what is printed just before os.Exit may be lost. The
+// runtime's panics, and loggers that took os.Stderr before Serve was called, such as the
+// log package's standard logger, write to the process's own stderr, which hosts log line
+// by line.
 //
 // # How a plugin ends
 //
-// The host asks it to, or sends SIGTERM. Calls in progress may finish within
-// ServeConfig.DrainTimeout, the socket is removed, and Serve returns to main.
-// A plugin should end then; the host kills it if it takes long.
+// The host asks the plugin to stop, or sends SIGTERM. Calls in progress may finish within
+// ServeConfig.DrainTimeout, the socket is removed, and Serve returns to main. The plugin
+// should then exit; the host kills it if it takes too long.
 //
-// If the host is gone without a word, because it was killed for example, the
-// plugin stops as well, unless ServeConfig.OutliveHost or the host says
-// otherwise. Nobody is there to kill it then, so Serve does that itself if main
-// takes longer than a second.
+// If the host goes away without asking, because it was killed for example, the plugin
+// stops as well, unless ServeConfig.OutliveHost is set or the host has said that the
+// plugin is to outlive it. No host is left to kill the plugin then, so Serve exits the
+// process itself if main takes longer than a second.
 //
 // # Security
 //
-// If the host sends its certificate, as hosts built with this module do unless
-// told otherwise, the plugin makes one of its own and accepts connections from
-// the holder of the host's key alone, on TLS 1.2 or later (AutoMTLS). If it
-// does not, the connection is plaintext on a unix socket that only the plugin's
-// user can open. A plugin trusts the program that starts it; the magic cookie
-// is for people, and protects nothing.
+// If the host sends its certificate, as hosts built with this module do unless configured
+// otherwise, the plugin makes a certificate too and accepts connections only from the
+// holder of the host's key, over TLS 1.2 or later (AutoMTLS). Otherwise the connection is
+// plaintext on a unix socket that only the plugin's user can open. A plugin trusts the
+// program that starts it. The magic cookie is a courtesy to people who start the program
+// by hand, and protects nothing.
 package plugin

@@ -13,24 +13,23 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// hostWatch tells when the host is gone, so that its plugin does not outlive
-// it. There are two ways to know.
+// hostWatch detects that the host is gone, so that its plugin does not outlive it. There
+// are two ways.
 //
-// A host built with this module keeps the write end of a pipe, the lifeline,
-// and hands the read end down. The pipe ends when the host does, in whatever
-// way, and also where a shell or a wrapper stands between the two.
+// A host built with this module keeps the write end of a pipe, the lifeline, and passes
+// the read end to the plugin. The pipe ends when the host does, however that happens, and
+// even if a shell or a wrapper stands between the two.
 //
-// Other hosts have no such thing. Their end shows in two signs: nobody reads
-// the plugin's stdout and stderr any more, and the parent process has changed.
-// Each has innocent explanations: some hosts close the streams once they have
-// the handshake, and a launcher may end after it has launched. So a sign counts
-// only while no host is connected, and only after hostGrace. A parent of 1 or
-// 0 at the start is no sign: the host may be the first process of a container,
-// or live outside of the plugin's. The streams are watched on Linux alone.
+// Other hosts have no such pipe. Two signs show their end: nothing reads the plugin's
+// stdout and stderr any more, or the parent process has changed. Each can have harmless
+// causes: some hosts close the streams once they have the handshake, and a launcher may
+// exit after it has started the plugin. So a sign counts only while no host is connected,
+// and only after hostGrace. A parent of 1 or 0 at the start is no sign: the host may be
+// the first process of a container, or be outside the plugin's container. The streams are
+// watched only on Linux.
 //
-// The kernel's own offer for this purpose, PR_SET_PDEATHSIG on Linux, follows
-// the thread that started the plugin and not the process, and a Go host's
-// threads come and go.
+// Linux has PR_SET_PDEATHSIG for this purpose, but it follows the thread that started the
+// plugin, not the process, and a Go host's threads come and go.
 type hostWatch struct {
 	gone      chan struct{} // closed when the host is gone
 	onGone    func()        // called then
@@ -45,12 +44,12 @@ type hostWatch struct {
 	stops    []func()    // free what the watch uses
 }
 
-// watchHost begins to watch. With outlive, or if the process is not real, the
-// host is never gone. onGone must not wait for anything.
+// watchHost begins to watch. With outlive, or if the process is not real, the host never
+// counts as gone. onGone must not block.
 func (p *process) watchHost(env wire.Env, outlive bool, log Logger, onGone func()) *hostWatch {
 	w := &hostWatch{gone: make(chan struct{}), onGone: onGone}
-	// The lifeline's descriptor must not be left open to be inherited by the
-	// plugin's children, whether it is watched or not.
+	// The lifeline's descriptor must not stay open for the plugin's children to inherit,
+	// whether it is watched or not.
 	pipe, err := p.lifeline(env)
 	switch {
 	case err != nil:
@@ -68,7 +67,7 @@ func (p *process) watchHost(env wire.Env, outlive bool, log Logger, onGone func(
 	return w
 }
 
-// lifeline opens the pipe that the environment names, nil if it names none.
+// lifeline opens the pipe named in the environment, and returns nil if there is none.
 func (p *process) lifeline(env wire.Env) (*os.File, error) {
 	if !p.real || env.Lifeline == "" || env.Lifeline == wire.LifelineNone {
 		return nil, nil
@@ -87,7 +86,7 @@ func (w *hostWatch) follow(pipe *os.File) {
 	go func() {
 		buf := make([]byte, 64)
 		for {
-			// Hosts write nothing. What they may write one day is no end.
+			// Hosts write nothing so far. If one does some day, that is not the end.
 			if _, err := pipe.Read(buf); err != nil {
 				if !errors.Is(err, os.ErrClosed) {
 					w.declare()
@@ -98,15 +97,15 @@ func (w *hostWatch) follow(pipe *os.File) {
 	}()
 }
 
-// The things that lookForSigns waits for. The streams are named by their
-// descriptors: os.Stdout and os.Stderr may be something else by now.
+// The signs that lookForSigns waits for. The streams are identified by their descriptors,
+// because os.Stdout and os.Stderr may have been replaced already.
 const (
 	signStdout = 1
 	signStderr = 2
 	signParent = 3
 )
 
-// lookForSigns begins to look for the signs of the end of any host.
+// lookForSigns begins to look for signs that the host is gone.
 func (w *hostWatch) lookForSigns() {
 	parent := os.Getppid()
 	poller, err := poll.New()
@@ -115,7 +114,7 @@ func (w *hostWatch) lookForSigns() {
 		return
 	}
 	w.stops = append(w.stops, func() { poller.Close() })
-	streams := make(map[int]bool) // those whose reader may end
+	streams := make(map[int]bool) // those that still have a reader
 	for _, fd := range []int{signStdout, signStderr} {
 		if poller.AddPeer(fd, fd) == nil {
 			streams[fd] = true
@@ -148,8 +147,8 @@ func (w *hostWatch) pollSigns(poller *poll.Poller, streams map[int]bool) {
 				continue
 			}
 			delete(streams, id)
-			// The application may have pointed the other stream to a file since,
-			// which nobody needs to read.
+			// The application may since have redirected the other stream to a file, which
+			// needs no reader.
 			for fd := range streams {
 				if err := poller.AddPeer(fd, fd); err != nil && !errors.Is(err, syscall.EEXIST) {
 					delete(streams, fd)
@@ -162,7 +161,7 @@ func (w *hostWatch) pollSigns(poller *poll.Poller, streams map[int]bool) {
 	}
 }
 
-// orphan notes a sign.
+// orphan records a sign.
 func (w *hostWatch) orphan() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -178,7 +177,7 @@ func (w *hostWatch) connected(n int) {
 	w.weigh()
 }
 
-// weigh starts or stops the time of grace. It is called with mu held.
+// weigh starts or stops the grace timer. It is called with mu held.
 func (w *hostWatch) weigh() {
 	switch suspect := w.orphaned && w.conns == 0 && !w.over; {
 	case suspect && w.grace == nil:
@@ -189,7 +188,7 @@ func (w *hostWatch) weigh() {
 	}
 }
 
-// giveUp declares the host gone unless one has connected in the last moment.
+// giveUp declares the host gone unless one has just connected.
 func (w *hostWatch) giveUp() {
 	w.mu.Lock()
 	suspect := w.grace != nil && w.orphaned && w.conns == 0
@@ -199,7 +198,7 @@ func (w *hostWatch) giveUp() {
 	}
 }
 
-// declare says that the host is gone.
+// declare marks the host as gone.
 func (w *hostWatch) declare() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -210,9 +209,9 @@ func (w *hostWatch) declare() {
 	}
 }
 
-// end ends the watch, but not the lifeline's if the process goes on after it has
-// served: it must not outlive its host then either. The other signs need
-// connections to be weighed against.
+// end ends the watch, except that a lifeline is still followed if the process goes on
+// after it has served: it must not outlive its host then either. The other signs mean
+// nothing without the connections.
 func (w *hostWatch) end(goesOn bool) {
 	if !goesOn || !w.following {
 		w.stop()
@@ -256,8 +255,8 @@ type watchedConn struct {
 
 var _ h2grpc.SocketConn = (*watchedConn)(nil)
 
-// Socket and CloseWrite say what package h2grpc cannot see from outside: that
-// Write is the socket's own, which makes it faster, and how to end politely.
+// Socket and CloseWrite give package h2grpc what it cannot see from outside: that Write
+// is the socket's own, which makes it faster, and how to close the write side.
 func (c *watchedConn) Socket() net.Conn { return c.Conn }
 
 func (c *watchedConn) CloseWrite() error {

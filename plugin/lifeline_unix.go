@@ -12,14 +12,14 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// openLifeline takes over the descriptor of a lifeline. It must be the very
-// pipe that the host has made: a wrapper that closes descriptors may have left
-// the number to something else, which is not ours to read or to close.
+// openLifeline takes over the descriptor of a lifeline. It must be the very pipe that the
+// host has made: a wrapper that closes descriptors may have reused the number for
+// something else, which is not ours to read or to close.
 func openLifeline(l wire.Lifeline) (*os.File, error) { return openPipe(l, true) }
 
-// openOutput takes over the descriptor of a pipe for what the plugin prints, on
-// the same condition. It waits in the kernel, as the standard streams do:
-// programs that inherit it expect that.
+// openOutput takes over the descriptor of a pipe for the plugin's output, on the same
+// condition. It is in blocking mode, like the standard streams: programs that inherit it
+// expect that.
 func openOutput(l wire.Lifeline) (*os.File, error) { return openPipe(l, false) }
 
 func openPipe(l wire.Lifeline, nonblock bool) (*os.File, error) {
@@ -41,8 +41,8 @@ func openPipe(l wire.Lifeline, nonblock bool) (*os.File, error) {
 	return os.NewFile(uintptr(l.FD), "host"), nil
 }
 
-// pipeOwner returns the user who made a pipe: that of its inode. It is false if
-// f is no pipe.
+// pipeOwner returns the user who made a pipe, which is the owner of its inode. ok is
+// false if f is not a pipe.
 func pipeOwner(f *os.File) (uid int, ok bool) {
 	info, err := f.Stat()
 	if err != nil || info.Mode()&os.ModeNamedPipe == 0 {
@@ -55,7 +55,7 @@ func pipeOwner(f *os.File) (uid int, ok bool) {
 	return int(st.Uid), true
 }
 
-// watchParent looks for the end of the parent process from time to time.
+// watchParent checks every parentInterval whether the parent process has ended.
 func (w *hostWatch) watchParent(parent int) {
 	if parent <= 1 {
 		return

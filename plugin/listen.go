@@ -19,18 +19,18 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// listener opens the plugin's listeners, the main one and the broker's, as the
-// host's environment says, or as the application does it.
+// listener opens the plugin's listeners, for the main connection and for the broker, as
+// the host's environment says or with the application's own function.
 type listener struct {
 	network string // "unix" or "tcp"
 	env     wire.Env
-	dir     string                       // for unix sockets: absolute, whatever becomes the working directory
-	temp    string                       // the directory for temporary files, absolute likewise
-	used    atomic.Bool                  // a socket was made in dir
+	dir     string                       // for unix sockets; absolute, even if the working directory changes
+	temp    string                       // the directory for temporary files; absolute, too
+	used    atomic.Bool                  // a socket has been made in dir
 	custom  func() (net.Listener, error) // ServeConfig.Sockets.Listen
 	peers   *peercred.Policy
 	log     Logger
-	safe    <-chan struct{} // closed when a socket may be made: see signals
+	safe    <-chan struct{} // closed when a socket may be made; see signals
 }
 
 func newListener(c *ServeConfig, env wire.Env, safe <-chan struct{}) (*listener, error) {
@@ -49,7 +49,7 @@ func newListener(c *ServeConfig, env wire.Env, safe <-chan struct{}) (*listener,
 	}
 	l := &listener{network: network, env: env, dir: env.UnixSocketDir, custom: c.Sockets.Listen, log: c.Logger, safe: safe}
 	if network == wire.NetworkUnix {
-		l.temp, _ = filepath.Abs(os.TempDir()) // "" is found out where it is needed
+		l.temp, _ = filepath.Abs(os.TempDir()) // an empty path fails where it is used
 		var err error
 		if l.dir, err = filepath.Abs(cmp.Or(l.dir, os.TempDir())); err != nil {
 			return nil, fmt.Errorf("plugin: the directory for sockets: %w", err)
@@ -58,8 +58,8 @@ func newListener(c *ServeConfig, env wire.Env, safe <-chan struct{}) (*listener,
 	return l, nil
 }
 
-// listen opens a listener. Where the application does it, the address must be one
-// that the protocol can tell the host.
+// listen opens a listener. If the application opens it, its address must be one that the
+// protocol can tell the host.
 func (l *listener) listen() (net.Listener, error) {
 	switch {
 	case l.custom == nil && l.network == wire.NetworkTCP:
@@ -83,7 +83,7 @@ func (l *listener) listen() (net.Listener, error) {
 	return lis, nil
 }
 
-// dial connects to where the host listens for the plugin.
+// dial returns the function that connects to the host's brokered listeners.
 func (c *ServeConfig) dial(peers *peercred.Policy) func(ctx context.Context, network, address string) (net.Conn, error) {
 	if c.Sockets.Dial == nil {
 		return peers.Dialer(local.Dial)
@@ -91,8 +91,8 @@ func (c *ServeConfig) dial(peers *peercred.Policy) func(ctx context.Context, net
 	return c.Sockets.Dial
 }
 
-// listenTCP takes the first free port of the host's range. Without a range the
-// system chooses.
+// listenTCP takes the first free port of the host's range. Without a range the system
+// chooses.
 func (l *listener) listenTCP() (net.Listener, error) {
 	var last error
 	for port := l.env.MinPort; port <= l.env.MaxPort; port++ {
@@ -106,8 +106,8 @@ func (l *listener) listenTCP() (net.Listener, error) {
 		l.env.MinPort, l.env.MaxPort, wire.EnvMinPort, wire.EnvMaxPort, last)
 }
 
-// listenUnix makes a socket with a new name in the host's directory, or in the
-// directory for temporary files. The listener removes it when it is closed.
+// listenUnix makes a socket with a new name in the host's directory, or in the directory
+// for temporary files. The listener removes it when it is closed.
 func (l *listener) listenUnix() (net.Listener, error) {
 	access, err := l.access()
 	if err != nil {
@@ -115,7 +115,7 @@ func (l *listener) listenUnix() (net.Listener, error) {
 	}
 	unix, err := l.bindUnix(l.dir, access)
 	if errors.Is(err, fs.ErrNotExist) && l.used.Load() {
-		// Something clears old files away, and the host need not know.
+		// Something removes old files here; the host need not know.
 		unix, err = l.bindUnix(l.temp, access)
 	}
 	if err != nil {
@@ -127,10 +127,10 @@ func (l *listener) listenUnix() (net.Listener, error) {
 	}), nil
 }
 
-// socketPrefix begins the names of a plugin's sockets, as go-plugin's does.
+// socketPrefix begins the names of a plugin's sockets, as in go-plugin.
 const socketPrefix = "plugin"
 
-// maxSocketPathOn returns a system's limit for the paths of unix sockets.
+// maxSocketPathOn returns the limit of a system for the paths of unix sockets.
 func maxSocketPathOn(goos string) int {
 	switch goos {
 	case "linux", "android", "windows":
@@ -159,8 +159,7 @@ func (l *listener) bindUnix(dir string, access files.Access) (net.Listener, erro
 	return nil, fmt.Errorf("plugin: making a socket in the directory %q: %w", dir, err)
 }
 
-// access lets only the plugin's user connect, and the host's group if it names
-// one.
+// access lets only the plugin's user connect, and the host's group if the host names one.
 func (l *listener) access() (files.Access, error) {
 	name := l.env.UnixSocketGroup
 	if name == "" {

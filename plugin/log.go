@@ -10,16 +10,15 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// Logger is what the library logs to. *slog.Logger is one, and so is
-// hclog.Logger. It is an interface so that a plugin does not link log/slog for the
-// few things that the library has to say.
+// Logger is what the library logs to. *slog.Logger and hclog.Logger implement it. It is
+// an interface so that a plugin need not link log/slog for the library's few messages.
 type Logger = h2grpc.Logger
 
-// NewLogger returns a Logger that writes hclog's JSON lines to w, one write
-// each: on a plugin's stderr, hosts log them with level, module and attributes.
-// All levels are written; the host decides what it shows. It may be used
-// concurrently and links neither log/slog nor encoding/json; for programs that use
-// log/slog, package plugin/sloghclog has a handler that does the same.
+// NewLogger returns a Logger that writes hclog's JSON lines to w, each in one Write. On a
+// plugin's stderr, hosts log them with level, module and attributes. All levels are
+// written; the host chooses what it shows. The Logger may be used concurrently, even if w
+// may not. It links neither log/slog nor encoding/json; programs that use log/slog have
+// the handler of package plugin/sloghclog instead.
 func NewLogger(w io.Writer, module string) Logger { return &lineLogger{w: w, module: module} }
 
 type lineLogger struct {
@@ -41,8 +40,8 @@ func (l *lineLogger) log(level wire.LogLevel, msg string, args []any) {
 	l.w.Write(line)
 }
 
-// limitLog fills Logger in, and bounds what others can make the library log there.
-// What it returns writes what is to be told of lines that were left out.
+// limitLog sets the default Logger and limits how often a peer can make it repeat a
+// message. The function that it returns logs how many were left out.
 func (cfg *ServeConfig) limitLog(stderr io.Writer) (tell func()) {
 	if cfg.Logger == nil {
 		cfg.Logger = NewLogger(stderr, "plugin")

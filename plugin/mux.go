@@ -7,8 +7,9 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// newMux returns what carries all connections over one, or nil if the host does
-// not want that, or the plugin was built without; the handshake says which. Hosts say "true"; anything that is no boolean means no.
+// newMux returns the Mux that carries all connections over one, or nil if the host does
+// not ask for it or the plugin was built without it; the handshake says which. Hosts send
+// "true"; a value that is not a boolean means no.
 func newMux(env wire.Env, log Logger) *broker.Mux {
 	if on, err := strconv.ParseBool(env.Multiplex); err != nil || !on {
 		return nil
@@ -19,9 +20,9 @@ func newMux(env wire.Env, log Logger) *broker.Mux {
 	return broker.NewPluginMux(log)
 }
 
-// hungUp says what the end of the one connection means that carries everything, and
-// to which no host can come back: that the host is gone, unless it has said goodbye
-// before.
+// hungUp returns what ServeContext returns when the one connection ends that carries
+// everything, to which no host can come back: nil if the host has asked the plugin to
+// stop, and otherwise ErrHostGone.
 func (s *serving) hungUp() error {
 	select {
 	case <-s.asked:

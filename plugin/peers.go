@@ -9,18 +9,19 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// peers says who may connect to the plugin's sockets, and listen where it connects
-// to: its own user, that of the host, and ServeConfig.Sockets.AllowUIDs. Where the
-// host opens the sockets to a group, the group is who may.
+// peers returns the policy for who may connect to the plugin's sockets and who may be
+// listening where it connects: the plugin's own user, that of the host, and
+// ServeConfig.Sockets.AllowUIDs. If the host opens the sockets to a group, the group
+// decides instead.
 //
-// Without TLS nothing else tells a host from other programs of the same users.
-// There it must be a process that the plugin descends from, if its parent is
-// one to go by: the first process of a system or a container adopts everyone. A
-// plugin that may have a second host later, or serves for tests, cannot know
-// which process that will be.
+// Without TLS nothing else distinguishes a host from other programs of the same users.
+// Therefore it must be an ancestor of the plugin's process. That cannot be checked if the
+// parent is the first process of a system or a container, which adopts every orphan. A
+// plugin that may have a second host later, or serves for tests, cannot know which
+// process that will be.
 //
-// What takes long to find out is found out when somebody connects who is not
-// simply the parent with this user's id: hardly ever.
+// The slow lookups are done only when somebody connects who is not simply the parent
+// process with this user's id, which is rare.
 func (p *process) peers(c *ServeConfig, env wire.Env, plaintext bool) *peercred.Policy {
 	if env.UnixSocketGroup != "" {
 		return nil
@@ -29,9 +30,9 @@ func (p *process) peers(c *ServeConfig, env wire.Env, plaintext bool) *peercred.
 	if !p.real {
 		return policy
 	}
-	// Who the host runs as: the one who made the pipe that is the plugin's stdout,
-	// and the user of the parent process. Each is the host's even where the other
-	// is that of a wrapper, or cannot be seen.
+	// The host's user is the one who made the pipe that is the plugin's stdout, and also
+	// the user of the parent process: either may be the host's when the other belongs to
+	// a wrapper or cannot be determined.
 	if uid, ok := pipeOwner(os.Stdout); ok {
 		policy.UIDs = append(policy.UIDs, uid)
 	}

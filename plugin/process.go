@@ -12,9 +12,8 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// process is what a plugin uses of its process: the real thing, or a Process.
-// It is the only place where the package touches what belongs to the process
-// as a whole, together with output.capture.
+// process is what a plugin uses of its process: the real one, or a Process. Apart from
+// capture, it is the only place where the package touches process-wide state.
 type process struct {
 	real   bool
 	ends   []os.Signal // signals that end the plugin
@@ -23,11 +22,11 @@ type process struct {
 	stderr io.Writer
 }
 
-// realStderr is the process's own stderr once its streams and signals are in
-// use, which can serve one plugin, once.
+// realStderr is the process's original stderr once its streams and signals are in use.
+// They can serve one plugin, once.
 var realStderr atomic.Pointer[os.File]
 
-// stderrOf returns where a human reads what went wrong.
+// stderrOf returns the writer for errors that a person should read.
 func stderrOf(p *Process) io.Writer {
 	if p != nil {
 		return orDiscard(p.Stderr)
@@ -58,7 +57,7 @@ func orDiscard(w io.Writer) io.Writer {
 	return w
 }
 
-// lookupIn has the rules of os.LookupEnv for a list of entries.
+// lookupIn returns os.LookupEnv for a list of entries.
 func lookupIn(env []string) func(string) (string, bool) {
 	return func(name string) (value string, ok bool) {
 		for _, entry := range env {
@@ -70,10 +69,9 @@ func lookupIn(env []string) func(string) (string, bool) {
 	}
 }
 
-// environ reads what the host says in the environment. The protocol's
-// variables are removed from the real one, so that the programs that a plugin
-// starts do not take them for theirs: a leaked certificate or socket directory
-// breaks a plugin of the plugin's.
+// environ reads the protocol's variables. They are removed from the real environment, so
+// that programs that the plugin starts do not take them for their own: a leaked
+// certificate or socket directory breaks a plugin that this plugin starts.
 func (p *process) environ() (wire.Env, error) {
 	env, err := wire.ParseEnv(p.lookup)
 	if p.real {
@@ -84,24 +82,24 @@ func (p *process) environ() (wire.Env, error) {
 	return env, err
 }
 
-// signals are those that a plugin catches.
+// signals are the signals that a plugin catches.
 type signals struct {
-	end  chan os.Signal // receives the first one that is to end the plugin: SIGTERM
-	safe chan struct{}  // closed when none leaves a socket behind any more
+	end  chan os.Signal // receives the first signal that is to end the plugin, such as SIGTERM
+	safe chan struct{}  // closed when no signal can leave a socket behind any more
 	all  chan struct{}  // closed when SIGINT has no effect any more, either
 }
 
-// catch begins to catch signals. The runtime takes several turns of its threads
-// for each; other work goes on meanwhile.
+// catch begins to catch signals, in the background: the runtime needs several thread
+// switches for each.
 //
-// SIGPIPE, which comes of printing when the host that was to read is gone, and
-// SIGINT have no effect for the rest of the process's life. Unlike an ignored
-// signal, a caught one is back to normal in the programs that the plugin starts.
-// Nobody reads their channel; the runtime does not wait for room in it.
+// SIGPIPE, which is sent when the plugin prints and its host is gone, and SIGINT have no
+// effect for the rest of the process's life. Unlike an ignored signal, a caught one has
+// its default effect in programs that the plugin starts. Nothing reads their channel; the
+// runtime does not wait for room in it.
 func (p *process) catch() *signals {
 	s := &signals{make(chan os.Signal, 1), make(chan struct{}), make(chan struct{})}
 	go func() {
-		if len(p.ends) > 0 { // none would mean all
+		if len(p.ends) > 0 { // an empty list would mean all
 			signal.Notify(s.end, p.ends...)
 		}
 		swallowed := make(chan os.Signal, 1)
@@ -118,8 +116,8 @@ func (p *process) catch() *signals {
 	return s
 }
 
-// letGo gives the signal that ends the plugin its usual effect again: a second one
-// ends a plugin that hangs. It may be called again.
+// letGo gives the signals that end the plugin their default effect again, so that a
+// second one ends a plugin that hangs. It may be called more than once.
 func (s *signals) letGo() {
 	<-s.all
 	signal.Stop(s.end)

@@ -7,62 +7,63 @@ import (
 	"github.com/tenonrpc/tenon/plugin/internal/broker"
 )
 
-// DialConn is Dial for programs that speak gRPC, or something else, on the
-// connection themselves. It connects, and performs the TLS handshake if the main
-// connection has TLS: what is read and written is the plaintext. ctx bounds that,
-// and not the connection, which the caller must close. With multiplexing it ends
-// with the main connection; otherwise with nothing but its two ends.
+// DialConn is Dial for programs that use the connection themselves, for gRPC or for
+// anything else. It connects, and performs the TLS handshake if the main connection has
+// TLS: what is read and written is plaintext. ctx bounds that, not the connection. The
+// caller must close the connection. With multiplexing it also ends with the main
+// connection; otherwise only its two ends end it.
 //
-// An announcement is good for one DialConn, or one Dial; with multiplexing, an id
-// may be dialled as often as the other side accepts it.
+// An announcement is good for one DialConn or one Dial; with multiplexing, an id may be
+// dialled as often as the other side accepts it.
 func (b *Broker) DialConn(ctx context.Context, id uint32) (net.Conn, error) {
 	return b.impl().DialConn(ctx, id)
 }
 
-// AcceptConn accepts one connection under id, and performs the TLS handshake if the
-// main connection has TLS. It tells the other side where to connect, as Accept does,
-// and waits for it, as long as ctx lasts and the broker does. It then listens no
-// longer: a second DialConn of the other side's needs a second AcceptConn. The
-// connection is the caller's to close, as DialConn's is. Both have a method
-// CloseWrite, unless they are without TLS and of the application's own Listen or
+// AcceptConn accepts one connection under id, and performs the TLS handshake if the main
+// connection has TLS. Like Accept it tells the other side where to connect, and then
+// waits for the connection until ctx ends or the broker is closed. After that it no
+// longer listens: each DialConn of the other side needs an AcceptConn of its own. The
+// caller must close the connection. Connections of AcceptConn and DialConn have a method
+// CloseWrite, unless they are without TLS and come from the application's own Listen or
 // Dial.
 //
-// A connection whose handshake fails is closed, logged and not the one. Handshakes
-// come one after the other, for 20 seconds each at most
-// (ServeConfig.Server.HandshakeTimeout): on a TCP socket, of which strangers know, who
-// opens connections and says nothing can hold up the other side. Without TLS, who
-// comes first is taken; see ServeConfig.Sockets.AllowUIDs for what is known of a unix socket.
+// A connection whose handshake fails is closed and logged, and AcceptConn goes on
+// waiting. Handshakes are done one after the other, for at most 20 seconds each
+// (ServeConfig.Server.HandshakeTimeout): on a TCP socket, which other users can find,
+// someone who opens connections and sends nothing can delay the other side. Without TLS
+// the first connection is taken; see ServeConfig.Sockets.AllowUIDs for the checks on a
+// unix socket.
 func (b *Broker) AcceptConn(ctx context.Context, id uint32) (net.Conn, error) {
 	return b.impl().AcceptConn(ctx, id)
 }
 
-// RelayBrokers joins two brokers in a program that is between a host and a plugin:
-// its broker as a plugin, and that of its own plugin, in either order. What the
-// program's host and its plugin then accept and dial, under ids that they hand each
-// other through the program, are connections between the two. cmd/relay is such a
-// program.
+// RelayBrokers joins two brokers in a program between a host and a plugin: the broker
+// that the program has as a plugin of the host, and the one it has as the host of the
+// plugin, in either order. Host and plugin pass each other ids through the program; what
+// they accept and dial under these ids becomes connections between the two. cmd/relay is
+// an example.
 //
-// For each connection join is called, in a goroutine of its own, with the end of who
-// has dialled and the end of who accepts; both are as AcceptConn and DialConn return
-// them, and are closed when it returns. Nil copies all bytes, each way until its
-// end. Both ends are also closed, so that join's reads and writes fail, when ctx ends
-// or one of the brokers is closed.
+// For each connection RelayBrokers calls join in a goroutine of its own, with the
+// connection of the side that dialled (from) and that of the side that accepts (to). Both
+// are like those of AcceptConn and DialConn, and are closed when join returns. A nil join
+// copies all bytes, in each direction until its end. Both connections are also closed, so
+// that join's reads and writes fail, when ctx ends or one of the brokers is closed.
 //
-// RelayBrokers returns when that has happened and the last join has returned: nil
-// if ctx has ended, otherwise [ErrBrokerClosed]. When a side hangs up, as a plugin
-// does that finishes its calls before it ends, nothing new is passed on, and what is
-// open stays. It fails at once if one broker is multiplexed and the other is not:
-// the program has to ask of its plugin what its host asks of it. It fails, too, if
-// one of them is being relayed already. No other method of either broker may be
-// used meanwhile, since the ids belong to the two others.
+// RelayBrokers returns when ctx has ended or a broker is closed, and the last join has
+// returned: nil if ctx has ended, otherwise [ErrBrokerClosed]. When one side ends its
+// broker stream, as a plugin does that finishes its calls before it exits, nothing new is
+// relayed, and open connections stay. RelayBrokers fails at once if only one of the
+// brokers is multiplexed (the program must ask its plugin for what its host asks of it),
+// or if one of them is being relayed already. No other method of either broker may be
+// used meanwhile, because the ids belong to the host and the plugin.
 //
-// Without multiplexing, each announcement is a listener of the program's that is
-// announced to the other side. Nobody says when an id has been given up. A listener
-// is closed when a connection shows that, and otherwise once 256 others of its
-// direction have been without a connection for a shorter time.
+// Without multiplexing, each announcement becomes a listener of the program that is
+// announced to the other side. The protocol does not tell when an id has been given up. A
+// listener is closed when a connection shows that, and otherwise once 256 other listeners
+// of its direction have been without a connection for a shorter time.
 //
-// With multiplexing, who dials is answered when the other end has answered, and
-// hears nothing, as usual, if that does not within five seconds.
+// With multiplexing, the dialling side gets its answer once the accepting side has
+// answered, and none, as usual, if that takes more than five seconds.
 func RelayBrokers(ctx context.Context, a, b *Broker, join func(id uint32, from, to net.Conn)) error {
 	return broker.Relay(ctx, a.impl(), b.impl(), join)
 }

@@ -8,16 +8,16 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// security is how a plugin's connections are secured, the main one and the
-// brokered ones alike.
+// security is how a plugin's connections are secured, the main one and the brokered ones
+// alike.
 type security struct {
 	server, client *tls.Config // nil: plaintext
 	certificate    []byte      // DER of our certificate for the handshake, under AutoMTLS
 
-	floor automtls.Floor // of the brokered connections: what the main one has
+	floor automtls.Floor // the minimum for brokered connections: the main connection's TLS version
 }
 
-// newSecurity chooses: the application's own TLS, AutoMTLS if the host sent its
+// newSecurity chooses the application's own TLS, AutoMTLS if the host has sent its
 // certificate, or else plaintext, which only a host can choose.
 func newSecurity(c *ServeConfig, env wire.Env) (*security, error) {
 	if c.TLS != nil {
@@ -26,8 +26,8 @@ func newSecurity(c *ServeConfig, env wire.Env) (*security, error) {
 	if env.ClientCert == "" {
 		return &security{}, nil
 	}
-	// A certificate that cannot be pinned ends the plugin here. It would
-	// otherwise come to light much later, as a failed TLS handshake.
+	// A certificate that cannot be pinned ends the plugin here. Otherwise it would show
+	// much later, as a failed TLS handshake.
 	host, err := automtls.ParsePEM(env.ClientCert)
 	if err != nil {
 		return nil, fmt.Errorf("plugin: the host's certificate in %s: %w", wire.EnvClientCert, err)
@@ -41,7 +41,7 @@ func newSecurity(c *ServeConfig, env wire.Env) (*security, error) {
 	}
 	s := &security{certificate: id.DER()}
 	s.server, s.client = automtls.ServerConfig(id, host, &s.floor), automtls.ClientConfig(id, host, &s.floor)
-	if env.Lifeline != "" { // the host is built with this module, and so has it
+	if env.Lifeline != "" { // the host is built with this module, and so supports TLS 1.3
 		s.server.MinVersion, s.client.MinVersion = tls.VersionTLS13, tls.VersionTLS13
 	}
 	return s, nil

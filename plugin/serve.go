@@ -23,18 +23,18 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// cookieText is what people see who start a plugin by hand.
+// cookieText is shown to people who start a plugin by hand.
 const cookieText = `This program is a plugin. The program that it belongs to starts it and talks
 to it; started by hand it does nothing. Please run that program instead.
 `
 
-// Serve is [ServeContext] for a plugin's main function. It returns when the
-// host has asked the plugin to stop, or SIGTERM has, so that main can clean up.
-// It also returns when the host is gone; the process then ends with status 1 if
-// main takes longer than a second, because nobody is there to kill it. So it
-// does if a host built with this module goes while main cleans up.
-// If the plugin cannot serve, Serve says why on stderr and exits with status 1;
-// with ServeConfig.Process set, it returns instead.
+// Serve is [ServeContext] for a plugin's main function. It returns when the host has
+// asked the plugin to stop, or after SIGTERM, so that main can clean up. It also returns
+// when the host is gone; the process then exits with status 1 if main takes longer than a
+// second, because no host is left to kill it. The same happens if a host built with this
+// module goes away while main cleans up. If the plugin cannot serve, Serve prints the
+// reason to stderr and exits with status 1; with ServeConfig.Process set, it returns
+// instead.
 func Serve(cfg *ServeConfig) {
 	var orphaned func(func())
 	if cfg.Process == nil {
@@ -53,7 +53,8 @@ func Serve(cfg *ServeConfig) {
 	case errors.Is(err, ErrCookie):
 		io.WriteString(stderr, cookieText)
 	default:
-		// Several mistakes have a line each. A path may be in the host's words.
+		// Each of several mistakes is on a line of its own. A path in it may come from
+		// the host.
 		for line := range strings.SplitSeq(err.Error(), "\n") {
 			fmt.Fprintln(stderr, wire.Printable(line, maxErrorLine))
 		}
@@ -63,33 +64,35 @@ func Serve(cfg *ServeConfig) {
 	}
 }
 
-// ServeContext serves the plugin to the host that started it: it reads the
-// environment, opens a socket, writes the handshake line to stdout, and serves
-// until the host calls Shutdown, the process gets SIGTERM or ctx ends. It then
-// lets the calls in progress finish, at most for ServeConfig.DrainTimeout,
-// removes the socket and returns nil. Any other end is an error: ErrCookie if no
-// host started the program, ErrHostGone if the host has ended without a word.
-// Calls in progress are cancelled in the latter case.
+// ServeContext serves the plugin to the host that started it: it reads the environment,
+// opens a socket, writes the handshake line to stdout, and serves until the host calls
+// Shutdown, the process gets SIGTERM, or ctx ends. It then lets the calls in progress
+// finish, for at most ServeConfig.DrainTimeout, removes the socket and returns nil. In
+// all other cases it returns an error: [ErrCookie] if no host started the program,
+// [ErrHostGone] if the host has ended without asking the plugin to stop; calls in
+// progress are cancelled then.
 //
-// Unless ServeConfig.Process or Test is set, ServeContext may be called once in
-// a process, and: the protocol's variables are removed from the environment;
-// os.Stdout and os.Stderr are replaced, until the process ends, by pipes whose
-// contents the host receives over the connection; SIGINT has no effect from
-// the handshake on, at the latest, since an interrupt from the terminal is meant
-// for the host, and neither has SIGPIPE, since printing when the host is gone
-// must not be what ends the plugin.
-// What was printed before ServeContext returns reaches a host that reads it. Hosts
-// of this module hand down pipes for it, and read them to the end: nothing is
-// lost by os.Exit or a crash either. Under other hosts os.Exit does not wait for
-// what has not been sent. What is printed while no host reads
-// waits in a buffer of ServeConfig.OutputBuffer, and is counted and dropped when
-// that is full; a host that does not read never blocks the plugin.
+// Unless ServeConfig.Process or Test is set, ServeContext changes the process, and may be
+// called only once in it:
+//
+//   - The protocol's variables are removed from the environment.
+//   - os.Stdout and os.Stderr are replaced, until the process ends, by pipes whose contents
+//     the host receives.
+//   - From the handshake on, at the latest, SIGINT has no effect, because an interrupt
+//     from the terminal is meant for the host. Neither has SIGPIPE, because printing when
+//     the host is gone must not end the plugin.
+//
+// What is printed before ServeContext returns reaches a host that reads it. Hosts built
+// with this module pass pipes to the plugin and read them to the end, so that os.Exit or
+// a crash loses nothing. With other hosts, os.Exit does not wait for unsent output.
+// Output that no host reads waits in a buffer of ServeConfig.OutputBuffer bytes, and is
+// counted and dropped when that is full; a host that does not read never blocks the
+// plugin.
 func ServeContext(ctx context.Context, cfg *ServeConfig) error { return serve(ctx, cfg, nil) }
 
-// serve is ServeContext. If orphaned is not nil it is called when the host is
-// gone, possibly before there is anything to stop, as registering plugins may
-// be stuck, or after serve has returned. It is handed a function that removes
-// the sockets.
+// serve is ServeContext. If orphaned is not nil, it is called when the host is gone,
+// possibly before there is anything to stop (registering plugins may be stuck) or after
+// serve has returned. It is passed a function that removes the sockets.
 func serve(ctx context.Context, cfg *ServeConfig, orphaned func(removeSockets func())) error {
 	s, err := begin(cfg)
 	if err != nil {
@@ -114,8 +117,8 @@ func serve(ctx context.Context, cfg *ServeConfig, orphaned func(removeSockets fu
 	})
 	defer watch.end(orphaned != nil)
 	if s.proc.real {
-		// The application's registration may print already. On the real
-		// stdout that would spoil the handshake.
+		// The application may print while it registers. On the real stdout that would
+		// spoil the handshake.
 		if s.capture, err = captureOutput(s.output, s.env, s.cfg.OutliveHost); err != nil {
 			return err
 		}
@@ -139,8 +142,8 @@ func serve(ctx context.Context, cfg *ServeConfig, orphaned func(removeSockets fu
 	return end
 }
 
-// begin checks the configuration, and that a host has started the program, and
-// reads what that host says.
+// begin checks the configuration, checks that a host has started the program, and reads
+// that host's environment variables.
 func begin(cfg *ServeConfig) (*serving, error) {
 	c, err := cfg.settle()
 	if err != nil {
@@ -163,8 +166,8 @@ func begin(cfg *ServeConfig) (*serving, error) {
 	return &serving{cfg: c, proc: proc, env: env, asked: make(chan struct{})}, nil
 }
 
-// open opens the socket, once signals are safe to come, and makes what is to serve
-// on it.
+// open opens the socket, once no signal can leave it behind, and makes the servers for
+// it.
 func (s *serving) open(safe <-chan struct{}) (err error) {
 	c := s.cfg
 	if s.sec, err = newSecurity(c, s.env); err != nil {
@@ -203,7 +206,7 @@ func (s *serving) open(safe <-chan struct{}) (err error) {
 }
 
 // register chooses the version of the application's protocol, and registers the
-// protocol's own services and those of the version's set, in the order of their
+// protocol's own services and then those of the version's set, in the order of their
 // names.
 func (s *serving) register() (version int, err error) {
 	var versions []int
@@ -213,8 +216,8 @@ func (s *serving) register() (version int, err error) {
 	slices.Sort(versions)
 	version, common := wire.Negotiate(s.env.Versions, versions)
 	if !common && len(s.env.Versions) > 0 {
-		// The handshake has room for one version. The host refuses it, and shows
-		// this beside.
+		// The handshake has room for one version. The host refuses it, and shows this
+		// message with its error.
 		s.cfg.Logger.Warn("the host has no version of the application's protocol that this plugin has", "host", s.env.Versions, "plugin", versions)
 	}
 	s.health.SetServingStatus(control.HealthService, health.Serving)
@@ -251,8 +254,8 @@ func (s *serving) register() (version int, err error) {
 	return version, s.server.Err() // the protocol's own services, if the set is empty
 }
 
-// accept begins to serve the main connection. What it returns receives the error
-// that ends that.
+// accept begins to serve the main connection. The channel receives the error that ends
+// serving.
 func (s *serving) accept(watch *hostWatch) <-chan error {
 	served := make(chan error, 1)
 	go func() { served <- s.server.Serve(s.mux.Listen(watched{s.listener, watch})) }()
@@ -283,13 +286,13 @@ func (s *serving) announce(version int) (err error) {
 	return err
 }
 
-// wait waits for whatever ends the plugin, and returns what ServeContext is to
-// return. If whoever asked for the end may lose patience, that shows in hurry.
+// wait waits for whatever ends the plugin, and returns what ServeContext is to return.
+// hurry is not nil if a signal may still ask the plugin to end at once.
 func (s *serving) wait(ctx context.Context, sigs *signals, watch *hostWatch, served <-chan error) (hurry <-chan os.Signal, end error) {
 	select {
 	case <-s.asked:
-		// A host that missed the answer may send SIGTERM now. It must not leave
-		// the socket behind.
+		// A host that missed the answer may send SIGTERM now. It must not leave the
+		// socket behind.
 		return sigs.end, nil
 	case <-sigs.end:
 	case <-ctx.Done():
@@ -304,11 +307,11 @@ func (s *serving) wait(ctx context.Context, sigs *signals, watch *hostWatch, ser
 	return nil, end
 }
 
-// serving is a plugin at work.
+// serving is a plugin while it serves.
 type serving struct {
 	cfg  *ServeConfig
 	proc *process
-	env  wire.Env // what the host says
+	env  wire.Env // from the host
 
 	sec       *security
 	listener  net.Listener // of the main connection, or of the one that carries all
@@ -318,7 +321,7 @@ type serving struct {
 	health    *health.Server
 	output    *output
 	capture   *capture // nil without a real process
-	announced bool     // the handshake line is out; used by ServeContext alone
+	announced bool     // the handshake line has been written; used by ServeContext alone
 
 	stopping context.Context // ends when the plugin begins to stop
 	endWatch context.CancelFunc
@@ -327,8 +330,8 @@ type serving struct {
 	asked chan struct{} // closed when the host calls Shutdown
 }
 
-// StartStream implements control.BrokerServer. Before anything is brokered, the
-// connection that it comes on says what those must at least be like.
+// StartStream implements control.BrokerServer. The TLS version of its connection is the
+// minimum for all brokered connections, and is set before anything is brokered.
 func (s *serving) StartStream(stream h2grpc.BidiStreamingServer[wire.ConnInfo, wire.ConnInfo]) error {
 	if p, ok := peer.FromContext(stream.Context()); ok && p.TLS != nil {
 		s.sec.floor.Raise(p.TLS.Version)
@@ -336,18 +339,17 @@ func (s *serving) StartStream(stream h2grpc.BidiStreamingServer[wire.ConnInfo, w
 	return s.broker.Run(stream)
 }
 
-// Shutdown implements control.ControllerServer. The plugin begins to end when
-// the answer is on its way: the context ends after that. Some hosts' HTTP/2
-// libraries (Python's h2) take whatever follows a GOAWAY for an error, the answer
-// included.
+// Shutdown implements control.ControllerServer. The plugin begins to end only when the
+// answer is on its way, which is when the context ends. Some hosts' HTTP/2 libraries
+// (Python's h2) treat whatever follows a GOAWAY as an error, even the answer.
 func (s *serving) Shutdown(ctx context.Context, _ *wire.Empty) (*wire.Empty, error) {
 	context.AfterFunc(ctx, func() { s.ask.Do(func() { close(s.asked) }) })
 	return &wire.Empty{}, nil
 }
 
-// ending registers the health service: its streams stay open and know nothing of the
-// plugin's end. They end when it stops: a host that watches would otherwise hold up
-// every stop for the whole DrainTimeout.
+// ending registers the health service so that its streams end when the plugin stops.
+// Otherwise they would stay open, and a host that watches would delay every stop by the
+// whole DrainTimeout.
 type ending serving
 
 func (e *ending) RegisterService(desc *h2grpc.ServiceDesc, impl any) {
@@ -372,9 +374,8 @@ type streamContext struct {
 
 func (s streamContext) Context() context.Context { return s.ctx }
 
-// stop ends everything. The streams that the host keeps open end first, after
-// the output has been sent; then the calls in progress may finish, unless hurry
-// receives something.
+// stop ends everything. First the output is sent and the streams that the host keeps open
+// end; then the calls in progress may finish, unless hurry receives a signal.
 func (s *serving) stop(hurry <-chan os.Signal) {
 	s.endWatch()
 	if s.capture != nil {
@@ -409,8 +410,8 @@ func (s *serving) stop(hurry <-chan os.Signal) {
 	s.output.logDropped()
 }
 
-// printUnsent hands what the application printed to its user if there never
-// was a host to receive it: it likely says why.
+// printUnsent writes the application's output to stderr if no host was ever there to
+// receive it: the output probably says why.
 func (s *serving) printUnsent() {
 	if s.announced {
 		return

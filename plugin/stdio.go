@@ -9,15 +9,15 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// output holds what the plugin printed until the host has taken it, up to a
-// limit. Who prints waits for a host that reads, and for no other: what is printed
-// for a host that does not read, or for none, is counted and dropped. All methods may
-// be called concurrently.
+// output holds what the plugin has printed until the host takes it, up to a limit.
+// Printing waits only for a host that reads: what is printed for a host that does not
+// read, or while there is none, is counted and dropped when the buffer is full. All
+// methods may be called concurrently.
 type output struct {
 	*spool.Spool[wire.Channel]
 	log   Logger
 	limit int
-	turn  chan struct{} // one token: whoever has it sends to the host
+	turn  chan struct{} // holds one token; the call that takes it sends to the host
 }
 
 func newOutput(log Logger, limit int) *output {
@@ -26,16 +26,16 @@ func newOutput(log Logger, limit int) *output {
 	return o
 }
 
-// logDropped says how much was dropped since it was last said.
+// logDropped logs how much has been dropped since it was last called.
 func (o *output) logDropped() {
 	if dropped := o.Dropped(); dropped > 0 {
 		o.log.Warn("the plugin printed more than its host took; some output is lost", "bytes", dropped, "buffer", o.limit)
 	}
 }
 
-// StreamStdio implements control.StdioServer. The output goes to one host at a
-// time: a second call waits until the first has ended. It ends when the plugin
-// stops and everything printed before has been sent.
+// StreamStdio implements control.StdioServer. The output goes to one host at a time: a
+// second call waits until the first has ended. A call ends when the plugin stops and
+// everything printed before has been sent.
 func (o *output) StreamStdio(_ *wire.Empty, stream h2grpc.ServerStreamingServer[wire.StdioData]) error {
 	ctx := stream.Context()
 	o.Reader(1)
@@ -59,6 +59,6 @@ func (o *output) StreamStdio(_ *wire.Empty, stream h2grpc.ServerStreamingServer[
 			o.Again()
 			return err
 		}
-		o.Done(nil) // whoever observes the stream may have kept the message
+		o.Done(nil) // an interceptor may have kept the message
 	}
 }

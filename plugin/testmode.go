@@ -10,22 +10,21 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// TestMode is how a plugin serves that no host has started: one under a
-// debugger, or one within the tests of an application. Hosts attach to it with
-// its record. They do not end it; it ends with the context of [ServeContext],
-// with SIGTERM, or with SIGINT. What it prints goes where it always goes, the
-// magic cookie is not asked for, and nothing of the process is changed: any
-// number of plugins can be served in it.
+// TestMode serves a plugin that no host has started, such as one under a debugger or one
+// within an application's tests. Hosts attach to it with its record. They do not end it;
+// it ends with the context of [ServeContext], with SIGTERM, or with SIGINT. Its output
+// goes where it always goes, the magic cookie is not checked, and nothing of the process
+// is changed: any number of plugins can be served in one process.
 type TestMode struct {
-	// Name is the plugin's name in what is printed if Ready is nil.
+	// Name is the plugin's name in the text printed when Ready is nil.
 	Name string
-	// Ready is called once hosts can attach, with the record for host.Config.
-	// It must return. If it is nil, the value of the variable by which Terraform
-	// and OpenTofu are told is printed to stdout, for a person to copy.
+	// Ready is called once hosts can attach, with the record for host.Config.Reattach. It
+	// must return. If it is nil, the value of TF_REATTACH_PROVIDERS, by which Terraform
+	// and OpenTofu find the plugin, is printed to stdout for a person to copy.
 	Ready func(Reattach)
 }
 
-// announce tells whoever wants to know that the plugin can be attached to.
+// announce passes the record to Ready, or prints how to attach to the plugin.
 func (m *TestMode) announce(stdout io.Writer, version int, addr net.Addr, certificate []byte) error {
 	r := Reattach{
 		Protocol:        wire.ProtocolGRPC,

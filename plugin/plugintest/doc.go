@@ -1,25 +1,23 @@
-// Package plugintest is for the tests of applications that use plugins. It is the
-// one package of this module that imports testing: import it in tests alone.
+// Package plugintest is for tests of applications that use plugins. It is the only
+// package of this module that imports testing: import it only in tests.
 //
-// [New] joins a host and a plugin within the test's own process:
+// [New] joins a host and a plugin within the process of the test:
 //
 //	client := plugintest.New(t, plugin.Set{"kv": kvshared.Plugin{}})
 //	kv := kvpb.NewKVClient(client.Conn())
 //
-// and [Dispense] goes one step further:
+// and [Dispense] also returns the application's client:
 //
 //	kv := plugintest.Dispense[kvpb.KVClient](t, plugin.Set{"kv": kvshared.Plugin{}}, "kv")
 //
-// Both halves are the real ones: what is in memory is the connections between
-// them, and the plugin's process is goroutines. So everything works that works
-// between two programs, the broker in both directions, versions, interceptors,
-// limits, log lines and the end of either side, and a test with a pair can run
-// within a bubble of testing/synctest. What a pair does not have is a process:
-// there is no exit status, no crash but the test's own, and what the plugin
-// prints to os.Stdout and os.Stderr goes where it goes in the test. To see that,
-// start the program with package host.
+// Both halves are the real ones; only the connections between them are in memory, and the
+// plugin's process is replaced by goroutines. Everything works that works between two
+// programs: the broker in both directions, versions, interceptors, limits, log lines and
+// the end of either side. A test with such a pair can run in a testing/synctest bubble.
+// What is missing is the process: there is no exit status and no crash except the test's
+// own, and what the plugin prints to os.Stdout and os.Stderr goes where the test's output
+// goes. To test those, start the program with package host.
 //
-// [Serve] serves a plugin of the test's on a real socket, for a host in another
-// process to attach to: the way in which Terraform's and OpenTofu's acceptance
-// tests run a provider.
+// [Serve] serves a plugin of the test on a real socket, for a host in another process to
+// attach to, as the acceptance tests of Terraform and OpenTofu run a provider.
 package plugintest

@@ -10,7 +10,7 @@ import (
 	"github.com/tenonrpc/tenon/plugin/plugintest"
 )
 
-// What a test is given.
+// A test function has this as its parameter.
 var t *testing.T
 
 // TestExamples runs the examples that need nothing but a test.
@@ -23,7 +23,7 @@ func TestExamples(test *testing.T) {
 	}
 }
 
-// An application's client, on a plugin of which there is nothing but the code.
+// An application's client for a plugin of which only the code exists, without a program.
 func ExampleDispense() {
 	set := plugin.Set{"echo": echo{"1 "}}
 
@@ -42,7 +42,7 @@ func ExampleNew() {
 	}
 }
 
-// A pair that is secured as in production, and whose plugin has a limit.
+// A pair with the security of production, whose plugin has a limit.
 func ExampleStart() {
 	serve := plugin.ServeConfig{Plugins: plugin.Set{"echo": echo{}}}
 	serve.Server.MaxRecvMessageSize = 1 << 10
@@ -53,8 +53,8 @@ func ExampleStart() {
 	}
 }
 
-// An acceptance test: Terraform runs with a provider of the test's own process,
-// where a debugger can look at it.
+// An acceptance test: Terraform runs with a provider in the test's own process, where a
+// debugger can inspect it.
 func ExampleServe() {
 	record := plugintest.Serve(t, &plugin.ServeConfig{
 		Handshake: plugin.Handshake{ProtocolVersion: 5, MagicCookieKey: "TF_PLUGIN_MAGIC_COOKIE", MagicCookieValue: "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2"},

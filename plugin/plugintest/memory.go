@@ -17,31 +17,31 @@ import (
 )
 
 const (
-	// pipeBuffer bounds what one direction of a connection holds, in bytes, as
-	// a socket's buffer does: two sides that write at the same time before they
-	// read must not wait for each other.
+	// pipeBuffer bounds how many bytes one direction of a connection holds, like a
+	// socket's buffer: two sides that both write before they read must not wait for each
+	// other.
 	pipeBuffer = 64 << 10
 
-	// backlog is how many connections wait for a listener's Accept; the next
-	// ones wait in their dial.
+	// backlog is how many connections can wait for a listener's Accept; further ones wait
+	// in their dial.
 	backlog = 16
 )
 
-// memory is a network within a process: listeners by name.
+// memory is a network within a process: it maps names to listeners.
 type memory struct {
 	mu sync.Mutex
 	// guarded by mu
 	listeners map[string]*listener
 	count     int
-	conns     map[*conn]struct{} // both ends of each that was dialled
+	conns     map[*conn]struct{} // both ends of each dialled connection
 }
 
 func newMemory() *memory {
 	return &memory{listeners: make(map[string]*listener), conns: make(map[*conn]struct{})}
 }
 
-// addr is the address of a listener. The protocol knows two networks, and a
-// path can be anything.
+// addr is the address of a listener. The protocol knows two networks; of these unix
+// allows any text as a path.
 type addr string
 
 func (addr) Network() string  { return wire.NetworkUnix }
@@ -74,7 +74,7 @@ func (m *memory) dial(ctx context.Context, network, address string) (net.Conn, e
 	case l.queue <- there:
 		select {
 		case <-l.closed:
-			l.drain() // Close may have done so before
+			l.drain() // Close may have drained it before this one was queued
 		default:
 		}
 		return here, nil
@@ -89,7 +89,7 @@ func (m *memory) dial(ctx context.Context, network, address string) (net.Conn, e
 	}
 }
 
-// keep remembers connections until they are closed.
+// keep records connections until they are closed.
 func (m *memory) keep(conns ...*conn) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -113,7 +113,7 @@ func (m *memory) cut() {
 	}
 }
 
-// listener is a listener of a memory's.
+// listener is a listener of a memory.
 type listener struct {
 	memory *memory
 	addr   addr
@@ -138,8 +138,8 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close ends the listener. Connections that nobody has accepted are closed, as
-// the kernel does it.
+// Close ends the listener. Connections that have not been accepted are closed, as the
+// kernel does.
 func (l *listener) Close() error {
 	err := net.ErrClosed
 	l.once.Do(func() {
@@ -211,11 +211,11 @@ type half struct {
 	reader, writer side
 }
 
-// side is what a half knows of who reads or writes it.
+// side is the state of the reader or the writer of a half.
 type side struct {
 	closed   bool
 	deadline time.Time
-	timer    *time.Timer // wakes who waits when the deadline has passed
+	timer    *time.Timer // wakes waiting calls when the deadline has passed
 }
 
 func newHalf() *half {

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/net/nettest"
 )
 
-// These tests are inside the package because the network is not exported.
+// These tests are inside the package because memory is not exported.
 
 func TestConn(t *testing.T) {
 	nettest.TestConn(t, func() (c1, c2 net.Conn, stop func(), err error) {
@@ -99,7 +99,7 @@ func TestListener(t *testing.T) {
 		if err := l.Close(); err != nil {
 			t.Error(err)
 		}
-		// Either it was told, or what it got was closed with the rest.
+		// Either the dial failed, or its connection was closed with the others.
 		if err := <-late; err != nil && !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("a dial in progress: %v", err)
 		}

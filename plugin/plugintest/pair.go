@@ -8,29 +8,28 @@ import (
 	"github.com/tenonrpc/tenon/plugin/host"
 )
 
-// defaultHandshake is what a pair agrees on unless it is told otherwise.
+// defaultHandshake is the Handshake of a pair whose configuration has none.
 var defaultHandshake = plugin.Handshake{ProtocolVersion: 1, MagicCookieKey: "PLUGINTEST", MagicCookieValue: "plugintest"}
 
-// Config configures both halves of a pair. What they must agree on needs to be
-// given once: the Handshake, Plugins and Versions of the half that has none are
-// those of the other. A pair without any Handshake has one made up.
+// Config configures both halves of a pair. What must be the same in both needs to be set
+// only once: a half without Handshake, or without Plugins and Versions, has those of the
+// other. If neither half has a Handshake, a default is used.
 //
-// Fields that say how to launch, listen and dial must not be set, in either half:
-// Cmd, Runner, Reattach, Detach, Process, Test, and Listen, Dial and Network of
-// Sockets.
+// Fields that say how to start, listen and dial must not be set in either half: Cmd,
+// Runner, Reattach, Detach, Process, Test, and Listen, Dial and Network of Sockets.
 type Config struct {
-	// Plugin is the plugin's half. Its Logger nil means hclog's lines on its
-	// stderr, as usual, which are logged by the host's half.
+	// Plugin configures the plugin. If its Logger is nil it writes hclog's lines to its
+	// stderr, as usual, and the host logs them.
 	Plugin plugin.ServeConfig
-	// Host is the host's half. As everywhere, its zero value means AutoMTLS; set
-	// InsecurePlaintext, or the faster Curve host.P256, to do with less. Its
-	// Logger nil means the test's log.
+	// Host configures the host. As everywhere, its zero value means AutoMTLS; set
+	// InsecurePlaintext, or the faster Curve host.P256, to save time. If its Logger is
+	// nil it logs to the test's log.
 	Host host.Config
 }
 
-// New starts a plugin that serves the set, in this process, and connects to it
-// without TLS. Both end with the test, which fails if they do not end well.
-// New fails the test at once if the plugin does not start.
+// New starts a plugin that serves set in this process, and connects to it without TLS.
+// Both end with the test, which fails if either does not end properly. New fails the test
+// at once if the plugin does not start.
 func New(t testing.TB, set plugin.Set) *host.Client {
 	t.Helper()
 	return Start(t, &Config{
@@ -39,8 +38,9 @@ func New(t testing.TB, set plugin.Set) *host.Client {
 	})
 }
 
-// Dispense is New and host.Dispense: it returns the application's client for the
-// plugin of that name, and fails the test if there is none or it is not a T.
+// Dispense is New followed by host.Dispense: it returns the application's client for the
+// plugin of that name. It fails the test if there is no such plugin or the client is not
+// a T.
 func Dispense[T any](t testing.TB, set plugin.Set, name string) T {
 	t.Helper()
 	client, err := host.Dispense[T](t.Context(), New(t, set), name)
@@ -50,8 +50,8 @@ func Dispense[T any](t testing.TB, set plugin.Set, name string) T {
 	return client
 }
 
-// Start is New with a configuration of both halves. The configuration is not
-// changed, and may be used again.
+// Start is New with a configuration for both halves. The configuration is not changed,
+// and may be used again.
 func Start(t testing.TB, config *Config) *host.Client {
 	t.Helper()
 	serve, hc := config.Plugin, config.Host
@@ -95,8 +95,8 @@ func Start(t testing.TB, config *Config) *host.Client {
 	return client
 }
 
-// testLogger logs to the test's log for as long as the test lasts: a handler
-// that goes on after its end must not make it panic.
+// testLogger logs to the test's log until the test ends: a handler that runs on must not
+// panic by logging.
 func testLogger(t testing.TB) *slog.Logger {
 	w := &testLog{t: t}
 	t.Cleanup(w.end)

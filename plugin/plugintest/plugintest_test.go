@@ -22,8 +22,8 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// hostVariable makes the test binary a host that attaches to the plugin "echo"
-// of the variable TF_REATTACH_PROVIDERS.
+// hostVariable makes the test binary a host that attaches to the plugin "echo" of the
+// variable TF_REATTACH_PROVIDERS.
 const hostVariable = "TN_PLUGINTEST_HOST"
 
 func TestMain(m *testing.M) {
@@ -51,8 +51,8 @@ func TestMain(m *testing.M) {
 // patience is how long a test waits for what must happen at once.
 const patience = 20 * time.Second
 
-// echo is the application of these tests. Its messages are words, which saves the
-// tests from generated code.
+// echo is the application of these tests. Its messages are strings, so that the tests
+// need no generated code.
 type echo struct{ prefix string }
 
 type words struct{ text string }
@@ -74,7 +74,7 @@ func method(name string, f func(context.Context, string) (string, error)) h2grpc
 	}
 }
 
-// say serves one method that answers with a prefix, under the name of a service.
+// say serves one method, which answers with a prefix, under the name of a service.
 func say(s *h2grpc.Server, service, prefix string) {
 	s.RegisterService(&h2grpc.ServiceDesc{ServiceName: service, Methods: []h2grpc.MethodDesc{
 		method("Say", func(_ context.Context, in string) (string, error) { return prefix + in, nil }),
@@ -240,7 +240,7 @@ func TestBubble(t *testing.T) {
 	})
 }
 
-// observed is a test that is observed by another.
+// observed is a test that another test observes.
 type observed struct {
 	testing.TB
 	failed string
@@ -318,7 +318,7 @@ func TestServe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // a host leaves such a plugin alone when it ends
+	for range 2 { // a host leaves such a plugin running when it closes
 		if err := attach(value); err != nil {
 			t.Error(err)
 		}

@@ -11,7 +11,7 @@ import (
 	"github.com/tenonrpc/tenon/plugin/host"
 )
 
-// runner is a host.Runner whose processes are goroutines of this one.
+// runner is a host.Runner whose processes are goroutines in this process.
 type runner struct {
 	config  plugin.ServeConfig
 	network *memory
@@ -48,7 +48,7 @@ type process struct {
 	stdout, stderr *io.PipeReader
 	kill           context.CancelFunc
 	done           chan struct{} // closed when the plugin has ended
-	err            error         // how; set before done is closed
+	err            error         // how it has ended; set before done is closed
 }
 
 func (p *process) Name() string                    { return "plugintest" }
@@ -66,9 +66,8 @@ func (p *process) Wait(ctx context.Context) error {
 	}
 }
 
-// Kill ends the plugin and all its connections at once, as the end of a process
-// does, but for handlers that do not look at their contexts: nothing can end a
-// goroutine.
+// Kill ends the plugin and all its connections at once, as the end of a process does,
+// except for handlers that ignore their contexts: nothing can end a goroutine.
 func (p *process) Kill(context.Context) error {
 	p.kill()
 	p.network.cut()

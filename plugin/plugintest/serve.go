@@ -8,18 +8,18 @@ import (
 	"github.com/tenonrpc/tenon/plugin/host"
 )
 
-// Serve serves a plugin in this process, on a real socket, until the test ends,
-// and returns the record with which hosts attach to it, in this or another
-// process: as host.Config.Reattach, or by way of host.FormatProviders in the
-// variable TF_REATTACH_PROVIDERS. Hosts know from the record that it is not
-// theirs to end. Any number of plugins can be served side by side.
+// Serve serves a plugin in this process, on a real socket, until the test ends. It
+// returns the record with which hosts, in this process or another, attach to it: as
+// host.Config.Reattach, or through host.FormatProviders in the variable
+// TF_REATTACH_PROVIDERS. The record tells hosts not to end the plugin. Any number of
+// plugins can be served at the same time.
 //
-// The plugin is in plaintext unless config has TLS, as in Terraform's own
-// acceptance tests: hosts need InsecurePlaintext. Its socket is in the directory
-// for temporary files, and only this user can connect. Without a Handshake one is
-// made up; hosts that attach do not compare it, but for the version. Logger nil
-// means the test's log. Process and Test must be nil. Serve fails the test at
-// once if the plugin cannot be served, and when it does not end well.
+// The plugin uses plaintext unless config has TLS, as in Terraform's own acceptance
+// tests: hosts need InsecurePlaintext. Its socket is in the directory for temporary
+// files, and only this user can connect. Without a Handshake a default is used; of that,
+// hosts that attach compare only the version. If Logger is nil the plugin logs to the
+// test's log. Process and Test must be nil. Serve fails the test at once if the plugin
+// cannot be served, and at the end of the test if it does not end properly.
 func Serve(t testing.TB, config *plugin.ServeConfig) *host.Reattach {
 	t.Helper()
 	if config.Process != nil || config.Test != nil {

@@ -9,16 +9,15 @@ import (
 	"github.com/tenonrpc/tenon/plugin/sloghclog"
 )
 
-// A plugin logs by package log/slog, and its host shows the records with their level,
-// module and attributes. The handler is made before plugin.Serve is called, which puts
-// something else into os.Stderr, and may be the library's as well:
-// plugin.ServeConfig{Logger: log}.
+// A plugin logs with package log/slog, and its host shows the records with their level,
+// module and attributes. The handler is made before plugin.Serve is called, because that
+// replaces os.Stderr. The library can log to it too: plugin.ServeConfig{Logger: log}.
 func Example() {
 	var stderr bytes.Buffer // os.Stderr in a plugin
 	log := slog.New(sloghclog.NewHandler(&stderr, &sloghclog.Options{Module: "kv"}))
 	log.Info("the store is open", "keys", 3, slog.Group("file", "name", "kv.db", "new", true))
 
-	// What a host reads, but for the time:
+	// What a host reads, without the time:
 	var line map[string]any
 	if err := json.Unmarshal(stderr.Bytes(), &line); err != nil {
 		fmt.Println(err)

@@ -1,6 +1,6 @@
-// Package sloghclog lets a plugin log with log/slog so that its host, built with
-// hashicorp/go-plugin or with this module, shows every record with its level,
-// module and attributes: its [slog.Handler] writes hclog's JSON lines.
+// Package sloghclog has a [slog.Handler] for plugins that writes hclog's JSON lines. The
+// host, built with hashicorp/go-plugin or with this module, shows every record with its
+// level, module and attributes.
 //
 //	func main() {
 //		log := slog.New(sloghclog.NewHandler(os.Stderr, &sloghclog.Options{Module: "kv"}))
@@ -8,13 +8,12 @@
 //	}
 //
 // Make the handler before plugin.Serve is called: hosts look for log lines on the
-// process's own stderr, and Serve puts something else into os.Stderr.
+// process's own stderr, and Serve replaces os.Stderr.
 //
-// For hosts, [ToLogger] is the other direction: it passes slog's records on to an
-// hclog.Logger.
+// For hosts, [ToLogger] does the reverse: it passes slog's records on to an hclog.Logger.
 //
-// It is a package of its own because a program that imports it links log/slog and
-// encoding/json, which is a quarter of a megabyte. plugin.NewLogger does without.
+// This is a package of its own because it links log/slog and encoding/json, which adds a
+// quarter of a megabyte to a program. plugin.NewLogger needs neither.
 package sloghclog
 
 import (
@@ -28,48 +27,48 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// LevelTrace is hclog's trace: what is below slog.LevelDebug.
+// LevelTrace is hclog's level trace, which stands for all levels below slog.LevelDebug.
 const LevelTrace = slog.LevelDebug - 4
 
-// Options are the options of a handler. Nil means the zero value.
+// Options are the options of a Handler. Nil means the zero value.
 type Options struct {
-	// Level is the lowest level that is written. Nil means all: the host decides
+	// Level is the lowest level that is written. Nil means all levels: the host chooses
 	// what it shows.
 	Level slog.Leveler
 	// Module is the name that hosts show, hclog's "@module". Empty means none.
 	Module string
-	// AddSource adds the place in the code, as hclog's "@caller".
+	// AddSource adds the place in the code, hclog's "@caller".
 	AddSource bool
 }
 
-// Handler is a [slog.Handler]. It and what WithAttrs and WithGroup derive from it
-// may be used concurrently; each record is one call of Write.
+// Handler is a [slog.Handler]. It may be used concurrently, also together with the
+// handlers derived from it by WithAttrs and WithGroup; each record is one call of Write.
 //
-// The levels are hclog's: what lies between two of slog's is the lower one, and
-// what is below debug is trace. Attributes keep their types as far as JSON has
-// them; errors are their texts, durations and times are as their String methods
-// or RFC 3339 have them, and groups are objects. What cannot be written as JSON
-// is the text that fmt makes of it. Names that hclog uses itself, such as
-// "@level", get a '_' in front.
+// The levels are hclog's: a level between two of slog's becomes the lower one, and a
+// level below debug becomes trace. Attributes keep their types as far as JSON has them:
+// errors are written as their texts, durations by their String method, times as in RFC
+// 3339, and groups as objects. What cannot be encoded as JSON is written as fmt prints
+// it. Names that hclog uses itself, such as "@level", get a '_' in front.
 type Handler struct {
 	options Options
 	out     *output
 	scopes  []scope // the first is outside of all groups
 }
 
-// scope is what WithGroup opened, with what WithAttrs added to it.
+// scope is a group opened by WithGroup, with the attributes added to it by WithAttrs.
 type scope struct {
 	group string
-	attrs []byte // members of a JSON object, each with a ',' in front
+	attrs []byte // members of a JSON object, each with a leading ','
 }
 
-// output is shared by the handlers that were derived from one.
+// output is shared by a handler and all handlers derived from it.
 type output struct {
 	mu sync.Mutex
 	w  io.Writer // guarded by mu
 }
 
-// NewHandler returns a handler that writes to w, which is os.Stderr as a rule.
+// NewHandler returns a handler that writes to w, usually os.Stderr. A nil options means
+// the zero value.
 func NewHandler(w io.Writer, options *Options) *Handler {
 	h := &Handler{out: &output{w: w}, scopes: make([]scope, 1)}
 	if options != nil {
@@ -86,15 +85,15 @@ func (h *Handler) Enabled(_ context.Context, level slog.Level) bool {
 // WithAttrs returns a handler that adds the attributes to each record.
 func (h *Handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return h.derive(func(last *scope, top bool) {
-		last.attrs = slices.Clip(last.attrs) // the other handlers' own
+		last.attrs = slices.Clip(last.attrs) // so that other handlers do not share the array
 		for _, attr := range attrs {
 			last.attrs = appendAttr(last.attrs, attr, top)
 		}
 	})
 }
 
-// WithGroup returns a handler that puts all further attributes into an object of
-// that name.
+// WithGroup returns a handler that puts all further attributes into an object of that
+// name.
 func (h *Handler) WithGroup(name string) slog.Handler {
 	if name == "" {
 		return h
@@ -104,7 +103,7 @@ func (h *Handler) WithGroup(name string) slog.Handler {
 	return &d
 }
 
-// derive returns a copy whose last scope was changed.
+// derive returns a copy of h whose last scope has been changed by change.
 func (h *Handler) derive(change func(last *scope, top bool)) *Handler {
 	d := *h
 	d.scopes = slices.Clone(h.scopes)
@@ -125,7 +124,7 @@ func (h *Handler) Handle(_ context.Context, r slog.Record) error {
 		scopes = scopes[:len(scopes)-1]
 	}
 	line := wire.AppendLogLine(nil, r.Time.UTC(), levelOf(r.Level), h.options.Module, r.Message)
-	line = line[:len(line)-len("}\n")] // to go on
+	line = line[:len(line)-len("}\n")] // more members follow
 	if h.options.AddSource && r.PC != 0 {
 		frame, _ := runtime.CallersFrames([]uintptr{r.PC}).Next()
 		line = appendMember(line, "@caller", callerOf(frame))
@@ -147,7 +146,7 @@ func (h *Handler) Handle(_ context.Context, r slog.Record) error {
 	return err
 }
 
-// levelOf returns hclog's level for one of slog's.
+// levelOf returns hclog's level for a level of slog.
 func levelOf(level slog.Level) wire.LogLevel {
 	switch {
 	case level < slog.LevelDebug:

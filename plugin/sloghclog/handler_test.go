@@ -22,7 +22,7 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// TestHandler has the standard library's opinion.
+// TestHandler runs the tests of package testing/slogtest.
 func TestHandler(t *testing.T) {
 	var buf bytes.Buffer
 	slogtest.Run(t, func(*testing.T) slog.Handler {
@@ -43,7 +43,7 @@ func TestHandler(t *testing.T) {
 	})
 }
 
-// user hides itself in logs.
+// user hides its password in logs.
 type user struct{ name, password string }
 
 func (u user) LogValue() slog.Value { return slog.GroupValue(slog.String("name", u.name)) }
@@ -58,7 +58,7 @@ type broken struct{ p *int }
 
 func (b broken) MarshalJSON() ([]byte, error) { return json.Marshal(*b.p) }
 
-// coded is an error and has a JSON of its own.
+// coded is an error with a JSON encoding of its own.
 type coded struct{ code int }
 
 func (c coded) Error() string                { return "coded" }
@@ -164,7 +164,7 @@ func TestSource(t *testing.T) {
 	}
 }
 
-// TestDerivedHandlers derives two handlers from one, which must not share.
+// TestDerivedHandlers derives two handlers from one; they must not share anything.
 func TestDerivedHandlers(t *testing.T) {
 	var buf bytes.Buffer
 	base := slog.New(sloghclog.NewHandler(&buf, nil)).With("a", 1).With("b", 2)
@@ -176,7 +176,7 @@ func TestDerivedHandlers(t *testing.T) {
 	}
 }
 
-// lines fails for a Write that is no whole line.
+// lines fails for a Write that is not one whole line.
 type lines struct {
 	t     *testing.T
 	count int
@@ -219,7 +219,7 @@ func TestWriteError(t *testing.T) {
 	}
 }
 
-// TestHostUnderstands reads a line as a host does, and has a plugin log with the
+// TestHostUnderstands reads a line as a host does, and runs a plugin that logs with the
 // handler.
 func TestHostUnderstands(t *testing.T) {
 	var buf bytes.Buffer

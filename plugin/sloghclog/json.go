@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// appendAttr appends an attribute as a member of a JSON object, with a ',' in
-// front. Top is whether hclog's own names stand in the same object.
+// appendAttr appends an attribute as a member of a JSON object, with a leading ','. top
+// reports whether hclog's own names are in the same object.
 func appendAttr(b []byte, attr slog.Attr, top bool) []byte {
 	attr.Value = attr.Value.Resolve()
 	if attr.Equal(slog.Attr{}) {
-		return b // as slog.Handler asks for
+		return b // as slog.Handler requires
 	}
 	if attr.Value.Kind() != slog.KindGroup {
 		if top && reserved(attr.Key) {
@@ -23,7 +23,7 @@ func appendAttr(b []byte, attr slog.Attr, top bool) []byte {
 		}
 		return appendValue(append(appendString(append(b, ','), attr.Key), ':'), attr.Value)
 	}
-	if attr.Key == "" { // its members are the record's
+	if attr.Key == "" { // its members belong to the enclosing object
 		for _, member := range attr.Value.Group() {
 			b = appendAttr(b, member, top)
 		}
@@ -72,8 +72,8 @@ func appendValue(b []byte, v slog.Value) []byte {
 	return appendAny(b, v.Any())
 }
 
-// appendAny appends a value of any type. What the value's own methods do wrong
-// must not end the program that logs it.
+// appendAny appends a value of any type. A fault in the value's own methods must not end
+// the program that logs it.
 func appendAny(b []byte, v any) (out []byte) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -92,12 +92,12 @@ func appendAny(b []byte, v any) (out []byte) {
 	return append(b, text...)
 }
 
-// appendString appends a JSON string. Bytes that are not UTF-8 become the
-// replacement character.
+// appendString appends a JSON string. Bytes that are not UTF-8 become the replacement
+// character.
 func appendString(b []byte, s string) []byte {
 	text, err := json.Marshal(s)
 	if err != nil {
-		return append(b, `""`...) // a string always has JSON
+		return append(b, `""`...) // not reached: every string can be encoded
 	}
 	return append(b, text...)
 }
@@ -107,7 +107,7 @@ func appendMember(b []byte, key, value string) []byte {
 	return appendString(append(appendString(appendComma(b), key), ':'), value)
 }
 
-// appendComma ends the member before, if there is one.
+// appendComma ends the previous member, if there is one.
 func appendComma(b []byte) []byte {
 	if b[len(b)-1] == '{' {
 		return b
@@ -115,8 +115,7 @@ func appendComma(b []byte) []byte {
 	return append(b, ',')
 }
 
-// trimComma removes the first comma of members if they are the first of their
-// object.
+// trimComma removes the leading comma of members if they are the first in their object.
 func trimComma(b, members []byte) []byte {
 	if len(members) > 0 && b[len(b)-1] == '{' {
 		return members[1:]
@@ -124,5 +123,5 @@ func trimComma(b, members []byte) []byte {
 	return members
 }
 
-// callerOf returns a place in the code as hclog has it.
+// callerOf returns a place in the code in hclog's form.
 func callerOf(frame runtime.Frame) string { return frame.File + ":" + strconv.Itoa(frame.Line) }

@@ -9,8 +9,8 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// Logger is hclog.Logger, as far as a handler made by [ToLogger] needs it. L is the
-// interface or type itself, whose Named returns another of its kind.
+// Logger has the methods of hclog.Logger that [ToLogger] needs. L is the interface or
+// type itself: Named returns another of the same kind.
 type Logger[L any] interface {
 	Trace(msg string, args ...any)
 	Debug(msg string, args ...any)
@@ -25,18 +25,19 @@ type Logger[L any] interface {
 	Named(name string) L
 }
 
-// ToLogger returns a [slog.Handler] that passes records on to l, for hosts whose own
-// log is hclog's and whose host.Config.Logger is a [slog.Logger]:
+// ToLogger returns a [slog.Handler] that passes records on to l. It is for hosts that log
+// to hclog, because host.Config.Logger is a [slog.Logger]:
 //
 //	host.Config{Logger: slog.New(sloghclog.ToLogger(appLogger))}
 //
-// What is below debug is hclog's trace. A record's time is its argument "timestamp",
-// since hclog's methods take none: that of a plugin's record is the plugin's. The
-// attributes "plugin" and "module" outside of groups, by which package host says whose
-// record it is, become names, as go-plugin's hosts have them; other attributes are
-// arguments, and those in groups have the groups' names in front, with dots. Names and
-// keys are escaped, since hclog does not, and a plugin may have chosen them. A nil l,
-// also as a pointer in an interface, is a handler that passes nothing on.
+// Levels below debug become hclog's trace. A record's time is passed as the argument
+// "timestamp", because hclog's methods take no time; a plugin's record has the plugin's
+// time. The attributes "plugin" and "module" outside of groups, by which package host
+// identifies the source of a record, become the logger's names, as in go-plugin's hosts.
+// Other attributes become arguments; those in groups have the groups' names and a dot in
+// front. Names and keys are escaped, because hclog does not escape them and a plugin may
+// have chosen them. If l is nil, or an interface that holds a nil pointer, the handler
+// discards everything.
 //
 // The handler may be used concurrently if l may, as hclog's loggers may.
 func ToLogger[L Logger[L]](l L) slog.Handler {
@@ -50,18 +51,18 @@ func ToLogger[L Logger[L]](l L) slog.Handler {
 	return &toLogger[L]{to: l}
 }
 
-// maxName cuts names and keys, which hclog's text shows as they are: those of a plugin's
-// records are the plugin's, and could end a line of the host's log and begin another.
-// It is many times what any are.
+// maxName bounds names and keys in bytes. hclog's text format shows them as they are;
+// those of a plugin's records come from the plugin, and could end a line of the host's
+// log and begin another. It is many times the length of any in use.
 const maxName = 1 << 10
 
-// hclogTime is how hclog's plugins and hosts write times.
+// hclogTime is the layout of times in hclog.
 const hclogTime = "2006-01-02T15:04:05.000Z0700"
 
 type toLogger[L Logger[L]] struct {
 	to     L
-	prefix string // the open groups' names, each with a dot behind
-	args   []any  // of WithAttrs
+	prefix string // the open groups' names, each followed by a dot
+	args   []any  // from WithAttrs
 }
 
 func (h *toLogger[L]) Enabled(_ context.Context, level slog.Level) bool {
@@ -121,7 +122,7 @@ func (h *toLogger[L]) WithGroup(name string) slog.Handler {
 	return &derived
 }
 
-// add adds an attribute, of the groups in prefix, by slog.Handler's rules.
+// add adds an attribute of the group in prefix, by the rules of slog.Handler.
 func (h *toLogger[L]) add(prefix string, a slog.Attr) {
 	a.Value = a.Value.Resolve()
 	switch {

@@ -13,10 +13,10 @@ import (
 	"github.com/tenonrpc/tenon/plugin/sloghclog"
 )
 
-// appLogger is a logger with hclog's methods, which notes what it is given.
+// appLogger is a logger with hclog's methods that records its calls.
 type appLogger struct {
 	name  string
-	least int // the lowest level that it takes: 0 is trace
+	least int // the lowest level that it logs: 0 is trace
 	lines *[]line
 }
 
@@ -46,7 +46,7 @@ func (a *appLogger) Named(name string) *appLogger {
 	return &named
 }
 
-// TestToLoggerKeepsTheRules has what package testing/slogtest demands of handlers.
+// TestToLoggerKeepsTheRules runs the tests of package testing/slogtest.
 func TestToLoggerKeepsTheRules(t *testing.T) {
 	var lines []line
 	slogtest.Run(t, func(*testing.T) slog.Handler {
@@ -126,8 +126,8 @@ type faced struct{ *appLogger }
 
 func (f faced) Named(string) face { return f }
 
-// TestToLoggerOfNothing: loggers that are nil, as they come from applications that did
-// not set theirs, take nothing and do not panic.
+// TestToLoggerOfNothing: nil loggers, as from applications that did not set theirs,
+// discard everything and do not panic.
 func TestToLoggerOfNothing(t *testing.T) {
 	var none face
 	var lines []line
