@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-// The names of the environment variables of the protocol. They appear nowhere
-// else in the module.
+// The names of the protocol's environment variables. No other code of the module contains
+// them.
 const (
 	// EnvMinPort and EnvMaxPort bound the ports of a TCP plugin.
 	EnvMinPort = "PLUGIN_MIN_PORT"
 	EnvMaxPort = "PLUGIN_MAX_PORT"
-	// EnvProtocolVersions lists the application versions the host has.
+	// EnvProtocolVersions lists the application versions that the host supports.
 	EnvProtocolVersions = "PLUGIN_PROTOCOL_VERSIONS"
 	// EnvClientCert is the PEM of the host's certificate under AutoMTLS.
 	EnvClientCert = "PLUGIN_CLIENT_CERT"
@@ -22,30 +22,29 @@ const (
 	EnvMultiplex = "PLUGIN_MULTIPLEX_GRPC"
 	// EnvUnixSocketDir is the directory of the plugin's sockets.
 	EnvUnixSocketDir = "PLUGIN_UNIX_SOCKET_DIR"
-	// EnvUnixSocketGroup is the group that shall own them.
+	// EnvUnixSocketGroup is the group that is to own them.
 	EnvUnixSocketGroup = "PLUGIN_UNIX_SOCKET_GROUP"
-	// EnvLifeline is tenon's own: the pipe by which a plugin learns that its
-	// host is gone.
+	// EnvLifeline is tenon's own: the pipe that tells a plugin that its host is gone.
 	EnvLifeline = "TENON_LIFELINE"
-	// EnvStdout and EnvStderr are tenon's own, too: the pipes for what a plugin
-	// prints, which keep it also when the plugin crashes.
+	// EnvStdout and EnvStderr are tenon's own, too: the pipes for a plugin's output,
+	// which keep it even if the plugin crashes.
 	EnvStdout = "TENON_STDOUT"
 	EnvStderr = "TENON_STDERR"
-	// EnvOwn is how all of tenon's own begin.
+	// EnvOwn is the prefix of all variables of tenon's own.
 	EnvOwn = "TENON_"
-	// EnvReattach is Terraform's and OpenTofu's: plugins that run already.
-	// A host reads it; it is no part of what a plugin is started with.
+	// EnvReattach is a variable of Terraform and OpenTofu that lists running plugins. A
+	// host reads it; no plugin is started with it.
 	EnvReattach = "TF_REATTACH_PROVIDERS"
 )
 
-// The kinds of environment faults, for errors.Is.
+// The kinds of errors of ParseEnv, for errors.Is.
 var (
 	// errPort reports a port that is not a number from 0 to MaxPort.
 	errPort = fmt.Errorf("not a port number from 0 to %d", MaxPort)
-	// errPortRange reports a lowest port above the highest.
+	// errPortRange reports that the lowest port is above the highest.
 	errPortRange = errors.New("the lowest port is above " + EnvMaxPort + ", or that is not set")
-	// errVersionList reports a version list without any usable version, or
-	// one over MaxVersions or maxVersionList.
+	// errVersionList reports a version list without any usable version, or one over
+	// MaxVersions or maxVersionList.
 	errVersionList = fmt.Errorf("not a list of at most %d decimal versions divided by commas, such as 2,3", MaxVersions)
 	// errClientCert reports a value that is not the PEM of a certificate.
 	errClientCert = fmt.Errorf("not a certificate in PEM of at most %d bytes", MaxClientCertPEM)
@@ -53,18 +52,18 @@ var (
 	errEnvBool = errors.New("not a boolean such as true or false")
 	// errEnvLength reports a value over its limit.
 	errEnvLength = errors.New("longer than any such value")
-	// errEnvControl reports a value that holds a control byte.
+	// errEnvControl reports a value with a control byte.
 	errEnvControl = errors.New("holds a control byte")
 )
 
 // envError is the error of ParseEnv.
 type envError struct {
 	Name  string // the variable
-	Value string // what it held, quoted like a Go string and bounded: safe to print
+	Value string // its value, quoted like a Go string and cut: safe to print
 	Err   error  // one of the kinds above
 }
 
-// Error returns one sentence for a human.
+// Error returns one sentence for people.
 func (e *envError) Error() string {
 	return "environment: " + e.Name + "=" + e.Value + ": " + e.Err.Error() +
 		"; the host that started this plugin must set it right or leave it out"
@@ -77,41 +76,40 @@ func badEnv(name, value string, kind error) error {
 	return &envError{Name: name, Value: Quote(value), Err: kind}
 }
 
-// Env is what a host tells a plugin through its environment, apart from the
-// magic cookie, whose name the application chooses. A zero field is a variable
-// that is not set; a variable set to nothing counts as not set.
+// Env is what a host tells a plugin through its environment, except the magic cookie,
+// whose name the application chooses. A zero field means that the variable is not set or
+// is empty.
 type Env struct {
-	// MinPort and MaxPort bound the plugin's TCP port; both included.
+	// MinPort and MaxPort are the lowest and the highest TCP port that the plugin may
+	// use.
 	MinPort, MaxPort int
-	// Versions are the application versions the host has, in any order.
+	// Versions are the application versions that the host supports, in any order.
 	Versions []int
-	// ClientCert is the PEM of the host's certificate, checked to hold a
-	// certificate block, not parsed further.
+	// ClientCert is the PEM of the host's certificate. It holds a certificate block,
+	// which is not parsed further.
 	ClientCert string
-	// Multiplex is the raw value; not empty means that the plugin must answer
-	// in its handshake. See Multiplexed.
+	// Multiplex is the raw value of EnvMultiplex. If it is not empty, the plugin must
+	// answer in its handshake. See Multiplexed.
 	Multiplex string
 	// UnixSocketDir is the directory for the plugin's sockets.
 	UnixSocketDir string
-	// UnixSocketGroup is the group name or number for the plugin's sockets.
+	// UnixSocketGroup is the name or the number of the group for the plugin's sockets.
 	UnixSocketGroup string
-	// Lifeline is the raw value of EnvLifeline, and Stdout and Stderr are those of
-	// EnvStdout and EnvStderr. See ParseLifeline, which reads all three.
+	// Lifeline, Stdout and Stderr are the raw values of EnvLifeline, EnvStdout and
+	// EnvStderr. See ParseLifeline, which parses all three.
 	Lifeline, Stdout, Stderr string
 }
 
-// ParseEnv reads the protocol's variables through lookup, which has the shape
-// of os.LookupEnv. Only the value that lookup returns counts: a variable that
-// is empty is as good as unset, as in go-plugin.
+// ParseEnv reads the protocol's variables through lookup, which works like os.LookupEnv.
+// An empty variable counts as not set, as in go-plugin.
 //
-// Limits are strict. Within them it takes what go-plugin takes: an entry of
-// the version list that is not a bare decimal number is skipped, so that
-// "3, 5" reads as 3 alone (the second entry begins with a space). A list that
-// then holds no version at all is an error, because it would otherwise look
-// like a host that sent none.
+// Limits are strict. Within them ParseEnv accepts what go-plugin accepts: an entry of the
+// version list that is not a bare decimal number is skipped, so that "3, 5" reads as 3
+// alone (the second entry begins with a space). A list without any usable version is an
+// error, because it would otherwise look like a host that sent none.
 //
-// The error is an *envError that wraps one of the kinds above; the Env is then
-// the zero value.
+// The error names the variable, and quotes and cuts its value. The Env is then the zero
+// value.
 func ParseEnv(lookup func(string) (string, bool)) (Env, error) {
 	e, err := parseEnv(lookup)
 	if err != nil {
@@ -139,7 +137,7 @@ func parseEnv(lookup func(string) (string, bool)) (e Env, err error) {
 	}
 	e.ClientCert = get(EnvClientCert)
 	if e.ClientCert != "" && !isCertificatePEM(e.ClientCert) {
-		// Only the first line is shown: what is no certificate might be a key.
+		// Only the first line is shown: a value that is not a certificate might be a key.
 		firstLine, _, _ := strings.Cut(e.ClientCert, "\n")
 		return e, badEnv(EnvClientCert, firstLine, errClientCert)
 	}
@@ -199,8 +197,8 @@ func parseVersions(value string) ([]int, error) {
 	return versions, nil
 }
 
-// isCertificatePEM looks at the first PEM block only. Upstream would take an
-// unusable certificate silently and fail in TLS much later.
+// isCertificatePEM checks only the first PEM block. go-plugin would accept an unusable
+// certificate silently and fail in TLS much later.
 func isCertificatePEM(value string) bool {
 	if len(value) > MaxClientCertPEM {
 		return false
@@ -209,9 +207,9 @@ func isCertificatePEM(value string) bool {
 	return block != nil && block.Type == "CERTIFICATE" && len(block.Bytes) <= MaxCertificate
 }
 
-// Multiplexed reports whether the host asks for multiplexing, as
-// strconv.ParseBool reads the variable; false if it is not set. The error is
-// an *envError with errEnvBool, which ParseEnv has reported already.
+// Multiplexed reports whether the host asks for multiplexing, as strconv.ParseBool reads
+// the variable; it is false if the variable is not set. ParseEnv has reported any error
+// already.
 func (e Env) Multiplexed() (bool, error) {
 	if e.Multiplex == "" {
 		return false, nil
@@ -226,8 +224,8 @@ func (e Env) Multiplexed() (bool, error) {
 	return mux, nil
 }
 
-// EnvNames returns the names of every variable that a host sets for a plugin,
-// so that the plugin can remove them from its environment after reading.
+// EnvNames returns the names of all variables that a host sets for a plugin, so that the
+// plugin can remove them from its environment.
 func EnvNames() []string {
 	return []string{
 		EnvMinPort, EnvMaxPort, EnvProtocolVersions, EnvClientCert,

@@ -42,11 +42,11 @@ func TestEnvVectors(t *testing.T) {
 			if !reflect.DeepEqual(e, wire.Env{}) {
 				t.Errorf("got %+v with the error, want the zero value", e)
 			}
-			v.Get(t, "text") // the text is part of the interface to humans
+			v.Get(t, "text") // people rely on the text, too
 			wantEnvError(t, err)
 			return
 		}
-		// That this is what hosts write is the business of package hostwire.
+		// Package hostwire tests that hosts write this.
 		again, err := wire.ParseEnv(lookupIn(variables(t, v, "canonical")))
 		if err != nil || !reflect.DeepEqual(again, e) {
 			t.Errorf("the canonical form reads as %+v, %v, want %+v", again, err, e)

@@ -96,8 +96,8 @@ func FuzzTimeout(f *testing.F) {
 		if d < 0 {
 			t.Fatalf("%q reads as %v", s, d)
 		}
-		// What was read from eight digits can be written in eight digits
-		// exactly, but for hours past the range of a Duration.
+		// What was read from eight digits can be written exactly in eight digits, except
+		// hours beyond the range of a Duration.
 		again, err := wire.ParseTimeout(string(wire.AppendTimeout(nil, d)))
 		if err != nil || again != d {
 			t.Fatalf("%q reads as %v, and written and read again as %v, %v", s, d, again, err)
@@ -113,8 +113,8 @@ func FuzzAppendTimeout(f *testing.F) {
 		d := time.Duration(n)
 		s := string(wire.AppendTimeout(nil, d))
 		got, err := wire.ParseTimeout(s)
-		// Never shorter, and longer by less than one part in a hundred
-		// thousand: a unit changes at eight digits, and minutes are 60.
+		// Never shorter, and longer by less than one part in a hundred thousand: the unit
+		// changes at eight digits, and a minute has 60 seconds.
 		if err != nil || got < max(d, 0) || d > 0 && got-d > d/100_000 {
 			t.Fatalf("%v is written as %q, which reads as %v, %v", d, s, got, err)
 		}

@@ -19,8 +19,8 @@ var (
 	errShortPrefix = errors.New("wire: a gRPC message prefix has five bytes")
 )
 
-// PutPrefix writes the prefix of a message of n bytes into b[:PrefixLen].
-// It panics if b is shorter: that is the caller's mistake, never a peer's.
+// PutPrefix writes the prefix of a message of n bytes into b[:PrefixLen]. It panics if b
+// is shorter: that is the caller's mistake, never a peer's.
 func PutPrefix(b []byte, compressed bool, n uint32) {
 	_ = b[PrefixLen-1]
 	b[0] = 0
@@ -30,10 +30,10 @@ func PutPrefix(b []byte, compressed bool, n uint32) {
 	binary.BigEndian.PutUint32(b[1:], n)
 }
 
-// ParsePrefix reads the prefix at the start of b and returns the compressed
-// flag (0 or 1) and the message's length in bytes. The length is the peer's
-// claim: check it against a limit, and never allocate by it alone. Errors are
-// errShortPrefix and errPrefixFlag (test with errors.Is).
+// ParsePrefix reads the prefix at the start of b and returns the compressed flag (0 or 1)
+// and the message's length in bytes. The length is the peer's claim: check it against a
+// limit, and never allocate by it alone. ParsePrefix fails if b has fewer than PrefixLen
+// bytes or the flag has another value.
 func ParsePrefix(b []byte) (flag byte, n uint32, err error) {
 	if len(b) < PrefixLen {
 		return 0, 0, errShortPrefix

@@ -33,9 +33,9 @@ var timeoutUnits = [...]struct {
 	{'H', time.Hour},
 }
 
-// ParseTimeout reads a grpc-timeout value. What is longer than a
-// time.Duration can hold (about 292 years) is cut to that. Zero is valid and
-// means that the deadline has passed. The error is errTimeout.
+// ParseTimeout parses a grpc-timeout value. A time that is longer than a time.Duration
+// can hold (about 292 years) is cut to that. Zero is valid and means that the deadline
+// has passed. The error quotes s.
 func ParseTimeout(s string) (time.Duration, error) {
 	if len(s) < 2 || len(s) > maxTimeoutDigits+1 {
 		return 0, fmt.Errorf("%w: %s", errTimeout, Quote(s))
@@ -57,9 +57,9 @@ func ParseTimeout(s string) (time.Duration, error) {
 	return 0, fmt.Errorf("%w: %s", errTimeout, Quote(s))
 }
 
-// AppendTimeout appends d as a grpc-timeout value: the finest unit that fits
-// into eight digits, rounded up so that the server never gives up before the
-// client does. A d of zero or less gives "0n".
+// AppendTimeout appends d as a grpc-timeout value, in the finest unit that fits into
+// eight digits, rounded up so that the server never gives up before the client does. A d
+// of zero or less gives "0n".
 func AppendTimeout(b []byte, d time.Duration) []byte {
 	if d <= 0 {
 		return append(b, "0n"...)
@@ -67,8 +67,8 @@ func AppendTimeout(b []byte, d time.Duration) []byte {
 	const limit = 99_999_999
 	var n time.Duration
 	var letter byte
-	// Even the largest Duration is under three million hours, so that one of
-	// the units always fits.
+	// Even the largest Duration is under three million hours, so one of the units always
+	// fits.
 	for _, u := range timeoutUnits {
 		n, letter = d/u.unit, u.letter
 		if d%u.unit != 0 {
@@ -83,10 +83,10 @@ func AppendTimeout(b []byte, d time.Duration) []byte {
 
 const upperHex = "0123456789ABCDEF"
 
-// AppendMessage appends msg in the form of a grpc-message value: every byte
-// outside 0x20 to 0x7E, and '%', as %XX. Bytes that are not UTF-8 become the
-// replacement character first, since the header is defined as UTF-8.
-// Source: gRPC's PROTOCOL-HTTP2, Percent-Encoded.
+// AppendMessage appends msg as a grpc-message value: every byte outside 0x20 to 0x7E, and
+// '%', is written as %XX. Bytes that are not UTF-8 first become the replacement
+// character, because the header is defined as UTF-8. Source: gRPC's PROTOCOL-HTTP2,
+// Percent-Encoded.
 func AppendMessage(b []byte, msg string) []byte {
 	msg = strings.ToValidUTF8(msg, "\uFFFD")
 	b = slices.Grow(b, len(msg))
@@ -101,9 +101,9 @@ func AppendMessage(b []byte, msg string) []byte {
 	return b
 }
 
-// ParseMessage decodes a grpc-message value. It never fails: a '%' that two
-// hex digits do not follow stays as it is, and what does not decode to UTF-8
-// becomes the replacement character. The result is always valid UTF-8.
+// ParseMessage decodes a grpc-message value. It never fails: a '%' without two hex digits
+// after it stays as it is, and what does not decode to UTF-8 becomes the replacement
+// character. The result is always valid UTF-8.
 func ParseMessage(s string) string {
 	if strings.IndexByte(s, '%') < 0 {
 		return strings.ToValidUTF8(s, "\uFFFD")
@@ -142,11 +142,10 @@ func AppendBin(b []byte, value string) []byte {
 	return base64.RawStdEncoding.AppendEncode(b, []byte(value))
 }
 
-// ParseBin decodes one value of a "-bin" header, with or without padding.
-// Values that share a header line are joined by commas: split at them first.
-// The error is errBin.
+// ParseBin decodes one value of a "-bin" header, with or without padding. Values that
+// share a header line are joined by commas: split the line first. The error quotes s.
 func ParseBin(s string) (string, error) {
-	// Go's decoders skip line ends; no header value may hold one.
+	// Go's decoders skip line ends; no header value may contain one.
 	if strings.ContainsAny(s, "\r\n") {
 		return "", fmt.Errorf("%w: %s", errBin, Quote(s))
 	}

@@ -11,21 +11,21 @@ import (
 // errLifeline reports a lifeline value that is not three decimal numbers.
 var errLifeline = errors.New("wire: a lifeline is fd:device:inode in decimal numbers")
 
-// LifelineNone is the value of EnvLifeline with which a host says that its
-// plugin is meant to outlive it.
+// LifelineNone is the value of EnvLifeline for a plugin that is meant to outlive its
+// host.
 const LifelineNone = "none"
 
-// Lifeline is any other value of EnvLifeline: which inherited descriptor is the pipe
-// from the host, and what fstat must say of it before it may be trusted. The
-// values of EnvStdout and EnvStderr have the same form. Only tenon hosts send
-// these.
+// Lifeline is any other value of EnvLifeline: which inherited descriptor is the pipe from
+// the host, and the device and inode that fstat must report for it before it may be
+// trusted. The values of EnvStdout and EnvStderr have the same form. Only tenon hosts
+// send these.
 type Lifeline struct {
 	FD            int
 	Device, Inode uint64
 }
 
-// ParseLifeline reads fd:device:inode. Descriptors 0 to 2 are the standard
-// streams and are refused. The error is errLifeline.
+// ParseLifeline parses fd:device:inode. Descriptors 0 to 2 are the standard streams and
+// are refused. The error quotes s.
 func ParseLifeline(s string) (Lifeline, error) {
 	parts := strings.SplitN(s, ":", 4)
 	if len(s) > maxLifeline || len(parts) != 3 {

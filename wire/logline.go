@@ -10,14 +10,14 @@ import (
 // LogLevel is the level of a plugin's log line.
 type LogLevel int8
 
-// The levels of hclog, in rising order. The zero LogLevel is none of them.
+// The levels of hclog, in ascending order. The zero LogLevel is none of them.
 const (
 	LogTrace LogLevel = 1 + iota
 	LogDebug
 	LogInfo
 	LogWarn
 	LogError
-	LogOff // a level to filter by; hardly any line carries it
+	LogOff // only for filters; hardly any line has it
 )
 
 var logLevelNames = [...]string{LogTrace: "trace", LogDebug: "debug", LogInfo: "info", LogWarn: "warn", LogError: "error", LogOff: "off"}
@@ -33,12 +33,12 @@ func (l LogLevel) String() string {
 // logTimeLayout is the layout of @timestamp in hclog's JSON lines.
 const logTimeLayout = "2006-01-02T15:04:05.000000Z07:00"
 
-// AppendLogLine appends one hclog JSON line, newline included: what a plugin
-// writes to its stderr so that a host knows level, module and attributes. args
-// are alternating keys and values, as for slog and hclog; a value that is not a
-// string, number or boolean is written as fmt prints it. An odd argument is
-// kept under the key "!BADKEY", as slog does. A zero time and an empty module are
-// left out. It does without encoding/json, which no plugin has to link for its log.
+// AppendLogLine appends one hclog JSON line with its newline. A plugin writes such lines
+// to its stderr so that a host knows level, module and attributes. args are alternating
+// keys and values, as for slog and hclog; a value that is not a string, number or boolean
+// is written as fmt prints it. An argument without a partner is kept under the key
+// "!BADKEY", as in slog. A zero time and an empty module are left out. It does not use
+// encoding/json, so that no plugin must link that for its log.
 func AppendLogLine(b []byte, at time.Time, level LogLevel, module, msg string, args ...any) []byte {
 	b = append(b, `{"@level":`...)
 	b = appendJSONString(b, level.String())
@@ -88,9 +88,9 @@ func appendJSONValue(b []byte, v any) []byte {
 	return appendJSONString(b, fmt.Sprint(v))
 }
 
-// appendJSONString appends s as a JSON string (RFC 8259 §7). Bytes that are not
-// UTF-8 become the replacement character, and what a terminal would act on is
-// escaped: somebody may read the log there.
+// appendJSONString appends s as a JSON string (RFC 8259 §7). Bytes that are not UTF-8
+// become the replacement character. What a terminal would act on is escaped, because
+// people read logs there.
 func appendJSONString(b []byte, s string) []byte {
 	b = append(b, '"')
 	for i := 0; i < len(s); {

@@ -9,14 +9,14 @@ import (
 	"github.com/tenonrpc/tenon/wire/fields"
 )
 
-// Empty is plugin.Empty and google.protobuf.Empty, which look the same on the
-// wire. Unknown fields are checked for form and dropped.
+// Empty is plugin.Empty and google.protobuf.Empty, which have the same encoding. Unknown
+// fields are checked for form and dropped.
 type Empty struct{}
 
-// AppendTo appends m's encoding, which is no bytes at all.
+// AppendTo appends m's encoding, which has no bytes.
 func (m *Empty) AppendTo(b []byte) ([]byte, error) { return b, nil }
 
-// UnmarshalFrom reads m from b. The error is ErrMessage.
+// UnmarshalFrom parses b as m. The error wraps fields.ErrMessage.
 func (m *Empty) UnmarshalFrom(b []byte) error {
 	if err := fields.Each(b, func(fields.Field) error { return nil }); err != nil {
 		return fmt.Errorf("wire: Empty: %w", err)
@@ -24,14 +24,13 @@ func (m *Empty) UnmarshalFrom(b []byte) error {
 	return nil
 }
 
-// NetworkReady is the Network in tenon's acknowledgement of a [Knock]: the
-// listener stands, and the stream may come at once. go-plugin acknowledges a
-// moment too early, and with no network. Nobody else looks at the field there.
+// NetworkReady is the Network of tenon's acknowledgement of a [Knock]: the listener
+// exists, and the stream may be opened at once. go-plugin acknowledges a moment too
+// early, with an empty network. Other libraries ignore the field there.
 const NetworkReady = "ready"
 
-// ConnInfo is plugin.ConnInfo, the message of the broker's stream: it says
-// where a brokered server listens, or carries a knock when the connection is
-// multiplexed.
+// ConnInfo is plugin.ConnInfo, the message of the broker's stream: it announces where a
+// brokered server listens, or carries a knock if connections are multiplexed.
 type ConnInfo struct {
 	ServiceID uint32 // the broker's id of the connection
 	Network   string // "unix" or "tcp"; at most maxNetwork bytes
@@ -39,16 +38,16 @@ type ConnInfo struct {
 	Knock     *Knock // nil without multiplexing
 }
 
-// Knock is plugin.ConnInfo.Knock: the question whether, and the answer that,
-// the next multiplexed stream will be accepted.
+// Knock is plugin.ConnInfo.Knock: it asks whether the next multiplexed stream will be
+// accepted, or answers that.
 type Knock struct {
 	Knock bool   // always true in practice
 	Ack   bool   // true in the answer
-	Error string // why not; empty means yes. At most maxKnockError bytes
+	Error string // why not; empty means yes; at most maxKnockError bytes
 }
 
-// AppendTo appends m's protobuf encoding to b, fields in ascending order. The
-// errors are ErrTooLong and ErrUTF8, with b returned unchanged.
+// AppendTo appends m's protobuf encoding to b, with the fields in ascending order. The
+// errors wrap fields.ErrTooLong or fields.ErrUTF8; b is then returned unchanged.
 func (m *ConnInfo) AppendTo(b []byte) ([]byte, error) {
 	if err := m.check(); err != nil {
 		return b, fmt.Errorf("wire: ConnInfo: %w", err)
@@ -75,10 +74,10 @@ func (m *ConnInfo) check() error {
 	return nil
 }
 
-// UnmarshalFrom reads m from b and keeps nothing of b. Unknown fields are
-// dropped and the last of a repeated field counts; repeated knocks are merged,
-// as protobuf wants. The errors are ErrMessage, ErrTooLong and ErrUTF8; m is
-// then the zero value.
+// UnmarshalFrom parses b as m and keeps no reference to b. Unknown fields are dropped and
+// the last of a repeated field counts; repeated knocks are merged, as protobuf requires.
+// The errors wrap fields.ErrMessage, fields.ErrTooLong or fields.ErrUTF8; m is then the
+// zero value.
 func (m *ConnInfo) UnmarshalFrom(b []byte) error {
 	*m = ConnInfo{}
 	err := fields.Each(b, func(f fields.Field) (err error) {
@@ -124,8 +123,8 @@ func (k *Knock) merge(b []byte) error {
 	})
 }
 
-// Channel is plugin.StdioData.Channel. It is an open enum: other values than
-// the constants, 0 (INVALID) among them, arrive as they are and are to be ignored.
+// Channel is plugin.StdioData.Channel. It is an open enum: values other than the
+// constants, such as 0 (INVALID), are kept as they are and should be ignored.
 type Channel int32
 
 // The channels of StdioData.
@@ -147,7 +146,7 @@ func (m *StdioData) AppendTo(b []byte) ([]byte, error) {
 	return fields.AppendBytes(b, 2, m.Data), nil
 }
 
-// UnmarshalFrom reads m from b; Data is a copy. The error is ErrMessage; m is
+// UnmarshalFrom parses b as m; Data is a copy. The error wraps fields.ErrMessage; m is
 // then the zero value.
 func (m *StdioData) UnmarshalFrom(b []byte) error {
 	*m = StdioData{}

@@ -24,8 +24,8 @@ var (
 func TestConnInfoVectors(t *testing.T) { vectors.RunMessages(t, "conninfo", connInfoMessages) }
 func TestStdioVectors(t *testing.T)    { vectors.RunMessages(t, "stdio", stdioMessages) }
 
-// fuzzMessages checks that what is parsed can be appended and parsed again,
-// and that the result is what protobuf's own implementation makes of it.
+// fuzzMessages checks that what can be parsed can be appended and parsed again, and that
+// the result is the same with protobuf's own implementation.
 func fuzzMessages(f *testing.F, folder string, types map[string]func() vectors.Codec) {
 	for _, v := range vectors.LoadMessages(f, folder) {
 		f.Add(v.Input)
@@ -45,8 +45,8 @@ func fuzzMessages(f *testing.F, folder string, types map[string]func() vectors.C
 func FuzzConnInfo(f *testing.F) { fuzzMessages(f, "conninfo", connInfoMessages) }
 func FuzzStdio(f *testing.F)    { fuzzMessages(f, "stdio", stdioMessages) }
 
-// TestAppendRefuses checks that what could not be parsed is not sent either,
-// and that the buffer is then as it was.
+// TestAppendRefuses checks that AppendTo refuses what could not be parsed, and leaves the
+// buffer as it was.
 func TestAppendRefuses(t *testing.T) {
 	long := strings.Repeat("a", wire.MaxAddress+1)
 	for name, c := range map[string]struct {

@@ -5,9 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// Quote returns a peer's words in the form errors show them: quoted like a Go
-// string, so that no control byte reaches a terminal or a log, and cut at
-// maxQuoted bytes.
+// Quote returns a peer's text as errors show it: quoted like a Go string, so that no
+// control byte reaches a terminal or a log, and cut at 64 bytes.
 func Quote[T string | []byte](s T) string {
 	if len(s) <= maxQuoted {
 		return strconv.Quote(string(s))
@@ -15,8 +14,8 @@ func Quote[T string | []byte](s T) string {
 	return strconv.Quote(string(s[:maxQuoted])) + "... (" + strconv.Itoa(len(s)) + " bytes)"
 }
 
-// ControlByte returns the position of the first byte of s that is an ASCII
-// control character, or -1.
+// ControlByte returns the position of the first ASCII control character in s, or -1 if
+// there is none.
 func ControlByte[T string | []byte](s T) int {
 	for i := range len(s) {
 		if s[i] < 0x20 || s[i] == 0x7f {
@@ -26,8 +25,8 @@ func ControlByte[T string | []byte](s T) int {
 	return -1
 }
 
-// Decimal parses an unsigned decimal number of at most max. Signs, spaces and
-// anything else that is not a digit are refused.
+// Decimal parses an unsigned decimal number. It reports false for a number above max, and
+// for signs, spaces and anything else that is not a digit.
 func Decimal(s string, max uint64) (uint64, bool) {
 	n, err := strconv.ParseUint(s, 10, 64)
 	if err != nil || n > max {
@@ -36,13 +35,13 @@ func Decimal(s string, max uint64) (uint64, bool) {
 	return n, true
 }
 
-// Printable returns a peer's words in the form errors and logs show them where
-// quotes would be in the way. Escaped as in a Go string is what a terminal would
-// act on, show as nothing, or show in another order: control characters, line ends
-// among them, but for the tab; Unicode's, such as those for the direction of
-// writing; and bytes that are not UTF-8. Letters, signs and spaces of every script
-// stay as they are. Of more than about limit bytes the rest is cut, and how much
-// that was is said. The result is s itself if there is nothing to do.
+// Printable returns a peer's text as errors and logs show it where quotes would be in the
+// way. It escapes, as in a Go string, what a terminal would act on, what would be
+// invisible, and what would change the order of the text: control characters, including
+// line ends but not tabs; Unicode's, such as those for the direction of writing; and
+// bytes that are not UTF-8. Letters, signs and spaces of every script stay as they are.
+// After about limit bytes the rest is cut, and replaced by its length. If nothing needs
+// to be changed, the result is s itself.
 func Printable(s string, limit int) string {
 	i := 0
 	for i < len(s) && i < limit {
@@ -77,8 +76,8 @@ func Printable(s string, limit int) string {
 	return string(b)
 }
 
-// shown returns how many bytes the first character of s has, and 0 if it cannot
-// be shown as it is.
+// shown returns the length in bytes of the first character of s, or 0 if it must be
+// escaped.
 func shown(s string) int {
 	if c := s[0]; c < utf8.RuneSelf {
 		if c < ' ' && c != '\t' || c == 0x7f {
@@ -87,7 +86,7 @@ func shown(s string) int {
 		return 1
 	}
 	r, n := utf8.DecodeRuneInString(s)
-	// The joiner and the non-joiner belong to words of some scripts, and to emoji.
+	// The joiner and the non-joiner occur in words of some scripts, and in emoji.
 	if r == utf8.RuneError && n == 1 || !strconv.IsGraphic(r) && r != '\u200c' && r != '\u200d' {
 		return 0
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// TestPrintable has what a peer may say, and what is shown of it.
+// TestPrintable has texts of peers and how they are shown.
 func TestPrintable(t *testing.T) {
 	for _, text := range []string{
 		"", "plain", "a\ttab", `a \x1b that is text`, "ünïcödé 日本語　全角 עברית", "می\u200cخواهم", "👩\u200d🚀 🎉", "non\u00a0breaking", "a\ufffdb",
@@ -39,7 +39,8 @@ func TestPrintable(t *testing.T) {
 	}
 }
 
-// TestPrintableIsCut: by what is shown, between characters, with how much is missing.
+// TestPrintableIsCut: the length counts as shown, the cut is between characters, and the
+// length of the rest is given.
 func TestPrintableIsCut(t *testing.T) {
 	for _, c := range []struct {
 		text  string
@@ -68,7 +69,7 @@ func TestPrintableIsCut(t *testing.T) {
 	}
 }
 
-// TestPrintableTextCostsNothing: most text is.
+// TestPrintableTextCostsNothing: printable text, as most is, is not copied.
 func TestPrintableTextCostsNothing(t *testing.T) {
 	text := strings.Repeat("the key demo/naïve is 使用中; ", 100)
 	if n := testing.AllocsPerRun(100, func() { wire.Printable(text, len(text)) }); n > 0 {

@@ -6,21 +6,20 @@ import (
 	"strconv"
 )
 
-// Reattach is how to reach one plugin that runs already, as Terraform and
-// OpenTofu are told of it in EnvReattach. Source: Terraform's documentation of
-// debugging providers.
+// Reattach is how to reach one running plugin, in the form that Terraform and OpenTofu
+// read from EnvReattach. Source: Terraform's documentation of debugging providers.
 type Reattach struct {
 	Protocol        string // always "grpc"
 	ProtocolVersion int    // the application's; 0 if the writer did not say
-	PID             int    // of the plugin; nothing proves that it still is
+	PID             int    // the plugin's; nothing proves that it is still the same process
 	Test            bool   // the plugin belongs to a test: never end it
 	Network         string // "unix" or "tcp"
-	Address         string // a path or host:port, at most maxAddress bytes
+	Address         string // a path or host:port, at most 4096 bytes
 }
 
-// AppendReattach appends the value of EnvReattach for plugins, in the order of
-// their names. It does not check them. It is written without encoding/json, as
-// AppendLogLine is, because plugins print it.
+// AppendReattach appends the value of EnvReattach for plugins, in the order of their
+// names. It does not check them. Like AppendLogLine it does not use encoding/json,
+// because plugins print it.
 func AppendReattach(b []byte, plugins map[string]Reattach) []byte {
 	b = append(b, '{')
 	for i, name := range slices.Sorted(maps.Keys(plugins)) {

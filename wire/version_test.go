@@ -10,7 +10,7 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// versionList reads "1,2"; nothing is an empty list.
+// versionList parses "1,2"; an empty string is an empty list.
 func versionList(t testing.TB, s string) []int {
 	t.Helper()
 	var list []int

@@ -1,7 +1,7 @@
-// Package fields reads and appends the fields of protobuf messages that are
-// coded by hand, because their names must not be in protobuf's registry. It
-// keeps proto3's rules: what is unknown is checked for form and skipped, what is
-// empty is left out. All functions may be called concurrently.
+// Package fields reads and appends fields of protobuf messages that are encoded by hand
+// because their names must not be in protobuf's registry. It follows proto3's rules:
+// unknown fields are checked for form and skipped, and empty fields are left out. All
+// functions may be called concurrently.
 //
 // Source: https://protobuf.dev/programming-guides/encoding/
 package fields
@@ -14,7 +14,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// The faults of a message, for errors.Is.
+// The kinds of errors of a message, for errors.Is.
 var (
 	// ErrMessage reports bytes that are not a protobuf message.
 	ErrMessage = errors.New("malformed protobuf message")
@@ -24,7 +24,7 @@ var (
 	ErrTooLong = errors.New("field is over its limit")
 )
 
-// Field is one field of a message. N holds a varint's value, B the bytes of a
+// Field is one field of a message. N is the value of a varint, B the bytes of a
 // length-delimited field, which alias the input.
 type Field struct {
 	Num protowire.Number
@@ -33,19 +33,19 @@ type Field struct {
 	B   []byte
 }
 
-// Is reports whether f is field num with wire type typ. A known number with
-// another type is an unknown field, as in every protobuf implementation.
+// Is reports whether f is field num with wire type typ. A known number with another type
+// is an unknown field, as in every protobuf implementation.
 func (f Field) Is(num protowire.Number, typ protowire.Type) bool {
 	return f.Num == num && f.Typ == typ
 }
 
-// Each calls visit for every field of b in order, with the values of varints and
-// of length-delimited ones, and returns its first error. The error for what is
-// no message is ErrMessage.
+// Each calls visit for every field of b in order, and returns visit's first error. N and
+// B are set for varints and length-delimited fields only. If b is not a message, the
+// error wraps ErrMessage.
 func Each(b []byte, visit func(Field) error) error {
 	for len(b) > 0 {
 		num, typ, n := protowire.ConsumeTag(b)
-		// ConsumeTag lets numbers pass that no schema may use.
+		// ConsumeTag accepts numbers that no schema may use.
 		if n < 0 || num > protowire.MaxValidNumber {
 			return fmt.Errorf("%w: bad tag", ErrMessage)
 		}
@@ -91,8 +91,7 @@ func CheckText[T string | []byte](name string, s T, max int) error {
 	return nil
 }
 
-// AppendBytes appends a string, bytes or message field, which proto3 leaves out
-// when it is empty.
+// AppendBytes appends a string, bytes or message field, unless it is empty, as in proto3.
 func AppendBytes[T string | []byte](b []byte, num protowire.Number, v T) []byte {
 	if len(v) == 0 {
 		return b
@@ -100,15 +99,15 @@ func AppendBytes[T string | []byte](b []byte, num protowire.Number, v T) []byte 
 	return AppendPresent(b, num, v)
 }
 
-// AppendPresent appends such a field even when it is empty, as map entries,
-// members of a oneof and repeated fields want it.
+// AppendPresent appends such a field even if it is empty, as map entries, members of a
+// oneof and repeated fields require.
 func AppendPresent[T string | []byte](b []byte, num protowire.Number, v T) []byte {
 	b = protowire.AppendTag(b, num, protowire.BytesType)
 	b = protowire.AppendVarint(b, uint64(len(v)))
 	return append(b, v...)
 }
 
-// AppendUint appends a varint field, which proto3 leaves out when zero.
+// AppendUint appends a varint field, unless it is zero, as in proto3.
 func AppendUint(b []byte, num protowire.Number, n uint64) []byte {
 	if n == 0 {
 		return b
@@ -117,13 +116,13 @@ func AppendUint(b []byte, num protowire.Number, n uint64) []byte {
 	return protowire.AppendVarint(b, n)
 }
 
-// AppendInt32 appends an int32 or an enum, which travels as the varint of its
-// sign-extended value and is left out when zero.
+// AppendInt32 appends an int32 or an enum, encoded as the varint of its sign-extended
+// value, unless it is zero.
 func AppendInt32(b []byte, num protowire.Number, v int32) []byte {
 	return AppendUint(b, num, uint64(int64(v)))
 }
 
-// AppendBool appends a bool field, which proto3 leaves out when false.
+// AppendBool appends a bool field, unless it is false, as in proto3.
 func AppendBool(b []byte, num protowire.Number, v bool) []byte {
 	return AppendUint(b, num, protowire.EncodeBool(v))
 }
