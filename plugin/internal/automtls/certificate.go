@@ -1,11 +1,11 @@
-// Package automtls makes the certificates of the protocol's automatic mutual
-// TLS and pins those of peers. It is the only place of the module that does.
+// Package automtls makes the certificates of the protocol's automatic mutual TLS, and
+// pins those of peers. No other package of the module does.
 //
-// Host and plugin each make one self-signed certificate and tell it to the
-// other beforehand: the host by an environment variable, the plugin in its
-// handshake line. Each side then accepts exactly the certificate it was told,
-// byte for byte, and no other. There are no authorities, no names to check and
-// no revocation; possession of the one private key is the whole proof.
+// Host and plugin each make one self-signed certificate and send it to the other in
+// advance: the host in an environment variable, the plugin in its handshake line. Each
+// side then accepts exactly that certificate, byte for byte, and no other. There are no
+// authorities, no names to check and no revocation; possession of the private key is the
+// whole proof.
 //
 // Source: the section "AutoMTLS" of package wire, and go-plugin's behaviour.
 package automtls
@@ -35,7 +35,7 @@ const (
 	P521 Curve = iota
 	// P384 is faster.
 	P384
-	// P256 is the fastest by far and the one that every TLS library has.
+	// P256 is by far the fastest, and supported by every TLS library.
 	P256
 )
 
@@ -65,7 +65,7 @@ func (c Curve) parameters() (elliptic.Curve, error) {
 	return nil, fmt.Errorf("automtls: there is no %v; use P521, P384 or P256", c)
 }
 
-// The kinds of faults of a peer's certificate, for errors.Is.
+// The kinds of errors about a peer's certificate, for errors.Is.
 var (
 	// ErrPEM reports text that is not exactly one certificate in PEM.
 	ErrPEM = errors.New("automtls: the peer's certificate is not exactly one certificate in PEM")
@@ -73,25 +73,24 @@ var (
 	ErrTooLarge = errors.New("automtls: the peer's certificate is too large")
 	// ErrParse reports bytes that are not exactly one X.509 certificate.
 	ErrParse = errors.New("automtls: the peer's certificate is not exactly one X.509 certificate")
-	// ErrValidity reports a certificate outside its span of validity. It is no
-	// reason to refuse one.
+	// ErrValidity reports a certificate outside its period of validity. That is no reason
+	// to refuse it.
 	ErrValidity = errors.New("automtls: the peer's certificate is not valid at this time")
 	// ErrKey reports a key that is weak or of a kind not supported.
 	ErrKey = errors.New("automtls: the peer's certificate has a key that is not acceptable")
 )
 
-// Identity is a certificate of our own and its private key, for one peer. It is
-// never written anywhere, unless its owner is to come back: see Restore. It is
-// immutable and may be used by several goroutines at once.
+// Identity is a certificate of our own with its private key, for one peer. It is never
+// stored, unless its owner is to attach again: see Restore. It is immutable and may be
+// used by several goroutines at once.
 type Identity struct {
 	key  crypto.Signer
 	leaf *x509.Certificate
 }
 
-// New makes a new key and a self-signed certificate for it, from the
-// protocol's template. With P521 it takes some milliseconds, and makes no
-// difference to peers otherwise: nothing in the certificate but its key is
-// ever trusted.
+// New makes a new key and a self-signed certificate for it, from the protocol's template.
+// With P521 it takes a few milliseconds. Otherwise the curve makes no difference to
+// peers: nothing in the certificate but its key is ever trusted.
 func New(curve Curve) (*Identity, error) {
 	c, err := curve.parameters()
 	if err != nil {
@@ -114,10 +113,10 @@ func New(curve Curve) (*Identity, error) {
 	return &Identity{key: key, leaf: leaf}, nil
 }
 
-// DER returns the certificate as DER, a copy.
+// DER returns a copy of the certificate in DER.
 func (id *Identity) DER() []byte { return bytes.Clone(id.leaf.Raw) }
 
-// PEM returns the certificate, without the key, as PEM.
+// PEM returns the certificate in PEM, without the key.
 func (id *Identity) PEM() string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: id.leaf.Raw}))
 }
@@ -130,11 +129,10 @@ func (id *Identity) Certificate() tls.Certificate {
 // pemType is the label of a certificate's PEM block. Source: RFC 7468 §5.
 const pemType = "CERTIFICATE"
 
-// ParsePEM reads the PEM text of one certificate and returns its DER, checked
-// as by ParseDER. Nothing but white space may surround the block: a second
-// certificate, a key or any other text is refused, because a pin is one
-// certificate and the rest could only be a misunderstanding. The errors wrap
-// ErrPEM or the kinds that ParseDER returns.
+// ParsePEM parses the PEM text of one certificate and returns its DER, checked as by
+// ParseDER. Only white space may surround the block: a second certificate, a key or any
+// other text is refused, because a pin is one certificate and anything else would be a
+// misunderstanding. The errors wrap ErrPEM or those of ParseDER.
 func ParsePEM(text string) (der []byte, err error) {
 	if len(text) > maxPEM {
 		return nil, fmt.Errorf("%w: %d bytes of PEM, at most %d are allowed", ErrTooLarge, len(text), maxPEM)
@@ -155,8 +153,8 @@ func ParsePEM(text string) (der []byte, err error) {
 	case len(bytes.TrimSpace(rest)) > 0:
 		return nil, fmt.Errorf("%w: something follows the first block; a chain is not accepted, send the leaf alone", ErrPEM)
 	}
-	// A block that pem.Decode had to skip, because it was damaged, would make
-	// the one it returned not the first.
+	// If pem.Decode has skipped a damaged block, the block that it returned is not the
+	// first.
 	if bytes.Count(data, []byte("-----BEGIN ")) != 1 {
 		return nil, fmt.Errorf("%w: there are several PEM blocks", ErrPEM)
 	}
@@ -166,15 +164,14 @@ func ParsePEM(text string) (der []byte, err error) {
 	return block.Bytes, nil
 }
 
-// ParseDER checks that der is a certificate that can be pinned: exactly one,
-// at most wire.MaxCertificate bytes, with a key that is not weak. Who signed it
-// does not matter, nor do its dates: see CheckValidity. The errors wrap
-// ErrTooLarge, ErrParse or ErrKey.
+// ParseDER checks that der is a certificate that can be pinned: exactly one, of at most
+// wire.MaxCertificate bytes, with a key that is not weak. Its issuer does not matter, nor
+// do its dates: see CheckValidity. The errors wrap ErrTooLarge, ErrParse or ErrKey.
 func ParseDER(der []byte) error {
 	if len(der) > maxDER {
 		return fmt.Errorf("%w: %d bytes, at most %d are allowed", ErrTooLarge, len(der), maxDER)
 	}
-	// This refuses trailing bytes, and so a chain.
+	// This refuses trailing bytes, and therefore a chain.
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
 		return fmt.Errorf("%w: %s", ErrParse, bounded(err.Error()))
@@ -185,10 +182,10 @@ func ParseDER(der []byte) error {
 	return nil
 }
 
-// CheckValidity returns an error that wraps ErrValidity and says what to do if a
-// certificate that ParseDER has accepted is outside its span of validity. That is
-// a reason to warn, not to refuse it: it was announced just now by the peer that
-// is meant, and who is wrong about the time is not known.
+// CheckValidity returns an error that wraps ErrValidity, with what to do, if a
+// certificate that ParseDER has accepted is outside its period of validity. That is a
+// reason to warn, not to refuse: the right peer has just sent it, and which side has the
+// wrong time is unknown.
 func CheckValidity(der []byte) error {
 	cert, err := x509.ParseCertificate(der)
 	if now := time.Now(); err == nil && (now.Before(cert.NotBefore) || now.After(cert.NotAfter)) {
@@ -217,10 +214,10 @@ func checkKey(key any) error {
 	return errors.New("neither ECDSA, Ed25519 nor RSA")
 }
 
-// CurveOf returns the curve of a certificate's key, and P521, the default, if
-// it has another kind of key. A plugin makes its own certificate on the curve
-// of its host's: a host that opted for a faster curve gets it both ways, and
-// one whose TLS library lacks P-521 is served at all.
+// CurveOf returns the curve of a certificate's key, or P521, the default, if it has
+// another kind of key. A plugin makes its own certificate on its host's curve: a host
+// that has chosen a faster curve gets it in both directions, and a host whose TLS library
+// lacks P-521 can be served at all.
 func CurveOf(der []byte) Curve {
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
@@ -237,7 +234,7 @@ func CurveOf(der []byte) Curve {
 	return P521
 }
 
-// bounded quotes what may hold a peer's words.
+// bounded quotes a text that may come from a peer.
 func bounded(s string) string {
 	if len(s) > maxQuoted {
 		return fmt.Sprintf("%q...", s[:maxQuoted])

@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// The certificate is written by hand: it is one fixed structure with five
-// values in it. x509.CreateCertificate would write the same bytes (a test holds
-// it to that), but then verifies its own signature, which on P-521 takes longer
-// than everything else that happens between a host's start and the plugin's
-// first answer, and it carries encoding/asn1's reflection into every plugin.
+// The certificate is encoded by hand: it is one fixed structure with five values in it.
+// x509.CreateCertificate would return the same bytes (a test checks that), but then
+// verifies its own signature, which on P-521 takes longer than everything else between a
+// host's start and the plugin's first answer, and it adds encoding/asn1's reflection to
+// every plugin.
 //
 // Source: RFC 5280 §4.1 and appendix A for the structure, X.690 for DER, RFC
 // 5758 §3.2 and RFC 5480 §2.1.1 for the ECDSA identifiers.
@@ -63,10 +63,10 @@ const (
 	firstGeneralized = 2050 // RFC 5280 §4.1.2.5: UTCTime before, GeneralizedTime from then on
 )
 
-// organization is what the protocol's certificates name as subject and issuer.
+// organization is the subject and the issuer of the protocol's certificates.
 const organization = "HashiCorp"
 
-// selfSigned returns the protocol's certificate for key as DER.
+// selfSigned returns the protocol's certificate for key in DER.
 func selfSigned(curve Curve, key *ecdsa.PrivateKey, serial *big.Int, now time.Time) ([]byte, error) {
 	point, err := key.PublicKey.Bytes()
 	if err != nil {
@@ -91,9 +91,9 @@ func selfSigned(curve Curve, key *ecdsa.PrivateKey, serial *big.Int, now time.Ti
 		tlv(tagSequence,
 			tlv(tagSequence, tlv(tagOID, oidECPublicKey), tlv(tagOID, curveID)),
 			tlv(tagBitString, []byte{0}, point)),
-		// Peers that verify a chain, as go-plugin does, take this certificate
-		// for the only root and find "localhost" in it. Hence a certificate
-		// that is its own authority, and both extended usages.
+		// Peers that verify a chain, as go-plugin does, take this certificate for the
+		// only root and look for "localhost" in it. Therefore it is its own authority,
+		// and has both extended usages.
 		tlv(tagExtensions, tlv(tagSequence,
 			extension(oidKeyUsage, true, tlv(tagBitString, keyUsageBits)),
 			extension(oidExtKeyUsage, false, tlv(tagSequence, tlv(tagOID, oidClientAuth), tlv(tagOID, oidServerAuth))),
@@ -129,9 +129,9 @@ func keyID(point []byte) []byte {
 	return h[:keyIDLength]
 }
 
-// tlv encodes a tag, a length and the content that parts make up. It and its
-// users below are called often and for one certificate: inlined, they would be
-// 20 KB of every plugin.
+// tlv encodes a tag, a length and the content, which is the concatenation of parts. It
+// and the functions below that use it are called often, but only for one certificate:
+// inlined, they would add 20 KB to every plugin.
 //
 //go:noinline
 func tlv(tag byte, parts ...[]byte) []byte {
@@ -154,7 +154,7 @@ func tlv(tag byte, parts ...[]byte) []byte {
 	return out
 }
 
-// unsigned is the content of a non-negative INTEGER.
+// unsigned returns the content of a non-negative INTEGER.
 //
 //go:noinline
 func unsigned(n *big.Int) []byte {
@@ -165,7 +165,7 @@ func unsigned(n *big.Int) []byte {
 	return b
 }
 
-// attribute is a RelativeDistinguishedName of one attribute.
+// attribute returns a RelativeDistinguishedName of one attribute.
 //
 //go:noinline
 func attribute(oid []byte, value string) []byte {

@@ -5,18 +5,18 @@ import (
 	"sync/atomic"
 )
 
-// ErrVersion reports a peer that uses an older TLS than it has used before.
+// ErrVersion reports a peer that uses an older TLS version than before.
 var ErrVersion = errors.New("automtls: the peer uses an older version of TLS than on its main connection")
 
-// Floor is the oldest version of TLS that connections with a peer may have, for
-// both configurations of the peer: none is to be worse secured than the main one
-// that the two have had. Sessions are not resumed below it either. The zero value
-// leaves it to the configurations. Any goroutine may use it.
+// Floor is the oldest TLS version that connections with a peer may have, in both
+// configurations of the peer: no connection may be less secure than the main one.
+// Sessions are not resumed below it, either. The zero value sets no limit beyond the
+// configurations'. It may be used concurrently.
 type Floor struct{ version atomic.Uint32 }
 
-// Raise makes version the floor, unless it is higher already. It must be that of
-// a handshake that has completed: what VerifyConnection sees may still be a
-// stranger's, who has only the peer's certificate. Its key is proved after that.
+// Raise makes version the floor, unless the floor is higher already. version must be that
+// of a completed handshake: VerifyConnection may still see a stranger who has only the
+// peer's certificate, because the proof of its key comes after that.
 func (f *Floor) Raise(version uint16) {
 	for {
 		old := f.version.Load()

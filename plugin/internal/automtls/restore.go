@@ -7,11 +7,11 @@ import (
 	"fmt"
 )
 
-// ErrRestore reports a kept identity that is damaged.
+// ErrRestore reports a stored identity that is damaged.
 var ErrRestore = errors.New("automtls: the kept certificate and key are not a pair")
 
-// Key returns the private key in PKCS #8. It is a secret: whoever has it, and
-// the certificate, is this identity.
+// Key returns the private key in PKCS #8. It is a secret: whoever has it and the
+// certificate can act as this identity.
 func (id *Identity) Key() ([]byte, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(id.key)
 	if err != nil {
@@ -20,9 +20,9 @@ func (id *Identity) Key() ([]byte, error) {
 	return der, nil
 }
 
-// Restore returns the identity whose DER and Key are given: for a host that
-// attaches to a plugin again, which knows the host by its certificate. The error
-// wraps ErrRestore, and says nothing of the key.
+// Restore returns the identity with the given DER and Key: for a host that attaches again
+// to a plugin, which recognizes the host by its certificate. The error wraps ErrRestore,
+// and does not contain the key.
 func Restore(der, key []byte) (*Identity, error) {
 	leaf, err := x509.ParseCertificate(der)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/connlimit"
 )
 
-// listener is a listener that ends with its broker, and whose connections are
+// listener is a listener that is closed with its broker, and whose connections are
 // counted.
 type listener struct {
 	net.Listener
@@ -20,8 +20,8 @@ type listener struct {
 	once   sync.Once
 }
 
-// Accept accepts a connection, when the broker may have another one. Whoever accepts
-// says when it has proved itself.
+// Accept accepts a connection, once the broker may have another one. The caller calls
+// Established when the connection has proved to be the peer's.
 func (l *listener) Accept() (net.Conn, error) {
 	c, err := l.accept()
 	if err != nil {
@@ -50,10 +50,10 @@ func (l *listener) accept() (*conn, error) {
 	return &conn{raw, place}, nil
 }
 
-// Close closes the listener and what belongs to it, such as a socket's file.
+// Close closes the listener and everything that belongs to it, such as a socket's file.
 func (l *listener) Close() error {
-	// Only then does the broker forget it: its Close must not return before the
-	// socket is gone.
+	// The broker forgets the listener only after that, because the broker's Close must
+	// not return before the socket is gone.
 	err := l.Listener.Close()
 	l.once.Do(func() {
 		close(l.closed)
@@ -80,7 +80,7 @@ func (c *conn) Close() error {
 var _ h2grpc.EstablishedConn = (*conn)(nil)
 var _ h2grpc.SocketConn = (*conn)(nil)
 
-// Established makes the connection count as proven.
+// Established marks the connection as proved, so that it is not closed for a newer one.
 func (c *conn) Established() { c.place.Prove() }
 
 func (c *conn) Socket() net.Conn { return c.Conn }
@@ -92,8 +92,8 @@ func (c *conn) CloseWrite() error {
 	return nil
 }
 
-// listen opens a listener for id, without TLS, and announces it. With once, it is
-// for one connection; with sockets that is the caller's to see to.
+// listen opens a listener for id, without TLS, and announces it. once is set if it is for
+// one connection only; with sockets the caller must enforce that.
 func (b *Broker) listen(ctx context.Context, id uint32, once bool) (*listener, error) {
 	b.mu.Lock()
 	switch {
@@ -105,7 +105,7 @@ func (b *Broker) listen(ctx context.Context, id uint32, once bool) (*listener, e
 		return nil, fmt.Errorf("plugin: broker: accepting id %d: %d ids are being accepted, as many as MaxBrokered (of host.Config or plugin.ServeConfig) allows", id, b.cfg.MaxOpen)
 	}
 	b.listening++
-	b.background.Add(1) // Close waits until a socket that is being made is known, or gone
+	b.background.Add(1) // Close waits until a new socket is registered, or gone
 	b.mu.Unlock()
 	defer b.background.Done()
 	raw, err := b.via.open(id, once)
@@ -133,11 +133,11 @@ func (b *Broker) listen(ctx context.Context, id uint32, once bool) (*listener, e
 	return l, nil
 }
 
-// Accept opens and announces a listener for id, whose connections are secured
-// with ServerTLS. See plugin.Broker.
+// Accept opens and announces a listener for id, whose connections are secured with
+// ServerTLS. See plugin.Broker.
 //
-// go-plugin's broker returns a plaintext listener here, although its dialling
-// side uses TLS. A connection that needs no care is the better surprise.
+// go-plugin's broker returns a plaintext listener here, although its dialling side uses
+// TLS. A secured one needs no care by the caller.
 func (b *Broker) Accept(ctx context.Context, id uint32) (net.Listener, error) {
 	l, err := b.listen(ctx, id, false)
 	if err != nil {
@@ -146,8 +146,7 @@ func (b *Broker) Accept(ctx context.Context, id uint32) (net.Listener, error) {
 	return b.shaken(b.serving, id, l, false), nil
 }
 
-// AcceptAndServe serves gRPC under id until ctx or the broker ends. See
-// plugin.Broker.
+// AcceptAndServe serves gRPC under id until ctx or the broker ends. See plugin.Broker.
 func (b *Broker) AcceptAndServe(ctx context.Context, id uint32, register func(*h2grpc.Server) error) error {
 	s, err := b.newServer(id, register)
 	if err != nil {
@@ -160,7 +159,7 @@ func (b *Broker) AcceptAndServe(ctx context.Context, id uint32, register func(*h
 	return b.serve(ctx, id, l, s)
 }
 
-// Serve is AcceptAndServe under a new id and in the background.
+// Serve is AcceptAndServe under a new id, in the background.
 func (b *Broker) Serve(ctx context.Context, register func(*h2grpc.Server) error) (id uint32, err error) {
 	id = b.NextID()
 	s, err := b.newServer(id, register)
@@ -174,7 +173,7 @@ func (b *Broker) Serve(ctx context.Context, register func(*h2grpc.Server) error)
 	b.mu.Lock()
 	closed := b.closed
 	if !closed {
-		b.background.Add(1) // not once Close may be waiting
+		b.background.Add(1) // not after Close has begun to wait
 	}
 	b.mu.Unlock()
 	if closed {

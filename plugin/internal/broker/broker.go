@@ -1,17 +1,15 @@
-// Package broker implements the broker of host and plugin: further connections
-// in either direction, besides the main one. There is one implementation for
-// both sides. They differ in what they are configured with, and in which end of
-// the control stream they have.
+// Package broker implements the broker of host and plugin: further connections in either
+// direction, besides the main one. Both sides have the same implementation. They differ
+// in their configuration, and in which end of the control stream they have.
 //
-// Each side announces on the control stream where it listens for an id, and
-// dials what the other side has announced. Ids travel in the application's own
-// calls. Source: the section "Broker" of package wire.
+// Each side announces on the control stream where it listens for an id, and dials what
+// the other side has announced. Ids are passed in the application's own calls. Source:
+// the section "Broker" of package wire.
 //
-// With a [Mux], all connections are streams of one connection. Nothing is
-// announced then: who dials an id knocks on the control stream, and opens a
-// stream when the other side has acknowledged that. streams.go has the side that
-// accepts, and knock.go the one that dials. The build tag tenon_nomux leaves all of
-// that out.
+// With a [Mux], all connections are streams of one connection. Nothing is announced then:
+// to dial an id, a side knocks on the control stream, and opens a stream when the other
+// side has acknowledged the knock. streams.go is the accepting side, knock.go the
+// dialling one. The build tag tenon_nomux leaves both out.
 package broker
 
 import (
@@ -35,103 +33,104 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// ErrClosed says that the broker has been closed.
+// ErrClosed reports that the broker has been closed.
 var ErrClosed = errors.New("plugin: the broker is closed")
 
-// Stream is one end of the control stream, a client's or a server's. One
-// goroutine sends and another receives.
+// Stream is one end of the control stream, a client's or a server's. One goroutine sends
+// and another receives.
 type Stream interface {
 	Send(*wire.ConnInfo) error
 	Recv() (*wire.ConnInfo, error)
 }
 
-// Config says how a broker listens and dials.
+// Config configures how a broker listens and dials.
 type Config struct {
-	// Mux carries all connections. Listen, Announce and Dial are not used
-	// with it. Nil means that each has a socket of its own.
+	// Mux carries all connections; Listen, Announce and Dial are then not used. Nil means
+	// that each listener has a socket of its own.
 	Mux *Mux
-	// Listen opens a new listener. Required without a Mux.
+	// Listen opens a new listener. It is required without a Mux.
 	Listen func() (net.Listener, error)
-	// Announce turns a listener's address into what the peer is told. Nil
-	// tells it the address itself.
+	// Announce returns the network and address to announce for a listener's address. Nil
+	// announces the address itself.
 	Announce func(net.Addr) (network, address string, err error)
-	// Dial connects to an address that the peer announced; network is "unix"
-	// or "tcp". Nil dials it as it is.
+	// Dial connects to an address that the peer has announced; network is "unix" or
+	// "tcp". Nil dials the address as it is.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// ServerTLS and ClientTLS secure accepted and dialled connections. They
-	// are used as they are, not cloned, so that sessions resume. Both nil is
+	// ServerTLS and ClientTLS secure accepted and dialled connections. They are used as
+	// they are, not cloned, so that sessions resume. If both are nil, connections are
 	// plaintext.
 	ServerTLS, ClientTLS *tls.Config
-	// Server and Client configure gRPC on them; their TLS and Dial are not
-	// used. Limits of connections and handshakes that are zero are small ones.
+	// Server and Client configure gRPC on the connections; their TLS and Dial are not
+	// used. Limits of connections and handshakes that are zero mean 64 and 128.
 	Server h2grpc.ServerConfig
 	Client h2grpc.ClientConfig
-	// MaxOpen limits the listeners that are open at once, and the connections
-	// that were made to them, each. Zero means 1024, a negative number no limit.
+	// MaxOpen limits how many listeners are open at once, and, separately, how many
+	// connections have been made to them. Zero means 1024, a negative number no limit.
 	MaxOpen int
-	// Logger receives what nobody else is told. Nil means none.
+	// Logger receives what is not returned as an error. Nil means none.
 	Logger h2grpc.Logger
 }
 
-// Broker is one side's broker. All methods may be called concurrently.
+// Broker is the broker of one side. All methods may be called concurrently.
 type Broker struct {
 	cfg     Config
 	via     transport
 	lastID  atomic.Uint32
-	ctx     context.Context // ends with Hangup: announcements both ways
+	ctx     context.Context // ends with Hangup: announcements in both directions
 	hangup  context.CancelFunc
 	serving context.Context // ends with Close: servers
 	cancel  context.CancelFunc
-	conns   *connlimit.Limit // of those that listeners have accepted
-	tells   []func()         // write what is to be told of log lines that were left out
+	conns   *connlimit.Limit // limits accepted connections
+	tells   []func()         // log how many lines were left out
 
 	background sync.WaitGroup // servers that Serve started
 
 	mu sync.Mutex
 	// guarded by mu
 	closed    bool          // Hangup has been called
-	links     []*link       // the control streams; the last one is sent on
-	relinked  chan struct{} // closed, and made anew, when links changes
+	links     []*link       // the control streams; the last one is used for sending
+	relinked  chan struct{} // closed, and replaced, when links changes
 	listeners map[*listener]struct{}
 	servers   map[*h2grpc.Server]struct{}
-	listening int           // listeners, and those that are being opened
-	relay     chan struct{} // has room for one; says that via has more to pass on. Nil: there is no Relay
+	listening int           // number of listeners, including those that are being opened
+	relay     chan struct{} // has room for one token, which means that via has more to pass on; nil without a Relay
 }
 
-// transport is how the two sides come by a connection for an id: [sockets] of its
-// own, or [streams] of a Mux. Both sides have the same, and what they say to each other
-// on the control stream is its alone. Its state is guarded by the broker's mu.
+// transport makes the connections for an id: [sockets] of their own, or [streams] of a
+// Mux. Both sides have the same kind, and only it uses the control stream. Its state is
+// guarded by the broker's mu.
 type transport interface {
-	// heard acts on a message of the peer's. Nobody else calls it.
+	// heard handles a message of the peer. It is called by one goroutine per control
+	// stream.
 	heard(*wire.ConnInfo)
-	// open opens a listener, and announce tells the peer where it is, if it has to
-	// know.
+	// open opens a listener, and announce tells the peer its address, if the peer needs
+	// it.
 	open(id uint32, once bool) (net.Listener, error)
 	announce(ctx context.Context, id uint32, addr net.Addr) error
-	// dial is Dial, and connect DialConn without TLS.
+	// dial is Dial, and connect is DialConn without TLS.
 	dial(ctx context.Context, id uint32) (*h2grpc.ClientConn, error)
 	connect(ctx context.Context, id uint32) (net.Conn, error)
-	// pass passes on one thing of those that were heard and that are for nobody
-	// here, and reports whether there was one.
+	// pass relays one message that was received and has no receiver here, and reports
+	// whether there was one.
 	pass(*relay) bool
-	// forget forgets all that was heard. It is called with mu held.
+	// forget drops everything that was received. It is called with mu held.
 	forget()
 }
 
 // link is a control stream while Run serves it.
 type link struct {
-	out  chan *sending // unbuffered: taken by Run, or not at all
+	out  chan *sending // unbuffered: either Run takes it, or it is not sent
 	done chan struct{} // closed when Run has ended
 }
 
-// sending is an announcement on its way; result has room for its outcome.
+// sending is an announcement to be sent; result has room for its outcome.
 type sending struct {
 	info   *wire.ConnInfo
 	result chan error
 }
 
-// New returns a broker. It announces nothing before Run is called. Close must
-// be called when it is no longer needed.
+// New returns a broker. It announces nothing before Run is called. Close must be called
+// when it is no longer needed.
 func New(cfg *Config) *Broker {
 	b := &Broker{
 		cfg:       *cfg,
@@ -142,7 +141,7 @@ func New(cfg *Config) *Broker {
 	if b.cfg.Announce == nil {
 		b.cfg.Announce = func(a net.Addr) (string, string, error) { return a.Network(), a.String(), nil }
 	}
-	// One bound for all servers and clients, however many there come to be.
+	// One limit for all servers and clients, however many there are.
 	for _, log := range []*h2grpc.Logger{&b.cfg.Logger, &b.cfg.Server.Logger, &b.cfg.Client.Logger} {
 		limited, tell := loglimit.Wrap(cmp.Or(*log, b.cfg.Logger))
 		*log, b.tells = limited, append(b.tells, tell)
@@ -163,13 +162,14 @@ func New(cfg *Config) *Broker {
 // NextID returns an id that this side has not used.
 func (b *Broker) NextID() uint32 { return b.lastID.Add(1) }
 
-// Run serves a control stream until it has ended or Hangup is called, maybe before
-// Run, and returns nil if it was ended in order. While several run, all are listened to
-// and the newest is sent on: a plugin may be attached to again.
+// Run serves a control stream until the stream ends or Hangup is called, which may be
+// before Run. It returns nil if the stream ended properly. While several streams are
+// served, messages are received from all and sent on the newest: a host may attach to a
+// plugin again.
 //
-// When Run returns, a Recv may still be under way; it must fail once the owner
-// of the stream ends it. An owner that will not call Run again closes the
-// broker, so that nobody waits for announcements any longer.
+// When Run returns, a Recv may still be in progress; it must fail once the owner of the
+// stream ends the stream. An owner that will not call Run again must close the broker, so
+// that nothing waits for announcements any longer.
 func (b *Broker) Run(s Stream) error {
 	l := &link{out: make(chan *sending), done: make(chan struct{})}
 	if !b.attach(l) {
@@ -184,7 +184,7 @@ func (b *Broker) Run(s Stream) error {
 			err := s.Send(snd.info)
 			snd.result <- err
 			if err == io.EOF {
-				// A client's stream has ended; receiving says why.
+				// A client's stream has ended; Recv returns the reason.
 				err = <-received
 			}
 			if err != nil && err != io.EOF {
@@ -224,8 +224,8 @@ func (b *Broker) detach(l *link) {
 	close(l.done)
 }
 
-// announceRelink wakes those who wait for a control stream. It is called with
-// mu held.
+// announceRelink wakes everything that waits for a control stream. It is called with mu
+// held.
 func (b *Broker) announceRelink() {
 	close(b.relinked)
 	b.relinked = make(chan struct{})
@@ -241,16 +241,16 @@ func (b *Broker) receive(s Stream) error {
 	}
 }
 
-// tellRelay is called with mu held.
+// tellRelay wakes the relay, if there is one. It is called with mu held.
 func (b *Broker) tellRelay() {
 	select {
 	case b.relay <- struct{}{}:
-	default: // it will look, or there is none
+	default: // it will check anyway, or there is none
 	}
 }
 
-// Dial returns a gRPC connection, which connects on its first call, to what
-// the peer announces for id. See plugin.Broker.
+// Dial returns a gRPC connection to what the peer announces for id. It connects on its
+// first call. See plugin.Broker.
 func (b *Broker) Dial(ctx context.Context, id uint32) (*h2grpc.ClientConn, error) {
 	cc, err := b.via.dial(ctx, id)
 	if err != nil {
@@ -259,7 +259,7 @@ func (b *Broker) Dial(ctx context.Context, id uint32) (*h2grpc.ClientConn, error
 	return cc, nil
 }
 
-// newClient returns a gRPC connection over what dial connects to.
+// newClient returns a gRPC connection whose connections dial makes.
 func (b *Broker) newClient(dial func(context.Context) (net.Conn, error)) *h2grpc.ClientConn {
 	cfg := b.cfg.Client
 	cfg.TLS = b.cfg.ClientTLS
@@ -270,7 +270,7 @@ func (b *Broker) newClient(dial func(context.Context) (net.Conn, error)) *h2grpc
 // send sends a message to the peer. It waits for a control stream.
 func (b *Broker) send(ctx context.Context, info *wire.ConnInfo) error {
 	if _, err := info.AppendTo(nil); err != nil {
-		return err // not the stream's fault
+		return err // the stream is not the cause
 	}
 	snd := &sending{info: info, result: make(chan error, 1)}
 	for {
@@ -289,8 +289,8 @@ func (b *Broker) send(ctx context.Context, info *wire.ConnInfo) error {
 				if err == nil {
 					return nil
 				}
-				// The stream has ended. If the connection broke there will be
-				// another; otherwise the broker is closed.
+				// The stream has ended. If the connection was lost there will be another
+				// stream; otherwise the broker is closed.
 				select {
 				case <-done:
 				case <-ctx.Done():
@@ -315,9 +315,9 @@ func (b *Broker) bound(ctx context.Context) (context.Context, func()) {
 	return ctx, func() { stop(); cancel(nil) }
 }
 
-// Hangup ends the control streams and all that depends on them: whoever waits
-// gets ErrClosed, and nothing new can be accepted or dialled. What is open
-// stays. A plugin that stops hangs up first, lets calls finish, and closes.
+// Hangup ends the control streams and everything that depends on them: waiting calls
+// return ErrClosed, and nothing new can be accepted or dialled. Open connections stay. A
+// plugin that stops calls Hangup first, lets calls finish, and then calls Close.
 func (b *Broker) Hangup() {
 	b.mu.Lock()
 	b.closed = true
@@ -326,16 +326,16 @@ func (b *Broker) Hangup() {
 	b.hangup()
 }
 
-// Close is Hangup, and ends listeners and servers as well. Connections that
-// Dial returned stay; they are their callers'. It returns when the servers of
-// Serve have ended, but does not wait long for handlers that ignore that their
-// calls were cancelled. It may be called again.
+// Close is Hangup, and also ends listeners and servers. Connections that Dial returned
+// stay; they belong to the callers. Close returns when the servers of Serve have ended,
+// but does not wait long for handlers that ignore that their calls were cancelled. It may
+// be called more than once.
 func (b *Broker) Close() error {
 	b.Hangup()
 	b.cancel()
 	b.mu.Lock()
 	listeners := b.listeners
-	b.listeners = nil // nobody adds to it any more
+	b.listeners = nil // nothing adds to it any more
 	b.mu.Unlock()
 	for l := range listeners {
 		l.Close()
@@ -358,7 +358,7 @@ func (b *Broker) Close() error {
 	return nil
 }
 
-// tellLogs writes what is to be told of log lines that were left out.
+// tellLogs logs how many lines were left out.
 func (b *Broker) tellLogs() {
 	for _, tell := range b.tells {
 		tell()

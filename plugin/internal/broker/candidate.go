@@ -8,16 +8,15 @@ import (
 	"github.com/tenonrpc/tenon/plugin/internal/yamux"
 )
 
-// A plugin's Mux carries everything over one connection, and whoever reaches the
-// socket can make one. So each is a candidate at first: on its first stream the
-// main server performs the TLS handshake. Whose handshake succeeds first is the
-// host, and the socket is closed; strangers may have come earlier, and stay as
-// long as they like. Without TLS nothing can be proved, and whoever opens a
-// stream first is taken: what package peercred lets in is all that keeps
-// strangers away.
+// A plugin's Mux carries everything over one connection, and whoever can reach the socket
+// can make one. So each connection is a candidate first: on its first stream the main
+// server performs the TLS handshake. The first whose handshake succeeds is the host's,
+// and the socket is then closed. Others may have connected earlier, and stay connected
+// until then. Without TLS nothing can be proved, and the first connection to open a
+// stream is chosen: only package peercred then keeps others away.
 
-// admit makes a connection a candidate, for which the oldest may have to go. It
-// is called in the order in which they came.
+// admit makes a connection a candidate. If there are too many, the oldest is closed. It
+// is called in the order of the connections.
 func (m *Mux) admit(conn net.Conn) {
 	s := yamux.Server(conn)
 	s.Allow(maxUnproven)
@@ -34,7 +33,7 @@ func (m *Mux) admit(conn net.Conn) {
 	m.trials.Go(func() { m.tryOut(s) })
 }
 
-// tryOut serves a candidate until it ends, or is ended in favour of another.
+// tryOut serves a candidate until it ends, by itself or because another was chosen.
 func (m *Mux) tryOut(s *yamux.Session) {
 	if first, err := s.Accept(); err == nil {
 		first.OnEstablished(func() { m.choose(s) })
@@ -50,19 +49,19 @@ func (m *Mux) tryOut(s *yamux.Session) {
 	if chosen {
 		m.route()
 	} else {
-		// Someone looked whether there is a plugin, and went, or is a stranger.
+		// Somebody checked whether there is a plugin, or is not the host.
 		m.log.Debug("a connection has ended that carried nothing", "err", s.Err())
 	}
 	s.Close()
 }
 
-// choose makes a candidate the one, unless there is one already. When it returns
-// nobody else can connect.
+// choose makes a candidate the connection that carries everything, unless there is one.
+// After it returns nobody else can connect.
 func (m *Mux) choose(s *yamux.Session) {
 	m.mu.Lock()
 	if m.ctx.Err() != nil || m.session != nil {
 		m.mu.Unlock()
-		return // it has been ended
+		return // this candidate has been ended
 	}
 	s.Allow(-1)
 	m.session = s
@@ -74,5 +73,5 @@ func (m *Mux) choose(s *yamux.Session) {
 	}
 	m.candidates = nil
 	m.mu.Unlock()
-	m.raw.Close() // and the socket's file is gone
+	m.raw.Close() // this also removes the socket's file
 }

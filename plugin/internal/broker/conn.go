@@ -13,8 +13,7 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc"
 )
 
-// DialConn is Dial for those who speak on the connection themselves. See
-// plugin.Broker.
+// DialConn is Dial for callers that use the connection themselves. See plugin.Broker.
 func (b *Broker) DialConn(ctx context.Context, id uint32) (net.Conn, error) {
 	ctx, cancel := b.bound(ctx)
 	defer cancel()
@@ -48,14 +47,13 @@ func (b *Broker) AcceptConn(ctx context.Context, id uint32) (net.Conn, error) {
 	return conn, nil
 }
 
-// shaken is a listener whose connections have proved themselves, by the TLS handshake if
-// there is to be one. Where strangers can connect, handshakes take place beside one
-// another, so that those who say nothing hold up nobody; as many as may be under way is
-// the listener's to say.
+// shaken is a listener whose connections have completed the TLS handshake, if there is
+// one. Where others can connect, handshakes run concurrently, so that a silent connection
+// delays nobody; the listener limits how many can be in progress.
 type shaken struct {
 	*listener
 	id   uint32
-	grpc bool // the other end may insist on gRPC's protocol
+	grpc bool // the other end may require the protocol of gRPC in TLS
 	ctx  context.Context
 	end  context.CancelFunc
 
@@ -76,7 +74,7 @@ func (b *Broker) shaken(ctx context.Context, id uint32, l *listener, grpc bool) 
 	return s
 }
 
-// Accept returns the next connection whose handshake is over.
+// Accept returns the next connection whose handshake is complete.
 func (s *shaken) Accept() (net.Conn, error) {
 	if s.ready == nil {
 		for {
@@ -101,14 +99,14 @@ func (s *shaken) Accept() (net.Conn, error) {
 
 // Close closes the listener, and the connections that were not accepted.
 func (s *shaken) Close() error {
-	err := s.listener.Close() // before others do, for whom there is nothing to close
+	err := s.listener.Close() // before anything else closes it, which would find nothing to close
 	s.end()
 	s.all.Wait()
 	return err
 }
 
-// accept accepts connections until the listener is closed. Other errors are for
-// whoever accepts, who may try again.
+// accept accepts connections until the listener is closed. Accept returns other errors;
+// its caller may try again.
 func (s *shaken) accept() {
 	defer close(s.closed)
 	for {
@@ -128,7 +126,7 @@ func (s *shaken) accept() {
 	}
 }
 
-// offer offers a connection to Accept once its handshake is over.
+// offer passes a connection to Accept once its handshake is complete.
 func (s *shaken) offer(raw *conn) {
 	conn := s.shake(raw)
 	if conn == nil {
@@ -148,7 +146,7 @@ func (s *shaken) shake(raw *conn) net.Conn {
 		return conn
 	}
 	if s.ctx.Err() == nil || !errors.Is(err, s.ctx.Err()) {
-		// A stranger's, or the other side's that has given up. It may come again.
+		// It was a stranger, or the other side, which has given up and may connect again.
 		s.broker.cfg.Logger.Warn("a brokered connection failed", "id", s.id, "err", err)
 		if d, ok := s.Listener.(interface{ reopen() }); ok {
 			d.reopen()
@@ -157,8 +155,8 @@ func (s *shaken) shake(raw *conn) net.Conn {
 	return nil
 }
 
-// secureDialled performs the TLS handshake, if there is to be one, on a connection
-// that was dialled, which it closes if that fails.
+// secureDialled performs the TLS handshake, if there is one, on a connection that was
+// dialled. It closes the connection if that fails.
 func (b *Broker) secureDialled(ctx context.Context, raw net.Conn) (net.Conn, error) {
 	cfg := b.cfg.ClientTLS
 	if cfg == nil {
@@ -167,19 +165,20 @@ func (b *Broker) secureDialled(ctx context.Context, raw net.Conn) (net.Conn, err
 	cfg = asGRPC(cfg)
 	if cfg.ServerName == "" && !cfg.InsecureSkipVerify {
 		cfg = cfg.Clone()
-		cfg.ServerName = cmp.Or(b.cfg.Client.Authority, "localhost") // as h2grpc has it
+		cfg.ServerName = cmp.Or(b.cfg.Client.Authority, "localhost") // the same as in h2grpc
 	}
 	return b.shake(ctx, tls.Client(raw, cfg))
 }
 
-// secureAccepted is secureDialled for a connection that was accepted, which has proved
-// itself by that.
+// secureAccepted is secureDialled for a connection that was accepted. The handshake
+// proves the connection.
 func (b *Broker) secureAccepted(ctx context.Context, raw *conn, grpc bool) (net.Conn, error) {
 	var conn net.Conn = raw
 	if cfg := b.cfg.ServerTLS; cfg != nil {
 		if grpc {
-			// A ticket is what a server of TLS 1.3 writes last, when a client may have sent
-			// all that it had to say, and gone: its connection would be taken for none.
+			// A server of TLS 1.3 writes the session ticket last, when a client may
+			// already have sent everything and closed the connection. The write would fail,
+			// and the connection would be lost.
 			cfg = asGRPC(cfg).Clone()
 			cfg.SessionTicketsDisabled = true
 		}
@@ -195,8 +194,8 @@ func (b *Broker) secureAccepted(ctx context.Context, raw *conn, grpc bool) (net.
 	return conn, nil
 }
 
-// asGRPC has TLS agree on the protocol that gRPC is on: the other end may insist,
-// and does not know that here is another program than usual.
+// asGRPC makes TLS negotiate gRPC's protocol: the other end may require it, and does not
+// know that this is not a gRPC server.
 func asGRPC(cfg *tls.Config) *tls.Config {
 	const h2 = "h2"
 	if slices.Contains(cfg.NextProtos, h2) {

@@ -14,15 +14,14 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// knocker waits for the answer to a knock. It gets one stream, or one refusal
-// at a time.
+// knocker waits for the answer to a knock: one stream, or one refusal at a time.
 type knocker struct {
-	stream  chan *yamux.Stream // has room for one; whoever sends removes the knocker from the broker
+	stream  chan *yamux.Stream // has room for one; whoever sends to it removes the knocker from the broker
 	refusal chan string        // has room for one
 }
 
-// dial connects at once: that is how it learns that the other side accepts, and
-// nobody else may have the stream.
+// dial connects at once, because only that shows that the other side accepts, and because
+// no other call may get the stream.
 func (b *streams) dial(ctx context.Context, id uint32) (*h2grpc.ClientConn, error) {
 	ctx, cancel := b.bound(ctx)
 	defer cancel()
@@ -38,14 +37,13 @@ func (b *streams) dial(ctx context.Context, id uint32) (*h2grpc.ClientConn, erro
 			return conn, nil
 		default:
 		}
-		// The connection was lost. If the other side accepts again, it does
-		// so now.
+		// The connection was lost. If the other side accepts again, it does so now.
 		ctx, cancel := context.WithTimeout(ctx, redialTimeout)
 		defer cancel()
 		return b.connect(ctx, id)
 	})
 	if err := cc.Connect(ctx); err != nil {
-		cc.Close() // it dials no more
+		cc.Close() // so that it does not dial again
 		select {
 		case conn := <-first:
 			conn.Close()
@@ -58,11 +56,10 @@ func (b *streams) dial(ctx context.Context, id uint32) (*h2grpc.ClientConn, erro
 
 // connect asks the peer to accept a connection for id, until it does or ctx ends.
 //
-// One at a time knocks, is answered and opens its stream, so that the peer
-// cannot mix up two. An id that nobody accepts must not hold up all others for
-// as long as its ctx: after a while the next has its turn, and the answer may
-// come whenever it likes. The peer keeps the knock meanwhile, but not for ever,
-// so it is repeated.
+// Only one call at a time knocks, gets its answer and opens its stream, so that the peer
+// cannot confuse two. An id that is not accepted must not delay all others until its ctx
+// ends: after knockTurn the next call may knock, and the answer may come at any time.
+// Meanwhile the peer stores the knock, but not for ever, so the knock is repeated.
 func (b *streams) connect(ctx context.Context, id uint32) (net.Conn, error) {
 	ctx, cancel := b.bound(ctx)
 	defer cancel()
@@ -78,8 +75,8 @@ func (b *streams) connect(ctx context.Context, id uint32) (net.Conn, error) {
 		}
 	}
 	defer endTurn()
-	// Those who dial the same id get their streams in the order in which they
-	// knock, so that none has a stream before it looks for one.
+	// Calls that dial the same id get their streams in the order of their knocks, so that
+	// none has a stream before it waits for one.
 	k := &knocker{make(chan *yamux.Stream, 1), make(chan string, 1)}
 	if err := b.addKnocker(id, k); err != nil {
 		return nil, err
@@ -113,7 +110,7 @@ func (b *streams) connect(ctx context.Context, id uint32) (net.Conn, error) {
 	}
 }
 
-// pause waits, and reports whether ctx goes on.
+// pause waits for d, and reports whether ctx has not ended.
 func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -135,8 +132,8 @@ func (b *streams) addKnocker(id uint32, k *knocker) error {
 	return nil
 }
 
-// dropKnocker removes a knocker, if it is there still. A stream that came for
-// it at the last moment is passed on.
+// dropKnocker removes a knocker, if it is still there. A stream that came for it at the
+// last moment is passed on.
 func (b *streams) dropKnocker(id uint32, k *knocker) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -157,10 +154,11 @@ func (b *streams) setKnockers(id uint32, ks []*knocker) {
 	b.knockers[id] = ks
 }
 
-// acknowledged acts on the peer's answer to a knock. Each answer is owed a
-// stream, in the order of the answers, also if nobody wants it any more: the
-// peer takes the next one for this one's. A plugin of go-plugin's that is not
-// ready for the stream stops serving altogether; a host says so in words.
+// acknowledged handles the peer's answer to a knock. Each answer must be followed by a
+// stream, in the order of the answers, even if no call wants it any more: otherwise the
+// peer would take the next stream for this one. A plugin of go-plugin that is not ready
+// for the stream stops serving altogether; a host of go-plugin answers with an error
+// text.
 func (b *streams) acknowledged(id uint32, words string, ready bool) {
 	if words != "" {
 		b.mu.Lock()
@@ -168,7 +166,7 @@ func (b *streams) acknowledged(id uint32, words string, ready bool) {
 		if ks := b.knockers[id]; len(ks) > 0 {
 			select {
 			case ks[0].refusal <- words:
-			default: // it has not dealt with the last
+			default: // it has not handled the last one
 			}
 		}
 		return
@@ -181,15 +179,15 @@ func (b *streams) acknowledged(id uint32, words string, ready bool) {
 		if b.ctx.Err() == nil {
 			b.cfg.Logger.Warn("opening a connection that the other side awaits failed", "id", id, "err", err)
 		}
-		return // Dial waits on, and knocks again
+		return // Dial goes on waiting, and knocks again
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.deliverStream(id, st)
 }
 
-// deliverStream hands a stream to the first who waits for one, or resets it. It
-// is called with mu held.
+// deliverStream passes a stream to the first call that waits for one, or resets it. It is
+// called with mu held.
 func (b *streams) deliverStream(id uint32, st *yamux.Stream) {
 	ks := b.knockers[id]
 	if len(ks) == 0 {

@@ -16,26 +16,25 @@ import (
 	"github.com/tenonrpc/tenon/plugin/internal/yamux"
 )
 
-// HasMux says that there is multiplexing, which the tag tenon_nomux leaves out.
+// HasMux reports that the program has multiplexing, which the tag tenon_nomux leaves out.
 const HasMux = true
 
-// MuxProtocolError is what a peer did that ends a Mux.
+// MuxProtocolError is a violation of the protocol by the peer that ends a Mux.
 type MuxProtocolError = yamux.ProtocolError
 
-// Mux carries the main connection and all brokered ones over one raw connection,
-// as the streams of a yamux session. A stream does not say what it is for: one
-// that the side which opens it has announced by a knock is a brokered
-// connection, and any other one is the main connection. The nth knock that was
-// acknowledged is followed by the nth such stream. Source: the section "Broker"
-// of package wire.
+// Mux carries the main connection and all brokered ones over one raw connection, as the
+// streams of a yamux session. A stream does not tell what it is for: if the side that
+// opens it has announced it by a knock it is a brokered connection, otherwise it is the
+// main connection. The nth acknowledged knock belongs to the nth such stream. Source: the
+// section "Broker" of package wire.
 //
-// All methods may be called concurrently. A nil Mux is that of a side whose
-// connections have sockets of their own.
+// All methods may be called concurrently. A nil Mux stands for a side whose connections
+// have sockets of their own.
 type Mux struct {
 	log    h2grpc.Logger
-	tell   func()          // writes what is to be told of lines that were left out
+	tell   func()          // logs how many lines were left out
 	main   *queue          // the streams that no knock announced; nil: they are refused
-	turn   chan struct{}   // holds one token; whoever dials has it
+	turn   chan struct{}   // holds one token, which a dialling call takes
 	ctx    context.Context // ends with Close, which calls cancel with mu held
 	cancel context.CancelFunc
 
@@ -43,7 +42,7 @@ type Mux struct {
 	ended    chan struct{} // closed when the session, if there was one, has ended
 	running  sync.WaitGroup
 
-	// A plugin's.
+	// For plugins.
 	raw    net.Listener
 	trials sync.WaitGroup // of candidates
 
@@ -51,13 +50,13 @@ type Mux struct {
 	// guarded by mu
 	session    *yamux.Session
 	candidates []*yamux.Session // oldest first; some may have ended
-	next       *expectation     // of the next stream; nil if it is for main
+	next       *expectation     // what the next stream is for; nil if it is for main
 }
 
-// expectation is a knock that is being acknowledged. Its stream is the next one.
+// expectation is a knock that is being acknowledged. The next stream is its.
 type expectation struct {
 	q    *queue
-	came chan struct{} // closed when the stream is there
+	came chan struct{} // closed when the stream has come
 }
 
 func newMux(log h2grpc.Logger) *Mux {
@@ -67,8 +66,8 @@ func newMux(log h2grpc.Logger) *Mux {
 	return m
 }
 
-// NewHostMux returns a Mux for a host, on a raw connection to its plugin, which
-// it owns from then on. Log may be nil.
+// NewHostMux returns a Mux for a host, on a raw connection to its plugin, which the Mux
+// owns from then on. log may be nil.
 func NewHostMux(raw net.Conn, log h2grpc.Logger) *Mux {
 	m := newMux(log)
 	m.session = yamux.Client(raw)
@@ -80,19 +79,19 @@ func NewHostMux(raw net.Conn, log h2grpc.Logger) *Mux {
 	return m
 }
 
-// NewPluginMux returns a Mux for a plugin, which has no connection yet; see
-// Listen. Log may be nil.
+// NewPluginMux returns a Mux for a plugin, without a connection yet; see Listen. log may
+// be nil.
 func NewPluginMux(log h2grpc.Logger) *Mux {
 	m := newMux(log)
 	m.main = newQueue(0)
 	return m
 }
 
-// Listen returns the listener to serve a plugin's main connection on. The host
-// connects to raw: the first of its connections on whose first stream the server
-// calls Established, as an h2grpc.Server does, carries everything, and raw is
-// closed then. Closing the listener closes raw as well, but not what it has
-// accepted. Listen is called once. Without a Mux it is raw.
+// Listen returns the listener on which to serve a plugin's main connection. The host
+// connects to raw: the first connection on whose first stream the server calls
+// Established, as an h2grpc.Server does, carries everything, and raw is closed then.
+// Closing the returned listener also closes raw, but not the connections that it has
+// accepted. Listen may be called once. Without a Mux it returns raw.
 func (m *Mux) Listen(raw net.Listener) net.Listener {
 	if m == nil {
 		return raw
@@ -109,8 +108,7 @@ func (m *Mux) Listen(raw net.Listener) net.Listener {
 // onHost reports whether this is a host's Mux.
 func (m *Mux) onHost() bool { return m.main == nil }
 
-// mainListener is the queue of main connections, with the raw listener's
-// address.
+// mainListener is the queue of main connections, with the raw listener's address.
 type mainListener struct {
 	*queue
 	raw net.Listener
@@ -123,8 +121,8 @@ func (l *mainListener) Close() error {
 	return l.raw.Close()
 }
 
-// Ended returns a channel that is closed when the raw connection has ended, or
-// will never be made. Without a Mux it never is.
+// Ended returns a channel that is closed when the raw connection has ended, or will never
+// be made. Without a Mux it is never closed.
 func (m *Mux) Ended() <-chan struct{} {
 	if m == nil {
 		return nil
@@ -132,7 +130,7 @@ func (m *Mux) Ended() <-chan struct{} {
 	return m.ended
 }
 
-// Err says why the raw connection has ended. It is nil before.
+// Err returns why the raw connection has ended. It returns nil before that.
 func (m *Mux) Err() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -142,8 +140,8 @@ func (m *Mux) Err() error {
 	return m.session.Err()
 }
 
-// Close ends the raw connection and everything on it. What was written before
-// is still sent. It may be called more than once.
+// Close ends the raw connection and everything on it. Earlier writes are still sent. It
+// may be called more than once.
 func (m *Mux) Close() error {
 	if m == nil {
 		return nil
@@ -169,7 +167,7 @@ func (m *Mux) Close() error {
 // acceptRaw accepts connections until one of them is the host's.
 func (m *Mux) acceptRaw() {
 	defer m.raw.Close()
-	// Close must end an Accept that waits.
+	// Close must end an Accept in progress.
 	defer context.AfterFunc(m.ctx, func() { m.raw.Close() })()
 	for {
 		conn, err := m.raw.Accept()
@@ -190,7 +188,7 @@ func (m *Mux) acceptRaw() {
 	}
 }
 
-// route hands out the peer's streams until the session ends.
+// route passes on the peer's streams until the session ends.
 func (m *Mux) route() {
 	for {
 		st, err := m.session.Accept()
@@ -201,7 +199,7 @@ func (m *Mux) route() {
 	}
 }
 
-// hand hands a stream to whom it is for.
+// hand passes a stream to the queue that it is for.
 func (m *Mux) hand(st *yamux.Stream) {
 	m.mu.Lock()
 	next := m.next
@@ -219,8 +217,7 @@ func (m *Mux) hand(st *yamux.Stream) {
 	}
 }
 
-// expect says that the next stream is for q. There must be no other
-// expectation.
+// expect makes q the receiver of the next stream. There must be no other expectation.
 func (m *Mux) expect(q *queue) *expectation {
 	e := &expectation{q, make(chan struct{})}
 	m.mu.Lock()
@@ -229,7 +226,7 @@ func (m *Mux) expect(q *queue) *expectation {
 	return e
 }
 
-// forget ends an expectation that nothing came of.
+// forget removes an expectation whose stream did not come.
 func (m *Mux) forget(e *expectation) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -238,8 +235,8 @@ func (m *Mux) forget(e *expectation) {
 	}
 }
 
-// takeTurn waits until nobody else dials. A stream that somebody opens between
-// another's knock and stream would be taken for the other's.
+// takeTurn waits until no other call dials. A stream that is opened between the knock and
+// the stream of another call would be taken for that call's.
 func (m *Mux) takeTurn(ctx context.Context) error {
 	select {
 	case m.turn <- struct{}{}:
@@ -251,7 +248,7 @@ func (m *Mux) takeTurn(ctx context.Context) error {
 	}
 }
 
-// endErr says why nothing can be opened any more.
+// endErr returns why nothing can be opened any more.
 func (m *Mux) endErr() error { return cmp.Or(m.Err(), ErrClosed) }
 
 func (m *Mux) endTurn() { <-m.turn }
@@ -268,7 +265,7 @@ func (m *Mux) open(ctx context.Context) (*yamux.Stream, error) {
 	}
 }
 
-// Dial opens a main connection, for hosts.
+// Dial opens a main connection. It is for hosts.
 func (m *Mux) Dial(ctx context.Context) (net.Conn, error) {
 	if err := m.takeTurn(ctx); err != nil {
 		return nil, cmp.Or(m.Err(), fmt.Errorf("waiting for other connections to be made: %w", err))
@@ -282,10 +279,10 @@ func (m *Mux) Dial(ctx context.Context) (net.Conn, error) {
 	return st, nil
 }
 
-// settle waits until the other side has accepted a stream that we have opened, and
-// ends our turn, if it still is: until then the stream could pass for somebody
-// else's. A peer may accept it by its first data, which may wait for ours, so the
-// stream is in use meanwhile.
+// settle waits until the other side has accepted a stream that we have opened, and then,
+// if ourTurn is set, lets the next call dial: until then the stream could be taken for
+// another call's. A peer may accept a stream only with its first data, which may depend
+// on ours, so the stream is already in use.
 func (m *Mux) settle(st *yamux.Stream, ourTurn bool) {
 	if ourTurn {
 		defer m.endTurn()
@@ -293,14 +290,14 @@ func (m *Mux) settle(st *yamux.Stream, ourTurn bool) {
 	timer := time.NewTimer(acceptTimeout)
 	defer timer.Stop()
 	select {
-	case <-st.Accepted(): // or it has ended
+	case <-st.Accepted(): // or the stream has ended
 	case <-timer.C:
 		m.log.Warn("the other side did not accept a connection", "within", acceptTimeout)
 		st.Reset()
 	}
 }
 
-// queue is a net.Listener whose connections are handed to it.
+// queue is a net.Listener that gets its connections from put.
 type queue struct {
 	conns chan *yamux.Stream
 	done  chan struct{}
@@ -312,13 +309,13 @@ func newQueue(size int) *queue {
 	return &queue{conns: make(chan *yamux.Stream, size), done: make(chan struct{})}
 }
 
-// put hands a connection over. It waits while the queue is full, and resets the
-// connection if the queue is closed, or over.
+// put adds a connection. It waits while the queue is full, and resets the connection if
+// the queue or over is closed.
 func (q *queue) put(st *yamux.Stream, over <-chan struct{}) {
 	select {
 	case q.conns <- st:
 		select {
-		case <-q.done: // close has emptied it before
+		case <-q.done: // close emptied the queue before this was added
 			q.drain()
 		default:
 		}
@@ -352,7 +349,7 @@ func (q *queue) close() {
 	q.drain()
 }
 
-// drain resets the connections that nobody will accept.
+// drain resets the connections that have not been accepted.
 func (q *queue) drain() {
 	for {
 		select {

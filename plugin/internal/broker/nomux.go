@@ -9,9 +9,9 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc"
 )
 
-// HasMux says that there is no multiplexing: the program was built with the tag
-// tenon_nomux, and each connection has a socket of its own. Nobody makes a Mux then; its
-// methods are those of a nil one.
+// HasMux reports that the program was built with the tag tenon_nomux: it has no
+// multiplexing, and each connection has a socket of its own. No Mux is ever made; its
+// methods are those of a nil Mux.
 const HasMux = false
 
 type Mux struct{}

@@ -9,8 +9,8 @@ import (
 	"sync"
 )
 
-// Relay joins two brokers, whose peers then reach each other through it by the ids
-// of their own. See plugin.RelayBrokers.
+// Relay joins two brokers, so that their peers reach each other through it, under the ids
+// that they choose. See plugin.RelayBrokers.
 func Relay(ctx context.Context, a, b *Broker, join func(id uint32, from, to net.Conn)) error {
 	if (a.cfg.Mux == nil) != (b.cfg.Mux == nil) {
 		return errors.New("plugin: broker: one of the two connections is multiplexed and the other is not: with multiplexing, a side asks for what it dials, and without, it is told what it can dial, so that neither can stand for the other")
@@ -54,7 +54,7 @@ func (b *Broker) startRelay() bool {
 		return false
 	}
 	b.relay = make(chan struct{}, 1)
-	b.relay <- struct{}{} // for what has come before
+	b.relay <- struct{}{} // for messages that came before
 	return true
 }
 
@@ -64,10 +64,10 @@ func (b *Broker) endRelay() {
 	b.relay = nil
 }
 
-// relay passes on what one broker hears from its peer.
+// relay passes on what one broker receives from its peer.
 type relay struct {
 	open     context.Context // ends with Hangup of either broker: nothing new is passed on
-	alive    context.Context // ends with Close of either: what was goes on until then
+	alive    context.Context // ends with Close of either broker: until then open connections stay
 	from, to *Broker
 	join     func(id uint32, from, to net.Conn)
 	running  sync.WaitGroup
@@ -75,10 +75,10 @@ type relay struct {
 	mu sync.Mutex
 	// guarded by mu
 	busy map[uint32]bool // ids whose knock is being passed on
-	idle []*passage      // those that nobody uses, the longest first
+	idle []*passage      // those that are not in use, the one idle for longest first
 }
 
-// run passes on until nothing new can come, and returns when nothing of it is left.
+// run passes on until nothing new can come, and returns when all connections have ended.
 func (r *relay) run() {
 	defer r.running.Wait()
 	r.from.mu.Lock()
@@ -95,7 +95,7 @@ func (r *relay) run() {
 	}
 }
 
-// joined has a pair of connections served, and closes them.
+// joined lets join serve a pair of connections, and then closes them.
 func (r *relay) joined(id uint32, from, to net.Conn) {
 	shut := func() { from.Close(); to.Close() }
 	defer shut()
@@ -103,20 +103,20 @@ func (r *relay) joined(id uint32, from, to net.Conn) {
 	r.join(id, from, to)
 }
 
-// passage is a listener of ours that stands for one of a peer's.
+// passage is a listener of ours that represents one of the peer.
 type passage struct {
 	*listener
 	offer
-	dialling chan struct{} // a token each for connections that are not joined yet
-	users    int           // guarded by relay.mu: connections, and whoever else keeps it
+	dialling chan struct{} // one token for each connection that is not joined yet
+	users    int           // guarded by relay.mu: connections and others that keep the passage open
 }
 
-// passOffer passes on an announcement: it announces a listener to the other side,
-// each of whose connections is made to what was announced.
+// passOffer relays an announcement: it announces a listener to the other side. Each
+// connection to that is joined with a connection to the announced address.
 //
-// Nobody says when the peer stops listening. A passage is closed when that shows,
-// because nobody answers there; those that lead to nobody knows where must not
-// become ever more, so there is a limit to those that are not in use.
+// The protocol does not tell when the peer stops listening. A passage is closed when a
+// connection shows that, because nothing answers there. The number of passages that are
+// not in use is limited, because otherwise those that lead nowhere would accumulate.
 func (r *relay) passOffer(o offer) {
 	l, err := r.to.listen(r.open, o.id, false)
 	if err != nil {
@@ -132,7 +132,7 @@ func (r *relay) passOffer(o offer) {
 func (r *relay) accept(p *passage) {
 	defer p.Close()
 	defer context.AfterFunc(r.open, func() { p.Close() })()
-	defer r.use(p) // it is not to be closed again
+	defer r.use(p) // so that it is not closed again
 	for {
 		raw, err := p.accept()
 		if err != nil {
@@ -146,7 +146,7 @@ func (r *relay) accept(p *passage) {
 	}
 }
 
-// pass makes the connection that one of a passage is to be joined with.
+// pass makes the connection that is joined with one accepted by a passage.
 func (r *relay) pass(p *passage, raw *conn) {
 	from, err := r.to.secureAccepted(r.open, raw, true)
 	if err != nil {
@@ -173,7 +173,7 @@ func (r *relay) pass(p *passage, raw *conn) {
 	r.joined(p.id, from, to)
 }
 
-// use keeps a passage from being closed for want of a connection.
+// use keeps a passage from being closed because it is idle.
 func (r *relay) use(p *passage) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -198,8 +198,8 @@ func (r *relay) leave(p *passage) {
 	}
 }
 
-// copyBoth copies both ways. The end of one direction is passed on, and is the end
-// of both where it cannot be.
+// copyBoth copies in both directions. The end of one direction is passed on; if that is
+// not possible, it ends both.
 func copyBoth(_ uint32, a, b net.Conn) {
 	var back sync.WaitGroup
 	back.Go(func() { copyOne(a, b) })

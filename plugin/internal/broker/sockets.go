@@ -10,16 +10,16 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// sockets is the transport that has a socket for each listener. Its address is
-// announced, and dialled.
+// sockets is the transport with a socket for each listener. The address is announced, and
+// dialled.
 type sockets struct {
 	*Broker
 	// guarded by mu
-	offers  []offer // what the peer announced and nobody dialled, oldest first
+	offers  []offer // what the peer has announced and no call has dialled, oldest first
 	waiting map[uint32][]chan offer
 }
 
-// offer is an announcement of the peer's.
+// offer is an announcement of the peer.
 type offer struct {
 	id               uint32
 	network, address string
@@ -40,7 +40,7 @@ func (b *sockets) open(uint32, bool) (net.Listener, error) { return b.cfg.Listen
 
 // announce tells the peer where id is served.
 func (b *sockets) announce(ctx context.Context, id uint32, addr net.Addr) error {
-	// The peer may dial at once: the socket has a queue already.
+	// The peer may dial at once: the socket already has a queue.
 	network, address, err := b.cfg.Announce(addr)
 	if err != nil {
 		return err
@@ -50,8 +50,8 @@ func (b *sockets) announce(ctx context.Context, id uint32, addr net.Addr) error 
 
 func (b *sockets) heard(info *wire.ConnInfo) {
 	if info.Knock != nil {
-		// An ack without a listener would make the peer open a stream
-		// that nobody serves; without an ack its Dial fails in time.
+		// An acknowledgement without a listener would make the peer open a stream that
+		// nothing serves; without one its Dial fails in time.
 		b.cfg.Logger.Warn("the broker ignores a knock: multiplexing was not agreed on", "id", info.ServiceID)
 		return
 	}
@@ -60,7 +60,7 @@ func (b *sockets) heard(info *wire.ConnInfo) {
 
 func (b *sockets) forget() { b.offers = nil }
 
-// deliver hands an offer to the first Dial that waits for it, or keeps it.
+// deliver passes an offer to the first Dial that waits for it, or stores it.
 func (b *sockets) deliver(o offer) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -72,7 +72,7 @@ func (b *sockets) deliver(o offer) {
 		chans[0] <- o // has room: it is in waiting once, and gets one offer
 		return
 	}
-	// A listener announced later has replaced the earlier one of its id.
+	// A listener announced later replaces the earlier one with its id.
 	b.take(o.id)
 	if len(b.offers) >= maxOffers {
 		b.cfg.Logger.Warn("the broker forgets a connection that nobody dialled", "id", b.offers[0].id, "limit", maxOffers)
@@ -82,8 +82,7 @@ func (b *sockets) deliver(o offer) {
 	b.tellRelay()
 }
 
-// take removes the offer for id, of which there is one at most. It is called with
-// mu held.
+// take removes and returns the offer for id, if there is one. It is called with mu held.
 func (b *sockets) take(id uint32) (o offer, ok bool) {
 	i := slices.IndexFunc(b.offers, func(o offer) bool { return o.id == id })
 	if i < 0 {
@@ -103,7 +102,7 @@ func (b *sockets) setWaiting(id uint32, chans []chan offer) {
 	b.waiting[id] = chans
 }
 
-// await returns the peer's offer for id, and takes it.
+// await returns the peer's offer for id, and removes it.
 func (b *sockets) await(ctx context.Context, id uint32) (offer, error) {
 	b.mu.Lock()
 	if b.closed {
@@ -130,8 +129,8 @@ func (b *sockets) await(ctx context.Context, id uint32) (offer, error) {
 	b.mu.Lock()
 	b.setWaiting(id, slices.DeleteFunc(b.waiting[id], func(c chan offer) bool { return c == ch }))
 	b.mu.Unlock()
-	// Nothing is sent on ch any more. If an offer came at the same moment, the
-	// next Dial may have it.
+	// Nothing is sent on ch any more. If an offer came at the same moment, it is kept for
+	// the next Dial.
 	select {
 	case o := <-ch:
 		b.deliver(o)
@@ -140,7 +139,7 @@ func (b *sockets) await(ctx context.Context, id uint32) (offer, error) {
 	return offer{}, err
 }
 
-// dial returns a connection that is made when it is used.
+// dial returns a connection that connects when it is used.
 func (b *sockets) dial(ctx context.Context, id uint32) (*h2grpc.ClientConn, error) {
 	o, err := b.await(ctx, id)
 	if err == nil {
@@ -160,7 +159,7 @@ func (b *sockets) connect(ctx context.Context, id uint32) (net.Conn, error) {
 	return b.dialOffer(ctx, o)
 }
 
-// dialOffer connects to where the peer has announced that it listens.
+// dialOffer connects to the address that the peer has announced.
 func (b *Broker) dialOffer(ctx context.Context, o offer) (net.Conn, error) {
 	if err := o.check(); err != nil {
 		return nil, err
@@ -176,8 +175,8 @@ func (b *sockets) pass(r *relay) bool {
 	}
 	o, _ := b.take(b.offers[0].id)
 	b.mu.Unlock()
-	// One after the other: as long as the other side cannot be told, the
-	// offers wait where there is a limit to them.
+	// One after the other: while the other side cannot be told, the offers wait where
+	// their number is limited.
 	r.passOffer(o)
 	return true
 }

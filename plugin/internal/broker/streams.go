@@ -14,19 +14,19 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// streams is the transport on which all connections are streams of a Mux. Who dials
-// knocks, and who accepts answers.
+// streams is the transport on which all connections are streams of a Mux. The dialling
+// side knocks, and the accepting side answers.
 type streams struct {
 	*Broker
 	mux  *Mux
-	bell chan struct{} // has room for one; wakes keepDoors
+	bell chan struct{} // has room for one token, which wakes keepDoors
 	// guarded by mu
 	doors    map[uint32]*door
-	knocks   []knock // the peer's, not answered, oldest first, one for each id
+	knocks   []knock // the peer's unanswered knocks, oldest first, one for each id
 	knockers map[uint32][]*knocker
 }
 
-// transport returns the transport that the connections of b have.
+// transport returns the transport for the connections of b.
 func (m *Mux) transport(b *Broker) transport {
 	if m == nil {
 		return newSockets(b)
@@ -62,14 +62,14 @@ func (b *streams) pass(r *relay) bool {
 	return ok
 }
 
-// door is the listener for one id of a multiplexed broker. The peer knocks,
-// is told that it may come, and opens a stream.
+// door is the listener for one id of a multiplexed broker. The peer knocks, gets an
+// acknowledgement, and opens a stream.
 type door struct {
 	*queue
 	broker *streams
 	id     uint32
-	once   bool // one knock is answered
-	spent  bool // guarded by broker.mu: it has been
+	once   bool // only one knock is answered
+	spent  bool // guarded by broker.mu: that knock has been answered
 }
 
 // Addr returns the id.
@@ -91,7 +91,7 @@ func (d *door) Close() error {
 	return nil
 }
 
-// reopen lets one more knock be answered: nothing came of the last.
+// reopen lets one more knock be answered, because the last one led to no connection.
 func (d *door) reopen() {
 	d.broker.mu.Lock()
 	d.spent = false
@@ -99,8 +99,8 @@ func (d *door) reopen() {
 	d.broker.look()
 }
 
-// open opens a door, for one connection if once is set. Nobody is told: the peer
-// knocks.
+// open opens a door, for one connection if once is set. It need not be announced: the
+// peer knocks.
 func (b *streams) open(id uint32, once bool) (net.Listener, error) {
 	d := &door{queue: newQueue(maxQueued), broker: b, id: id, once: once}
 	d.taken = b.look
@@ -117,16 +117,16 @@ func (b *streams) open(id uint32, once bool) (net.Listener, error) {
 	return d, nil
 }
 
-// announce has nothing to tell.
+// announce does nothing: the peer knocks.
 func (b *streams) announce(context.Context, uint32, net.Addr) error { return nil }
 
-// knock is a knock of the peer's that was not answered.
+// knock is a knock of the peer that has not been answered.
 type knock struct {
 	id uint32
 	at time.Time
 }
 
-// knocked keeps a knock, one for each id.
+// knocked stores a knock, one for each id.
 func (b *streams) knocked(id uint32) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -146,16 +146,16 @@ func (b *streams) knocked(id uint32) {
 	b.tellRelay()
 }
 
-// look makes the doorkeeper look again.
+// look wakes keepDoors.
 func (b *streams) look() {
 	select {
 	case b.bell <- struct{}{}:
-	default: // it will
+	default: // it is awake already
 	}
 }
 
-// nextKnock takes the oldest knock that can be answered, and returns its door,
-// or nil if there is none. Knocks that nobody waits for any more are dropped.
+// nextKnock removes the oldest knock that can be answered, and returns its door, or nil
+// if there is none. It drops knocks that are too old.
 func (b *streams) nextKnock() *door {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -170,9 +170,8 @@ func (b *streams) nextKnock() *door {
 	return nil
 }
 
-// keepDoors is the doorkeeper: it answers knocks, one after the other. Before it
-// answers the next, the stream for the last has come, because nothing but their
-// order says which stream is for whom.
+// keepDoors answers knocks, one after the other. It answers the next only when the stream
+// for the last has come, because only their order tells which stream is for whom.
 func (b *streams) keepDoors() {
 	for {
 		select {
@@ -217,14 +216,14 @@ func (b *streams) answer(d *door) error {
 	}
 }
 
-// takeKnock finds a knock for nobody here, and makes its id busy. The knock stays,
-// for the doorkeeper.
+// takeKnock finds a knock for an id without a listener here, and marks the id as busy.
+// The knock stays, for keepDoors.
 func (b *streams) takeKnock(r *relay) (id uint32, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.busy) >= maxKnocks { // some of which were forgotten meanwhile
+	if len(r.busy) >= maxKnocks { // some of them may have been forgotten
 		return 0, false
 	}
 	i := slices.IndexFunc(b.knocks, func(k knock) bool { return b.doors[k.id] == nil && !r.busy[k.id] })
@@ -236,13 +235,12 @@ func (b *streams) takeKnock(r *relay) (id uint32, ok bool) {
 	return id, true
 }
 
-// passKnock passes on a knock: this side is told that it may come when the other has
-// said so.
+// passKnock relays a knock: this side gets its acknowledgement when the other has given
+// one.
 func (b *streams) passKnock(r *relay, id uint32) {
 	from, to, err := answerKnock(r, id)
 	if err != nil {
-		// This peer hears nothing, as from one that does not accept the id. It
-		// knocks again if it likes.
+		// This peer gets no answer, as if the id were not accepted. It may knock again.
 		b.cfg.Logger.Debug("a brokered connection is not relayed", "id", id, "err", err)
 		b.forgetKnock(id)
 	}
@@ -250,7 +248,7 @@ func (b *streams) passKnock(r *relay, id uint32) {
 	delete(r.busy, id)
 	r.mu.Unlock()
 	b.mu.Lock()
-	b.tellRelay() // there may be a next one for the id
+	b.tellRelay() // there may be another for the id
 	b.mu.Unlock()
 	if err == nil {
 		r.joined(id, from, to)

@@ -1,8 +1,8 @@
-// Package control holds the stubs of the protocol's control services, which
-// are in the protobuf package "plugin": the broker's stream, the controller
-// and the plugin's output. They have the shape of generated code, but their
-// messages are package wire's, so that no protobuf name is registered: a
-// program that links go-plugin as well would otherwise panic when it starts.
+// Package control holds the stubs of the protocol's control services, which are in the
+// protobuf package "plugin": the broker's stream, the controller and the plugin's output.
+// They look like generated code, but their messages are those of package wire, so that no
+// protobuf name is registered: otherwise a program that also links go-plugin would panic
+// when it starts.
 //
 // Source: the section "Control services" of package wire.
 package control
@@ -35,8 +35,8 @@ const (
 	protoFile         = "plugin/control.proto"
 )
 
-// Own reports whether a method is of the services that every plugin has, these and
-// health: what the two ends have to say to each other, whatever the application is.
+// Own reports whether a method belongs to the services that every plugin has, these and
+// health, which are independent of the application.
 func Own(method string) bool {
 	service, _, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
 	switch service {
@@ -51,40 +51,40 @@ func Own(method string) bool {
 //go:embed descriptors.binpb
 var descriptors string
 
-// Descriptors returns the serialized FileDescriptorSet of the services, and of
-// what they import, for reflection.
+// Descriptors returns the serialized FileDescriptorSet of the services and of what they
+// import, for reflection.
 func Descriptors() []byte { return []byte(descriptors) }
 
-// BrokerServer is the plugin's half of the broker.
+// BrokerServer is the plugin's side of the broker.
 type BrokerServer interface {
 	// StartStream is called when a host opens the broker's stream. The host
 	// expects it to stay open.
 	StartStream(h2grpc.BidiStreamingServer[wire.ConnInfo, wire.ConnInfo]) error
 }
 
-// ControllerServer lets a host stop the plugin.
+// ControllerServer stops the plugin for a host.
 type ControllerServer interface {
 	Shutdown(context.Context, *wire.Empty) (*wire.Empty, error)
 }
 
-// StdioServer hands out the plugin's output.
+// StdioServer sends the plugin's output.
 type StdioServer interface {
 	// StreamStdio is called when a host asks for the output. The host expects
 	// it to stay open.
 	StreamStdio(*wire.Empty, h2grpc.ServerStreamingServer[wire.StdioData]) error
 }
 
-// RegisterBroker registers the broker's service with r.
+// RegisterBroker registers the broker service with r.
 func RegisterBroker(r h2grpc.ServiceRegistrar, srv BrokerServer) {
 	r.RegisterService(&brokerDesc, srv)
 }
 
-// RegisterController registers the controller's service with r.
+// RegisterController registers the controller service with r.
 func RegisterController(r h2grpc.ServiceRegistrar, srv ControllerServer) {
 	r.RegisterService(&controllerDesc, srv)
 }
 
-// RegisterStdio registers the output's service with r.
+// RegisterStdio registers the output service with r.
 func RegisterStdio(r h2grpc.ServiceRegistrar, srv StdioServer) {
 	r.RegisterService(&stdioDesc, srv)
 }
@@ -145,8 +145,8 @@ func streamStdioHandler(srv any, stream h2grpc.ServerStream) error {
 	return srv.(StdioServer).StreamStdio(in, &h2grpc.GenericServerStream[wire.Empty, wire.StdioData]{ServerStream: stream})
 }
 
-// StartStream opens the broker's stream to a plugin. It lives until ctx ends,
-// the plugin ends it, or the connection is lost.
+// StartStream opens the broker's stream to a plugin. It is open until ctx ends, the
+// plugin ends it, or the connection is lost.
 func StartStream(ctx context.Context, cc h2grpc.ClientConnInterface, opts ...h2grpc.CallOption) (h2grpc.BidiStreamingClient[wire.ConnInfo, wire.ConnInfo], error) {
 	stream, err := cc.NewStream(ctx, &brokerDesc.Streams[0], methodStartStream, opts...)
 	if err != nil {
@@ -155,21 +155,21 @@ func StartStream(ctx context.Context, cc h2grpc.ClientConnInterface, opts ...h2g
 	return &h2grpc.GenericClientStream[wire.ConnInfo, wire.ConnInfo]{ClientStream: stream}, nil
 }
 
-// Shutdown asks a plugin to stop and waits for its answer at most until ctx
-// ends. Plugins of other libraries may end without an answer: the error is
-// then UNAVAILABLE, and the plugin's exit says more than it.
+// Shutdown asks a plugin to stop and waits for its answer until ctx ends. Plugins of
+// other libraries may exit without an answer: the error is then UNAVAILABLE, and the
+// plugin's exit status tells more than the error.
 func Shutdown(ctx context.Context, cc h2grpc.ClientConnInterface) error {
 	return cc.Invoke(ctx, methodShutdown, &wire.Empty{}, new(wire.Empty))
 }
 
-// StreamStdio asks a plugin for its output. The stream lives until ctx ends,
-// the plugin ends it, or the connection is lost.
+// StreamStdio asks a plugin for its output. The stream is open until ctx ends, the plugin
+// ends it, or the connection is lost.
 func StreamStdio(ctx context.Context, cc h2grpc.ClientConnInterface) (h2grpc.ServerStreamingClient[wire.StdioData], error) {
 	stream, err := cc.NewStream(ctx, &stdioDesc.Streams[0], methodStreamStdio)
 	if err != nil {
 		return nil, err
 	}
-	// io.EOF says that the call has ended already; Recv tells why.
+	// io.EOF means that the call has ended already; Recv returns the reason.
 	if err := stream.SendMsg(&wire.Empty{}); err != nil && err != io.EOF {
 		return nil, err
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/tenonrpc/tenon/plugin/internal/ownthread"
 )
 
-// Numbers of the kernel's interface that package syscall lacks: open(2),
-// unlinkat(2), fchownat(2).
+// Numbers of the kernel's interface that package syscall lacks: open(2), unlinkat(2),
+// fchownat(2).
 const (
 	oPath       = 0x200000
 	atRemoveDir = 0x200
@@ -27,14 +27,14 @@ const (
 // dirHandle is an open directory. Its methods take names of entries, never paths.
 type dirHandle struct{ *os.File }
 
-// openDir opens the directory at path, to find entries in it. It need not be
-// readable.
+// openDir opens the directory at path, so that entries can be found in it. The directory
+// need not be readable.
 func openDir(path string) (dirHandle, error) {
 	f, err := os.OpenFile(path, oPath|syscall.O_DIRECTORY, 0)
 	return dirHandle{f}, err
 }
 
-// at opens an entry, which may be a link that is then opened itself.
+// at opens an entry. If it is a symbolic link, the link itself is opened.
 func (d dirHandle) at(name string, flags int, mode uint32) (*os.File, error) {
 	var fd int
 	err := d.control(func(dir int) (err error) {
@@ -47,7 +47,7 @@ func (d dirHandle) at(name string, flags int, mode uint32) (*os.File, error) {
 	return os.NewFile(uintptr(fd), d.Name()+"/"+name), nil
 }
 
-// control calls f with the descriptor, again when a signal interrupts it.
+// control calls f with the descriptor, and again when a signal interrupts it.
 func (d dirHandle) control(f func(fd int) error) error {
 	raw, err := d.SyscallConn()
 	if err != nil {
@@ -68,7 +68,7 @@ func (d dirHandle) failed(op, name string, err error) error {
 	return &fs.PathError{Op: op, Path: d.Name() + "/" + name, Err: err}
 }
 
-// sub opens a directory to be read.
+// sub opens a directory for reading.
 func (d dirHandle) sub(name string) (dirHandle, error) {
 	f, err := d.at(name, syscall.O_RDONLY|syscall.O_DIRECTORY, 0)
 	return dirHandle{f}, err
@@ -81,7 +81,7 @@ func (d dirHandle) create(name string, flags int, mode fs.FileMode) (*os.File, e
 
 func (d dirHandle) open(name string) (*os.File, error) { return d.at(name, syscall.O_RDONLY, 0) }
 
-// stat says what an entry is, not what a link leads to.
+// stat describes an entry; it does not follow a link.
 func (d dirHandle) stat(name string) (fs.FileInfo, error) {
 	f, err := d.at(name, oPath, 0)
 	if err != nil {
@@ -140,7 +140,7 @@ func (d dirHandle) rename(from, to string) error {
 	return nil
 }
 
-// renameTo moves an entry to another directory, where nothing must be in its place.
+// renameTo moves an entry to another directory, where the name must not exist.
 func (d dirHandle) renameTo(from string, dir dirHandle, to string) error {
 	if _, err := dir.stat(to); !errors.Is(err, fs.ErrNotExist) {
 		return d.failed("rename", from, fs.ErrExist)
@@ -154,7 +154,7 @@ func (d dirHandle) renameTo(from string, dir dirHandle, to string) error {
 	return nil
 }
 
-// chmodDir gives this process's user all permissions to a directory of its own.
+// chmodDir gives this process's user all permissions on a directory that the user owns.
 func (d dirHandle) chmodDir(name string) error {
 	f, err := d.at(name, oPath|syscall.O_DIRECTORY, 0)
 	if err != nil {
@@ -167,8 +167,7 @@ func (d dirHandle) chmodDir(name string) error {
 	return chmodByHandle(f, 0o700)
 }
 
-// give changes the owner and the mode of the directory itself, which is open to
-// be read.
+// give changes the owner and the mode of the directory itself, which is open for reading.
 func (d dirHandle) give(a Access) error {
 	if a.UID != -1 || a.GID != -1 {
 		if err := d.Chown(a.UID, a.GID); err != nil {
@@ -178,15 +177,15 @@ func (d dirHandle) give(a Access) error {
 	return d.Chmod(a.Mode)
 }
 
-// errNoThread says that no thread can have a working directory of its own: the
-// filters of some container runtimes refuse it.
+// errNoThread reports that no thread can have a working directory of its own: the filters
+// of some container runtimes refuse it.
 type errNoThread struct{ err error }
 
 func (e errNoThread) Error() string { return "unshare: " + e.err.Error() }
 
-// within runs f on a thread whose working directory is d and whose umask is its
-// own. Names of one component mean entries of d there, whatever becomes of d's
-// path, and however long that is.
+// within runs f on a thread whose working directory is d and which has a umask of its
+// own. Names of one component mean entries of d there, whatever happens to d's path, and
+// however long that is.
 func (d dirHandle) within(umask int, f func() error) error {
 	return ownthread.Run(func() error {
 		if err := syscall.Unshare(syscall.CLONE_FS); err != nil {
@@ -200,9 +199,9 @@ func (d dirHandle) within(umask int, f func() error) error {
 	})
 }
 
-// chmodByHandle changes the mode of what f names, which cannot be a link. f need
-// not be open for anything: fchmodat2(2) of Linux 6.6, or /proc, which leads to
-// the very file as well.
+// chmodByHandle changes the mode of what f names, which cannot be a link. f may be open
+// for nothing (O_PATH). It uses fchmodat2(2) of Linux 6.6, or /proc, which leads to the
+// same file.
 func chmodByHandle(f *os.File, mode fs.FileMode) error {
 	var empty byte
 	_, _, errno := syscall.Syscall6(sysFchmodat2, f.Fd(), uintptr(unsafe.Pointer(&empty)), uintptr(mode.Perm()), atEmptyPath, 0, 0)
@@ -218,7 +217,7 @@ func chmodByHandle(f *os.File, mode fs.FileMode) error {
 	return fmt.Errorf("%w (%w)", ErrUmask, err)
 }
 
-// procPath returns a path that leads to an open file, "" where there is no /proc.
+// procPath returns a path that leads to an open file, or "" where there is no /proc.
 func procPath(f *os.File) string {
 	path := "/proc/self/fd/" + strconv.Itoa(int(f.Fd()))
 	there, err := os.Stat(path)

@@ -69,12 +69,12 @@ func (d dirHandle) create(name string, flags int, mode fs.FileMode) (*os.File, e
 	return d.root.OpenFile(name, flags|os.O_CREATE|os.O_EXCL, mode)
 }
 
-// open opens a file to be read, without waiting for who writes to a pipe.
+// open opens a file for reading, without waiting for the writer of a pipe.
 func (d dirHandle) open(name string) (*os.File, error) {
 	return d.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 }
 
-// stat says what an entry is, not what a link leads to.
+// stat describes an entry; it does not follow a link.
 func (d dirHandle) stat(name string) (fs.FileInfo, error) { return d.root.Lstat(name) }
 
 // mkdir makes a directory. The umask applies to mode.
@@ -91,16 +91,15 @@ func (d dirHandle) remove(name string, _ bool) error { return d.root.Remove(name
 // rename moves an entry within the directory, over another one if need be.
 func (d dirHandle) rename(from, to string) error { return d.root.Rename(from, to) }
 
-// renameTo moves nothing: os.Root stays within one directory.
+// renameTo fails: os.Root stays within one directory.
 func (d dirHandle) renameTo(from string, _ dirHandle, _ string) error {
 	return &fs.PathError{Op: "rename", Path: from, Err: errors.ErrUnsupported}
 }
 
-// chmodDir gives this process's user all permissions to a directory of its own.
+// chmodDir gives this process's user all permissions on a directory that the user owns.
 func (d dirHandle) chmodDir(name string) error { return d.root.Chmod(name, 0o700) }
 
-// give changes the owner and the mode of the directory itself. On Windows there are
-// none.
+// give changes the owner and the mode of the directory itself. Windows has neither.
 func (d dirHandle) give(a Access) error {
 	if runtime.GOOS == "windows" {
 		return nil
@@ -113,5 +112,5 @@ func (d dirHandle) give(a Access) error {
 	return d.root.Chmod(".", a.Mode)
 }
 
-// procPath returns "": there are no paths here that lead to open files.
+// procPath returns "": these systems have no paths that lead to open files.
 func procPath(*os.File) string { return "" }

@@ -9,21 +9,20 @@ import (
 	"time"
 )
 
-// A socket gets exactly the access that was asked for before anyone can connect: it
-// is not listened on until then. It has its mode from fchmod(2) on its own
-// descriptor, less what the process's umask takes; what is missing, and its owner,
-// are given to what the directory holds, by a descriptor of that.
+// A socket gets exactly the requested access before anyone can connect, because it does
+// not listen before that. Its mode is set with fchmod(2) on its own descriptor, less what
+// the process's umask removes. Missing permissions, and the owner, are then set on the
+// entry in the directory, through a descriptor of that entry.
 //
-// Where a socket is bound is a path. A path that somebody else can change is not
-// looked up again: /proc leads to the directory that is held, and without /proc a
-// thread does that has it for its working directory. But what was bound in one of
-// these ways does not show its path, which is what systemd-tmpfiles looks for
-// before it takes a socket for a dead one.
+// A socket is bound to a path. If somebody else can change that path, it is not resolved
+// again: /proc leads to the directory that is held open, and without /proc a thread binds
+// the socket whose working directory is that directory. But the system then does not show
+// the socket's path, which systemd-tmpfiles looks for before it regards a socket as dead.
 
 // listenPath listens on a socket in dir, bound by its path.
 func listenPath(dir dirHandle, path, name string, a Access) (net.Listener, fs.FileInfo, error) {
 	l, info, err := listen(dir, name, a, func(fd int) error {
-		syscall.Fchmod(fd, uint32(a.Mode)) // what it does not do shows later
+		syscall.Fchmod(fd, uint32(a.Mode)) // a failure shows later
 		return syscall.Bind(fd, &syscall.SockaddrUnix{Name: path})
 	})
 	if errors.Is(err, ErrUmask) {
@@ -40,7 +39,7 @@ func listenWithin(dir dirHandle, name string, a Access) (net.Listener, fs.FileIn
 	return listenByThread(dir, name, a)
 }
 
-// listenByThread is listenWithin by a thread, whose umask is its own, too.
+// listenByThread is listenWithin on a thread of its own, with its own umask.
 func listenByThread(dir dirHandle, name string, a Access) (net.Listener, fs.FileInfo, error) {
 	return listen(dir, name, a, func(fd int) error {
 		err := dir.within(int(fs.ModePerm&^a.Mode), func() error {
@@ -49,14 +48,14 @@ func listenByThread(dir dirHandle, name string, a Access) (net.Listener, fs.File
 		if none := (errNoThread{}); !errors.As(err, &none) {
 			return err
 		}
-		// By the path that it had: what was made is looked at next.
+		// By the path that dir had: the new entry is checked next.
 		syscall.Fchmod(fd, uint32(a.Mode))
 		return syscall.Bind(fd, &syscall.SockaddrUnix{Name: dir.Name() + "/" + name})
 	})
 }
 
-// listen makes a socket, has it bound to a name in dir, and gives it the access a
-// before anyone can connect.
+// listen makes a socket, binds it to a name in dir, and gives it the access a before
+// anyone can connect.
 func listen(dir dirHandle, name string, a Access, bind func(fd int) error) (net.Listener, fs.FileInfo, error) {
 	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, 0)
 	if err != nil {
@@ -82,14 +81,14 @@ func listen(dir dirHandle, name string, a Access, bind func(fd int) error) (net.
 	return nil, nil, err
 }
 
-// giveSocket gives the socket that was made in dir since begun the access a. If it
-// cannot, the socket is removed.
+// giveSocket gives the access a to the socket that was made in dir since begun. If it
+// fails, the socket is removed.
 //
-// Who can change dir can put another socket of this user's in its place, moved from
-// elsewhere. Nothing tells that from the one that was made but its time, which only
-// its owner can change. Sockets of this user's alone need no telling.
+// Someone who can change dir can replace the socket with another one of this user, moved
+// there from elsewhere. Only its time tells it from the one that was made, and only its
+// owner can change that. Sockets for this user alone need no such check.
 func giveSocket(dir dirHandle, name string, a Access, begun time.Time) (fs.FileInfo, error) {
-	// A descriptor that can be used for nothing but naming it.
+	// A descriptor that can only be used to name it.
 	made, err := dir.at(name, oPath, 0)
 	if err != nil {
 		return nil, err

@@ -8,9 +8,8 @@ import (
 	"os"
 )
 
-// listenPath listens on a socket in dir, whose path is path. There is no other
-// way than by path here; what was made is compared with what dir holds, and given
-// away there.
+// listenPath listens on a socket in dir, whose path is path. These systems can bind only
+// by path; the entry in dir is compared with what was made, and given its access there.
 func listenPath(dir dirHandle, path, name string, a Access) (net.Listener, fs.FileInfo, error) {
 	l, err := net.Listen("unix", path)
 	if err != nil {
@@ -25,13 +24,13 @@ func listenPath(dir dirHandle, path, name string, a Access) (net.Listener, fs.Fi
 	return l, info, nil
 }
 
-// listenWithin is listenPath by the path that dir had when it was opened.
+// listenWithin is listenPath with the path that dir had when it was opened.
 func listenWithin(dir dirHandle, name string, a Access) (net.Listener, fs.FileInfo, error) {
 	return listenPath(dir, dir.path+string(os.PathSeparator)+name, name, a)
 }
 
-// giveSocket gives the socket that was just made in dir the access a. If it
-// cannot, the socket is removed.
+// giveSocket gives the access a to the socket that was just made in dir. If it fails, the
+// socket is removed.
 func giveSocket(dir dirHandle, name string, a Access) (fs.FileInfo, error) {
 	info, err := dir.stat(name)
 	if err != nil {

@@ -11,19 +11,19 @@ import (
 	"strconv"
 )
 
-// Dir is a directory that is held by a descriptor: one that this process has made
-// or found, or one in which it makes others, which may be anybody's. Its methods
-// take names of entries, never paths, and may be called by several goroutines at
-// once, but for Close.
+// Dir is a directory that is held by a descriptor: one that this process has made or
+// found, or one in which it makes others, which may belong to anyone. Its methods take
+// names of entries, never paths. They may be called by several goroutines at once, except
+// Close.
 type Dir struct {
 	self dirHandle
 	name string
 	path string
-	info fs.FileInfo // what it was when it was opened
+	info fs.FileInfo // as it was when it was opened or given away
 }
 
-// OpenParent opens the directory at path, which links may lead to, to make and
-// find others in it.
+// OpenParent opens the directory at path, following links, in order to make and find
+// other directories in it.
 func OpenParent(path string) (*Dir, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -41,8 +41,7 @@ func OpenParent(path string) (*Dir, error) {
 	return d, nil
 }
 
-// NewName returns a name that is likely not in use: prefix, and six letters and
-// digits.
+// NewName returns a name that is probably not in use: prefix, and six letters and digits.
 func NewName(prefix string) string {
 	text := strconv.FormatUint(rand.Uint64N(names), 36)
 	for len(text) < NameLength {
@@ -51,14 +50,14 @@ func NewName(prefix string) string {
 	return prefix + text
 }
 
-// Make makes a directory, which belongs to this process's user and has exactly the
-// permissions of mode, among which must be the user's own. It is an error that
-// wraps fs.ErrExist if anything is there.
+// Make makes a directory that belongs to this process's user and has exactly the
+// permissions of mode, which must include the user's own. The error wraps fs.ErrExist if
+// the name exists.
 func (d *Dir) Make(name string, mode fs.FileMode) (*Dir, error) {
 	return makeDir(d.self, d.path, name, mode)
 }
 
-// Find opens a directory in the directory, which must not be a link to one.
+// Find opens a directory in the directory; a link to one is refused.
 func (d *Dir) Find(name string) (*Dir, error) { return findDir(d.self, d.path, name) }
 
 // Names returns the names of at most limit entries.
@@ -81,7 +80,7 @@ func makeDir(parent dirHandle, path, name string, mode fs.FileMode) (*Dir, error
 	}
 	d, err := findDir(parent, path, name)
 	if errors.Is(err, fs.ErrPermission) {
-		// The umask has taken even this user's permission to read it.
+		// The umask has removed even this user's permission to read it.
 		if err := parent.remove(name, true); err != nil {
 			return nil, err
 		}
@@ -100,8 +99,8 @@ func makeDir(parent dirHandle, path, name string, mode fs.FileMode) (*Dir, error
 	return d, nil
 }
 
-// fresh makes sure that the directory is the one that was just made, and that it
-// has the permissions it is to have: nothing is in it, and it is this user's.
+// fresh checks that the directory is the one that was just made (it is empty, and belongs
+// to this user), and gives it the permissions of mode.
 func (d *Dir) fresh(mode fs.FileMode) error {
 	if uid := os.Geteuid(); uid != -1 && owner(d.info) != -1 && owner(d.info) != uid {
 		return ErrReplaced
@@ -118,8 +117,8 @@ func (d *Dir) fresh(mode fs.FileMode) error {
 	return d.refresh()
 }
 
-// FindOwn is Find, also for a directory of this process's user that its mode keeps
-// from being opened.
+// FindOwn is Find, and also opens a directory of this process's user whose mode prevents
+// that.
 func (d *Dir) FindOwn(name string) (*Dir, error) {
 	sub, err := d.self.subOwn(name)
 	if err != nil {
@@ -142,22 +141,22 @@ func findDir(parent dirHandle, path, name string) (*Dir, error) {
 	return d, nil
 }
 
-// refresh looks at the directory anew.
+// refresh updates info.
 func (d *Dir) refresh() (err error) {
 	d.info, err = d.self.Stat()
 	return err
 }
 
-// Path returns where the directory was when it was opened.
+// Path returns the path of the directory when it was opened.
 func (d *Dir) Path() string { return d.path }
 
-// Info says what the directory was when it was opened, or given away.
+// Info describes the directory as it was when it was opened or given away.
 func (d *Dir) Info() fs.FileInfo { return d.info }
 
-// Owned reports whether the directory is this process's user's.
+// Owned reports whether the directory belongs to this process's user.
 func (d *Dir) Owned() bool { return owner(d.info) == os.Geteuid() }
 
-// Give gives the directory away.
+// Give changes the directory's owner, group and mode to a.
 func (d *Dir) Give(a Access) error {
 	if err := d.self.give(a); err != nil {
 		return err
@@ -165,14 +164,13 @@ func (d *Dir) Give(a Access) error {
 	return d.refresh()
 }
 
-// Has reports whether a directory that was made or found here is still here.
+// Has reports whether sub, which was made or found here, is still here.
 func (d *Dir) Has(sub *Dir) bool {
 	there, err := d.self.stat(sub.name)
 	return err == nil && same(sub.info, there)
 }
 
-// Create makes a new file, which must not be there. flags are those of
-// os.OpenFile besides.
+// Create makes a new file, which must not exist. flags are further flags of os.OpenFile.
 func (d *Dir) Create(name string, flags int, mode fs.FileMode) (*os.File, error) {
 	f, err := d.self.create(name, flags, mode)
 	if err != nil {
@@ -185,22 +183,22 @@ func (d *Dir) Create(name string, flags int, mode fs.FileMode) (*os.File, error)
 	return f, nil
 }
 
-// Open opens a file to be read. It does not wait for the other end of a pipe.
+// Open opens a file for reading. It does not wait for the other end of a pipe.
 func (d *Dir) Open(name string) (*os.File, error) { return d.self.open(name) }
 
-// Mend gives the directory the mode that it had when it was opened or given away,
-// if it is this process's user's.
+// Mend restores the mode that the directory had when it was opened or given away, if it
+// belongs to this process's user.
 func (d *Dir) Mend() {
 	if d.Owned() {
 		d.self.Chmod(d.info.Mode() & permissions) // an error shows in what comes next
 	}
 }
 
-// Strip removes everything in the directory but what directories hold that are not
-// empty: at most maxRemoved entries.
+// Strip removes everything in the directory, at most maxRemoved entries, except
+// directories that are not empty.
 func (d *Dir) Strip() error {
-	// Not by the handle that has been read to its end: for that, Wine keeps to what it
-	// has found the first time.
+	// Not with the handle that has already been read to its end: for that one, Wine
+	// repeats the names that it found the first time.
 	names, err := d.Names(maxRemoved)
 	if err != nil {
 		return err
@@ -216,9 +214,9 @@ func (d *Dir) Strip() error {
 	return failed
 }
 
-// Remove removes a directory that was made or found here, which must be empty, if
-// it is still here. It is closed in any case. The error wraps fs.ErrNotExist if
-// nothing is there any more.
+// Remove removes sub, which was made or found here and must be empty, if it is still
+// here. sub is closed in any case. The error wraps fs.ErrNotExist if nothing is there any
+// more.
 func (d *Dir) Remove(sub *Dir) error {
 	there, err := d.self.stat(sub.name)
 	sub.Close()
@@ -231,5 +229,5 @@ func (d *Dir) Remove(sub *Dir) error {
 	return d.self.remove(sub.name, true)
 }
 
-// Close lets go of the directory, and of the hold on it.
+// Close closes the directory, and releases a lock of Hold or Claim.
 func (d *Dir) Close() error { return d.self.Close() }

@@ -8,16 +8,16 @@ import (
 	"os"
 )
 
-// Empty removes everything in the directory, at most maxRemoved entries of it. The
-// error says that something is left, and what.
+// Empty removes everything in the directory, at most maxRemoved entries. The error names
+// something that is left.
 //
-// It descends into directories that belong to whom this one belongs to, on the
-// same file system, as long as nobody else can write to the one that they are in:
-// others could have moved there what they could not have removed themselves.
-// Those it removes if they are empty.
+// It descends into directories of the same owner on the same file system, as long as
+// nobody else can write to the directory that contains them: others could have moved
+// there what they could not have removed themselves. Those directories are removed only
+// if they are empty.
 func (d *Dir) Empty() error {
 	if d.Owned() {
-		// Whatever it has become; an error of this shows below.
+		// Whatever its mode has become; an error shows below.
 		d.self.Chmod(d.info.Mode()&permissions | 0o700)
 	}
 	e := emptying{top: d.self, left: maxRemoved, owner: owner(d.info), device: device(d.info)}
@@ -29,16 +29,17 @@ func (d *Dir) Empty() error {
 	}
 }
 
-// emptying is an Empty under way.
+// emptying is the state of a call of Empty.
 type emptying struct {
 	top    dirHandle
 	left   int  // entries that may still be removed
-	moved  bool // something was moved to the top, to be removed from there
+	moved  bool // something was moved to the top, to be removed there
 	owner  int
 	device uint64
 }
 
-// empty empties one directory. What cannot be removed does not keep the rest.
+// empty empties one directory. An entry that cannot be removed does not keep it from
+// removing the others.
 func (e *emptying) empty(d dirHandle, depth int) (first error) {
 	info, err := d.Stat()
 	if err != nil {
@@ -78,7 +79,7 @@ func (e *emptying) remove(d dirHandle, name string, depth int, private bool) err
 	}
 	if private && owner(info) == e.owner && device(info) == e.device {
 		if depth == maxDepth {
-			// Its turn comes when it is not so deep any more. Each level is a
+			// It is removed later, when it is not so deep any more. Each level takes a
 			// descriptor.
 			err := d.renameTo(name, e.top, NewName("deep"))
 			e.moved = e.moved || err == nil
@@ -88,21 +89,21 @@ func (e *emptying) remove(d dirHandle, name string, depth int, private bool) err
 		if err != nil {
 			return err
 		}
-		// It may be another one by now.
+		// It may have been replaced by now.
 		if opened, err := sub.Stat(); err == nil && same(info, opened) {
-			e.empty(sub, depth+1) // its own error shows in the next line
+			e.empty(sub, depth+1) // an error of this shows in the next line
 		}
 		sub.Close()
 		if e.moved && e.left >= 0 {
-			d.remove(name, true) // if it is not empty yet, it is the next time
+			d.remove(name, true) // if it is not empty yet, the next pass removes it
 			return nil
 		}
 	}
 	return d.remove(name, true)
 }
 
-// subOwn opens a directory to be read, also one of this process's user that its
-// mode keeps from that.
+// subOwn opens a directory for reading, even one of this process's user whose mode
+// prevents that.
 func (d dirHandle) subOwn(name string) (dirHandle, error) {
 	sub, err := d.sub(name)
 	if !errors.Is(err, fs.ErrPermission) {

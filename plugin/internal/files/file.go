@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// Replace writes a file at path that only this user can read, with mode 0600. A
-// file that is there is replaced in one step, and stays as it was if that fails.
+// Replace writes a file at path with mode 0600. An existing file is replaced in one step,
+// and stays unchanged if that fails.
 func Replace(path string, data []byte) error {
 	dir, err := openDir(filepath.Dir(path))
 	if err != nil {
@@ -34,7 +34,7 @@ func Replace(path string, data []byte) error {
 }
 
 func fill(f *os.File, data []byte) error {
-	if err := f.Chmod(0o600); err != nil { // whatever the umask has taken
+	if err := f.Chmod(0o600); err != nil { // whatever the umask has removed
 		return err
 	}
 	if _, err := f.Write(data); err != nil {
@@ -46,8 +46,8 @@ func fill(f *os.File, data []byte) error {
 	return f.Close()
 }
 
-// Read opens the regular file at path to be read, and says what it is. Something
-// else is an error, and is not waited for.
+// Read opens the regular file at path for reading, and describes it. Anything but a
+// regular file is an error, and Read does not wait for it.
 func Read(path string) (*os.File, fs.FileInfo, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -67,8 +67,8 @@ func Read(path string) (*os.File, fs.FileInfo, error) {
 // Own reports whether a file belongs to this process's user.
 func Own(info fs.FileInfo) bool { return owner(info) == os.Geteuid() }
 
-// Trusted reports whether a file belongs to this process's user, or to root, who
-// can do all that this user can. Where files have no such owners it is true.
+// Trusted reports whether a file belongs to this process's user or to root, who can do
+// everything that this user can. It is true where files have no such owners.
 func Trusted(info fs.FileInfo) bool {
 	switch owner(info) {
 	case -1, 0, os.Geteuid():
@@ -77,7 +77,7 @@ func Trusted(info fs.FileInfo) bool {
 	return false
 }
 
-// Socket is somebody else's socket that was found.
+// Socket is a socket that somebody else has made.
 type Socket struct {
 	path  string
 	dir   dirHandle // open until Close
@@ -85,8 +85,8 @@ type Socket struct {
 	info  fs.FileInfo
 }
 
-// OpenSocket looks at the socket at path, which must not be a link to one, and
-// holds its directory. It is false if there is none.
+// OpenSocket finds the socket at path, which must not be a link, and holds its directory
+// open. It reports false if there is none.
 func OpenSocket(path string) (*Socket, bool) {
 	s := &Socket{path: path}
 	var err error
@@ -103,8 +103,8 @@ func OpenSocket(path string) (*Socket, bool) {
 	return s, true
 }
 
-// DialPath returns a path to the socket by the directory that is held, "" where
-// there is none. It is good until Close.
+// DialPath returns a path to the socket through the directory that is held, or "" if
+// there is none. It is valid until Close.
 func (s *Socket) DialPath() string {
 	if path := procPath(s.dir.File); path != "" {
 		return path + "/" + filepath.Base(s.path)
@@ -115,8 +115,8 @@ func (s *Socket) DialPath() string {
 // Unchanged reports whether the socket is still the one that was found.
 func (s *Socket) Unchanged() bool { return s.isIn(s.dir) == nil }
 
-// isIn returns an error unless the socket is in dir. File systems use the number of
-// a file again at once, and a new socket has another time.
+// isIn returns an error unless the socket is in dir. File systems reuse a file's number
+// at once; the time tells a new socket apart.
 func (s *Socket) isIn(dir dirHandle) error {
 	there, err := dir.stat(filepath.Base(s.path))
 	if err != nil {
@@ -128,14 +128,14 @@ func (s *Socket) isIn(dir dirHandle) error {
 	return dir.isSocket(filepath.Base(s.path), s.info)
 }
 
-// Owner returns the number of the user to whom the socket belongs.
+// Owner returns the number of the user who owns the socket.
 func (s *Socket) Owner() int { return owner(s.info) }
 
-// Close lets go of the directory. Remove can be called afterwards.
+// Close releases the directory. Remove can be called afterwards.
 func (s *Socket) Close() error { return s.dir.Close() }
 
-// Remove removes the socket if it is still the one that was found, in the
-// directory in which it was found.
+// Remove removes the socket from the directory in which it was found, if it is still the
+// same socket.
 func (s *Socket) Remove() error {
 	dir, err := openDir(filepath.Dir(s.path))
 	if err != nil {

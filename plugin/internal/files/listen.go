@@ -10,15 +10,14 @@ import (
 	"syscall"
 )
 
-// Listen listens on a unix socket with a new name in the directory at path, which
-// begins with prefix. It gets exactly the access a before anyone can connect.
-// ready, if it is not nil, is waited for just before the socket is made. Closing
-// the listener removes the socket, if it is still there: other programs' files are
-// never removed, unlike by the listeners of package net.
+// Listen listens on a unix socket with a new name that begins with prefix, in the
+// directory at path. The socket gets exactly the access a before anyone can connect. If
+// ready is not nil, Listen waits for it just before making the socket. Closing the
+// listener removes the socket if it is still there. Unlike the listeners of package net
+// it never removes another program's file.
 //
-// The socket is bound by its path, so that this is what the system shows of it:
-// whoever can change the way to the directory decides where it is made, and no
-// more than that.
+// The socket is bound by its path, so that the system shows that path. Whoever can change
+// the way to the directory decides where the socket is made, and nothing else.
 func Listen(path, prefix string, a Access, ready <-chan struct{}) (net.Listener, error) {
 	dir, err := openDir(path)
 	if err != nil {
@@ -37,8 +36,7 @@ func Listen(path, prefix string, a Access, ready <-chan struct{}) (net.Listener,
 		l    net.Listener
 		made fs.FileInfo
 	)
-	// Binding fails if the name is taken, and so never takes a socket away from
-	// someone.
+	// Binding fails if the name is taken, so it never replaces somebody's socket.
 	for try := 0; try == 0 || errors.Is(err, syscall.EADDRINUSE) && try < maxNames; try++ {
 		name = NewName(prefix)
 		l, made, err = listenPath(dir, filepath.Join(path, name), name, a)
@@ -47,7 +45,7 @@ func Listen(path, prefix string, a Access, ready <-chan struct{}) (net.Listener,
 		return nil, err
 	}
 	return &listener{listener: l, addr: net.UnixAddr{Net: "unix", Name: filepath.Join(path, name)}, remove: func() {
-		// The directory is not held meanwhile: a plugin may listen often.
+		// The directory is not kept open in between: a plugin may listen often.
 		dir, err := openDir(path)
 		if err != nil {
 			return
@@ -59,9 +57,8 @@ func Listen(path, prefix string, a Access, ready <-chan struct{}) (net.Listener,
 	}}, nil
 }
 
-// Listen listens on a new unix socket in the directory, as the function of that
-// name does. The directory's path may be longer than the system allows for
-// sockets, for as long as nobody dials it by that.
+// Listen is like the function Listen, in the directory d. The directory's path may be
+// longer than the system allows for sockets, as long as nobody dials the socket by it.
 func (d *Dir) Listen(name string, a Access) (net.Listener, error) {
 	l, made, err := listenWithin(d.self, name, a)
 	if err != nil {
@@ -71,8 +68,8 @@ func (d *Dir) Listen(name string, a Access) (net.Listener, error) {
 	return &listener{listener: l, addr: net.UnixAddr{Net: "unix", Name: path}, remove: func() { d.self.removeSocket(name, made) }}, nil
 }
 
-// removeSocket removes the socket that was made, or found before, unless
-// something else is there.
+// removeSocket removes the socket that was made or found before, unless something else is
+// in its place.
 func (d dirHandle) removeSocket(name string, was fs.FileInfo) error {
 	if err := d.isSocket(name, was); err != nil {
 		return fmt.Errorf("removing a socket: %w", err)
@@ -80,8 +77,8 @@ func (d dirHandle) removeSocket(name string, was fs.FileInfo) error {
 	return d.remove(name, false)
 }
 
-// isSocket returns an error unless the socket of that name is the one that was made
-// or found before.
+// isSocket returns an error unless the socket of that name is the one that was made or
+// found before.
 func (d dirHandle) isSocket(name string, was fs.FileInfo) error {
 	there, err := d.stat(name)
 	if err != nil {
@@ -103,10 +100,10 @@ type listener struct {
 
 func (l *listener) Accept() (net.Conn, error) { return l.listener.Accept() }
 
-// Addr returns where the socket was made, as others dial it.
+// Addr returns the socket's path, as others dial it.
 func (l *listener) Addr() net.Addr { return &l.addr }
 
-// Close removes the socket first: whoever finds it can connect.
+// Close removes the socket first, because whoever finds it can connect.
 func (l *listener) Close() error {
 	l.once.Do(l.remove)
 	return l.listener.Close()

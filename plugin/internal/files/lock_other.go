@@ -7,18 +7,18 @@ import (
 	"os"
 )
 
-// CanHold is whether directories can be held, and files handed down for that.
+// CanHold reports whether directories can be held, and files passed to plugins for that.
 const CanHold = false
 
-// Hold does nothing: there are no locks here that would tell the directories of
-// dead hosts from those in use. They stay.
+// Hold does nothing: these systems have no lock that would distinguish the directories of
+// dead hosts from those in use. The directories stay.
 func (d *Dir) Hold() error { return nil }
 
-// Claim fails: who holds the directory cannot be known.
+// Claim fails: whether anyone holds the directory cannot be determined.
 func (d *Dir) Claim() error { return errors.ErrUnsupported }
 
-// HoldFile does nothing, as Hold.
+// HoldFile does nothing, like Hold.
 func HoldFile(*os.File) error { return nil }
 
-// ClaimFile fails, as Claim.
+// ClaimFile fails, like Claim.
 func ClaimFile(*os.File) error { return errors.ErrUnsupported }

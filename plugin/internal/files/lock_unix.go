@@ -8,32 +8,31 @@ import (
 	"syscall"
 )
 
-// CanHold is whether directories can be held, and files handed down for that.
+// CanHold reports whether directories can be held, and files passed to plugins for that.
 const CanHold = true
 
-// Hold marks the directory as in use, for as long as it is open: by a lock
-// (flock(2)) on the directory itself, which the kernel lets go of when the
-// process ends in whatever way. Several can hold it. While somebody does, no
-// other process can Claim it, and systemd-tmpfiles leaves it alone with all that
-// is in it (tmpfiles.d(5), "Age").
+// Hold marks the directory as in use for as long as it is open, with a lock (flock(2)) on
+// the directory itself, which the kernel releases when the process ends, in whatever way.
+// Several processes can hold it. While one does, no other process can Claim it, and
+// systemd-tmpfiles leaves the directory and its contents alone (tmpfiles.d(5), "Age").
 //
-// The error is ErrHeld if somebody has claimed it for the moment. Where a file
-// system has no such locks it is nil, and nothing is held.
+// The error is ErrHeld if another process has claimed the directory. On a file system
+// without such locks it is nil, and nothing is held.
 func (d *Dir) Hold() error { return lockFile(d.self.File, syscall.LOCK_SH) }
 
-// Claim marks the directory as about to be removed. The error is ErrHeld if
-// somebody holds it, and another one where that cannot be known.
+// Claim marks the directory as about to be removed. The error is ErrHeld if another
+// process holds it, and another error where that cannot be determined.
 func (d *Dir) Claim() error { return lock(d.self.File, syscall.LOCK_EX) }
 
-// HoldFile is Hold by a file in the directory, which can be handed to a process
-// that must not be handed a directory: with that it could leave the one that it
-// is confined to (chroot(2)).
+// HoldFile is Hold with a file in the directory. The file can be passed to a process that
+// must not be passed a directory, with which it could leave the one that it is confined
+// to (chroot(2)).
 func HoldFile(f *os.File) error { return lockFile(f, syscall.LOCK_SH) }
 
 // ClaimFile is Claim for such a file.
 func ClaimFile(f *os.File) error { return lock(f, syscall.LOCK_EX) }
 
-// lockFile takes a lock if there are locks.
+// lockFile takes a lock if the file system has locks.
 func lockFile(f *os.File, how int) error {
 	if err := lock(f, how); errors.Is(err, ErrHeld) {
 		return err

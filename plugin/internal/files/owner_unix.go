@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// owner returns the user to whom a file belongs.
+// owner returns the user who owns a file.
 func owner(info fs.FileInfo) int {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		return int(st.Uid)

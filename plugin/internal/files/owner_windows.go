@@ -2,7 +2,7 @@ package files
 
 import "io/fs"
 
-// Who owns a file is not for a mode to say here.
+// owner returns -1: on Windows a file's mode does not tell its owner.
 func owner(fs.FileInfo) int { return -1 }
 
 func device(fs.FileInfo) uint64 { return 0 }

@@ -1,5 +1,5 @@
-// Package group gives sockets to a group of users, by which a host and a plugin
-// that run as different users can share them.
+// Package group gives sockets to a group of users, so that a host and a plugin that run
+// as different users can share them.
 package group
 
 import (
@@ -8,15 +8,15 @@ import (
 	"strconv"
 )
 
-// The modes of what belongs to a group: the protocol's own, and the sticky bit, so
-// that nobody of the group can put something else where another has a socket.
+// The modes of what belongs to a group: the protocol's own, and the sticky bit, so that
+// no member of the group can replace another's socket.
 const (
 	DirMode    = 0o770 | fs.ModeSticky
 	SocketMode = 0o660
 )
 
-// ID returns the number of a group that is given by name or number. A name that
-// looks like a number is a name first, as in chgrp.
+// ID returns the number of a group, given by name or number. A name that looks like a
+// number is tried as a name first, as in chgrp.
 func ID(group string) (int, error) {
 	g, err := user.LookupGroup(group)
 	if err != nil {

@@ -8,9 +8,9 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// AppendEnv appends "NAME=value" entries for the fields that are set, always in
-// the same order. Versions are written without spaces, which upstream plugins
-// cannot read. Package wire has the reader.
+// AppendEnv appends "NAME=value" entries for the fields that are set, always in the same
+// order. Versions are written without spaces, which go-plugin's plugins cannot read.
+// Package wire parses the entries.
 func AppendEnv(env []string, e wire.Env) []string {
 	if e.MinPort != 0 {
 		env = append(env, wire.EnvMinPort+"="+strconv.Itoa(e.MinPort))
@@ -44,12 +44,11 @@ func AppendEnv(env []string, e wire.Env) []string {
 	return env
 }
 
-// StripEnv returns a copy of env, a list of "NAME=value" entries, without the
-// protocol's variables: those of wire.EnvNames, and every name that begins with TENON_.
-// A host that is itself a plugin must not hand its own to the plugins it starts: a
-// leaked certificate or multiplexing flag breaks the next plugin down.
-// Other names that begin with PLUGIN_ are applications': some libraries' plugins
-// are configured by such.
+// StripEnv returns a copy of env, a list of "NAME=value" entries, without the protocol's
+// variables: those of wire.EnvNames, and every name that begins with TENON_. A host that
+// is itself a plugin must not pass its own to the plugins that it starts: a leaked
+// certificate or multiplexing flag breaks the next plugin. Other names that begin with
+// PLUGIN_ belong to applications: some libraries' plugins are configured by them.
 func StripEnv(env []string) []string {
 	kept := make([]string, 0, len(env))
 	for _, entry := range env {

@@ -11,9 +11,9 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// The kinds of handshake faults, for errors.Is. Each text says what to do.
+// The kinds of handshake errors, for errors.Is. Each text says what to do.
 var (
-	// ErrEmptyLine reports a line with nothing but white space.
+	// ErrEmptyLine reports a line of only white space.
 	ErrEmptyLine = errors.New("the line is empty; a plugin's first line on stdout must be its handshake, so nothing may print to stdout before it serves")
 	// ErrNotHandshake reports a line that does not look like a handshake at all.
 	ErrNotHandshake = errors.New("this is not a handshake line; check that the program is a plugin, and that nothing in it prints to stdout before it serves")
@@ -21,7 +21,7 @@ var (
 	ErrLineTooLong = fmt.Errorf("the line is longer than %d bytes; check that the program is a plugin", MaxHandshakeLine)
 	// ErrControlByte reports a control byte, such as NUL, inside the line.
 	ErrControlByte = errors.New("the line holds a control byte; check that the program is a plugin, and that nothing in it prints to stdout before it serves")
-	// ErrFieldCount reports fewer than five fields, but for ErrNetRPC's four.
+	// ErrFieldCount reports fewer than five fields, except the four of ErrNetRPC.
 	ErrFieldCount = errors.New("a handshake has at least five fields divided by '|'; check that the program is a plugin, and that nothing else prints to stdout while it starts")
 	// ErrCoreVersion reports a core protocol version other than CoreVersion.
 	ErrCoreVersion = fmt.Errorf("this host speaks core protocol version %d only; rebuild the plugin with a library of that version", wire.CoreVersion)
@@ -31,7 +31,8 @@ var (
 	ErrNetwork = errors.New("the network is unknown; the plugin must listen on unix or tcp")
 	// ErrAddress reports an address that is empty, over MaxAddress or, for tcp, not host:port.
 	ErrAddress = errors.New("the address is unusable; the plugin must announce a socket path for unix and host:port for tcp")
-	// ErrNetRPC reports a plugin that speaks net/rpc, by name or by a line of four fields.
+	// ErrNetRPC reports a plugin that speaks net/rpc, by its name or by a line of four
+	// fields.
 	ErrNetRPC = errors.New("the plugin speaks net/rpc, which is not supported; build the plugin so that it serves grpc")
 	// ErrProtocol reports a protocol other than grpc and netrpc.
 	ErrProtocol = errors.New("the protocol is unknown; the plugin must serve grpc")
@@ -43,23 +44,22 @@ var (
 	ErrMux = errors.New("the multiplexing field is not a boolean such as true or false; rebuild the plugin with a library of the go-plugin protocol")
 )
 
-// ProtocolNetRPC is the protocol that is recognised so that it can be refused by
-// name.
+// ProtocolNetRPC is the protocol that is recognized only to be refused by name.
 const ProtocolNetRPC = "netrpc"
 
 // HandshakeError is the error of ParseHandshake and Multiplexed.
 type HandshakeError struct {
-	// Field names what was wrong: "line", "core version", "app version",
+	// Field is the field that was wrong: "line", "core version", "app version",
 	// "network", "address", "protocol", "certificate" or "multiplex".
 	Field string
-	// Value is what the plugin sent there, quoted like a Go string and cut to
-	// a bounded length: it is safe to print.
+	// Value is what the plugin sent there, quoted like a Go string and cut: it is safe to
+	// print.
 	Value string
 	// Err is one of the kinds above.
 	Err error
 }
 
-// Error returns one sentence for a human, with the plugin's words quoted.
+// Error returns one sentence for people, which quotes the plugin's text.
 func (e *HandshakeError) Error() string {
 	return "handshake: " + e.Field + " " + e.Value + ": " + e.Err.Error()
 }
@@ -71,11 +71,11 @@ func badHandshake[T string | []byte](fieldName string, value T, kind error) erro
 	return &HandshakeError{Field: fieldName, Value: wire.Quote(value), Err: kind}
 }
 
-// ParseHandshake reads a handshake line, with or without its newline, and
-// keeps nothing of line. White space around the line is ignored, a missing
-// sixth field means no certificate, base64 may be padded or not, and a sixth
-// field of up to maxLegacyField bytes is dropped, as is what follows the
-// seventh field. Append of the result is the canonical form of the line.
+// ParseHandshake parses a handshake line, with or without its newline, and keeps no
+// reference to line. White space around the line is ignored, a missing sixth field means
+// no certificate, base64 may be padded or not, a sixth field of up to maxLegacyField
+// bytes is dropped, and so is everything after the seventh field. Append of the result is
+// the canonical form of the line.
 //
 // The error is a *HandshakeError that wraps one of the kinds above; the
 // Handshake is then the zero value.
@@ -95,8 +95,8 @@ func parseHandshake(line []byte) (h wire.Handshake, err error) {
 	if len(line) == 0 {
 		return h, badHandshake("line", line, ErrEmptyLine)
 	}
-	// The eighth is all that follows the seventh. Upstream hosts ignore it, too,
-	// so that a line can grow.
+	// The eighth is everything after the seventh. go-plugin's hosts ignore it, too, so
+	// that a line can be extended.
 	fields := strings.SplitN(string(line), "|", 8)
 	if len(fields) < 4 {
 		kind := ErrFieldCount
@@ -105,13 +105,12 @@ func parseHandshake(line []byte) (h wire.Handshake, err error) {
 		}
 		return h, badHandshake("line", line, kind)
 	}
-	// Coloured noise is noise first: only what looks like a handshake is
-	// told off for its bytes.
+	// Coloured output is no handshake in the first place: control bytes are reported only
+	// for what looks like one.
 	if wire.ControlByte(line) >= 0 {
 		return h, badHandshake("line", line, ErrControlByte)
 	}
-	// The core version comes before everything else: another version may
-	// have other fields.
+	// The core version comes first, because another version may have other fields.
 	core, ok := wire.Decimal(fields[0], wire.MaxVersion)
 	if !ok {
 		return h, badHandshake("core version", fields[0], ErrVersionSyntax)
@@ -131,7 +130,7 @@ func parseHandshake(line []byte) (h wire.Handshake, err error) {
 		return h, badHandshake("address", h.Address, ErrAddress)
 	}
 	if len(fields) == 4 {
-		// Plugins older than the protocol field speak net/rpc.
+		// Plugins from before the protocol field speak net/rpc.
 		return h, badHandshake("line", line, ErrNetRPC)
 	}
 	switch h.Protocol = fields[4]; h.Protocol {
@@ -173,10 +172,9 @@ func parseCertificate(s string) ([]byte, error) {
 	return der, nil
 }
 
-// Multiplexed reports whether a plugin multiplexes brokered connections: the
-// seventh field as strconv.ParseBool reads it, and false if it is missing. A
-// host looks only if it asked for multiplexing. The error is a
-// *HandshakeError with ErrMux.
+// Multiplexed reports whether a plugin multiplexes brokered connections: the seventh
+// field as strconv.ParseBool reads it, or false if it is missing. A host checks it only
+// if it has asked for multiplexing. The error is a *HandshakeError with ErrMux.
 func Multiplexed(h wire.Handshake) (bool, error) {
 	if h.Mux == "" {
 		return false, nil

@@ -11,7 +11,7 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// parseLevel reads "@level". Like hclog it ignores case and space around it.
+// parseLevel parses "@level". Like hclog it ignores case and surrounding space.
 func parseLevel(s string) (wire.LogLevel, bool) {
 	s = strings.TrimSpace(s)
 	for l := wire.LogTrace; l <= wire.LogOff; l++ {
@@ -26,30 +26,30 @@ func parseLevel(s string) (wire.LogLevel, bool) {
 type LogAttr struct {
 	// Key is UTF-8 of at most maxLogKey bytes.
 	Key string
-	// Value is nil, a bool, a string, a json.Number as the plugin wrote it, a
-	// []any or a map[string]any of these. Attributes of text lines are
-	// strings. What nests deeper than maxLogDepth, or holds more than
-	// maxLogValues values, is its JSON as a string of at most maxLogText bytes.
+	// Value is nil, a bool, a string, a json.Number as the plugin wrote it, or a []any or
+	// map[string]any of these. Attributes of text lines are strings. An attribute that
+	// nests deeper than maxLogDepth, or holds more than maxLogValues values, is its JSON
+	// as a string of at most maxLogText bytes.
 	Value any
 }
 
 // LogRecord is one line of a plugin's stderr.
 type LogRecord struct {
-	// Level is the line's level, and wire.LogDebug if it has none.
+	// Level is the line's level, or wire.LogDebug if it has none.
 	Level wire.LogLevel
-	// Tagged reports whether the line itself said its level. After a line for
-	// which IsPanicStart is true, untagged lines are errors.
+	// Tagged reports whether the line itself has a level. After a line for which
+	// IsPanicStart is true, untagged lines are errors.
 	Tagged bool
-	// Message is the text, always UTF-8; of an untagged line it is the line.
+	// Message is the text, always UTF-8; for an untagged line it is the whole line.
 	Message string
-	// Module is the logger's name, "" if unknown.
+	// Module is the logger's name, or "" if unknown.
 	Module string
-	// Time is the plugin's own time stamp in UTC, zero if there is none.
+	// Time is the plugin's own timestamp in UTC, or zero if there is none.
 	Time time.Time
-	// Attrs are the other keys, in the line's order, at most maxLogAttrs. Of a
-	// repeated key the last value counts.
+	// Attrs are the other keys, in the line's order, at most maxLogAttrs. If a key is
+	// repeated the last value counts.
 	Attrs []LogAttr
-	// Truncated reports that something was over its limit and was cut.
+	// Truncated reports that something exceeded its limit and was cut.
 	Truncated bool
 }
 
@@ -61,32 +61,28 @@ const (
 	logKeyTime    = "@timestamp"
 )
 
-// ParseLogLine reads one line of a plugin's stderr, with or without its line
-// end, and keeps nothing of it. It never fails and never panics. A line is, in
-// this order:
+// ParseLogLine parses one line of a plugin's stderr, with or without its line end, and
+// keeps no reference to it. It never fails and never panics. A line is the first of these
+// that matches:
 //
-//   - hclog's JSON: an object with a known "@level". Keys may hold any JSON
-//     type; a "@message" or "@module" that is no string is kept as its JSON.
-//     With an unknown "@level", or with a "@timestamp" that is no RFC 3339
-//     time, the line is plain text.
-//   - JSON of zap, logrus, slog and others: an object without "@level" that has
-//     a level and a message. The level is in "level", "lvl" or "severity", the
-//     message in "msg" or "message", the first of these that is there, and the
-//     time in "ts", "time" or "timestamp", the first in the line; "@message",
-//     "@module" and "@timestamp" come before them. What is not taken for one of
-//     these is an attribute. A level is one of hclog's but "off", or warning,
-//     dpanic, panic or fatal, in any case, or between two of slog's, as in
-//     INFO+2. A time is RFC 3339, with or without the colon of its zone, or a
-//     number of seconds since 1970, read to the microsecond. With anything else
-//     for a level or a time, or a message that is no string, the line is plain
-//     text.
-//   - text behind [TRACE], [DEBUG], [INFO], [WARN] or [ERROR], which is removed;
-//   - hclog's own text form, "time [LEVEL]  module: message: key=value". That
-//     form is ambiguous: a first word that ends in a colon is taken for the
-//     module;
+//   - hclog's JSON: an object with a known "@level". Keys may hold any JSON type; a
+//     "@message" or "@module" that is not a string is kept as its JSON. With an unknown
+//     "@level", or a "@timestamp" that is not an RFC 3339 time, the line is plain text.
+//   - JSON of zap, logrus, slog and others: an object without "@level" that has a level and
+//     a message. The level is in "level", "lvl" or "severity", and the message in "msg" or
+//     "message", in this order of preference; the time is in "ts", "time" or "timestamp",
+//     whichever is first in the line. "@message", "@module" and "@timestamp" take precedence.
+//     All other keys are attributes. A level is one of hclog's except "off", or warning,
+//     dpanic, panic or fatal, in any case, or between two of slog's, as in INFO+2. A time is
+//     RFC 3339, with or without the colon of its zone, or a number of seconds since 1970,
+//     read to the microsecond. With any other level or time, or a message that is not a
+//     string, the line is plain text.
+//   - text after [TRACE], [DEBUG], [INFO], [WARN] or [ERROR], which is removed;
+//   - hclog's own text format, "time [LEVEL]  module: message: key=value". That format is
+//     ambiguous: a first word that ends in a colon is taken for the module;
 //   - plain text: untagged, at wire.LogDebug.
 //
-// Of a line over maxLogLine the rest is cut.
+// A line longer than maxLogLine is cut.
 func ParseLogLine(line []byte) LogRecord {
 	line = bytes.TrimRight(line, "\r\n")
 	cut := len(line) > maxLogLine
@@ -112,15 +108,15 @@ func parseLogLine(line []byte) LogRecord {
 	return LogRecord{Level: wire.LogDebug, Message: text}
 }
 
-// IsPanicStart reports whether line is how the Go runtime begins its last
-// words. From there on the untagged lines of the stream are errors.
+// IsPanicStart reports whether line begins like the Go runtime's report of a crash. From
+// there on the untagged lines of the stream are errors.
 func IsPanicStart(line []byte) bool {
 	return bytes.HasPrefix(line, []byte("panic: ")) || bytes.HasPrefix(line, []byte("fatal error: "))
 }
 
-// parseJSONLine reads a JSON line; ok is false if line is none.
+// parseJSONLine parses a JSON line; ok is false if line is not one.
 func parseJSONLine(line []byte) (r LogRecord, ok bool) {
-	// Valid first: it bounds nesting, and no error can occur half-way.
+	// Valid first: it bounds nesting, and no error can then occur half-way.
 	if start := bytes.TrimLeft(line, " \t"); len(start) == 0 || start[0] != '{' || !json.Valid(line) {
 		return r, false
 	}
@@ -153,8 +149,8 @@ func parseJSONLine(line []byte) (r LogRecord, ok bool) {
 	return r, ok && r.Tagged
 }
 
-// eachKey calls f with the keys of a line's object and their values, and reports
-// whether it returned true for all of them.
+// eachKey calls f with each key of a line's object and its value, and reports whether f
+// returned true for all of them.
 func (r *LogRecord) eachKey(line []byte, f func(key string, raw json.RawMessage) bool) bool {
 	dec := json.NewDecoder(bytes.NewReader(line))
 	if _, err := dec.Token(); err != nil { // the opening brace
@@ -175,14 +171,14 @@ func (r *LogRecord) eachKey(line []byte, f func(key string, raw json.RawMessage)
 	return true
 }
 
-// setJSONAttr adds an attribute as JSON has it, within the limits.
+// setJSONAttr adds an attribute from its JSON, within the limits.
 func (r *LogRecord) setJSONAttr(key string, raw json.RawMessage) {
 	value, cut := jsonValue(raw)
 	r.Truncated = r.Truncated || cut
 	r.setAttr(key, value)
 }
 
-// setAttr adds an attribute, within the limits, or replaces it.
+// setAttr adds or replaces an attribute, within the limits.
 func (r *LogRecord) setAttr(key string, value any) {
 	key, cut := cutText(key, maxLogKey)
 	r.Truncated = r.Truncated || cut
@@ -199,7 +195,7 @@ func (r *LogRecord) setAttr(key string, value any) {
 	r.Attrs = append(r.Attrs, LogAttr{Key: key, Value: value})
 }
 
-// jsonText returns a JSON string's content, or the JSON of any other value.
+// jsonText returns the content of a JSON string, or the JSON of any other value.
 func jsonText(raw json.RawMessage) (text string, isString bool) {
 	if json.Unmarshal(raw, &text) == nil && raw[0] == '"' {
 		return text, true
@@ -245,8 +241,8 @@ func jsonShape(raw []byte) (depth, values int) {
 	return depth, values
 }
 
-// parseLogTime reads a time stamp as UTC. The local time zone plays no part,
-// and the year must have four digits in UTC too, so that it can be written.
+// parseLogTime parses a timestamp and converts it to UTC. The local time zone plays no
+// part. The year must have four digits in UTC too, so that it can be written.
 func parseLogTime(layout, s string) (time.Time, error) {
 	t, err := time.ParseInLocation(layout, s, time.UTC)
 	if err != nil {
@@ -259,7 +255,7 @@ func parseLogTime(layout, s string) (time.Time, error) {
 	return t, nil
 }
 
-// cutText cuts s to at most max bytes of whole UTF-8 characters.
+// cutText cuts s to at most max bytes, between UTF-8 characters.
 func cutText(s string, max int) (text string, cut bool) {
 	s = strings.ToValidUTF8(s, string(utf8.RuneError))
 	if len(s) <= max {

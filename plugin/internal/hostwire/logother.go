@@ -10,14 +10,12 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// logKeys are the keys under which a JSON line has its parts, "" for those that
-// it has not.
+// logKeys are the keys of a JSON line that hold its level, message and time, or "".
 type logKeys struct{ level, message, time string }
 
-// note takes a key of the line into account. Names of levels and messages have
-// an order: logrus sorts its keys, so that a field "message" stands before its
-// own "msg". For times the first one counts: zap and slog write theirs before
-// all fields, whose names may be any.
+// note considers a key of the line. Names of levels and messages are ranked: logrus sorts
+// its keys, so that a field "message" comes before its own "msg". For times the first key
+// counts: zap and slog write theirs before all fields, which may have any name.
 func (k *logKeys) note(key string) {
 	switch key {
 	case logKeyLevel:
@@ -53,9 +51,9 @@ func (k *logKeys) note(key string) {
 	}
 }
 
-// parseOtherJSONLine reads a JSON line of another logger than hclog; ok is false
-// if line is none. An object that only happens to have a level is not taken for
-// a log line: a message must be there.
+// parseOtherJSONLine parses a JSON line of a logger other than hclog; ok is false if line
+// is not one. An object that only happens to have a level is not a log line: it must have
+// a message.
 func parseOtherJSONLine(line []byte, keys logKeys) (r LogRecord, ok bool) {
 	if keys.level == "" || keys.message == "" {
 		return r, false
@@ -96,7 +94,7 @@ var otherLevels = [...]struct {
 	{"fatal", wire.LogError},
 }
 
-// parseOtherLevel reads the level of another logger.
+// parseOtherLevel parses the level of a logger other than hclog.
 func parseOtherLevel(raw json.RawMessage) (wire.LogLevel, bool) {
 	name, isString := jsonText(raw)
 	if !isString {
@@ -111,8 +109,8 @@ func parseOtherLevel(raw json.RawMessage) (wire.LogLevel, bool) {
 	return parseSlogLevel(name)
 }
 
-// parseSlogLevel reads a level that slog has no name for: one of its four and a
-// distance from it, which is negative only below debug.
+// parseSlogLevel parses a level that slog has no name for: one of its four with an
+// offset, which is negative only below debug.
 func parseSlogLevel(s string) (wire.LogLevel, bool) {
 	at := strings.IndexAny(s, "+-")
 	if at < 0 {
@@ -131,8 +129,8 @@ func parseSlogLevel(s string) (wire.LogLevel, bool) {
 	return wire.LogTrace, level == wire.LogDebug
 }
 
-// parseOtherTime reads the time of another logger. Zap's are seconds, unless it
-// is told otherwise; as a float64 they are good for a microsecond.
+// parseOtherTime parses the time of a logger other than hclog. Zap's are seconds by
+// default; as a float64 they are precise to a microsecond.
 func parseOtherTime(raw json.RawMessage) (time.Time, bool) {
 	text, isString := jsonText(raw)
 	if isString {

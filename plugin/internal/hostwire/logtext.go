@@ -30,12 +30,12 @@ func cutLevelTag(s string) (level wire.LogLevel, rest string, ok bool) {
 	return 0, s, false
 }
 
-// prettyTimeLayouts are the time stamps of hclog's text form: its own, whose
-// zone has no colon, and RFC 3339.
+// prettyTimeLayouts are the timestamp layouts of hclog's text format: its own, whose zone
+// has no colon, and RFC 3339.
 var prettyTimeLayouts = [...]string{"2006-01-02T15:04:05.999999999Z0700", "2006-01-02T15:04:05.999999999Z07:00"}
 
-// parsePrettyLine reads hclog's text form:
-// "2025-01-01T12:00:00.000Z [INFO]  module: message: key=value".
+// parsePrettyLine parses hclog's text format: "2025-01-01T12:00:00.000Z [INFO]  module:
+// message: key=value".
 func parsePrettyLine(s string) (r LogRecord, ok bool) {
 	stamp, rest, found := strings.Cut(s, " ")
 	if !found {
@@ -65,7 +65,7 @@ func parsePrettyLine(s string) (r LogRecord, ok bool) {
 	return r, true
 }
 
-// isModule reports whether s looks like a logger's name rather than text.
+// isModule reports whether s looks like a logger's name and not like text.
 func isModule(s string) bool {
 	if s == "" {
 		return false
@@ -81,8 +81,8 @@ func isModule(s string) bool {
 	return true
 }
 
-// cutPrettyAttrs moves the "key=value" pairs from the end of r.Message to
-// r.Attrs: what follows the first ": " from which on there are only pairs.
+// cutPrettyAttrs moves the "key=value" pairs at the end of r.Message to r.Attrs:
+// everything after the first ": " that is followed by nothing but pairs.
 func (r *LogRecord) cutPrettyAttrs() {
 	s, from := r.Message, 0
 	for range maxPrettyTries {
@@ -99,8 +99,8 @@ func (r *LogRecord) cutPrettyAttrs() {
 	}
 }
 
-// parsePairs reads s as at most maxLogAttrs pairs divided by spaces, and
-// nothing else. A value is a quoted Go string, a list in brackets or a run
+// parsePairs parses s as at most maxLogAttrs pairs separated by spaces, and reports
+// whether it is nothing else. A value is a quoted Go string, a list in brackets or text
 // without spaces.
 func (r *LogRecord) parsePairs(s string) bool {
 	for range maxLogAttrs {

@@ -1,6 +1,6 @@
-// Package local dials addresses that a peer has announced, without asking anybody
-// what they mean: a peer must not make this process speak to name servers, and
-// programs that serve plugins do without all that it takes to ask them.
+// Package local dials addresses that a peer has announced, without name lookups: a peer
+// must not make this process query name servers, and programs that serve plugins do not
+// link the resolver.
 package local
 
 import (
@@ -13,13 +13,13 @@ import (
 	"strings"
 )
 
-// ErrName says that an address has a name in it that would have to be looked up.
+// ErrName reports an address with a name that would have to be looked up.
 var ErrName = errors.New("the address has a name other than localhost, and names are not looked up")
 
-// Parse returns what a TCP address stands for, to be dialled one after the other.
-// Addresses are literal, or localhost's; unspecified ones, as listeners on all
-// interfaces have them ([::]:10000), mean this machine. The error wraps ErrName
-// for other names, and quotes what it is about.
+// Parse returns the addresses that a TCP address stands for, to be dialled one after the
+// other. Its host must be a literal IP address or localhost; an unspecified one, as of
+// listeners on all interfaces ([::]:10000), means this machine. For other names the error
+// wraps ErrName. Errors quote the address.
 func Parse(address string) ([]netip.AddrPort, error) {
 	host, number, err := net.SplitHostPort(address)
 	port, notNumber := strconv.ParseUint(number, 10, 16)
@@ -52,8 +52,8 @@ func Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	return DialAny(ctx, to)
 }
 
-// DialAny connects to the first of these addresses that answers. The error is the
-// first one's: the others are there for those who listen nowhere else.
+// DialAny connects to the first of the addresses that answers. The error is that of the
+// first address: the others are only for listeners that listen nowhere else.
 func DialAny(ctx context.Context, to []netip.AddrPort) (net.Conn, error) {
 	var first error
 	for _, a := range to {
@@ -76,7 +76,7 @@ func asConn(conn *net.UnixConn, err error) (net.Conn, error) {
 	return conn, nil
 }
 
-// quoted quotes a peer's words, of which a bounded number is shown.
+// quoted quotes a bounded part of a peer's text.
 func quoted(s string) string {
 	const most = 128
 	if len(s) > most {

@@ -1,5 +1,6 @@
-// Package peercred checks who is at the other end of a unix socket, by what the
-// kernel says about it. Linux alone tells; elsewhere nothing is refused here.
+// Package peercred checks which process is at the other end of a unix socket, by the
+// credentials that the kernel reports. Only Linux reports them; elsewhere nothing is
+// refused.
 package peercred
 
 import (
@@ -10,17 +11,17 @@ import (
 	"slices"
 )
 
-// ErrStranger says that who is at the other end is not allowed to be.
+// ErrStranger reports that the process at the other end is not allowed.
 var ErrStranger = errors.New("a stranger is at the other end of the socket")
 
-// Cred is who is at the other end: who has connected, or who listens.
+// Cred identifies the process at the other end, which has connected or listens.
 type Cred struct {
 	UID int
 	PID int // 0 if the process cannot be seen from this one's PID namespace
 }
 
-// Of returns who is at the other end of conn. It is not known if conn is no unix
-// socket, or the system does not tell.
+// Of returns the credentials of the process at the other end of conn. known is false if
+// conn is not a unix socket, or the system does not report them.
 func Of(conn net.Conn) (c Cred, known bool, err error) {
 	unix, ok := conn.(*net.UnixConn)
 	if !ok {
@@ -29,8 +30,8 @@ func Of(conn net.Conn) (c Cred, known bool, err error) {
 	return of(unix)
 }
 
-// Alive reports whether the process at the other end of conn has certainly not
-// ended, so that its number cannot be another's. Linux tells from 6.5 on.
+// Alive reports whether the process at the other end of conn has certainly not ended, so
+// that no other process can have its number. Only Linux from 6.5 on reports that.
 func Alive(conn net.Conn) bool {
 	unix, ok := conn.(*net.UnixConn)
 	if !ok {
@@ -40,22 +41,21 @@ func Alive(conn net.Conn) bool {
 	return alive
 }
 
-// Policy says who may be at the other end. Nil allows everyone. It must not
-// be changed once it is used.
+// Policy is who may be at the other end. Nil allows everyone. It must not be changed once
+// it is used.
 type Policy struct {
 	UIDs []int
-	// MoreUID returns another one, if it is not nil. It is called when a user is
-	// none of UIDs, possibly by several goroutines at once.
+	// MoreUID returns one more user who is allowed. It is called when a user is not in
+	// UIDs, possibly by several goroutines at once. It may be nil.
 	MoreUID func() (uid int, ok bool)
-	// PID reports whether it may be that process. Nil allows all, and a process
-	// that cannot be seen is always allowed: other things than its number keep
-	// it apart. A process that has ended is never allowed: its number may be
-	// another's by now.
+	// PID reports whether the process is allowed. Nil allows all. A process that cannot
+	// be seen has no number here and is always allowed. A process that has ended is
+	// never allowed, because another may have its number by now.
 	PID func(pid int) bool
 }
 
-// Check returns an error that wraps ErrStranger if conn is a unix socket whose
-// other end is not allowed.
+// Check returns an error that wraps ErrStranger if conn is a unix socket whose other end
+// is not allowed.
 func (p *Policy) Check(conn net.Conn) error {
 	unix, ok := conn.(*net.UnixConn)
 	if !ok || p == nil {
@@ -86,8 +86,7 @@ func (p *Policy) more(uid int) bool {
 	return ok && more == uid
 }
 
-// Dialer returns dial with a check of what it connects to, before anyone
-// writes to it.
+// Dialer returns dial with a check of the connection before anything is written to it.
 func (p *Policy) Dialer(dial func(ctx context.Context, network, address string) (net.Conn, error)) func(ctx context.Context, network, address string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
@@ -102,8 +101,8 @@ func (p *Policy) Dialer(dial func(ctx context.Context, network, address string) 
 	}
 }
 
-// Listener returns l without the connections that are not allowed. They are
-// closed before a byte is read from them, and refused is called with the reason.
+// Listener returns l without the connections that are not allowed. They are closed before
+// a byte is read from them, and refused is called with the reason.
 func (p *Policy) Listener(l net.Listener, refused func(error)) net.Listener {
 	if p == nil {
 		return l

@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// of asks the kernel: unix(7), SO_PEERCRED. It is who called connect or listen,
-// at that time.
+// of uses SO_PEERCRED of unix(7): the process that called connect or listen, at that
+// time.
 func of(conn *net.UnixConn) (c Cred, known bool, err error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
@@ -23,16 +23,16 @@ func of(conn *net.UnixConn) (c Cred, known bool, err error) {
 	return Cred{UID: int(cred.Uid), PID: int(cred.Pid)}, true, nil
 }
 
-// Numbers of the kernel's interface that package syscall lacks, the same on all
-// architectures but for the option on sparc: asm-generic/socket.h, and
+// Numbers of the kernel's interface that package syscall lacks. They are the same on all
+// architectures, except the option on sparc: asm-generic/socket.h, and
 // pidfd_send_signal(2).
 const (
 	soPeerPidfd        = 77 // Linux 6.5
 	sysPidfdSendSignal = 424
 )
 
-// lives asks the kernel for a hold on the process at the other end, and whether
-// that can still be signalled. Both are false if the kernel does not say.
+// lives gets a pidfd of the process at the other end, and checks whether that can still
+// be signalled. Both results are false if the kernel does not tell.
 func lives(conn *net.UnixConn) (alive, ended bool) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
@@ -42,7 +42,7 @@ func lives(conn *net.UnixConn) (alive, ended bool) {
 	if raw.Control(func(fd uintptr) { pidfd, err = syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, soPeerPidfd) }) != nil {
 		return false, false
 	}
-	if err != nil { // before Linux 6.16 there is no hold on a process that was waited for
+	if err != nil { // before Linux 6.16 there is no pidfd of a process that has been waited for
 		return false, err == syscall.ESRCH || err == syscall.EINVAL
 	}
 	defer syscall.Close(pidfd)

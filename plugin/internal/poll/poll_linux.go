@@ -1,6 +1,6 @@
-// Package poll waits for what the Go runtime's poller does not wait for: the
-// end of a process, and the end of the other side of a descriptor that is only
-// written to. It exists on Linux alone; elsewhere New fails with ErrUnsupported.
+// Package poll waits for events that the Go runtime's poller does not wait for: the end
+// of a process, and the end of the other side of a descriptor that is only written to. It
+// works only on Linux; elsewhere New fails with ErrUnsupported.
 package poll
 
 import (
@@ -9,14 +9,14 @@ import (
 	"syscall"
 )
 
-// ErrUnsupported says that this system has nothing to wait with.
+// ErrUnsupported reports that this system has no means to wait.
 var ErrUnsupported = errors.ErrUnsupported
 
-// Poller waits for the first event on each of its descriptors. One goroutine
-// waits; any may call Close.
+// Poller waits for the first event on each of its descriptors. One goroutine may wait;
+// any may call Close.
 //
-// It is an epoll instance, which is itself a descriptor that can be waited
-// for: the runtime's poller does that, and so no thread is spent on it.
+// It is an epoll instance, which is itself a descriptor that can be waited for. The
+// runtime's poller does that, so that it takes no thread.
 type Poller struct {
 	file  *os.File // the epoll instance
 	procs []*os.Process
@@ -28,7 +28,7 @@ func New() (*Poller, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
 	}
-	// The runtime's poller takes descriptors that say that they do not block.
+	// The runtime's poller accepts descriptors that are marked as non-blocking.
 	if err := syscall.SetNonblock(fd, true); err != nil {
 		syscall.Close(fd)
 		return nil, os.NewSyscallError("fcntl", err)
@@ -36,15 +36,15 @@ func New() (*Poller, error) {
 	return &Poller{file: os.NewFile(uintptr(fd), "epoll")}, nil
 }
 
-// AddPeer adds the descriptor fd, to be reported under id when nobody is at the
-// other end of its pipe, socket or terminal any more. It fails for files, which
-// have no other end. Closing fd takes it out without a report.
+// AddPeer adds the descriptor fd, to be reported as id when nothing is at the other end
+// of its pipe, socket or terminal any more. It fails for files, which have no other end.
+// Closing fd removes it without a report.
 func (p *Poller) AddPeer(fd, id int) error { return p.add(fd, id, 0) }
 
-// AddProcess adds the process, to be reported under id when it has ended,
-// whoever its parent is and whether or not it was waited for. It fails if the
-// process has ended and was waited for, and on kernels before 5.4. The Poller
-// keeps proc; its Wait and Release must not be called before Close.
+// AddProcess adds the process, to be reported as id when it has ended, whoever its parent
+// is and whether or not it has been waited for. It fails if the process has ended and
+// been waited for, and on kernels before 5.4. The Poller keeps proc, whose Wait and
+// Release must not be called before Close.
 func (p *Poller) AddProcess(proc *os.Process, id int) error {
 	var err error
 	if e := proc.WithHandle(func(pidfd uintptr) { err = p.add(int(pidfd), id, syscall.EPOLLIN) }); e != nil {
@@ -70,12 +70,12 @@ func (p *Poller) add(fd, id int, events uint32) error {
 	return os.NewSyscallError("epoll_ctl", ctlErr)
 }
 
-// maxEvents is how many events Wait takes at once. There are never more
-// descriptors than the two standard streams and a process.
+// maxEvents is how many events Wait takes at once. A Poller has at most the two standard
+// streams and a process.
 const maxEvents = 4
 
-// Wait waits for events, and returns the ids of the descriptors that had one.
-// The error is os.ErrClosed after Close.
+// Wait waits for events, and returns the ids of the descriptors that had one. It returns
+// os.ErrClosed after Close.
 func (p *Poller) Wait() (ids []int, err error) {
 	conn, err := p.file.SyscallConn()
 	if err != nil {

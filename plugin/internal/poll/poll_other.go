@@ -1,8 +1,8 @@
 //go:build !linux
 
-// Package poll waits for what the Go runtime's poller does not wait for: the
-// end of a process, and the end of the other side of a descriptor that is only
-// written to. It exists on Linux alone; elsewhere New fails with ErrUnsupported.
+// Package poll waits for events that the Go runtime's poller does not wait for: the end
+// of a process, and the end of the other side of a descriptor that is only written to. It
+// works only on Linux; elsewhere New fails with ErrUnsupported.
 package poll
 
 import (
@@ -10,7 +10,7 @@ import (
 	"os"
 )
 
-// ErrUnsupported says that this system has nothing to wait with.
+// ErrUnsupported reports that this system has no means to wait.
 var ErrUnsupported = errors.ErrUnsupported
 
 // Poller would wait for the first event on each of its descriptors.

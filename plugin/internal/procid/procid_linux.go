@@ -7,12 +7,11 @@ import (
 	"strings"
 )
 
-// bootIDFile is made anew by the kernel at each boot: proc_sys_kernel(5).
+// bootIDFile has new contents after each boot: proc_sys_kernel(5).
 const bootIDFile = "/proc/sys/kernel/random/boot_id"
 
-// startField is the place of the start time among the fields of
-// /proc/PID/stat after the program's name: proc_pid_stat(5), field 22; the name
-// is field 2.
+// startField is the index of the start time among the fields of /proc/PID/stat after the
+// program's name: proc_pid_stat(5), field 22; the name is field 2.
 const startField = 22 - 3
 
 func known() bool {
@@ -34,13 +33,13 @@ func of(pid int) (ID, bool) {
 	return id, err == nil && start > 0 && id.BootID != ""
 }
 
-// ended looks at field 3, the state: zombie or dead.
+// ended uses field 3, the state: zombie or dead.
 func ended(pid int) bool {
 	fields, ok := stat(pid)
 	return ok && strings.ContainsAny(string(fields[0]), "ZX")
 }
 
-// parent looks at field 4.
+// parent uses field 4.
 func parent(pid int) (int, bool) {
 	fields, ok := stat(pid)
 	if !ok {
@@ -50,15 +49,15 @@ func parent(pid int) (int, bool) {
 	return up, err == nil
 }
 
-// user looks at /proc/PID/status: proc_pid_status(5). The owner of the directory
-// is another for processes that must not be debugged.
+// user uses /proc/PID/status: proc_pid_status(5). The directory has another owner for
+// processes that must not be debugged.
 func user(pid int) (int, bool) {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {
 		return 0, false
 	}
 	for line := range bytes.Lines(text) {
-		// Real, effective, saved and file system's.
+		// Real, effective, saved and file system user id.
 		if ids := bytes.Fields(line); len(ids) == 5 && string(ids[0]) == "Uid:" {
 			uid, err := strconv.Atoi(string(ids[2]))
 			return uid, err == nil
@@ -67,9 +66,9 @@ func user(pid int) (int, bool) {
 	return 0, false
 }
 
-// stat returns the fields of /proc/PID/stat after the program's name, at least
-// up to startField. The name, in parentheses, can hold anything, more
-// parentheses and spaces included.
+// stat returns the fields of /proc/PID/stat after the program's name, at least up to
+// startField. The name, in parentheses, can contain anything, even parentheses and
+// spaces.
 func stat(pid int) (fields [][]byte, ok bool) {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package socktest has what tests of this module listen on: a unix socket where the
+// Package socktest makes the listeners for tests of this module: unix sockets where the
 // system has them, and TCP on this machine's own addresses elsewhere, as plugins and
 // hosts do. Only tests import it.
 package socktest
@@ -12,12 +12,12 @@ import (
 	"github.com/tenonrpc/tenon/plugin/internal/files"
 )
 
-// NoUnix is why a test is skipped that is about unix sockets.
+// NoUnix is the reason for skipping a test about unix sockets.
 const NoUnix = "this system has no unix sockets"
 
-// HasUnix reports whether the system has unix sockets. Windows has them since its
-// version 10, and Wine has none. Elsewhere it is true without a try: a test that
-// cannot make one there is to fail.
+// HasUnix reports whether the system has unix sockets. Windows has them since version 10,
+// Wine does not. On other systems it is true without a try: a test that cannot make one
+// there should fail.
 var HasUnix = sync.OnceValue(func() bool {
 	if runtime.GOOS != "windows" {
 		return true
@@ -29,7 +29,7 @@ var HasUnix = sync.OnceValue(func() bool {
 	return err == nil
 })
 
-// Network is "unix" or "tcp": that of Listen.
+// Network returns the network of Listen, "unix" or "tcp".
 func Network() string {
 	if HasUnix() {
 		return "unix"
@@ -37,8 +37,8 @@ func Network() string {
 	return "tcp"
 }
 
-// Listen listens on a socket, in dir if it is a unix socket, which has to be short
-// enough. Closing the listener removes it.
+// Listen listens on a socket, in dir if it is a unix socket; dir must be short enough.
+// Closing the listener removes the socket.
 func Listen(dir string) (net.Listener, error) {
 	if HasUnix() {
 		return unix(dir)

@@ -1,5 +1,5 @@
 package spool
 
-// Overhead is what a piece costs in memory besides its bytes, so that single bytes,
-// printed to two streams in turn, are bounded too.
+// Overhead is the memory cost of a piece in bytes, besides its data, so that single bytes
+// printed to two streams alternately are bounded, too.
 const Overhead = 64

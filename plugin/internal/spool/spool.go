@@ -1,11 +1,10 @@
-// Package spool holds what a plugin has printed until somebody has taken it, who
-// may be slow: on the plugin's side for its host, and on the host's side for the
-// application's writers.
+// Package spool holds what a plugin has printed until a reader takes it, which may be
+// slow: on the plugin's side the host, and on the host's side the application's writers.
 //
-// Who adds waits for a reader that takes something from time to time, so that
-// nothing is lost, however slow it is. Nobody waits for one that has stopped, or for
-// none: past a limit, what comes is counted and dropped, or whoever prints would be
-// stuck with it.
+// Add waits for a reader that takes something from time to time, so that nothing is lost,
+// however slow the reader is. It does not wait for a reader that has stopped, or when
+// there is none: beyond a limit, what is added is counted and dropped, because otherwise
+// printing would block as well.
 package spool
 
 import (
@@ -15,42 +14,41 @@ import (
 	"time"
 )
 
-// Piece is something printed, and what it is for.
+// Piece is a piece of output, and the stream or writer that it is for.
 type Piece[K comparable] struct {
 	To   K
 	Data []byte
 }
 
-// Spool is a queue of pieces. All methods may be called concurrently, but for Next,
-// Done and Again, which are for one reader at a time.
+// Spool is a queue of pieces. All methods may be called concurrently, except Next, Done
+// and Again, which are for one reader at a time.
 type Spool[K comparable] struct {
-	limit, most int // bytes, of all pieces with their Overhead, and in each
+	limit, most int // in bytes: of all pieces with their Overhead, and of each piece
 	patience    time.Duration
 
 	mu      sync.Mutex
 	changed sync.Cond
-	// guarded by mu; who waits for any of it waits for changed
+	// guarded by mu; changed is broadcast when one of them changes
 	pieces  []Piece[K] // oldest first
-	spares  [][]byte   // buffers for further pieces; none while there are none to take
+	spares  [][]byte   // buffers for further pieces; none while no piece is waiting
 	size    int        // of pieces
-	out     bool       // the first of pieces is with a reader
-	readers int        // those there are, or who wait for their turn
-	moves   int        // how often that changed, or a reader was done with a piece
-	stalled bool       // nothing has moved for the length of patience
+	out     bool       // a reader has the first of pieces
+	readers int        // readers that exist or wait for another to finish
+	moves   int        // counts changes of readers, and pieces that a reader has finished
+	stalled bool       // nothing has moved for patience
 	ended   bool       // nothing is added any more
 	dropped int64      // bytes, since Dropped was last called
 }
 
-// New returns a Spool for so many bytes in all, with so many at most in a piece. For a
-// reader that takes nothing it waits for no longer than patience.
+// New returns a Spool that holds limit bytes in total, in pieces of up to most bytes. Add
+// waits at most patience for a reader that takes nothing.
 func New[K comparable](limit, most int, patience time.Duration) *Spool[K] {
 	s := &Spool[K]{limit: limit, most: most, patience: patience}
 	s.changed.L = &s.mu
 	return s
 }
 
-// Add adds a copy of data and reports whether it may: false means that the spool has
-// ended.
+// Add adds a copy of data. It reports false if the spool has ended.
 func (s *Spool[K]) Add(to K, data []byte) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -86,7 +84,7 @@ func (s *Spool[K]) Add(to K, data []byte) bool {
 	return true
 }
 
-// last returns the last piece if there may be more in it. It is called with mu held.
+// last returns the last piece if it has room. It is called with mu held.
 func (s *Spool[K]) last(to K) *Piece[K] {
 	n := len(s.pieces)
 	if n == 0 || n == 1 && s.out || s.pieces[n-1].To != to || len(s.pieces[n-1].Data) >= s.most {
@@ -95,8 +93,8 @@ func (s *Spool[K]) last(to K) *Piece[K] {
 	return &s.pieces[n-1]
 }
 
-// await waits until something moves, at most for the length of patience, and reports
-// whether it has. It is called with mu held, and lets go of it while it waits.
+// await waits until something moves, for at most patience, and reports whether it has. It
+// is called with mu held, and releases it while it waits.
 func (s *Spool[K]) await() bool {
 	if s.readers == 0 || s.stalled || s.ended {
 		return false
@@ -116,16 +114,16 @@ func (s *Spool[K]) await() bool {
 	return !s.stalled && !s.ended
 }
 
-// moved is called with mu held.
+// moved records that something has moved. It is called with mu held.
 func (s *Spool[K]) moved() {
 	s.moves++
 	s.stalled = false
 	s.changed.Broadcast()
 }
 
-// Next returns the oldest piece, and waits for one. It stays where it is until Done, or
-// Again, says what has become of it. Next returns io.EOF when there is none and the
-// spool has ended, and ctx's cause when there is none and ctx has.
+// Next returns the oldest piece, and waits for one. The piece stays in the spool until
+// Done or Again. Next returns io.EOF if there is none and the spool has ended, and ctx's
+// cause if there is none and ctx has ended.
 func (s *Spool[K]) Next(ctx context.Context) (Piece[K], error) {
 	defer context.AfterFunc(ctx, func() {
 		s.mu.Lock()
@@ -147,8 +145,8 @@ func (s *Spool[K]) Next(ctx context.Context) (Piece[K], error) {
 	return s.pieces[0], nil
 }
 
-// Done removes the piece that Next has returned. Its buffer, or nil, is used for
-// further ones, so that a flood need not allocate.
+// Done removes the piece that Next has returned. Its buffer is reused for further pieces,
+// unless buffer is nil, so that a flood of output need not allocate.
 func (s *Spool[K]) Done(buffer []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -161,14 +159,15 @@ func (s *Spool[K]) Done(buffer []byte) {
 	s.moved()
 }
 
-// Again makes the piece that Next has returned the next one again.
+// Again makes Next return the same piece again.
 func (s *Spool[K]) Again() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.out = false
 }
 
-// Reader notes that a reader has come, for 1, or gone, for -1.
+// Reader adds n to the number of readers: 1 for one that has come, -1 for one that has
+// gone.
 func (s *Spool[K]) Reader(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -176,8 +175,8 @@ func (s *Spool[K]) Reader(n int) {
 	s.moved()
 }
 
-// End says that nothing will be added any more, and reports whether its reader had
-// stopped to take anything. What is there can still be taken.
+// End marks the end of the spool, and reports whether its reader had stopped taking
+// anything. What is in it can still be taken.
 func (s *Spool[K]) End() (stalled bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -186,7 +185,7 @@ func (s *Spool[K]) End() (stalled bool) {
 	return s.stalled
 }
 
-// Drop drops what no reader has begun with.
+// Drop drops the pieces that no reader has begun.
 func (s *Spool[K]) Drop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -196,7 +195,7 @@ func (s *Spool[K]) Drop() {
 	}
 }
 
-// Dropped returns how many bytes were dropped since it was last called.
+// Dropped returns how many bytes have been dropped since it was last called.
 func (s *Spool[K]) Dropped() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -2,6 +2,5 @@
 
 package winpipe
 
-// bufferSize is how many bytes a pipe holds that nobody has read yet: as many as
-// Linux's do.
+// bufferSize is how many unread bytes a pipe holds: as many as on Linux.
 const bufferSize = 64 << 10

@@ -1,10 +1,10 @@
-// Package winpipe has the pipes that a host on Windows hands down to its plugin: as
-// inherited handles, since there are no descriptors. They are what the lifeline and
-// the pipes for the plugin's output are elsewhere.
+// Package winpipe makes the pipes that a host on Windows passes to its plugin, as
+// inherited handles, because there are no descriptors. They serve as the lifeline and as
+// the pipes for the plugin's output.
 //
-// A handle is a number, and a wrapper between host and plugin may have given that
-// number to something else. So each pipe has a name that its host has drawn, which
-// the plugin compares before it takes the handle for the host's.
+// A handle is a number, and a wrapper between host and plugin may have reused that number
+// for something else. So the host gives each pipe a random name, which the plugin
+// compares before it uses the handle.
 package winpipe
 
 import (
@@ -26,12 +26,12 @@ type Pipe struct {
 	ID     wire.Lifeline
 }
 
-// ToPlugin makes a pipe that the plugin reads, and ToHost one that it writes. The
-// caller closes both ends; that of the plugin once it has started.
+// ToPlugin makes a pipe that the plugin reads, and ToHost one that it writes. The caller
+// closes both ends, the plugin's once the plugin has started.
 func ToPlugin() (*Pipe, error) { return newPipe(pipeAccessOutbound, syscall.GENERIC_READ) }
 
-// ToHost is described with ToPlugin. The plugin's end waits in the system, as standard
-// streams do: programs that inherit it expect that.
+// ToHost is described with ToPlugin. The plugin's end blocks, like the standard streams:
+// programs that inherit it expect that.
 func ToHost() (*Pipe, error) { return newPipe(pipeAccessInbound, syscall.GENERIC_WRITE) }
 
 // From the Windows SDK, winbase.h and minwinbase.h.
@@ -49,11 +49,11 @@ var (
 	getFileInformationByName = kernel32.NewProc("GetFileInformationByHandleEx")
 )
 
-// name is that of the pipe in the directory of pipes.
+// name returns the pipe's name in the directory of pipes.
 func name(l wire.Lifeline) string { return fmt.Sprintf("tenon-%d-%016x", l.Device, l.Inode) }
 
-// newPipe makes a pipe of which the host's end is the server's. Only a process of
-// this user can be its client, of which it has one, and that is made here at once.
+// newPipe makes a pipe whose server is the host's end. Only a process of this user can be
+// its client; it has only one, which is made here at once.
 func newPipe(access, pluginAccess uint32) (*Pipe, error) {
 	id := wire.Lifeline{Device: uint64(os.Getpid()), Inode: rand.Uint64()}
 	path, err := syscall.UTF16PtrFromString(`\\.\pipe\` + name(id))
@@ -83,8 +83,8 @@ func newPipe(access, pluginAccess uint32) (*Pipe, error) {
 	return &Pipe{Host: os.NewFile(uintptr(host), "plugin"), Plugin: os.NewFile(uintptr(plugin), "host"), ID: id}, nil
 }
 
-// Open takes over the handle of a pipe that the host has made, and keeps it from this
-// process's children.
+// Open takes over the handle of a pipe that the host has made, and prevents this
+// process's children from inheriting it.
 func Open(l wire.Lifeline) (*os.File, error) {
 	h := syscall.Handle(l.FD)
 	switch kind, err := syscall.GetFileType(h); {
@@ -103,10 +103,10 @@ func Open(l wire.Lifeline) (*os.File, error) {
 
 const errorInvalidHandle = 6 // ERROR_INVALID_HANDLE
 
-// nameOf returns the name of a pipe, without the directory; "" if it has none, or a
+// nameOf returns the name of a pipe, without the directory, or "" if it has none, or a
 // much longer one than the host's.
 func nameOf(h syscall.Handle) string {
-	// FILE_NAME_INFO: the length in bytes, and so much text.
+	// FILE_NAME_INFO: the length in bytes, then the text.
 	var info struct {
 		length uint32
 		text   [64]uint16

@@ -7,13 +7,13 @@ import (
 )
 
 var (
-	// ErrReset says that the peer has reset the stream, or refused it.
+	// ErrReset reports that the peer has reset the stream, or refused it.
 	ErrReset = errors.New("yamux: the other side has reset the stream")
-	// ErrGoAway says that the peer takes no new streams.
+	// ErrGoAway reports that the peer accepts no new streams.
 	ErrGoAway = errors.New("yamux: the other side takes no more streams")
-	// ErrTooMany says that there are too many streams for another one.
+	// ErrTooMany reports that as many streams are open as are allowed.
 	ErrTooMany = fmt.Errorf("yamux: more than %d streams are open", maxStreams)
-	// ErrExhausted says that the session has used up its stream ids.
+	// ErrExhausted reports that the session has used up its stream ids.
 	ErrExhausted = errors.New("yamux: the session has no stream ids left")
 	// ErrUnresponsive ends a session whose peer does not answer.
 	ErrUnresponsive = errors.New("yamux: the other side does not respond")
@@ -22,9 +22,9 @@ var (
 	errHangup   = fmt.Errorf("yamux: the other side has closed the connection: %w", io.ErrUnexpectedEOF)
 )
 
-// ProtocolError is what a peer did that ends a session.
+// ProtocolError is a violation of the protocol by the peer that ends a session.
 type ProtocolError struct {
-	// StreamID is the stream that it was about, 0 for the session.
+	// StreamID is the stream concerned, or 0 for the session.
 	StreamID uint32
 	// Reason is what the peer did.
 	Reason string
@@ -41,7 +41,7 @@ func faultf(stream uint32, format string, args ...any) error {
 	return &ProtocolError{stream, fmt.Sprintf(format, args...)}
 }
 
-// sessionError is what a stream's methods return once its session has ended.
+// sessionError is what a stream's methods return after its session has ended.
 type sessionError struct{ err error }
 
 func (e *sessionError) Error() string { return fmt.Sprintf("yamux: the session has ended: %v", e.err) }

@@ -19,7 +19,7 @@ const (
 	Data         Type = 0 // length: bytes of data that follow
 	WindowUpdate Type = 1 // length: bytes added to the window
 	Ping         Type = 2 // length: an opaque value, sent back
-	GoAway       Type = 3 // length: one of the go-away codes
+	GoAway       Type = 3 // length: one of the codes below
 )
 
 // String returns the type's name.
@@ -30,7 +30,7 @@ func (t Type) String() string {
 	return fmt.Sprintf("Type(%d)", uint8(t))
 }
 
-// The flags of a header; other bits are ignored.
+// The flags of a header. Other bits are ignored.
 const (
 	SYN uint16 = 1 << 0 // opens a stream, or asks in a ping
 	ACK uint16 = 1 << 1 // accepts a stream, or answers a ping
@@ -45,7 +45,7 @@ const (
 	GoAwayInternalError uint32 = 2
 )
 
-// Errors of ParseHeader, as reasons of a ProtocolError: they end the session.
+// Errors of ParseHeader. They are reasons of a ProtocolError and end the session.
 var (
 	// errShort reports fewer than HeaderLen bytes.
 	errShort = errors.New("a yamux header has twelve bytes")
@@ -60,11 +60,11 @@ type Header struct {
 	Type     Type
 	Flags    uint16
 	StreamID uint32 // 0 is the session; a client's own ids are odd, a server's even
-	Length   uint32 // see the types; the peer's claim, to be checked against the window
+	Length   uint32 // see the types; claimed by the peer, to be checked against the window
 }
 
-// ParseHeader reads the header at the start of b. The errors are
-// errShort, errVersion and errType (test with errors.Is).
+// ParseHeader parses the header at the start of b. The errors are errShort, errVersion
+// and errType, for errors.Is.
 func ParseHeader(b []byte) (Header, error) {
 	if len(b) < HeaderLen {
 		return Header{}, errShort

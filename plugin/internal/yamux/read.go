@@ -9,18 +9,18 @@ import (
 	"time"
 )
 
-// read is the reader: the one goroutine that reads from the connection. It never
-// waits for anything but the connection.
+// read is the reader: the only goroutine that reads from the connection. It waits for
+// nothing but the connection.
 func (s *Session) read() {
 	defer close(s.readerDone)
 	br := bufio.NewReaderSize(s.conn, readSize)
 	s.end(s.readFrames(br))
-	// The writer still has things to write, and the peer may have to be rid of
-	// what it writes before it reads them. The writer sets a deadline.
+	// The writer still has data to write, and the peer may have to write before it reads
+	// that. The writer sets a deadline.
 	io.Copy(io.Discard, s.conn)
 }
 
-// readFrames reads until the connection or the session ends, and says why.
+// readFrames reads until the connection or the session ends, and returns the reason.
 func (s *Session) readFrames(br *bufio.Reader) error {
 	var b [HeaderLen]byte
 	for frames := 1; ; frames++ {
@@ -68,8 +68,8 @@ func (s *Session) readFrames(br *bufio.Reader) error {
 	}
 }
 
-// stream returns the stream that a frame is about, which the frame may open. It
-// is nil if there is none. It is called with mu held.
+// stream returns the stream of a frame, which the frame may open, or nil if there is
+// none. It is called with mu held.
 func (s *Session) stream(h Header) (*Stream, error) {
 	if h.Flags&SYN == 0 {
 		return s.streams[h.StreamID], nil
@@ -131,7 +131,7 @@ func (s *Session) readData(h Header, br *bufio.Reader) error {
 	for st != nil && left > 0 {
 		p := s.space(st, left)
 		if p == nil {
-			break // nobody will read it
+			break // it will not be read
 		}
 		n, err := br.Read(p)
 		s.filled(st, n)
@@ -158,8 +158,8 @@ func readError(err error) error {
 	return fmt.Errorf("yamux: reading a frame's data: %w", err)
 }
 
-// space returns where the next bytes of a stream go, or nil if they are of no
-// use any more. filled must be called with their number.
+// space returns where the next bytes of a stream go, or nil if they are not needed any
+// more. filled must be called with their number.
 func (s *Session) space(st *Stream, left int64) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -190,7 +190,7 @@ func (s *Session) filled(st *Stream, n int) {
 	st.readable.Broadcast()
 }
 
-// ping answers a ping, or notes an answer.
+// ping answers a ping, or records an answer.
 func (s *Session) ping(h Header) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,16 +1,16 @@
 package yamux
 
-// ring holds the bytes of a stream that have arrived and were not read. One
-// goroutine fills it and another reads it; the filler may write into what space
-// returned without the lock, everything else needs it.
+// ring holds the bytes of a stream that have arrived and have not been read. One
+// goroutine fills it and another reads it. The filler may write into the space returned
+// by space without the lock; everything else needs it.
 type ring struct {
 	buf  []byte // its length is 0 or a power of two
-	r, w uint64 // counts of bytes read and filled
+	r, w uint64 // total bytes read and filled
 }
 
 func (b *ring) len() int { return int(b.w - b.r) }
 
-// sizeFor returns the size that the buffer must have for want more bytes.
+// sizeFor returns the size that the buffer must have to hold want more bytes.
 func (b *ring) sizeFor(want int) int {
 	need := b.len() + want
 	if need <= len(b.buf) {
@@ -23,9 +23,8 @@ func (b *ring) sizeFor(want int) int {
 	return size
 }
 
-// space returns room for at least one byte, and for want bytes if they can be
-// had in one piece. It makes the buffer larger if that does not have room for
-// want bytes altogether.
+// space returns room for at least one byte, and for want bytes if they fit in one piece.
+// It grows the buffer if that has no room for want bytes in total.
 func (b *ring) space(want int) []byte {
 	if size := b.sizeFor(want); size > len(b.buf) {
 		grown := make([]byte, size)
@@ -37,10 +36,10 @@ func (b *ring) space(want int) []byte {
 	return b.buf[at:end]
 }
 
-// filled says that n bytes of what space returned have been filled.
+// filled records that n bytes of the result of space have been filled.
 func (b *ring) filled(n int) { b.w += uint64(n) }
 
-// read takes bytes out.
+// read removes bytes and copies them into p.
 func (b *ring) read(p []byte) int {
 	n := b.copyTo(p)
 	b.r += uint64(n)

@@ -10,58 +10,58 @@ import (
 	"time"
 )
 
-// Session is one end of a connection that carries streams. Its methods may be
-// called concurrently.
+// Session is one end of a connection that carries streams. Its methods may be called
+// concurrently.
 type Session struct {
 	conn       net.Conn
 	done       chan struct{} // closed when the session has ended
 	readerDone chan struct{}
-	allowance  atomic.Int64  // what the peer may still send, in bytes; negative: no end of it
+	allowance  atomic.Int64  // how many bytes the peer may still send; negative: any number
 	writerDone chan struct{} // closed when conn is closed as well
 
 	mu sync.Mutex
-	// guarded by mu, and so is the state of all streams
+	// guarded by mu, as is the state of all streams
 	err     error // why the session has ended; nil before
 	streams map[uint32]*Stream
 	nextID  uint32
-	unacked int // streams of ours that the peer has not accepted
+	unacked int // streams of ours that the peer has not accepted yet
 
-	backlog    []*Stream // streams of the peer's that wait for Accept, oldest first
+	backlog    []*Stream // streams of the peer that wait for Accept, oldest first
 	acceptable sync.Cond // backlog or err has changed
 	openable   sync.Cond // unacked, peerLeaves or err has changed
 
 	weLeave    bool // GoAway was called
 	peerLeaves bool // the peer has sent a go away
-	refused    int  // streams refused since the last that was not
+	refused    int  // streams refused in a row
 	buffered   int  // the size of all streams' buffers
 
 	out       outgoing
 	keepAlive keepAlive
 }
 
-// outgoing is the way to the writer. Whoever holds the session's mu adds to
-// pending; the writer alone takes from it, always all of it.
+// outgoing is what the writer is to write. Callers that hold the session's mu add to
+// pending; only the writer takes from it, always all of it.
 type outgoing struct {
-	pending []byte    // what the writer is to write next
+	pending []byte    // what the writer writes next
 	replies int       // answers to the peer in pending
 	wake    sync.Cond // pending or the session's err has changed; the writer waits for it
 	blocked []*Stream // waiting until pending has room, in this order
 }
 
-// keepAlive is how the two ends know that the other is there. At most one ping of
-// ours is under way, and the timer runs for as long as the session does: until the
-// next ping, or until the answer is late. Guarded by the session's mu.
+// keepAlive is the state of the pings. At most one ping of ours is unanswered, and the
+// timer runs as long as the session: until the next ping, or until the answer is late. It
+// is guarded by the session's mu.
 type keepAlive struct {
 	timer   *time.Timer
 	waiting bool      // our last ping has not been answered
 	id      uint32    // of our last ping
-	peers   int       // pings of the peer's since from
-	from    time.Time // the beginning of a pingPeriod
+	peers   int       // pings of the peer since from
+	from    time.Time // the start of a pingPeriod
 }
 
-// Client returns a session on conn, for the side that opened the connection.
-// The session owns conn from then on. Close must be called when it is no longer
-// needed, also after it has ended by itself.
+// Client returns a session on conn, for the side that opened the connection. The session
+// owns conn from then on. Close must be called when the session is no longer needed, even
+// after it has ended by itself.
 func Client(conn net.Conn) *Session { return newSession(conn, 1) }
 
 // Server is Client for the side that accepted the connection.
@@ -86,18 +86,17 @@ func newSession(conn net.Conn, firstID uint32) *Session {
 	return s
 }
 
-// Allow says how many more bytes the peer may send before the session ends;
-// negative means any number, which is how sessions begin. It bounds what is kept
-// for a peer that has yet to prove who it is.
+// Allow sets how many more bytes the peer may send before the session ends. A negative
+// number means any, which is the default. It bounds what is stored for a peer that has
+// not authenticated yet.
 func (s *Session) Allow(bytes int64) { s.allowance.Store(bytes) }
 
-// Done returns a channel that is closed when the session has ended, by whatever
-// side and for whatever reason.
+// Done returns a channel that is closed when the session has ended, for whatever reason.
 func (s *Session) Done() <-chan struct{} { return s.done }
 
-// Err says why the session has ended: net.ErrClosed if Close was called, an
-// error that wraps io.ErrUnexpectedEOF if the peer closed the connection, a
-// *ProtocolError, or another. It is nil before.
+// Err returns why the session has ended: net.ErrClosed if Close was called, an error that
+// wraps io.ErrUnexpectedEOF if the peer closed the connection, a *ProtocolError, or
+// another error. It returns nil before the end.
 func (s *Session) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -111,9 +110,9 @@ func (s *Session) NumStreams() int {
 	return len(s.streams)
 }
 
-// Open opens a stream, which may be written to at once. The peer need not have
-// accepted it; see Stream.Accepted. While 256 streams wait for the peer, Open
-// waits, until ctx ends.
+// Open opens a stream, which may be written to at once. The peer need not have accepted
+// it; see Stream.Accepted. While 256 streams wait to be accepted, Open waits, until ctx
+// ends.
 func (s *Session) Open(ctx context.Context) (*Stream, error) {
 	defer context.AfterFunc(ctx, func() {
 		s.mu.Lock()
@@ -138,7 +137,7 @@ func (s *Session) Open(ctx context.Context) (*Stream, error) {
 		}
 		break
 	}
-	// The peer's choice of ids is not restricted to one parity.
+	// The peer may choose ids of any parity.
 	for ; ; s.nextID += 2 {
 		if s.nextID >= math.MaxUint32-1 {
 			return nil, ErrExhausted
@@ -157,10 +156,9 @@ func (s *Session) Open(ctx context.Context) (*Stream, error) {
 	return st, nil
 }
 
-// Accept waits for a stream of the peer's and accepts it. Streams come in the
-// order in which the peer opened them; one that the peer has reset since comes
-// too, because the order may mean something. Accept fails once the session has
-// ended.
+// Accept waits for a stream of the peer and accepts it. Streams come in the order in
+// which the peer opened them. One that the peer has reset in the meantime is returned
+// too, because the order may have a meaning. Accept fails once the session has ended.
 func (s *Session) Accept() (*Stream, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -176,7 +174,7 @@ func (s *Session) Accept() (*Stream, error) {
 		s.backlog[0] = nil
 		s.backlog = s.backlog[1:]
 		if st.state != stateReset {
-			// Exactly once: the peer counts.
+			// Exactly once, because the peer counts.
 			s.send(Header{Type: WindowUpdate, Flags: ACK, StreamID: st.id})
 		}
 		s.refused = 0
@@ -184,8 +182,8 @@ func (s *Session) Accept() (*Stream, error) {
 	}
 }
 
-// GoAway tells the peer to open no more streams; those that it opens
-// nevertheless are reset. The streams that are open stay.
+// GoAway tells the peer to open no more streams. Any that it opens nevertheless are
+// reset; open streams stay.
 func (s *Session) GoAway() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -195,9 +193,9 @@ func (s *Session) GoAway() {
 	}
 }
 
-// Close ends the session and all its streams. What was written before is still
-// sent, unless the peer does not read it within a moment. It returns when the
-// connection is closed, and may be called more than once.
+// Close ends the session and all its streams. Earlier writes are still sent, unless the
+// peer does not read them at once. Close returns when the connection is closed, and may
+// be called more than once.
 func (s *Session) Close() error {
 	s.end(net.ErrClosed)
 	<-s.writerDone
@@ -205,8 +203,8 @@ func (s *Session) Close() error {
 	return nil
 }
 
-// End is Close without waiting for the connection to be closed. Close must be
-// called as well.
+// End is Close without waiting for the connection to be closed. Close must still be
+// called.
 func (s *Session) End() { s.end(net.ErrClosed) }
 
 // end ends the session because of err, unless it has ended already.
@@ -240,7 +238,7 @@ func (s *Session) endLocked(err error) {
 	close(s.done)
 }
 
-// remove forgets a stream that both sides are done with.
+// remove forgets a stream that both sides have finished with.
 func (s *Session) remove(st *Stream) {
 	if s.streams[st.id] != st {
 		return // the session has ended

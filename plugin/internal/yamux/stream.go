@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// state is how far a stream is closed.
+// state is which halves of a stream are closed.
 type state uint8
 
 const (
@@ -28,8 +28,8 @@ func (s state) String() string {
 var _ net.Conn = (*Stream)(nil)
 
 // Stream is a stream of a session, a net.Conn. All its methods may be called
-// concurrently. Concurrent calls of Read share out what arrives; concurrent
-// calls of Write are carried out one after the other.
+// concurrently. Concurrent calls of Read each get a part of the data; concurrent calls of
+// Write are executed one after the other.
 type Stream struct {
 	s        *Session
 	id       uint32
@@ -44,14 +44,14 @@ type Stream struct {
 	settled  bool        // accepted is closed
 	timer    *time.Timer // until the peer accepts, and then until it closes too
 	recv     ring
-	filling  bool // the reader writes into recv
+	filling  bool // the reader is writing into recv
 	readable sync.Cond
 
 	recvWindow uint32 // what the peer may send
-	consumed   uint32 // what was read and the peer has not been told of
+	consumed   uint32 // bytes that were read and the peer has not been told of
 
 	sendWindow uint64
-	writing    bool // a Write is under way
+	writing    bool // a Write is in progress
 	blocked    bool // in s.out.blocked
 	writable   sync.Cond
 
@@ -67,24 +67,23 @@ func newStream(s *Session, id uint32) *Stream {
 // ID returns the stream's id in its session.
 func (st *Stream) ID() uint32 { return st.id }
 
-// Accepted returns a channel that is closed when the peer has accepted the
-// stream that Open returned, or the stream has ended. For a stream that Accept
-// returned it is nil.
+// Accepted returns a channel that is closed when the peer has accepted the stream that
+// Open returned, or the stream has ended. It is nil for a stream that Accept returned.
 func (st *Stream) Accepted() <-chan struct{} { return st.accepted }
 
-// OnEstablished says what Established is to do. It must be called before the
-// stream is handed to anyone.
+// OnEstablished sets the function that Established calls. It must be called before the
+// stream is passed to anyone.
 func (st *Stream) OnEstablished(do func()) { st.onEstablished = do }
 
-// Established is for servers of package h2grpc, whose EstablishedConn a Stream is.
+// Established implements h2grpc.EstablishedConn, for h2grpc's servers.
 func (st *Stream) Established() {
 	if st.onEstablished != nil {
 		st.onEstablished()
 	}
 }
 
-// Read reads what has arrived, or waits for it. It returns io.EOF when the peer
-// has closed its half and everything is read.
+// Read reads what has arrived, or waits for it. It returns io.EOF when the peer has
+// closed its half and everything has been read.
 func (st *Stream) Read(p []byte) (int, error) {
 	s := st.s
 	s.mu.Lock()
@@ -112,8 +111,8 @@ func (st *Stream) Read(p []byte) (int, error) {
 	}
 }
 
-// taken gives back what n bytes that were read have occupied: to the peer, as
-// window, and to the memory.
+// taken releases what n bytes that were read have occupied: the peer's window, and
+// memory.
 func (st *Stream) taken(n int) {
 	if st.recv.len() == 0 && len(st.recv.buf) > keepBuffer && st.s.buffered > keepBuffered {
 		st.freeBuffer()
@@ -127,17 +126,17 @@ func (st *Stream) taken(n int) {
 	st.consumed = 0
 }
 
-// freeBuffer gives up the buffer with what is in it.
+// freeBuffer frees the buffer and its contents.
 func (st *Stream) freeBuffer() {
 	if st.filling {
-		return // filled does it
+		return // filled does it then
 	}
 	st.s.buffered -= len(st.recv.buf)
 	st.recv = ring{}
 }
 
-// Write writes p. It returns when the last byte is on its way to the
-// connection, which can be before the peer has read any.
+// Write writes p. It returns when the last byte has been queued for the connection, which
+// can be before the peer has read any.
 func (st *Stream) Write(p []byte) (n int, err error) {
 	s := st.s
 	s.mu.Lock()
@@ -179,7 +178,7 @@ func (st *Stream) Write(p []byte) (n int, err error) {
 	}
 }
 
-// writeErr says why nothing can be written.
+// writeErr returns why nothing can be written, or nil.
 func (st *Stream) writeErr() error {
 	switch {
 	case st.state == stateReset && !st.closed:
@@ -197,8 +196,8 @@ func (st *Stream) writeErr() error {
 func (st *Stream) finSent() bool     { return st.state == stateLocalClosed || st.state == stateClosed }
 func (st *Stream) finReceived() bool { return st.state == stateRemoteClosed || st.state == stateClosed }
 
-// CloseWrite closes our half of the stream: the peer reads io.EOF after what was
-// written before.
+// CloseWrite closes our half of the stream: the peer reads io.EOF after the earlier
+// writes.
 func (st *Stream) CloseWrite() error {
 	st.s.mu.Lock()
 	defer st.s.mu.Unlock()
@@ -226,9 +225,9 @@ func (st *Stream) sendFIN() {
 	}
 }
 
-// Close closes the stream. What was written before still reaches the peer; what
-// the peer goes on sending is thrown away. If the peer does not close its half
-// as well within five minutes, the stream is reset.
+// Close closes the stream. Earlier writes still reach the peer; what the peer sends from
+// now on is discarded. If the peer does not close its half within five minutes, the
+// stream is reset.
 func (st *Stream) Close() error {
 	s := st.s
 	s.mu.Lock()
@@ -241,15 +240,14 @@ func (st *Stream) Close() error {
 	st.writeDeadline.stop()
 	st.sendFIN()
 	if st.state == stateLocalClosed && s.err == nil && (st.accepted == nil || st.settled) {
-		st.startCloseTimer() // otherwise settle does
+		st.startCloseTimer() // otherwise settle does it
 	}
 	st.freeBuffer()
 	st.notify()
 	return nil
 }
 
-// Reset ends the stream at once, in both directions: what is on its way is
-// lost.
+// Reset ends the stream at once, in both directions; data in transit is lost.
 func (st *Stream) Reset() {
 	s := st.s
 	s.mu.Lock()
@@ -264,7 +262,7 @@ func (st *Stream) Reset() {
 	st.notify()
 }
 
-// reset resets the stream, unless both sides are done with it already.
+// reset resets the stream, unless both sides have finished with it.
 func (st *Stream) reset(err error) {
 	if st.state == stateClosed || st.state == stateReset || st.s.err != nil {
 		return
@@ -275,11 +273,11 @@ func (st *Stream) reset(err error) {
 	st.s.remove(st)
 }
 
-// received acts on the flags of a frame, SYN aside. It is the one place where
-// the peer changes a stream's state.
+// received handles the flags of a frame, except SYN. It is the only place where the peer
+// changes a stream's state.
 func (st *Stream) received(flags uint16) error {
 	if st.state == stateReset || st.s.err != nil {
-		return nil // while the frame's data arrived
+		return nil // this happened while the frame's data arrived
 	}
 	if flags&ACK != 0 {
 		st.settle()
@@ -306,8 +304,8 @@ func (st *Stream) received(flags uint16) error {
 	return nil
 }
 
-// settle says that nobody waits for the peer to accept the stream any more: it
-// has accepted it, or the stream has ended.
+// settle stops the wait for the peer to accept the stream: the peer has accepted it, or
+// the stream has ended.
 func (st *Stream) settle() {
 	if st.accepted == nil || st.settled {
 		return
@@ -346,7 +344,7 @@ func (st *Stream) stopTimer() {
 	}
 }
 
-// notify wakes everyone who waits for the stream.
+// notify wakes everything that waits for the stream.
 func (st *Stream) notify() {
 	st.readable.Broadcast()
 	st.writable.Broadcast()
@@ -366,14 +364,14 @@ func (st *Stream) SetDeadline(t time.Time) error {
 	return st.SetWriteDeadline(t)
 }
 
-// SetReadDeadline sets when calls of Read fail, those under way too. The zero
+// SetReadDeadline sets when calls of Read fail, including those in progress. The zero
 // time means never.
 func (st *Stream) SetReadDeadline(t time.Time) error {
 	return st.setDeadline(&st.readDeadline, &st.readable, t)
 }
 
-// SetWriteDeadline sets when calls of Write fail, those under way too. The zero
-// time means never. What such a call has written is not taken back.
+// SetWriteDeadline sets when calls of Write fail, including those in progress. The zero
+// time means never. What such a call has written is still sent.
 func (st *Stream) SetWriteDeadline(t time.Time) error {
 	return st.setDeadline(&st.writeDeadline, &st.writable, t)
 }
@@ -381,7 +379,7 @@ func (st *Stream) SetWriteDeadline(t time.Time) error {
 // deadline is a stream's deadline for one direction.
 type deadline struct {
 	passed bool
-	timer  *time.Timer // nil without a deadline to come
+	timer  *time.Timer // nil without a future deadline
 }
 
 func (d *deadline) stop() {
@@ -407,7 +405,7 @@ func (st *Stream) setDeadline(d *deadline, waiting *sync.Cond, t time.Time) erro
 		timer = time.AfterFunc(left, func() {
 			st.s.mu.Lock()
 			defer st.s.mu.Unlock()
-			if d.timer == timer { // not replaced meanwhile
+			if d.timer == timer { // it has not been replaced
 				d.passed = true
 				waiting.Broadcast()
 			}

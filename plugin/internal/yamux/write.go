@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// send queues a frame without data. It is called with mu held, never waits and
-// does nothing once the session has ended.
+// send queues a frame without data. It is called with mu held, never waits, and does
+// nothing once the session has ended.
 func (s *Session) send(h Header) {
 	if s.err != nil {
 		return
@@ -17,7 +17,7 @@ func (s *Session) send(h Header) {
 	s.out.wake.Signal()
 }
 
-// reply is send for what the peer can ask for as often as it likes.
+// reply is send for answers that the peer can request any number of times.
 func (s *Session) reply(h Header) error {
 	if s.out.replies++; s.out.replies > maxReplies {
 		return faultf(0, "more than %d pings and refused streams, without reading the answers", maxReplies)
@@ -26,8 +26,8 @@ func (s *Session) reply(h Header) error {
 	return nil
 }
 
-// write is the writer: the one goroutine that writes to the connection. It
-// writes what is left when the session ends, and then closes the connection.
+// write is the writer: the only goroutine that writes to the connection. When the session
+// ends it writes what is left, and then closes the connection.
 func (s *Session) write() {
 	defer close(s.writerDone)
 	var spare []byte
@@ -50,9 +50,8 @@ func (s *Session) write() {
 	s.hangUp()
 }
 
-// take waits until there is something to write and takes it, in exchange for
-// an empty buffer. It reports false when the session has ended and nothing is
-// left.
+// take waits until there is something to write, and takes it in exchange for an empty
+// buffer. It reports false when the session has ended and nothing is left.
 func (s *Session) take(spare []byte) ([]byte, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -69,14 +68,14 @@ func (s *Session) take(spare []byte) ([]byte, bool) {
 		st.writable.Broadcast()
 	}
 	s.out.blocked = s.out.blocked[:0]
-	if s.err == nil { // end has set a deadline otherwise
+	if s.err == nil { // otherwise end has set a deadline
 		s.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
 	}
 	return out, true
 }
 
-// hangUp closes the connection when everything is written. Where that is
-// possible, it closes our half first and lets the reader wait for the peer's.
+// hangUp closes the connection when everything is written. If possible, it closes our
+// half first and lets the reader wait for the peer's.
 func (s *Session) hangUp() {
 	if half, ok := s.conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
 		s.conn.SetReadDeadline(time.Now().Add(lingerTimeout))
