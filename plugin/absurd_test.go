@@ -16,10 +16,9 @@ func pemOf(kind, content string) string {
 	return "-----BEGIN " + kind + "-----\n" + base64.StdEncoding.EncodeToString([]byte(content)) + "\n-----END " + kind + "-----\n"
 }
 
-// What a host says in the environment, of every kind, can be nonsense. The
-// plugin ends with one line that names the variable, before it says anything on
-// stdout, or does without. It never serves with less security than it was asked
-// for.
+// Every variable of a host's environment can have a nonsensical value. The plugin then
+// ends with one line that names the variable, before it writes anything to stdout, or
+// works without that variable. It never serves with less security than it was asked for.
 func TestAbsurdEnvironments(t *testing.T) {
 	long := strings.Repeat("9", 100_000)
 	refused := map[string][]string{
@@ -32,7 +31,7 @@ func TestAbsurdEnvironments(t *testing.T) {
 			"-----BEGIN CERTIFICATE-----\n",
 		},
 		wire.EnvUnixSocketDir: {"/" + long, "/no/such/directory", "/dev/null", "/tmp/\n", "/tmp/a|b", "/proc/self", "/none\u009b2J\u202e\u2028"},
-		// A number that no group has, and what is neither a number nor a name.
+		// A number that no group has, and values that are neither a number nor a name.
 		wire.EnvUnixSocketGroup: {"no-such-group", "-1", "99999999999", long, "a\x1bb", "4294967296"},
 		wire.EnvLifeline:        {long},
 		wire.EnvMultiplex:       {long, "maybe", "-1", "TRUE!", "2"},
@@ -59,7 +58,8 @@ func TestAbsurdEnvironments(t *testing.T) {
 			}
 		}
 	}
-	// Not worth refusing to serve: the host gets what is printed on the connection.
+	// These are no reason to refuse to serve: the host gets the output over the
+	// connection.
 	for _, value := range []string{"x", "0:0:0", "1:1:1", "999999999:1:1", "3:3"} {
 		c := start(t, "plugin", wire.EnvStdout+"="+value, wire.EnvStderr+"="+value)
 		c.tell("print hello")
@@ -69,7 +69,7 @@ func TestAbsurdEnvironments(t *testing.T) {
 			t.Errorf("pipes of %q: stderr: %q", value, c.stderr)
 		}
 	}
-	// Nor this: the plugin has other ways to notice the host's end.
+	// Nor are these: the plugin has other ways to detect the host's end.
 	for _, value := range []string{"x", "-1:-1:-1", "0:0:0", "1:1:1", "999999999:1:1", "18446744073709551616:1:1", "3:3"} {
 		c := start(t, "plugin", wire.EnvLifeline+"="+value)
 		c.shutdown()

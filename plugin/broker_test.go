@@ -19,8 +19,8 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// brokered is a plugin that, told the id of a server of the host's, asks that
-// for a word, and answers with the id of a server of its own that knows it.
+// brokered is a plugin that is given the id of a server of the host, gets a word from
+// that server, and answers with the id of a server of its own that returns the word.
 func brokered() plugin.Set {
 	return plugin.Set{"brokered": plugin.ServeOnly(func(b *plugin.Broker, s *h2grpc.Server) error {
 		s.RegisterService(&echoDesc, echoServer(func(ctx context.Context, in []byte) ([]byte, error) {
@@ -110,8 +110,7 @@ func TestBroker(t *testing.T) {
 				t.Errorf("the plugin's sockets: %v, %v, want %d in the host's directory", entries, err, want)
 			}
 
-			// The plugin's end is the end of the control stream and of what the
-			// plugin served.
+			// The end of the plugin ends the control stream and what the plugin served.
 			if err := control.Shutdown(ctx, cc); err != nil {
 				t.Error(err)
 			}
@@ -126,8 +125,8 @@ func TestBroker(t *testing.T) {
 	}
 }
 
-// TestBrokerBeforeHost uses the broker when no host has connected: it waits,
-// and ends with the plugin.
+// TestBrokerBeforeHost uses the broker before a host has connected: calls wait, and end
+// with the plugin.
 func TestBrokerBeforeHost(t *testing.T) {
 	waiting := make(chan error, 1)
 	s := serve(t, &plugin.ServeConfig{Plugins: plugin.Set{"early": plugin.ServeOnly(func(b *plugin.Broker, s *h2grpc.Server) error {

@@ -44,8 +44,8 @@ func launch(t *testing.T, mode string, env ...string) *child {
 func launchWith(t *testing.T, mode string, change func(*exec.Cmd), env ...string) *child {
 	t.Helper()
 	c := &child{t: t, dir: socketDir(t), cmd: exec.Command(os.Args[0]), reaped: make(chan struct{})}
-	// The race detector would keep each plugin for a second at its end, which is
-	// as long as one without a host has.
+	// Otherwise the race detector would delay each plugin's exit by a second, which is
+	// all the time that a plugin without a host has.
 	c.cmd.Env = append(os.Environ(), modeVariable+"="+mode, wire.EnvUnixSocketDir+"="+c.dir, wire.EnvProtocolVersions+"=1", "GORACE=atexit_sleep_ms=0")
 	c.cmd.Env = append(c.cmd.Env, env...)
 	stdoutR, stdoutW := c.pipe()
@@ -63,7 +63,7 @@ func launchWith(t *testing.T, mode string, change func(*exec.Cmd), env ...string
 	stdoutW.Close()
 	stderrW.Close()
 	go func() {
-		c.cmd.Wait() // the status says it all
+		c.cmd.Wait() // the exit status is checked later
 		close(c.reaped)
 	}()
 	t.Cleanup(func() {
@@ -126,7 +126,8 @@ func (c *child) tell(what string) string {
 	return answer
 }
 
-// wait waits for the process and returns its exit status, or minus a signal.
+// wait waits for the process and returns its exit status, or the negative number of a
+// signal.
 func (c *child) wait() int {
 	c.t.Helper()
 	stderr, err := io.ReadAll(c.stderrR)
@@ -168,8 +169,8 @@ func (c *child) shutdown() {
 	}
 }
 
-// outlast requires that the plugin lives through the time after which one that
-// takes its host for gone has ended.
+// outlast requires that the plugin outlives the time after which it would end if it took
+// its host for gone.
 func (c *child) outlast() {
 	c.t.Helper()
 	timer := time.NewTimer(lonely)
@@ -181,8 +182,8 @@ func (c *child) outlast() {
 	}
 }
 
-// prompt requires that what the test does until the function is called takes
-// less time than a plugin has to end after its host.
+// prompt requires that the test calls the returned function before the plugin would have
+// to end after its host.
 func prompt(t *testing.T) func() {
 	begun := time.Now()
 	return func() {
@@ -194,10 +195,9 @@ func prompt(t *testing.T) func() {
 }
 
 const (
-	// farewell is the time within which a plugin must be gone after its host: two
-	// seconds, and what a busy machine takes besides.
+	// farewell is the time within which a plugin must end after its host: two seconds,
+	// and more for a busy machine.
 	farewell = 10 * time.Second
-	// lonely is longer than a plugin waits before it believes the signs of its
-	// host's end.
+	// lonely is longer than a plugin waits before it acts on the signs of its host's end.
 	lonely = 800 * time.Millisecond
 )

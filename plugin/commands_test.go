@@ -2,5 +2,5 @@
 
 package plugin_test
 
-// commands are those of the obedient plugin that only Linux has.
+// commands are those of the obedient plugin that work only on Linux.
 var commands map[string]func(argument string) (string, error)

@@ -13,10 +13,10 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// Somebody takes more connections to a plugin's socket than it has places, before
-// its host does, and keeps them. The host is let in all the same, and what the
-// plugin has to say of them is a few lines. The plugin and they share this
-// process, so that its descriptors are no measure.
+// Somebody opens more connections to a plugin's socket than it allows, before its host
+// connects, and keeps them. The host can connect all the same, and the plugin logs only a
+// few lines about them. All of them share this process, so that its descriptors are no
+// measure.
 func TestCrowdBeforeTheHost(t *testing.T) {
 	for _, network := range slices.Compact([]string{socktest.Network(), "tcp"}) {
 		t.Run(network, func(t *testing.T) {
@@ -41,7 +41,7 @@ func TestCrowdBeforeTheHost(t *testing.T) {
 			}
 			defer conn.Close()
 			io.WriteString(conn, "GET / HTTP/1.1\r\n\r\n")
-			io.Copy(io.Discard, conn) // hung up
+			io.Copy(io.Discard, conn) // until it is closed
 			wantEcho(t, cc, "y", "y")
 			s.stop()
 			if n := strings.Count(s.stderr.String(), "a connection was closed before its handshake was over"); n == 0 || n > 11 {

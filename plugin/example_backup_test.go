@@ -26,7 +26,7 @@ type backup struct {
 	broker *plugin.Broker
 }
 
-// Backup writes to what the host serves under the id that it was given.
+// Backup writes to the server of the host under the id that it was given.
 func (b backup) Backup(ctx context.Context, in *kvpb.BackupRequest) (*kvpb.BackupResponse, error) {
 	cc, err := b.broker.Dial(ctx, in.Sink)
 	if err != nil {
@@ -44,7 +44,7 @@ func (b backup) Backup(ctx context.Context, in *kvpb.BackupRequest) (*kvpb.Backu
 	return out, nil
 }
 
-// sink is what the host lends to its plugin.
+// sink is what the host serves to its plugin.
 type sink struct{ kvpb.UnimplementedSinkServer }
 
 func (sink) Write(_ context.Context, in *kvpb.Entry) (*kvpb.WriteResponse, error) {
@@ -52,8 +52,8 @@ func (sink) Write(_ context.Context, in *kvpb.Entry) (*kvpb.WriteResponse, error
 	return &kvpb.WriteResponse{}, nil
 }
 
-// A host lends its plugin a callback: it serves it, and hands over the id in a call
-// of the application's own.
+// A host serves a callback to its plugin, and passes the id to the plugin in a call of
+// the application.
 func ExampleBroker_Serve() {
 	ctx := context.Background()
 	client, err := host.Start(ctx, &host.Config{Handshake: handshake, Cmd: exampleCommand("backup")})
@@ -64,7 +64,7 @@ func ExampleBroker_Serve() {
 	defer client.Close()
 
 	lent, cancel := context.WithCancel(ctx)
-	defer cancel() // the sink is served until then
+	defer cancel() // sink is served until then
 	id, err := client.Broker().Serve(lent, func(s *h2grpc.Server) error {
 		kvpb.RegisterSinkServer(s, sink{})
 		return nil

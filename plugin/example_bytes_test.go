@@ -12,7 +12,7 @@ import (
 	"github.com/tenonrpc/tenon/testdata/examples/kvpb"
 )
 
-// bytesMain is the main function of a plugin that takes and gives bytes as they are.
+// bytesMain is the main function of a plugin that sends bytes without gRPC.
 func bytesMain() {
 	plugin.Serve(&plugin.ServeConfig{
 		Handshake: handshake,
@@ -28,7 +28,7 @@ type dumper struct {
 	broker *plugin.Broker
 }
 
-// Backup writes its bytes to a connection, in no form that gRPC knows.
+// Backup writes its bytes to a connection, without gRPC.
 func (d dumper) Backup(ctx context.Context, in *kvpb.BackupRequest) (*kvpb.BackupResponse, error) {
 	conn, err := d.broker.DialConn(ctx, in.Sink)
 	if err != nil {
@@ -38,7 +38,8 @@ func (d dumper) Backup(ctx context.Context, in *kvpb.BackupRequest) (*kvpb.Backu
 	return &kvpb.BackupResponse{Written: int64(n)}, errors.Join(err, conn.Close())
 }
 
-// What is not gRPC has connections of its own, which are secured like the main one.
+// Protocols other than gRPC use connections of their own, which are secured like the main
+// one.
 func ExampleBroker_AcceptConn() {
 	ctx := context.Background()
 	client, err := host.Start(ctx, &host.Config{Handshake: handshake, Cmd: exampleCommand("bytes")})
@@ -55,7 +56,7 @@ func ExampleBroker_AcceptConn() {
 	go func() {
 		_, err := kvpb.NewKVClient(client.Conn()).Backup(ctx, &kvpb.BackupRequest{Sink: id})
 		if err != nil {
-			cancel() // nobody will dial
+			cancel() // the plugin will not dial
 		}
 		called <- err
 	}()

@@ -11,9 +11,8 @@ import (
 	"github.com/tenonrpc/tenon/testdata/examples/kvpb"
 )
 
-// A plugin can serve within a program of any kind, such as one that a debugger has
-// started, for hosts to attach to. ServeContext never exits, and ends with its
-// context.
+// A plugin can be served within any program, such as one that a debugger has started, for
+// hosts to attach to. ServeContext never exits the process, and ends with its context.
 func ExampleServeContext() {
 	ctx, stop := context.WithCancel(context.Background())
 	records := make(chan plugin.Reattach, 1)
@@ -39,8 +38,8 @@ func ExampleServeContext() {
 	// ended: <nil>
 }
 
-// ask is the host. There is no AutoMTLS with a plugin that no host has started, and
-// its end is not the host's business: Close lets go of it.
+// ask is the host. A plugin that no host has started has no AutoMTLS, and its host does
+// not end it: Close only closes the connection.
 func ask(record *plugin.Reattach) (string, error) {
 	client, err := host.Start(context.Background(), &host.Config{
 		Handshake:         handshake,
@@ -55,15 +54,15 @@ func ask(record *plugin.Reattach) (string, error) {
 	return entry.GetValue(), err
 }
 
-// A plugin's own log lines go where the library's go: by stderr to the host, which
-// logs them with their level and attributes. The logger is made before Serve is
-// called, which puts something else into os.Stderr.
+// A plugin's own log lines take the same way as the library's: through stderr to the
+// host, which logs them with their level and attributes. The logger is made before Serve
+// is called, because Serve replaces os.Stderr.
 func ExampleNewLogger() {
 	var stderr bytes.Buffer // os.Stderr in a plugin
 	logger := plugin.NewLogger(&stderr, "kv")
 	logger.Warn("the store is nearly full", "used", 990, "allowed", 1000)
 
-	// What a host reads, but for the time:
+	// What a host reads, without the time:
 	var line map[string]any
 	if err := json.Unmarshal(stderr.Bytes(), &line); err != nil {
 		fmt.Println(err)

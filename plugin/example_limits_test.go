@@ -13,8 +13,8 @@ import (
 	"github.com/tenonrpc/tenon/testdata/examples/kvpb"
 )
 
-// limitsMain is the main function of a plugin with limits and an interceptor. They
-// hold for its main server and for those that it serves by its broker.
+// limitsMain is the main function of a plugin with limits and an interceptor. They apply
+// to its main server and to its brokered ones.
 func limitsMain() {
 	plugin.Serve(&plugin.ServeConfig{
 		Handshake: handshake,
@@ -24,11 +24,11 @@ func limitsMain() {
 			MaxConcurrentStreams: 100,
 			UnaryInterceptors:    []h2grpc.UnaryServerInterceptor{shout},
 		},
-		DrainTimeout: time.Second, // for calls in progress, when the host ends the plugin
+		DrainTimeout: time.Second, // for calls in progress when the host stops the plugin
 	})
 }
 
-// shout changes the answers of one method, whoever implements it.
+// shout changes the answers of one method, whatever implements it.
 func shout(ctx context.Context, req any, info *h2grpc.UnaryServerInfo, handler h2grpc.UnaryHandler) (any, error) {
 	reply, err := handler(ctx, req)
 	if entry, ok := reply.(*kvpb.Entry); ok && info.FullMethod == kvpb.KV_Get_FullMethodName {
@@ -37,7 +37,7 @@ func shout(ctx context.Context, req any, info *h2grpc.UnaryServerInfo, handler h
 	return reply, err
 }
 
-// A plugin has its limits and interceptors in ServeConfig.Server.
+// A plugin's limits and interceptors are in ServeConfig.Server.
 func ExampleServeConfig_server() {
 	ctx := context.Background()
 	client, err := host.Start(ctx, &host.Config{Handshake: handshake, Cmd: exampleCommand("limits")})

@@ -15,8 +15,8 @@ var exampleMains = map[string]func(){
 	"versions": versionsMain,
 }
 
-// exampleCommand returns the command that starts a plugin of the examples: this
-// test program, which then calls the function of that name in exampleMains.
+// exampleCommand returns the command that starts a plugin of the examples: this test
+// program, which then calls the function of that name in exampleMains.
 func exampleCommand(name string) *exec.Cmd {
 	path, err := os.Executable()
 	if err != nil {

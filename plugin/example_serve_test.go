@@ -12,7 +12,7 @@ import (
 	"github.com/tenonrpc/tenon/testdata/examples/kvpb"
 )
 
-// handshake is what host and plugin agreed on: both compile it in.
+// handshake is what host and plugin have agreed on: both are compiled with it.
 var handshake = plugin.Handshake{ProtocolVersion: 1, MagicCookieKey: "KV_PLUGIN", MagicCookieValue: "hello"}
 
 // kvMain is the main function of the plugin.
@@ -24,7 +24,7 @@ func kvMain() {
 			return nil
 		})},
 	})
-	// What is to be done at the end of the plugin has its place here.
+	// Put here what the plugin must do before it exits.
 }
 
 // store is the service. Its methods are called by several goroutines at once.
@@ -38,8 +38,7 @@ func (s *store) Put(_ context.Context, in *kvpb.Entry) (*kvpb.PutResponse, error
 	return &kvpb.PutResponse{}, nil
 }
 
-// A plugin is a program whose main function calls Serve. Here it is started by its
-// host, too.
+// A plugin is a program whose main function calls Serve. Here its host starts it.
 func ExampleServe() {
 	ctx := context.Background()
 	client, err := host.Start(ctx, &host.Config{
@@ -58,7 +57,7 @@ func ExampleServe() {
 	fmt.Println(err)
 	fmt.Println(client.Close(), client.ExitStatus())
 
-	// Without its host, it says what it is.
+	// Without a host, it prints what it is.
 	cmd := exampleCommand("kv")
 	_, err = cmd.Output()
 	fmt.Println("started by hand:", err)

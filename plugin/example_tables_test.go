@@ -33,8 +33,8 @@ type tables struct {
 	open map[uint32]context.CancelFunc // guarded by mu
 }
 
-// Open serves a table until Close is called for it, or the plugin ends. The context
-// of this call ends when it returns, and would take the server with it.
+// Open serves a table until Close is called for it, or the plugin ends. It does not use
+// its own context, because that ends when Open returns, and the server would end with it.
 func (t *tables) Open(_ context.Context, in *kvpb.OpenRequest) (*kvpb.OpenResponse, error) {
 	served, end := context.WithCancel(context.Background())
 	id, err := t.broker.Serve(served, func(s *h2grpc.Server) error {
@@ -73,11 +73,11 @@ func (t table) Get(_ context.Context, in *kvpb.GetRequest) (*kvpb.Entry, error) 
 	return &kvpb.Entry{Key: in.Key, Value: "a row of " + t.name}, nil
 }
 
-// A plugin hands out a server for each object that it makes, and the host dials it,
-// and says when it needs it no more.
+// A plugin serves each object that it creates under an id of its own. The host dials the
+// id, and tells the plugin when it does not need the object any more.
 func ExampleBroker_Dial() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel() // Dial waits for an id that is never announced
+	defer cancel() // Dial would wait for ever for an id that is never announced
 	client, err := host.Start(ctx, &host.Config{Handshake: handshake, Cmd: exampleCommand("tables")})
 	if err != nil {
 		fmt.Println(err)

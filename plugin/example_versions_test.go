@@ -10,10 +10,10 @@ import (
 	"github.com/tenonrpc/tenon/testdata/examples/kvpb"
 )
 
-// versionsMain is the main function of a plugin for hosts of two generations.
+// versionsMain is the main function of a plugin for old and new hosts.
 func versionsMain() {
 	cookie := handshake
-	cookie.ProtocolVersion = 0 // the versions are those of the map
+	cookie.ProtocolVersion = 0 // the versions are the keys of the map
 	plugin.Serve(&plugin.ServeConfig{
 		Handshake: cookie,
 		Versions: map[int]plugin.Set{
@@ -30,14 +30,15 @@ func serveTable(name string) plugin.Plugin {
 	})
 }
 
-// useTable is the half of a host. The type of its result is what Dispense returns.
+// useTable is the host's half of the plugin. The type of its result is what Dispense
+// returns.
 func useTable() plugin.Plugin {
 	return plugin.ClientOnly(func(_ context.Context, _ *plugin.Broker, cc *h2grpc.ClientConn) (kvpb.KVClient, error) {
 		return kvpb.NewKVClient(cc), nil
 	})
 }
 
-// The highest version that both sides speak is the one that is served.
+// The plugin serves the highest version that both sides speak.
 func ExampleServeConfig_versions() {
 	ctx := context.Background()
 	for _, spoken := range []map[int]plugin.Set{

@@ -15,7 +15,7 @@ import (
 	"github.com/tenonrpc/tenon/plugin"
 )
 
-// The frames of RFC 9113 that the test looks at.
+// The frame types of RFC 9113 that the test checks.
 const (
 	frameData    = 0
 	frameHeaders = 1
@@ -31,11 +31,11 @@ func appendFrame(b []byte, kind, flags byte, stream uint32, payload []byte) []by
 	return append(b, payload...)
 }
 
-// TestAnswerBeforeGoAway checks that the whole answer to Shutdown comes before
-// the GOAWAY. Python's HTTP/2 library, h2, takes every frame after a GOAWAY for
-// a protocol error, and drops what it has read together with it.
+// TestAnswerBeforeGoAway checks that the whole answer to Shutdown comes before the
+// GOAWAY. Python's HTTP/2 library, h2, treats every frame after a GOAWAY as a protocol
+// error, and drops what it has read together with it.
 func TestAnswerBeforeGoAway(t *testing.T) {
-	// Gives a GOAWAY that does not wait for the answer the time to overtake it.
+	// head is time for a GOAWAY that does not wait for the answer to overtake it.
 	const head = 50 * time.Millisecond
 	s := serve(t, &plugin.ServeConfig{Plugins: echoSet(), Server: h2grpc.ServerConfig{
 		Exempt: func(string) bool { return false },

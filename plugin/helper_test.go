@@ -26,8 +26,8 @@ var shake = plugin.Handshake{ProtocolVersion: 1, MagicCookieKey: "TN_COOKIE", Ma
 
 const cookie = "TN_COOKIE=crumbs"
 
-// echoServer is the application's service: one unary method on package wire's
-// messages, which saves the tests from generated code.
+// echoServer is the application's service: one unary method with package wire's messages,
+// so that the tests need no generated code.
 type echoServer func(ctx context.Context, in []byte) ([]byte, error)
 
 const echoMethod = "/test.Echo/Echo"
@@ -53,7 +53,7 @@ func echo(ctx context.Context, cc *h2grpc.ClientConn, text string) (string, erro
 	return string(out.Data), err
 }
 
-// plain answers with what it is asked.
+// plain answers with the request.
 func plain(_ context.Context, in []byte) ([]byte, error) { return in, nil }
 
 func serveEcho(f echoServer) plugin.Plugin {

@@ -12,9 +12,9 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// commands are those of the obedient plugin that only Linux has.
+// commands are those of the obedient plugin that work only on Linux.
 var commands = map[string]func(argument string) (string, error){
-	// The files that a child has open, but for those it opens by itself.
+	// The files that a child has inherited.
 	"files-of-child": func(string) (string, error) {
 		out, err := exec.Command("/bin/sh", "-c", "for f in 0 1 2 3 4 5 6 7 8 9; do readlink /proc/$$/fd/$f; done; true").Output()
 		return string(out), err
@@ -39,7 +39,7 @@ var commands = map[string]func(argument string) (string, error){
 	},
 }
 
-// pipeName is how /proc names a pipe.
+// pipeName returns /proc's name of a pipe.
 func pipeName(t *testing.T, f *os.File) string {
 	t.Helper()
 	info, err := f.Stat()
@@ -149,8 +149,8 @@ func TestSignsOfTheHostsEnd(t *testing.T) {
 	})
 }
 
-// TestFirstProcesses has plugins whose parent has the number 0, because it is
-// outside of their namespace, and 1, because it is the first process of it.
+// TestFirstProcesses has plugins whose parent is process 0, because it is outside of
+// their namespace, and process 1, because it is the first process in it.
 func TestFirstProcesses(t *testing.T) {
 	for name, change := range map[string]func(*exec.Cmd){
 		"the plugin is the first": func(*exec.Cmd) {},
@@ -170,7 +170,7 @@ func TestFirstProcesses(t *testing.T) {
 				change(cmd)
 			}, cookie)
 			c.readHandshake()
-			c.outlast() // nobody has connected, and the parent is what it always was
+			c.outlast() // no host has connected, and the parent has not changed
 			c.connect()
 			c.tell("print hello")
 			gone := prompt(t)

@@ -13,7 +13,7 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// lifeline is a pipe to end a plugin with, and what its environment says of it.
+// lifeline is a pipe that ends a plugin, and its value for the plugin's environment.
 type lifeline struct {
 	host, plugin *os.File
 	env          string
@@ -35,7 +35,7 @@ func newLifeline(t *testing.T) *lifeline {
 	return &lifeline{w, r, wire.EnvLifeline + "=" + string(id.Append(nil))}
 }
 
-// inherits hands files down to the next child that is launched.
+// inherits passes files to the next child that is launched.
 func inherits(files ...*os.File) func(*exec.Cmd) {
 	return func(cmd *exec.Cmd) { cmd.ExtraFiles = files }
 }
@@ -136,13 +136,13 @@ func TestOutlivingTheHost(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := start(t)
 			c.tell("print hello")
-			// Nothing is left of the host.
+			// Nothing of the host exists any more.
 			c.cc.Close()
 			life.host.Close()
 			c.stdoutR.Close()
 			c.stderrR.Close()
 			c.outlast()
-			// The plugin is there for the next one.
+			// The next host can use the plugin.
 			c.connect()
 			c.tell("print hello")
 			c.shutdown()
@@ -151,8 +151,8 @@ func TestOutlivingTheHost(t *testing.T) {
 	}
 }
 
-// TestParentEnds has a shell between host and plugin, which ends, and a reader
-// of the plugin's output that lives on.
+// TestParentEnds has a shell between host and plugin, which exits, and a reader of the
+// plugin's output that stays.
 func TestParentEnds(t *testing.T) {
 	c := launchWith(t, "plugin", func(cmd *exec.Cmd) {
 		cmd.Args = []string{"sh", "-c", `"$0" & wait`, os.Args[0]}
@@ -168,7 +168,7 @@ func TestParentEnds(t *testing.T) {
 	c.tell("print hello") // it is connected, and may be for as long as it likes
 	gone := prompt(t)
 	c.cc.Close()
-	// The plugin is a grandchild: its end is that of its output.
+	// The plugin is a grandchild, so its end shows as the end of its output.
 	if _, err := io.Copy(io.Discard, c.stdout); err != nil {
 		t.Error(err)
 	}

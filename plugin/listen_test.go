@@ -66,8 +66,8 @@ func TestListenMistakes(t *testing.T) {
 	wantText(t, err, "Sockets.Network and Listen exclude each other")
 }
 
-// TestHostCannotRerootItsPlugin has a plugin whose own configuration says whom it
-// trusts. The certificate that a host sends adds nobody.
+// TestHostCannotRerootItsPlugin has a plugin whose own configuration lists the
+// certificates that it trusts. The certificate that a host sends adds none.
 func TestHostCannotRerootItsPlugin(t *testing.T) {
 	identity := func() (*automtls.Identity, *x509.CertPool) {
 		id, err := automtls.New(automtls.P256)

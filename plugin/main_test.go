@@ -30,12 +30,12 @@ func TestMain(m *testing.M) {
 		beplugin(mode)
 		return
 	}
-	// Plugins that no host has started make their sockets there, and paths of sockets
-	// have about 100 bytes.
+	// Plugins that no host has started make their sockets there, and the path of a socket
+	// is limited to about 100 bytes.
 	if len(os.TempDir()) > 64 && runtime.GOOS != "windows" {
 		os.Setenv("TMPDIR", "/tmp")
 	}
-	// The runtime keeps a goroutine for signals once one has been asked for.
+	// The runtime keeps a goroutine for signals once a signal has been requested.
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt)
 	signal.Stop(signals)
@@ -67,14 +67,14 @@ func beplugin(mode string) {
 	case "outlive":
 		cfg.OutliveHost = true
 		plugin.Serve(cfg)
-	case "stuck": // in its registration, which goes on when stdin ends
+	case "stuck": // in its registration, which continues when stdin ends
 		cfg.Plugins["kv"] = plugin.ServeOnly(func(*plugin.Broker, *h2grpc.Server) error {
 			fmt.Fprintln(realStderr, "registering")
 			_, err := io.Copy(io.Discard, os.Stdin)
 			return err
 		})
 		plugin.Serve(cfg)
-	case "slow-main": // which is not done when its plugin is
+	case "slow-main": // main continues after its plugin has ended
 		plugin.Serve(cfg)
 		fmt.Fprintln(realStderr, "served")
 		io.Copy(io.Discard, os.Stdin)
@@ -97,7 +97,7 @@ func beplugin(mode string) {
 	}
 }
 
-// obedient is a plugin that does what it is told: a word, and an argument.
+// obedient is a plugin that executes commands: a word, and an argument.
 func obedient(realStderr io.Writer) plugin.Plugin {
 	return serveEcho(func(ctx context.Context, in []byte) ([]byte, error) {
 		word, argument, _ := strings.Cut(string(in), " ")
@@ -108,7 +108,7 @@ func obedient(realStderr io.Writer) plugin.Plugin {
 		case "eprint":
 			_, err := io.WriteString(os.Stderr, argument)
 			return nil, err
-		case "flood": // so many bytes
+		case "flood": // that many bytes
 			n, err := strconv.Atoi(argument)
 			if err != nil {
 				return nil, err

@@ -39,8 +39,8 @@ func TestMultiplexAnswer(t *testing.T) {
 	}
 }
 
-// TestMultiplex serves over one connection. Another one is not served, and the
-// socket's file goes.
+// TestMultiplex serves over one connection. Another connection is not served, and the
+// socket's file is removed.
 func TestMultiplex(t *testing.T) {
 	for _, network := range []string{"unix", "tcp"} {
 		if network == "unix" && !socktest.HasUnix() {
@@ -53,7 +53,7 @@ func TestMultiplex(t *testing.T) {
 			second.Close()
 			t.Errorf("%s: a second connection is accepted", network)
 		}
-		// The main connection may be made anew.
+		// The main connection may be made again.
 		other := h2grpc.NewClient(&h2grpc.ClientConfig{Dial: m.Dial})
 		wantEcho(t, other, "again", "again")
 		other.Close()
@@ -64,11 +64,11 @@ func TestMultiplex(t *testing.T) {
 	}
 }
 
-// TestMultiplexedHostGone ends the connection without a word.
+// TestMultiplexedHostGone closes the connection without calling Shutdown.
 func TestMultiplexedHostGone(t *testing.T) {
 	began, released := make(chan struct{}), make(chan struct{})
 	s, m, cc := serveMux(t, &plugin.ServeConfig{
-		OutliveHost:  true, // it cannot: no host can come back to it
+		OutliveHost:  true, // without effect, because no host can come back to the plugin
 		DrainTimeout: time.Hour,
 		Plugins: plugin.Set{"echo": serveEcho(func(ctx context.Context, _ []byte) ([]byte, error) {
 			close(began)

@@ -37,8 +37,8 @@ func TestProcessRefusal(t *testing.T) {
 	}
 }
 
-// TestProcessFailing has a plugin that prints and then fails, before there is
-// a host to print to.
+// TestProcessFailing has a plugin that prints and then fails, before there is a host to
+// receive the output.
 func TestProcessFailing(t *testing.T) {
 	c := launch(t, "failing", cookie)
 	stdout, err := io.ReadAll(c.stdout)
@@ -61,8 +61,8 @@ func TestProcessSignals(t *testing.T) {
 	c.wantEnd(0)
 }
 
-// TestProcessHurried sends what a host sends that missed the answer to Shutdown.
-// It ends the calls in progress, and the plugin as properly as ever.
+// TestProcessHurried sends SIGTERM, as a host does that has missed the answer to
+// Shutdown. It ends the calls in progress, and the plugin ends properly.
 func TestProcessHurried(t *testing.T) {
 	c := start(t, "plugin")
 	hung := make(chan error, 1)
@@ -198,8 +198,8 @@ func TestProcessOutputInherited(t *testing.T) {
 	}
 }
 
-// TestProcessBrokenStderr takes the reader of the real stderr away, as a host
-// that dies does. That alone, with the host connected, ends no plugin.
+// TestProcessBrokenStderr closes the reader of the real stderr, as the end of a host
+// does. While the host is connected, that alone ends no plugin.
 func TestProcessBrokenStderr(t *testing.T) {
 	for _, mode := range []string{"outlive", "plugin"} {
 		c := start(t, mode)

@@ -13,7 +13,7 @@ import (
 	"github.com/tenonrpc/tenon/plugin/plugintest"
 )
 
-// caller is a plugin that, told an id, dials it and hands out what it reads there.
+// caller is a plugin that is given an id, dials it and returns what it reads there.
 func caller() plugin.Set {
 	return plugin.Set{"caller": plugin.ServeOnly(func(b *plugin.Broker, s *h2grpc.Server) error {
 		s.RegisterService(&echoDesc, echoServer(func(ctx context.Context, in []byte) ([]byte, error) {
@@ -32,8 +32,8 @@ func caller() plugin.Set {
 	})}
 }
 
-// TestBrokerConns: a host and a plugin have a connection with nothing on it but what
-// they write.
+// TestBrokerConns: a host and a plugin have a connection that carries only what they
+// write.
 func TestBrokerConns(t *testing.T) {
 	for name, cfg := range map[string]host.Config{
 		"plaintext":            {InsecurePlaintext: true},
@@ -67,7 +67,8 @@ func TestBrokerConns(t *testing.T) {
 	}
 }
 
-// TestRelayBrokers has a plugin dial the host of another, by that one's broker.
+// TestRelayBrokers has a plugin dial the host of another plugin, through that one's
+// broker.
 func TestRelayBrokers(t *testing.T) {
 	for name, cfg := range map[string]host.Config{
 		"AutoMTLS":             {Curve: host.P256},

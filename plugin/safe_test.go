@@ -12,8 +12,8 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// TestSocketsWaitForSignals checks that there is nothing that a signal could
-// leave behind before signals are caught.
+// TestSocketsWaitForSignals checks that no socket, which a signal could leave behind,
+// exists before signals are caught.
 func TestSocketsWaitForSignals(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("plugins listen on TCP")

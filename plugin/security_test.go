@@ -23,8 +23,8 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// TestOutdatedHost has a host whose certificate has expired, or will be valid
-// once. It is the one that was announced: the plugin warns, and serves it.
+// TestOutdatedHost has a host whose certificate has expired, or is not valid yet. It is
+// the one that was announced: the plugin warns, and serves the host.
 func TestOutdatedHost(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -64,8 +64,8 @@ func older(host *automtls.Identity, s *served) *tls.Config {
 	return cfg
 }
 
-// TestOlderTLS has hosts without TLS 1.3. One that names a lifeline is built with
-// this module, and has it.
+// TestOlderTLS has hosts without TLS 1.3. A host with a lifeline is built with this
+// module, and must have TLS 1.3.
 func TestOlderTLS(t *testing.T) {
 	host, err := automtls.New(automtls.P256)
 	if err != nil {
@@ -80,9 +80,9 @@ func TestOlderTLS(t *testing.T) {
 	}
 }
 
-// TestBrokeredTLSIsNoOlder plays a host with a choice of versions. The one of its
-// main connection is the least for all that follow. A stranger who knows the
-// host's certificate, and has not its key, does not count.
+// TestBrokeredTLSIsNoOlder acts as a host with a choice of TLS versions. That of its main
+// connection is the minimum for all that follow. A stranger with the host's certificate
+// but without its key has no influence.
 func TestBrokeredTLSIsNoOlder(t *testing.T) {
 	host, err := automtls.New(automtls.P256)
 	if err != nil {

@@ -31,7 +31,7 @@ func echoSet() plugin.Set { return plugin.Set{"echo": serveEcho(plain)} }
 
 func TestServe(t *testing.T) {
 	s := serve(t, &plugin.ServeConfig{Plugins: echoSet()})
-	if runtime.GOOS == "windows" { // as plugins of go-plugin have it there
+	if runtime.GOOS == "windows" { // as go-plugin's plugins do there
 		want := regexp.MustCompile(`^1\|1\|tcp\|127\.0\.0\.1:[0-9]+\|grpc\|\n$`)
 		if !want.MatchString(s.line) {
 			t.Errorf("handshake %q, want one that matches %s", s.line, want)
@@ -77,7 +77,7 @@ func TestVersions(t *testing.T) {
 		{"2,3", 3, "three"},
 		{"2", 2, "two"},
 		{"4,1", 1, "one"},
-		{"7", 1, "one"}, // none in common: the lowest, and the host complains
+		{"7", 1, "one"}, // none in common: the lowest, which the host refuses
 		{"", 1, "one"},
 	} {
 		s := serve(t, &plugin.ServeConfig{
@@ -87,7 +87,7 @@ func TestVersions(t *testing.T) {
 		if s.hs.AppVersion != tt.version {
 			t.Errorf("a host of %q gets version %d, want %d", tt.host, s.hs.AppVersion, tt.version)
 		}
-		// The host is told both lists only if it can do something about them.
+		// Both lists are logged only if the host has sent one.
 		if got, want := strings.Contains(s.stderr.String(), `"host":"[7]","plugin":"[1 2 3]"`), tt.host == "7"; got != want {
 			t.Errorf("a host of %q is told the lists: %v\n%s", tt.host, got, s.stderr)
 		}
@@ -138,7 +138,7 @@ func TestOwnTLS(t *testing.T) {
 	}
 	pool.AddCert(leaf)
 	own := &tls.Config{Certificates: []tls.Certificate{id.Certificate()}}
-	// The host asks for AutoMTLS, but the plugin's own configuration counts.
+	// The host asks for AutoMTLS, but the plugin's own configuration takes precedence.
 	s := serve(t, &plugin.ServeConfig{Plugins: echoSet(), TLS: own}, wire.EnvClientCert+"="+id.PEM())
 	if s.hs.Certificate != nil {
 		t.Error("the handshake carries a certificate, but the plugin's TLS is its own")
@@ -188,8 +188,8 @@ func raw(s string) *rawMessage { m := rawMessage(s); return &m }
 func (m *rawMessage) AppendTo(b []byte) ([]byte, error) { return append(b, *m...), nil }
 func (m *rawMessage) UnmarshalFrom(b []byte) error      { *m = bytes.Clone(b); return nil }
 
-// TestShutdownWithOpenStreams opens every stream that a host keeps open. None
-// may hold up the end: with this DrainTimeout the test would time out.
+// TestShutdownWithOpenStreams opens every stream that a host keeps open. None may delay
+// the end: with this DrainTimeout the test would time out.
 func TestShutdownWithOpenStreams(t *testing.T) {
 	s := serve(t, &plugin.ServeConfig{Plugins: echoSet(), DrainTimeout: time.Hour})
 	cc := s.dial(nil)
@@ -202,7 +202,7 @@ func TestShutdownWithOpenStreams(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := control.StreamStdio(ctx, cc) // waits for its turn
+	second, err := control.StreamStdio(ctx, cc) // waits until the first has ended
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,7 +290,8 @@ func TestDrainTimeout(t *testing.T) {
 }
 
 // TestNothingRegistered: the log names a plugin of the set that registers nothing, which
-// its host finds out at the first call only, and no other. Unknown serves such calls.
+// its host otherwise notices only at the first call, and names no other plugin. Unknown
+// serves such calls.
 func TestNothingRegistered(t *testing.T) {
 	nothing := plugin.ServeOnly(func(*plugin.Broker, *h2grpc.Server) error { return nil })
 	for want, unknown := range []func(string, h2grpc.ServerStream) error{
@@ -336,7 +337,7 @@ func TestRefusals(t *testing.T) {
 		err := os.Mkdir(d, 0o700)
 		if err == nil {
 			before++
-		} else if runtime.GOOS != "windows" { // which takes no such name
+		} else if runtime.GOOS != "windows" { // which does not support such a name
 			t.Fatal(err)
 		}
 	}
@@ -420,7 +421,7 @@ func TestTCP(t *testing.T) {
 		t.Fatalf("handshake %q, want tcp on 127.0.0.1", first.line)
 	}
 	wantEcho(t, first.dial(nil), "x", "x")
-	// The port of the first is taken: a range of that one alone is full.
+	// The first plugin has the port: a range of only that port is full.
 	port := strings.TrimPrefix(first.hs.Address, "127.0.0.1:")
 	err := plugin.ServeContext(t.Context(), &plugin.ServeConfig{Handshake: shake, Plugins: echoSet(), Sockets: plugin.Sockets{Network: "tcp"}, Process: &plugin.Process{
 		Env: []string{cookie, wire.EnvMinPort + "=" + port, wire.EnvMaxPort + "=" + port},

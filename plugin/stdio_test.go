@@ -20,8 +20,8 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// These tests are inside the package because the pieces are not exported: only
-// a real process has them, and there one cannot look at them.
+// These tests are inside the package because its parts are not exported: only a real
+// process has them, and there they cannot be inspected.
 
 // hostStream is a host's end of StreamStdio.
 type hostStream struct {
@@ -50,7 +50,7 @@ func (s *hostStream) text() string {
 	return b.String()
 }
 
-// maxStdioBuffer is the limit of these tests' outputs.
+// maxStdioBuffer is the limit of the outputs in these tests.
 const maxStdioBuffer = defaultStdioBuffer
 
 func testOutput(t *testing.T) (*output, *bytes.Buffer) {
@@ -99,7 +99,7 @@ func TestOutputChunks(t *testing.T) {
 	}
 }
 
-// TestOutputBound prints single bytes in turn, the costliest way there is.
+// TestOutputBound prints single bytes to both streams alternately, which costs most.
 func TestOutputBound(t *testing.T) {
 	o, log := testOutput(t)
 	const each = maxStdioBuffer
@@ -127,7 +127,7 @@ func TestOutputBound(t *testing.T) {
 	}
 }
 
-// gatedStream is a host that takes a message when it is let.
+// gatedStream is a host that takes a message when it is allowed to.
 type gatedStream struct {
 	hostStream
 	gate chan struct{}
@@ -142,8 +142,8 @@ func (s *gatedStream) Send(m *wire.StdioData) error {
 	}
 }
 
-// TestOutputWaitsForSlowHosts has a host that takes a chunk just before patience
-// would end, which is all that it takes to lose nothing.
+// TestOutputWaitsForSlowHosts has a host that takes a chunk just before stdioPatience has
+// passed. Nothing is lost.
 func TestOutputWaitsForSlowHosts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o, log := testOutput(t)
@@ -183,8 +183,8 @@ func TestOutputWaitsForSlowHosts(t *testing.T) {
 	})
 }
 
-// TestOutputDoesNotWaitForStuckHosts has a host that asks for the output and then
-// takes none of it for a while.
+// TestOutputDoesNotWaitForStuckHosts has a host that asks for the output and then takes
+// none of it for a while.
 func TestOutputDoesNotWaitForStuckHosts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o, log := testOutput(t)
@@ -201,7 +201,7 @@ func TestOutputDoesNotWaitForStuckHosts(t *testing.T) {
 		if took := time.Since(begun); took != stdioPatience {
 			t.Errorf("printing took %v, want %v in all", took, stdioPatience)
 		}
-		// Once it takes something again, it is waited for again.
+		// When it takes something again, printing waits for it again.
 		for range 2 {
 			s.gate <- struct{}{}
 		}
@@ -213,7 +213,7 @@ func TestOutputDoesNotWaitForStuckHosts(t *testing.T) {
 		if took := time.Since(begun); took != stdioPatience {
 			t.Errorf("printing took %v, want %v again", took, stdioPatience)
 		}
-		// It goes, and nobody is left to wait for.
+		// It goes, and there is no host left to wait for.
 		cancel()
 		<-streamed
 		begun = time.Now()
@@ -269,7 +269,7 @@ func TestOutputTurns(t *testing.T) {
 			t.Errorf("the hosts receive %q and %q", first.text(), second.text())
 		}
 
-		// One that gives up while it waits for its turn.
+		// One that gives up while it waits for the first to end.
 		<-o.turn
 		ctx, cancel = context.WithCancel(t.Context())
 		cancel()

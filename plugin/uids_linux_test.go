@@ -12,7 +12,7 @@ import (
 	"github.com/tenonrpc/tenon/plugin"
 )
 
-// dialAs connects as another user. The kernel notes whose the thread is that calls
+// dialAs connects as another user. The kernel records the user of the thread that calls
 // connect; the thread ends with its goroutine.
 func dialAs(ctx context.Context, uid int, network, address string) (conn net.Conn, err error) {
 	done := make(chan struct{})
@@ -29,7 +29,7 @@ func dialAs(ctx context.Context, uid int, network, address string) (conn net.Con
 	return conn, err
 }
 
-// TestAllowUIDs: of other users, those may connect whom the plugin names.
+// TestAllowUIDs: of other users, only those in AllowUIDs may connect.
 func TestAllowUIDs(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can be somebody else")
