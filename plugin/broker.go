@@ -9,7 +9,7 @@ import (
 )
 
 // Broker opens further connections between a host and its plugin, in either direction:
-// for example for a callback of the host's that the plugin calls, or for one server for
+// for a callback of the host that the plugin calls, for example, or for one server for
 // each object that a plugin creates. One side accepts a connection under an id and passes
 // the id to the other side in a call of the application; the other side dials it:
 //
@@ -25,8 +25,9 @@ import (
 //	defer cc.Close()
 //	log := kvpb.NewLogClient(cc)
 //
-// Host and plugin have the same type with the same rules. Brokered connections are
-// secured like the main one, with the same certificates.
+// A plugin gets its Broker in Plugin.GRPCServer, and a host in Plugin.GRPCClient or from
+// host.Client.Broker. Both have the same type with the same rules. Brokered connections
+// are secured like the main one, with the same certificates.
 //
 // [Broker.DialConn] and [Broker.AcceptConn] are for protocols other than gRPC, and
 // [RelayBrokers] is for programs between a host and a plugin.
@@ -41,8 +42,8 @@ type Broker broker.Broker
 
 func (b *Broker) impl() *broker.Broker { return (*broker.Broker)(b) }
 
-// NextID returns an id that this side has not used before. Each side counts its ids from
-// 1, independently of the other.
+// NextID returns an id to accept a connection under, which this side has not used before.
+// Each side counts its ids from 1, independently of the other.
 func (b *Broker) NextID() uint32 { return b.impl().NextID() }
 
 // Accept opens a listener and tells the other side that id can be dialled there. It waits
@@ -51,8 +52,8 @@ func (b *Broker) NextID() uint32 { return b.impl().NextID() }
 // ctx bounds this call, not the listener.
 //
 // If the main connection has TLS, the connections that the listener accepts have it too,
-// and are checked against the same peer certificate; a program that speaks gRPC on them
-// must not add TLS.
+// with their handshakes completed and the same peer certificate required; a program that
+// speaks gRPC on them must not add TLS.
 //
 // With multiplexing Accept does not wait, since the other side asks when it dials, and an
 // id can have only one listener at a time.

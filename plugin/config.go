@@ -25,8 +25,10 @@ type ServeConfig struct {
 	// Plugins is served as version Handshake.ProtocolVersion.
 	Plugins Set
 	// Versions holds a set for each protocol version that the plugin speaks. The highest
-	// version that the host speaks too is served. Plugins, if set, is added to Versions
-	// under ProtocolVersion, unless Versions has that version already.
+	// version that the host speaks too is served; without a common version the plugin
+	// announces its lowest one, and the host refuses it. Plugins, if set, is added to
+	// Versions under ProtocolVersion, unless Versions has that version already; otherwise
+	// ProtocolVersion is not used.
 	Versions map[int]Set
 	// Reflection adds gRPC reflection if it is set to reflection.Register of package
 	// h2grpc/reflection, so that tools such as grpcurl can list the plugin's services and
@@ -37,10 +39,12 @@ type ServeConfig struct {
 
 	// Connections: security, sockets and limits.
 	//
-	// TLS is for applications that distribute certificates of their own; it is cloned. It
-	// is used for the main connection, for brokered servers, and for brokered connections
-	// that the plugin dials. Nil means AutoMTLS if the host sends its certificate, and
-	// plaintext otherwise.
+	// TLS is for applications that distribute certificates of their own; it is cloned.
+	// Their hosts set host.Config.TLS. It is used for the main connection, for brokered
+	// servers, and for brokered connections that the plugin dials, so it must be able to
+	// verify the host both as a client (ClientAuth, ClientCAs) and as a server (RootCAs;
+	// a ServerName that is empty is Client.Authority, or else localhost). Nil means
+	// AutoMTLS if the host sends its certificate, and plaintext otherwise.
 	TLS *tls.Config
 	// Sockets configures where the plugin listens, how it dials its host, and who may
 	// connect.
@@ -66,8 +70,8 @@ type ServeConfig struct {
 	//
 	// OutputBuffer limits, in bytes, the output that waits for a host that is not
 	// reading, for stdout and stderr together; the rest is counted and dropped. Zero or
-	// less means 1 MiB. It has no effect with hosts built with this module, which read
-	// the output from pipes of their own and have host.Config.Output.Buffer instead.
+	// less means 1 MiB. Hosts built with this module read the output from pipes of their
+	// own instead, with host.Config.Output.Buffer, unless the plugin is to outlive them.
 	OutputBuffer int
 	// Logger receives the library's few messages; a *slog.Logger or an hclog.Logger will
 	// do. Nil means NewLogger on the process's original stderr, which hosts log. Of
@@ -91,7 +95,7 @@ type ServeConfig struct {
 	// has not set Detach has the system end the plugin in any case.
 	OutliveHost bool
 
-	// Tests.
+	// Tests and debuggers.
 	//
 	// Test serves a plugin without a host that started it, for hosts to attach to. Nil
 	// means that a host has started it.
@@ -110,11 +114,11 @@ type Sockets struct {
 	// plugin listens on 127.0.0.1 within the host's port range, where any local user can
 	// connect: use it only with TLS.
 	Network string
-	// Listen opens the plugin's listeners instead: one for the main connection, and one
-	// for each brokered connection that the plugin accepts. They may be of any kind, if
-	// the host can reach them at a "unix" or "tcp" address, which is all that the
-	// protocol can tell it. The plugin closes them; whom they let connect is up to the
-	// application. Nil means to listen as Network says; the two exclude each other.
+	// Listen, if it is not nil, opens all listeners of the plugin: one for the main
+	// connection, and one for each brokered connection that the plugin accepts. They may
+	// be of any kind, if the host can reach them at a "unix" or "tcp" address, which is
+	// all that the protocol can tell it. The plugin closes them; whom they let connect is
+	// up to the application. Network must then be empty.
 	Listen func() (net.Listener, error)
 	// Dial connects to where the host listens for brokered connections. The network is
 	// "unix" or "tcp". Nil dials a path, or a TCP address that is a literal IP address or

@@ -37,12 +37,12 @@
 // plugin tells the host so in its handshake.
 //
 // Everything the program prints to os.Stdout and os.Stderr reaches the host. A host built
-// with this module passes pipes for it to the plugin, so that os.Exit or a crash loses
-// nothing. To other hosts the output is sent over the connection: everything printed
-// before Serve returns arrives, but what is printed just before os.Exit may be lost. The
-// runtime's panics, and loggers that took os.Stderr before Serve was called, such as the
-// log package's standard logger, write to the process's own stderr, which hosts log line
-// by line.
+// with this module passes pipes for it to the plugin, unless the plugin is to outlive it,
+// so that os.Exit or a crash loses nothing. To other hosts the output is sent over the
+// connection: everything printed before Serve returns arrives, but what is printed just
+// before os.Exit may be lost. The runtime's panics, and loggers that took os.Stderr
+// before Serve was called, such as the log package's standard logger, write to the
+// process's own stderr, which hosts log line by line.
 //
 // # How a plugin ends
 //

@@ -15,10 +15,11 @@ import (
 type Logger = h2grpc.Logger
 
 // NewLogger returns a Logger that writes hclog's JSON lines to w, each in one Write. On a
-// plugin's stderr, hosts log them with level, module and attributes. All levels are
-// written; the host chooses what it shows. The Logger may be used concurrently, even if w
-// may not. It links neither log/slog nor encoding/json; programs that use log/slog have
-// the handler of package plugin/sloghclog instead.
+// plugin's stderr, hosts log them with level, module and attributes; make it before
+// [Serve] is called, which replaces os.Stderr. All levels are written; the host chooses
+// what it shows. The Logger may be used concurrently, even if w may not. It links neither
+// log/slog nor encoding/json; programs that use log/slog have the handler of package
+// plugin/sloghclog instead.
 func NewLogger(w io.Writer, module string) Logger { return &lineLogger{w: w, module: module} }
 
 type lineLogger struct {

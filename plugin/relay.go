@@ -28,11 +28,10 @@ func (b *Broker) DialConn(ctx context.Context, id uint32) (net.Conn, error) {
 // Dial.
 //
 // A connection whose handshake fails is closed and logged, and AcceptConn goes on
-// waiting. Handshakes are done one after the other, for at most 20 seconds each
-// (ServeConfig.Server.HandshakeTimeout): on a TCP socket, which other users can find,
-// someone who opens connections and sends nothing can delay the other side. Without TLS
-// the first connection is taken; see ServeConfig.Sockets.AllowUIDs for the checks on a
-// unix socket.
+// waiting. A handshake may take 20 seconds, or ServeConfig.Server.HandshakeTimeout. On
+// sockets handshakes run concurrently, so that somebody who connects and sends nothing
+// does not delay the other side. Without TLS the first connection is taken; see
+// ServeConfig.Sockets.AllowUIDs for the checks on a unix socket.
 func (b *Broker) AcceptConn(ctx context.Context, id uint32) (net.Conn, error) {
 	return b.impl().AcceptConn(ctx, id)
 }

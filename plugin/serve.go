@@ -83,11 +83,11 @@ func Serve(cfg *ServeConfig) {
 //     the host is gone must not end the plugin.
 //
 // What is printed before ServeContext returns reaches a host that reads it. Hosts built
-// with this module pass pipes to the plugin and read them to the end, so that os.Exit or
-// a crash loses nothing. With other hosts, os.Exit does not wait for unsent output.
-// Output that no host reads waits in a buffer of ServeConfig.OutputBuffer bytes, and is
-// counted and dropped when that is full; a host that does not read never blocks the
-// plugin.
+// with this module pass pipes to the plugin, unless it is to outlive them, and read these
+// to the end, so that os.Exit or a crash loses nothing. With other hosts, os.Exit does
+// not wait for unsent output. Output that no host reads waits in a buffer of
+// ServeConfig.OutputBuffer bytes, and is counted and dropped when that is full; a host
+// that does not read never blocks the plugin.
 func ServeContext(ctx context.Context, cfg *ServeConfig) error { return serve(ctx, cfg, nil) }
 
 // serve is ServeContext. If orphaned is not nil, it is called when the host is gone,

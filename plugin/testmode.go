@@ -11,10 +11,11 @@ import (
 )
 
 // TestMode serves a plugin that no host has started, such as one under a debugger or one
-// within an application's tests. Hosts attach to it with its record. They do not end it;
-// it ends with the context of [ServeContext], with SIGTERM, or with SIGINT. Its output
-// goes where it always goes, the magic cookie is not checked, and nothing of the process
-// is changed: any number of plugins can be served in one process.
+// within an application's tests. Hosts attach to it with its record, in plaintext unless
+// ServeConfig.TLS is set. They do not end it; it ends with the context of [ServeContext],
+// with SIGTERM, or with SIGINT. Its output goes where it always goes, the magic cookie is
+// not checked, and nothing of the process is changed: any number of plugins can be served
+// in one process.
 type TestMode struct {
 	// Name is the plugin's name in the text printed when Ready is nil.
 	Name string
