@@ -96,7 +96,7 @@ func TestTemplate(t *testing.T) {
 	}
 }
 
-// foreign returns a certificate that is nothing like the protocol's template.
+// foreign returns a certificate that differs completely from the protocol's template.
 func foreign(t *testing.T, key any, change func(*x509.Certificate)) tls.Certificate {
 	t.Helper()
 	template := &x509.Certificate{
@@ -237,10 +237,9 @@ type result struct {
 	err   error
 }
 
-// connect performs a handshake and sends a byte each way, so that session
-// tickets arrive and late refusals are seen. It takes a real socket and not
-// net.Pipe, on which both sides would wait for each other when one refuses
-// while the other already writes.
+// connect performs a handshake and sends a byte in each direction, so that session
+// tickets arrive and late refusals are seen. It uses a real socket: with net.Pipe both
+// sides would wait for each other if one refuses while the other already writes.
 func connect(t *testing.T, client, server *tls.Config) (c, s result) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -340,7 +339,7 @@ func TestWrongPeer(t *testing.T) {
 			t.Errorf("%s: a server took a client without a certificate", tls.VersionName(version))
 		}
 
-		// The pinned certificate behind another, whose key the peer has.
+		// The pinned certificate after another, whose key the peer has.
 		wrong = automtls.ClientConfig(other, plug.DER(), nil)
 		wrong.MaxVersion = version
 		wrong.GetClientCertificate = nil
@@ -367,7 +366,7 @@ func TestWrongPeer(t *testing.T) {
 	}
 }
 
-// TestNoPin is about the worst mistake of a caller.
+// TestNoPin is about the worst mistake that a caller can make.
 func TestNoPin(t *testing.T) {
 	host, plug := identity(t, automtls.P256), identity(t, automtls.P256)
 	c, _ := connect(t, automtls.ClientConfig(host, nil, nil), automtls.ServerConfig(plug, host.DER(), nil))
@@ -386,8 +385,8 @@ func TestResumption(t *testing.T) {
 			host, plug := identity(t, automtls.P256), identity(t, automtls.P256)
 			client, server := automtls.ClientConfig(host, plug.DER(), nil), automtls.ServerConfig(plug, host.DER(), nil)
 			client.MaxVersion = version
-			// Another server of the same plugin, configured before the first
-			// connection: brokered servers come about like this.
+			// Another server of the same plugin, configured before the first connection,
+			// as brokered servers are.
 			clone := server.Clone()
 			c, s := connect(t, client, server)
 			wantBothFine(t, "first connection", c, s)
@@ -402,8 +401,8 @@ func TestResumption(t *testing.T) {
 				}
 			}
 
-			// The same sessions and the same ticket keys, but other pins: what
-			// was a good session must not get anyone past the pin.
+			// The same sessions and the same ticket keys, but other pins: a session that
+			// was good must not let anyone past the pin.
 			other := identity(t, automtls.P256)
 			repinned := automtls.ClientConfig(host, other.DER(), nil)
 			repinned.MaxVersion = version
@@ -422,8 +421,9 @@ func TestResumption(t *testing.T) {
 	}
 }
 
-// TestCurveUnknownToPeer asks a client for its certificate as a server does whose
-// TLS library lacks P-521. Sending none would only show as a hang-up.
+// TestCurveUnknownToPeer asks a client for its certificate as a server does whose TLS
+// library does not support P-521. Without a certificate the only symptom would be a
+// closed connection.
 func TestCurveUnknownToPeer(t *testing.T) {
 	peer := identity(t, automtls.P256).DER()
 	for _, tt := range []struct {
@@ -445,8 +445,8 @@ func TestCurveUnknownToPeer(t *testing.T) {
 	}
 }
 
-// TestOneGroup plays a peer that exchanges keys on P-256 alone, whatever its
-// certificate's curve, as gRPC's C core does (1.51).
+// TestOneGroup has a peer that exchanges keys only on P-256, whatever its certificate's
+// curve, as gRPC's C core does (1.51).
 func TestOneGroup(t *testing.T) {
 	host, plug := identity(t, automtls.P521), identity(t, automtls.P521)
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
@@ -496,8 +496,8 @@ func TestProtocols(t *testing.T) {
 	}
 }
 
-// TestForeignTemplates plays a peer whose library fills in its certificate
-// differently: no names, no usages, not an authority, other keys.
+// TestForeignTemplates has a peer whose library fills in its certificate differently: no
+// names, no usages, not an authority, other keys.
 func TestForeignTemplates(t *testing.T) {
 	_, ed, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -516,8 +516,8 @@ func TestForeignTemplates(t *testing.T) {
 			}
 			pool := x509.NewCertPool()
 			pool.AddCert(mustParse(t, ours.DER()))
-			// The peer trusts our certificate as its only root, as go-plugin
-			// does: our template must satisfy a full verification.
+			// The peer trusts our certificate as its only root, as go-plugin does: our
+			// template must pass a full verification.
 			c, s := connect(t,
 				&tls.Config{Certificates: []tls.Certificate{theirs}, RootCAs: pool, ServerName: "localhost"},
 				automtls.ServerConfig(ours, der, nil))
@@ -539,7 +539,7 @@ func mustParse(t *testing.T, der []byte) *x509.Certificate {
 	return cert
 }
 
-// TestPinIsCopied changes the slice that the pin was made from.
+// TestPinIsCopied changes the slice that was passed for the pin.
 func TestPinIsCopied(t *testing.T) {
 	host, plug := identity(t, automtls.P256), identity(t, automtls.P256)
 	der := plug.DER()

@@ -10,9 +10,8 @@ import (
 	"github.com/tenonrpc/tenon/plugin/internal/automtls"
 )
 
-// TestAgainstX509 holds the certificates to what crypto/x509 writes for the
-// same template, byte for byte but for the signature, which is random and is
-// verified instead.
+// TestAgainstX509 compares the certificates with those of crypto/x509 for the same
+// template, byte for byte except the signature, which is random and is verified instead.
 func TestAgainstX509(t *testing.T) {
 	for _, curve := range []automtls.Curve{automtls.P521, automtls.P384, automtls.P256} {
 		// Serial numbers differ in length and in their first bit.

@@ -9,14 +9,14 @@ import (
 	"github.com/tenonrpc/tenon/plugin/internal/automtls"
 )
 
-// TestFloor guards one side, both its configurations, and raises its floor.
+// TestFloor checks both configurations of one side while its floor is raised.
 func TestFloor(t *testing.T) {
 	own, peer := identity(t, automtls.P256), identity(t, automtls.P256)
 	var floor automtls.Floor
 	client, server := automtls.ClientConfig(own, peer.DER(), &floor), automtls.ServerConfig(own, peer.DER(), &floor)
 	peerServer, peerClient := automtls.ServerConfig(peer, own.DER(), nil), automtls.ClientConfig(peer, own.DER(), nil)
 
-	// both has the peer accept a connection of that version, and dial one.
+	// both makes the peer accept a connection of that version, and dial one.
 	both := func(version uint16) (accepts, dials error) {
 		peerServer.MaxVersion, peerClient.MaxVersion = version, version
 		c, s := connect(t, client, peerServer)
@@ -51,7 +51,7 @@ func TestFloor(t *testing.T) {
 func first(err, _ error) error  { return err }
 func second(_, err error) error { return err }
 
-// TestFloorStillPins raises a floor, and has strangers come.
+// TestFloorStillPins raises a floor, and then others connect.
 func TestFloorStillPins(t *testing.T) {
 	own, peer, other := identity(t, automtls.P256), identity(t, automtls.P256), identity(t, automtls.P256)
 	var floor automtls.Floor
@@ -64,7 +64,7 @@ func TestFloorStillPins(t *testing.T) {
 	}
 }
 
-// The highest counts, whoever comes last.
+// The highest version counts, in any order.
 func TestFloorRises(t *testing.T) {
 	var floor automtls.Floor
 	var raisers sync.WaitGroup

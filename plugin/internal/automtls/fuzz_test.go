@@ -15,7 +15,7 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// seeds are certificates of each kind, and what is none.
+// seeds returns certificates of each kind, and data that is not a certificate.
 func seeds(f *testing.F) (ders [][]byte) {
 	f.Helper()
 	for _, c := range []automtls.Curve{automtls.P256, automtls.P521} {
@@ -28,7 +28,7 @@ func seeds(f *testing.F) (ders [][]byte) {
 	return append(ders, nil, []byte("0\x80"), bytes.Repeat([]byte{0x30}, wire.MaxCertificate+1))
 }
 
-// kinds are what ParseDER and ParsePEM say of what they refuse.
+// kinds are the errors of ParseDER and ParsePEM.
 var kinds = []error{automtls.ErrTooLarge, automtls.ErrParse, automtls.ErrKey, automtls.ErrPEM}
 
 func wantKind(t *testing.T, err error) {
@@ -44,8 +44,8 @@ func wantKind(t *testing.T, err error) {
 	t.Errorf("an error of no kind: %v", err)
 }
 
-// FuzzParseDER takes anything for a peer's certificate. What is accepted is one
-// whose key is not weak, and with which connections can be configured.
+// FuzzParseDER parses any data as a peer's certificate. An accepted certificate has a key
+// that is not weak, and can be used in configurations.
 func FuzzParseDER(f *testing.F) {
 	for _, der := range seeds(f) {
 		f.Add(der)
@@ -85,8 +85,8 @@ func FuzzParseDER(f *testing.F) {
 	})
 }
 
-// FuzzParsePEM takes anything for what a host puts in the environment. What is
-// accepted holds one certificate, and nothing besides.
+// FuzzParsePEM parses any text as the value of a host's variable. An accepted text holds
+// one certificate, and nothing else.
 func FuzzParsePEM(f *testing.F) {
 	for _, der := range seeds(f) {
 		block := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))

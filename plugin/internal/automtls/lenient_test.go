@@ -12,15 +12,15 @@ import (
 	"github.com/tenonrpc/tenon/plugin/internal/automtls"
 )
 
-// valid changes a certificate's span of validity to one around the present time.
+// valid changes a certificate's period of validity to one around the present time.
 func valid(from, to time.Duration) func(*x509.Certificate) {
 	return func(c *x509.Certificate) {
 		c.NotBefore, c.NotAfter = time.Now().Add(from), time.Now().Add(to)
 	}
 }
 
-// TestOutsideItsValidity has a peer whose certificate has expired, or will be
-// valid once. That is said, and nothing is refused.
+// TestOutsideItsValidity has a peer whose certificate has expired, or is not valid yet.
+// That is reported, and not refused.
 func TestOutsideItsValidity(t *testing.T) {
 	ours, key := identity(t, automtls.P256), ecKey(t, elliptic.P256())
 	if err := automtls.CheckValidity(ours.DER()); err != nil {
@@ -48,7 +48,7 @@ func TestOutsideItsValidity(t *testing.T) {
 		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 			client, server := automtls.ClientConfig(ours, der, nil), automtls.ServerConfig(old, ours.DER(), nil)
 			client.MaxVersion = version
-			for range 2 { // the second connection resumes, or not
+			for range 2 { // the second connection may resume
 				c, s := connect(t, client, server)
 				wantBothFine(t, name+", server", c, s)
 			}
@@ -62,8 +62,8 @@ func TestOutsideItsValidity(t *testing.T) {
 	}
 }
 
-// TestCertificatesBehindThePinnedOne has peers that send others after it, their
-// issuer's for one, and resumes a session with them.
+// TestCertificatesBehindThePinnedOne has peers that send other certificates after it,
+// such as their issuer's, and resumes a session with them.
 func TestCertificatesBehindThePinnedOne(t *testing.T) {
 	host, plug := identity(t, automtls.P256), identity(t, automtls.P256)
 	other := foreign(t, rsaKey(t, 2048), valid(-2*time.Hour, -time.Hour)).Certificate[0]

@@ -147,7 +147,7 @@ func TestWaiting(t *testing.T) {
 			t.Errorf("Accept without a control stream: %v", err)
 		}
 
-		// Both go on when they can.
+		// Both finish when they can.
 		type result struct {
 			cc  *h2grpc.ClientConn
 			err error
@@ -172,7 +172,7 @@ func TestWaiting(t *testing.T) {
 		}
 		r.cc.Close()
 
-		// The announcement was good for one Dial.
+		// An announcement is good for one Dial.
 		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := b.Dial(ctx, 6); !errors.Is(err, context.DeadlineExceeded) {
@@ -208,17 +208,17 @@ func TestBadAnnouncements(t *testing.T) {
 	// An announcement that replaces an earlier one.
 	theirs.Send(&wire.ConnInfo{ServiceID: 9, Network: "old", Address: "x"})
 	theirs.Send(&wire.ConnInfo{ServiceID: 9, Network: "new", Address: "x"})
-	theirs.Send(&wire.ConnInfo{ServiceID: 1, Knock: &wire.Knock{Knock: true}}) // both before it have been dealt with
+	theirs.Send(&wire.ConnInfo{ServiceID: 1, Knock: &wire.Knock{Knock: true}}) // the two before it have been handled
 	if _, err := b.Dial(ctx, 9); err == nil || !strings.Contains(err.Error(), `network "new"`) {
 		t.Errorf("announced twice: %v", err)
 	}
 
-	// More than anyone will ever dial.
+	// More than the limit allows.
 	const limit = 1024
 	for id := range uint32(limit + 1) {
 		theirs.Send(&wire.ConnInfo{ServiceID: 100 + id, Network: "udp", Address: "x"})
 	}
-	// Once this one has been received, the ones before it have been dealt with.
+	// Once this one has been received, the ones before it have been handled.
 	theirs.Send(&wire.ConnInfo{ServiceID: 1, Knock: &wire.Knock{Knock: true}})
 	if n := strings.Count(log.String(), "forgets a connection"); n != 1 {
 		t.Errorf("%d announcements were forgotten, want 1", n)
@@ -331,7 +331,8 @@ func TestCloseIsBounded(t *testing.T) {
 	}
 }
 
-// TestRegisterFails: an error of register's reaches the caller, and nothing is served.
+// TestRegisterFails: an error of register is returned to the caller, and nothing is
+// served.
 func TestRegisterFails(t *testing.T) {
 	_, plug := pair(t, false)
 	mine := errors.New("no database")
@@ -348,8 +349,8 @@ func TestRegisterFails(t *testing.T) {
 	}
 }
 
-// TestNewestStream attaches a second control stream, as a host does that
-// attaches to a plugin again, and loses it.
+// TestNewestStream opens a second control stream, as a host does that attaches to a
+// plugin again, and loses it.
 func TestNewestStream(t *testing.T) {
 	b := broker.New(&broker.Config{Listen: memListen})
 	first, firstPeer, hangupFirst := stream()

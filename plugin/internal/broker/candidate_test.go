@@ -14,8 +14,8 @@ import (
 	"github.com/tenonrpc/tenon/plugin/internal/yamux"
 )
 
-// TestCandidates has strangers connect to a plugin in all ways, each before its
-// host and none to leave by itself, and more of them than are kept.
+// TestCandidates has others connect to a plugin in all ways, before its host and without
+// closing by themselves, and more of them than are kept.
 func TestCandidates(t *testing.T) {
 	hostID, plugID := identity(t), identity(t)
 	s := newSockets(t)
@@ -58,7 +58,7 @@ func TestCandidates(t *testing.T) {
 		}
 		strangers = append(strangers, conn)
 	}
-	// One who says all the time that more is to come.
+	// One that announces more data without end.
 	endless := dial()
 	strangers = append(strangers, endless)
 	pings := make(chan error, 1)
@@ -99,7 +99,7 @@ func TestCandidates(t *testing.T) {
 	}
 }
 
-// TestCandidateWhoSendsTooMuch opens a stream and goes on before it has proved
+// TestCandidateWhoSendsTooMuch opens a stream and keeps sending before it has proved
 // anything.
 func TestCandidateWhoSendsTooMuch(t *testing.T) {
 	ours, theirs := net.Pipe()
@@ -119,8 +119,8 @@ func TestCandidateWhoSendsTooMuch(t *testing.T) {
 	<-session.Done()
 }
 
-// TestCandidatesWhenThePluginEnds ends a plugin that nobody has proved to be the
-// host of.
+// TestCandidatesWhenThePluginEnds ends a plugin before any candidate has proved to be its
+// host.
 func TestCandidatesWhenThePluginEnds(t *testing.T) {
 	s := newSockets(t)
 	l, err := s.listen()

@@ -31,8 +31,8 @@ func acceptConn(ctx context.Context, b *broker.Broker, id uint32) <-chan accepte
 	return result
 }
 
-// wantConns connects two brokers, and wants each end to hear what the other says,
-// and its end.
+// wantConns connects two brokers, and requires that each end receives what the other
+// writes, and then its end.
 func wantConns(t *testing.T, from, to *broker.Broker, id uint32) {
 	t.Helper()
 	ctx := deadline(t)
@@ -85,7 +85,7 @@ func TestConns(t *testing.T) {
 	})
 }
 
-// TestConnThatIsShort: who has said everything at once, and gone, was there.
+// TestConnThatIsShort: a peer that has written everything and closed at once is accepted.
 func TestConnThatIsShort(t *testing.T) {
 	for _, m := range modes {
 		t.Run(m.name, func(t *testing.T) {
@@ -113,8 +113,7 @@ func TestConnThatIsShort(t *testing.T) {
 	}
 }
 
-// TestConnsAndGRPC: what is at the other end need not know that nobody serves or
-// dials as usual.
+// TestConnsAndGRPC: the other end may use gRPC, and need not know that this end does not.
 func TestConnsAndGRPC(t *testing.T) {
 	for _, m := range modes {
 		t.Run(m.name, func(t *testing.T) {
@@ -153,7 +152,7 @@ func TestConnsAndGRPC(t *testing.T) {
 	}
 }
 
-// TestAcceptConnGivesUp: nobody comes, and nothing is left.
+// TestAcceptConnGivesUp: no one connects, and nothing is left behind.
 func TestAcceptConnGivesUp(t *testing.T) {
 	for _, m := range modes {
 		t.Run(m.name, func(t *testing.T) {
@@ -185,7 +184,7 @@ func TestAcceptConnGivesUp(t *testing.T) {
 	}
 }
 
-// secured is the configuration of who has own, with a peer who has peer.
+// secured returns the configuration for the owner of own with a peer that has peer.
 func secured(own, peer *automtls.Identity, s *sockets) *broker.Config {
 	return &broker.Config{
 		Listen:    s.listen,
@@ -194,8 +193,8 @@ func secured(own, peer *automtls.Identity, s *sockets) *broker.Config {
 	}
 }
 
-// TestAcceptConnPassesOverStrangers: who cannot perform the handshake does not get
-// the connection, nor keep the other side from it.
+// TestAcceptConnPassesOverStrangers: someone who cannot perform the handshake does not
+// get the connection, and does not keep the other side from it.
 func TestAcceptConnPassesOverStrangers(t *testing.T) {
 	log := new(syncBuffer)
 	h, p := identity(t), identity(t)
@@ -242,7 +241,7 @@ func TestAcceptConnPassesOverStrangers(t *testing.T) {
 	}
 }
 
-// TestDialConnOfWrongAddresses: errors say what was announced.
+// TestDialConnOfWrongAddresses: errors quote the announced address.
 func TestDialConnOfWrongAddresses(t *testing.T) {
 	b := broker.New(&broker.Config{Listen: memListen})
 	mine, theirs, hangup := stream()
@@ -257,8 +256,8 @@ func TestDialConnOfWrongAddresses(t *testing.T) {
 	}
 }
 
-// TestAcceptConnAnswersOneKnock: the second has to wait for another AcceptConn, and
-// a knock that leads to nothing does not count.
+// TestAcceptConnAnswersOneKnock: a second knock has to wait for another AcceptConn, and a
+// knock without a stream does not count.
 func TestAcceptConnAnswersOneKnock(t *testing.T) {
 	for _, plugin := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {

@@ -18,7 +18,7 @@ var flood = flag.Int("flood", 100_000, "how many announcements and knocks a host
 // floodGrowth is how much memory a flood may leave behind, in bytes.
 const floodGrowth = 4 << 20
 
-// flooding is a control stream of a peer that sends nothing but nonsense.
+// flooding is a control stream of a peer that sends only nonsense.
 type flooding struct {
 	left  int
 	knock bool
@@ -42,8 +42,8 @@ func (f *flooding) Recv() (*wire.ConnInfo, error) {
 	return info, nil
 }
 
-// Announcements with random ids leave no more than the limit behind, however many,
-// and so do knocks and refusals that nobody asked for.
+// Announcements with random ids leave no more than the limit behind, however many there
+// are, and so do unrequested knocks and refusals.
 func TestFloods(t *testing.T) {
 	for name, knock := range map[string]bool{"announcements": false, "knocks": true} {
 		t.Run(name, func(t *testing.T) {

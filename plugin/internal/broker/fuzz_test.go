@@ -14,8 +14,7 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// hostile is the control stream of a peer that sends what it likes and reads
-// everything.
+// hostile is the control stream of a peer that sends anything and reads everything.
 type hostile struct {
 	messages []*wire.ConnInfo
 	ended    <-chan struct{}
@@ -33,7 +32,7 @@ func (h *hostile) Recv() (*wire.ConnInfo, error) {
 	return m, nil
 }
 
-// messageFrom takes a message from the beginning of a script of pairs of bytes.
+// messageFrom takes a message from the start of a script of pairs of bytes.
 func messageFrom(b []byte) (*wire.ConnInfo, []byte) {
 	m := &wire.ConnInfo{ServiceID: uint32(b[1] % 8)}
 	if b[0]&1 != 0 {
@@ -51,9 +50,9 @@ func messageFrom(b []byte) (*wire.ConnInfo, []byte) {
 	return m, b[2:]
 }
 
-// FuzzBroker has a peer send any announcements, knocks and answers while the
-// application accepts and dials the same ids. Nothing may panic, and all that
-// waits must end with the broker.
+// FuzzBroker has a peer send any announcements, knocks and answers while the application
+// accepts and dials the same ids. Nothing may panic, and everything that waits must end
+// with the broker.
 func FuzzBroker(f *testing.F) {
 	for _, plugin := range []bool{false, true} {
 		for _, mux := range []bool{false, true} {

@@ -49,7 +49,7 @@ func stream() (a, b *end, hangup func()) {
 	return &end{ab, ba, done}, &end{ba, ab, done}, sync.OnceFunc(func() { close(done) })
 }
 
-// sockets listens on sockets in a directory of the test's.
+// sockets listens on sockets in a directory of the test.
 type sockets struct{ dir string }
 
 func newSockets(t *testing.T) *sockets {
@@ -78,7 +78,7 @@ func pair(t *testing.T, secure bool) (host, plug *broker.Broker) {
 	return loggedPair(t, secure, nil)
 }
 
-// loggedPair is pair with a log for what is to be told of plug.
+// loggedPair is pair with a Logger for plug.
 func loggedPair(t *testing.T, secure bool, log h2grpc.Logger) (host, plug *broker.Broker) {
 	t.Helper()
 	s := newSockets(t)
@@ -135,7 +135,7 @@ func muxPairOver(t *testing.T, secure bool, l net.Listener, dial func() (net.Con
 	}
 	hostMux := broker.NewHostMux(raw, nil)
 	t.Cleanup(func() { hostMux.Close() })
-	// The main connection, which the control stream would be on.
+	// The main connection, which would carry the control stream.
 	conn, err := hostMux.Dial(deadline(t))
 	if err != nil {
 		t.Fatal(err)
@@ -165,9 +165,9 @@ func run(t *testing.T, b *broker.Broker, e *end, hangup func()) {
 	})
 }
 
-// skipInFIPSBubble skips a test that needs random numbers in a synctest bubble
-// while Go's FIPS 140 module is on: it seeds itself by measuring a clock, which
-// stands still there. Programs' tests, which are in no bubble, cover the module.
+// skipInFIPSBubble skips a test that needs random numbers in a synctest bubble while Go's
+// FIPS 140 module is on: the module seeds itself by measuring a clock, which stands still
+// there. Tests of whole programs, which are in no bubble, cover the module.
 func skipInFIPSBubble(t testing.TB) {
 	if fips140.Enabled() && time.Now().Year() == 2000 { // where a bubble's time begins
 		t.Skip("the FIPS 140 module cannot seed itself in a synctest bubble")
@@ -272,7 +272,7 @@ func (b *syncBuffer) String() string {
 	return b.b.String()
 }
 
-// failing is a control stream that breaks.
+// failing is a control stream whose Send fails.
 type failing struct {
 	send, recv error
 	ended      chan struct{} // closed when Send has failed

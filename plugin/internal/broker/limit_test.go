@@ -18,7 +18,7 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// counting is a Logger that counts lines, and how many they stand for.
+// counting is a Logger that counts lines, and the lines that they stand for.
 type counting struct {
 	mu           sync.Mutex
 	lines, stand int
@@ -38,7 +38,7 @@ func (c *counting) Info(msg string, args ...any)  { c.Debug(msg, args...) }
 func (c *counting) Warn(msg string, args ...any)  { c.Debug(msg, args...) }
 func (c *counting) Error(msg string, args ...any) { c.Debug(msg, args...) }
 
-// wants checks that few lines stand for many.
+// wants checks that a few lines stand for many.
 func (c *counting) wants(t *testing.T, many int) {
 	t.Helper()
 	c.mu.Lock()
@@ -48,13 +48,13 @@ func (c *counting) wants(t *testing.T, many int) {
 	}
 }
 
-// Messages that nobody wants are a few lines in the log, however many.
+// Unwanted messages lead to only a few lines in the log, however many there are.
 func TestLogFloods(t *testing.T) {
 	knock := func(k wire.Knock) *wire.Knock { return &k }
 	for name, tc := range map[string]struct {
 		mux   bool
 		info  wire.ConnInfo
-		spare int // of the messages, so many are kept without a word
+		spare int // this many of the messages are stored without a line
 	}{
 		"announcements":                        {false, wire.ConnInfo{Network: "unix", Address: "x"}, 1024},
 		"knocks without multiplexing":          {false, wire.ConnInfo{Knock: knock(wire.Knock{Knock: true})}, 0},
@@ -82,7 +82,7 @@ func TestLogFloods(t *testing.T) {
 	}
 }
 
-// repeating is a control stream of a peer that sends the same with ever other ids.
+// repeating is a control stream of a peer that sends the same message with new ids.
 type repeating struct {
 	info wire.ConnInfo
 	left int
@@ -99,7 +99,7 @@ func (r *repeating) Recv() (*wire.ConnInfo, error) {
 	return &info, nil
 }
 
-// A plugin opens streams that it has not announced.
+// A plugin opens streams without knocks.
 func TestUnannouncedFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, theirs := net.Pipe()
@@ -122,8 +122,8 @@ func TestUnannouncedFlood(t *testing.T) {
 	})
 }
 
-// memoryListen returns a Config's Listen, and how to connect to what listens: by
-// net.Pipe, whose ends go through the queue.
+// memoryListen returns a Config's Listen, and a function that connects to its listener
+// with net.Pipe, whose ends go through the queue.
 func memoryListen() (listen func() (net.Listener, error), dial func() net.Conn, queue chan net.Conn) {
 	queue = make(chan net.Conn)
 	listen = func() (net.Listener, error) {
@@ -154,7 +154,7 @@ func (l *pipeListener) Accept() (net.Conn, error) {
 func (l *pipeListener) Close() error   { l.once.Do(func() { close(l.done) }); return nil }
 func (l *pipeListener) Addr() net.Addr { return memAddr{} }
 
-// lonely returns a broker whose peer has heard what it announces.
+// lonely returns a broker whose peer receives its announcements.
 func lonely(t *testing.T, cfg *broker.Config) *broker.Broker {
 	b := broker.New(cfg)
 	a, peer, hangup := stream()
@@ -166,8 +166,8 @@ func lonely(t *testing.T, cfg *broker.Config) *broker.Broker {
 	return b
 }
 
-// A plugin with the right certificate makes more connections to a brokered server
-// than it may have; strangers who have none do not keep it out.
+// A plugin with the right certificate makes more connections to a brokered server than
+// are allowed; others, without a certificate, do not keep it out.
 func TestBrokeredConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, p := identity(t), identity(t)
@@ -229,7 +229,7 @@ func TestBrokeredConnections(t *testing.T) {
 	})
 }
 
-// All servers and listeners of a broker have a bound together.
+// All servers and listeners of a broker share a limit.
 func TestMaxOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		listen, dial, _ := memoryListen()

@@ -44,8 +44,8 @@ func TestKnocksTakeTurns(t *testing.T) {
 		p.want("the first Dial", 1, false)
 		p.wantNothing("the second Dial")
 		p.ack(1, "")
-		// The stream has come, and nobody has accepted it yet: a host of
-		// go-plugin's would hand it to whoever accepts next.
+		// The stream has come, but has not been accepted yet: a go-plugin host would give
+		// it to whichever Accept is next.
 		p.wantNothing("the second Dial before the first one's stream is accepted")
 		p.serve(p.accepts())
 		if err := <-first; err != nil {
@@ -60,8 +60,8 @@ func TestKnocksTakeTurns(t *testing.T) {
 	})
 }
 
-// TestUnansweredKnock has an id that nobody accepts, which must not be in the
-// way of others, and may be accepted later.
+// TestUnansweredKnock has an id that is not accepted. It must not delay others, and may
+// be accepted later.
 func TestUnansweredKnock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newMuxPeer(t, false)
@@ -98,8 +98,8 @@ func TestUnansweredKnock(t *testing.T) {
 		if took := time.Since(begin); took != 1500*time.Millisecond {
 			t.Errorf("it took %v", took)
 		}
-		// The answer comes all the same. It is owed a stream, or the peer
-		// would take the next one for it.
+		// The answer comes all the same. A stream must follow it, or the peer would take
+		// the next stream for this one.
 		p.ack(3, "")
 		st, err := p.session.Accept()
 		if err != nil {
@@ -154,7 +154,7 @@ func TestRefusedKnock(t *testing.T) {
 		if err := <-dialled; err != nil {
 			t.Error(err)
 		}
-		// One that means it.
+		// One that refuses for good.
 		dialled = p.dial(t.Context(), 2)
 		for range 5 {
 			p.want("Dial", 2, false)
@@ -238,7 +238,7 @@ func TestAnswersTakeTurns(t *testing.T) {
 				t.Errorf("listener %s has the stream %q", want, buf)
 			}
 		}
-		// A stream that nobody announced is a main connection.
+		// A stream without a knock is a main connection.
 		p.open().Write([]byte("m"))
 		conn, err := p.main.Accept()
 		if err != nil {
@@ -246,7 +246,7 @@ func TestAnswersTakeTurns(t *testing.T) {
 		}
 		conn.Close()
 
-		// A peer that was answered and does not come.
+		// A peer that gets an answer and opens no stream.
 		p.knock(1)
 		p.want("a knock", 1, true)
 		p.knock(2)
@@ -260,7 +260,7 @@ func TestAnswersTakeTurns(t *testing.T) {
 	})
 }
 
-// TestForgottenKnock has a dialler that has given up by now.
+// TestForgottenKnock has a dialling side that has given up by now.
 func TestForgottenKnock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newMuxPeer(t, true)
@@ -288,7 +288,7 @@ func TestListenerGone(t *testing.T) {
 		if _, err := st.Read(make([]byte, 1)); !errors.Is(err, yamux.ErrReset) {
 			t.Errorf("the stream for it: %v", err)
 		}
-		// Nobody is in the way.
+		// It does not delay others.
 		p.b.Accept(t.Context(), 2)
 		p.knock(2)
 		p.want("the next knock", 2, true)
@@ -337,7 +337,7 @@ func TestUnannounced(t *testing.T) {
 	})
 }
 
-// TestManyKnocks floods a broker with knocks, and with what is none.
+// TestManyKnocks floods a broker with knocks, and with messages that are not knocks.
 func TestManyKnocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newMuxPeer(t, false)
@@ -372,7 +372,7 @@ func TestMuxEnds(t *testing.T) {
 			}
 		}
 	})
-	// The connection breaks while a Dial has its turn, and another waits.
+	// The connection is lost while one Dial knocks, and another waits.
 	synctest.Test(t, func(t *testing.T) {
 		p := newMuxPeer(t, false)
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

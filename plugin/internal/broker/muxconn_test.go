@@ -18,7 +18,7 @@ import (
 	"github.com/tenonrpc/tenon/plugin/internal/socktest"
 )
 
-// TestPluginConnection is what a plugin's socket is good for.
+// TestPluginConnection is about the connections that a plugin's socket accepts.
 func TestPluginConnection(t *testing.T) {
 	s := newSockets(t)
 	l, err := s.listen()
@@ -28,7 +28,7 @@ func TestPluginConnection(t *testing.T) {
 	m := broker.NewPluginMux(nil)
 	main := m.Listen(l)
 	dial := func() (net.Conn, error) { return socktest.Dial(l.Addr()) }
-	// Hosts look whether there is a plugin.
+	// Hosts check whether there is a plugin.
 	for range 3 {
 		probe, err := dial()
 		if err != nil {
@@ -70,7 +70,8 @@ func TestPluginConnection(t *testing.T) {
 		t.Errorf("Accept after Close: %v", err)
 	}
 
-	// One that nobody connects to, and one whose visitor says nothing.
+	// One to which nothing connects, and one to which something connects that sends
+	// nothing.
 	for range 2 {
 		if l, err = s.listen(); err != nil {
 			t.Fatal(err)
@@ -126,7 +127,7 @@ func TestMuxRedial(t *testing.T) {
 	}
 }
 
-// tapListener shows the connections that it accepts.
+// tapListener records the connections that it accepts.
 type tapListener struct {
 	net.Listener
 	conns chan<- net.Conn
@@ -167,9 +168,9 @@ func TestManyDials(t *testing.T) {
 	all.Wait()
 }
 
-// TestOneIDManyDials dials one id many times at once. Whoever knocks is the one
-// who is let in: nobody waits for somebody else's turn with a stream in hand.
-// Nothing is to wait for time to pass, so no time passes in the bubble.
+// TestOneIDManyDials dials one id many times at once. The call that knocks is the one
+// that gets the stream, so that none with a stream waits for another. Nothing should wait
+// for time to pass, so no time passes in the bubble.
 func TestOneIDManyDials(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, theirs := net.Pipe()
@@ -205,8 +206,8 @@ func TestOneIDManyDials(t *testing.T) {
 	})
 }
 
-// TestAcceptedByData: a peer may accept a stream with its first data, which waits
-// for ours; the crate yamux, in Rust, does so. A second stream comes only then.
+// TestAcceptedByData: a peer may accept a stream with its first data, which waits for
+// ours; the Rust crate yamux does so. A second stream comes only after that.
 func TestAcceptedByData(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, theirs := net.Pipe()

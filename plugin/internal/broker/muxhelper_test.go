@@ -15,7 +15,7 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// muxPeer is what a multiplexed broker in a bubble is connected to.
+// muxPeer is the peer of a multiplexed broker in a bubble.
 type muxPeer struct {
 	t       *testing.T
 	b       *broker.Broker
@@ -82,7 +82,7 @@ func (p *muxPeer) ack(id uint32, words string) {
 	p.control.Send(&wire.ConnInfo{ServiceID: id, Network: wire.NetworkReady, Knock: &wire.Knock{Knock: true, Ack: true, Error: words}})
 }
 
-// want wants a knock, or its acknowledgement, as the next message.
+// want requires a knock, or its acknowledgement, as the next message.
 func (p *muxPeer) want(what string, id uint32, ack bool) {
 	p.t.Helper()
 	synctest.Wait()

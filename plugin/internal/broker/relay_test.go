@@ -18,8 +18,8 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// between are two brokers with a relay between them, which is a plugin of the
-// host's and a host of the plugin's.
+// between are two brokers with a relay between them, which is a plugin of the host and a
+// host of the plugin.
 type between struct {
 	host, plug       *broker.Broker
 	asPlugin, asHost *broker.Broker // the relay's
@@ -44,7 +44,7 @@ func relayed(t *testing.T, pair func(*testing.T) (host, plug *broker.Broker), jo
 	return &b
 }
 
-// TestRelay: each side reaches what the other serves, by its own ids, many at once.
+// TestRelay: each side reaches the servers of the other, under its own ids, many at once.
 func TestRelay(t *testing.T) {
 	for _, m := range modes {
 		t.Run(m.name, func(t *testing.T) {
@@ -87,7 +87,7 @@ func TestRelay(t *testing.T) {
 	}
 }
 
-// TestRelayDialsFirst: it does not matter who comes first.
+// TestRelayDialsFirst: it does not matter which side comes first.
 func TestRelayDialsFirst(t *testing.T) {
 	for _, m := range modes {
 		t.Run(m.name, func(t *testing.T) {
@@ -115,7 +115,7 @@ func TestRelayDialsFirst(t *testing.T) {
 	}
 }
 
-// TestRelayOfWhatWasBefore: ids that were announced, or asked for, before the relay
+// TestRelayOfWhatWasBefore: ids that were announced, or knocked for, before the relay
 // began.
 func TestRelayOfWhatWasBefore(t *testing.T) {
 	for _, m := range modes {
@@ -137,7 +137,7 @@ func TestRelayOfWhatWasBefore(t *testing.T) {
 	}
 }
 
-// TestRelayJoin: the application sees every connection, and who has dialled.
+// TestRelayJoin: the application gets every connection, and which side has dialled.
 func TestRelayJoin(t *testing.T) {
 	for _, m := range modes {
 		t.Run(m.name, func(t *testing.T) {
@@ -170,7 +170,7 @@ func TestRelayJoin(t *testing.T) {
 	}
 }
 
-// wantCopied wants what is written to one connection to come from another.
+// wantCopied requires that what is written to one connection comes out of another.
 func wantCopied(t *testing.T, to, from net.Conn, text string) {
 	t.Helper()
 	if _, err := io.WriteString(to, text); err != nil {
@@ -182,8 +182,8 @@ func wantCopied(t *testing.T, to, from net.Conn, text string) {
 	}
 }
 
-// TestRelayEnds: connections end with the context and with a broker, but not when a
-// side hangs up only.
+// TestRelayEnds: connections end with the context and with a broker, but not when one
+// side only hangs up.
 func TestRelayEnds(t *testing.T) {
 	for _, m := range modes {
 		for _, c := range []struct {
@@ -228,7 +228,7 @@ func TestRelayEnds(t *testing.T) {
 	}
 }
 
-// TestRelayMistakes: what cannot be joined is an error at once.
+// TestRelayMistakes: brokers that cannot be joined are an error at once.
 func TestRelayMistakes(t *testing.T) {
 	plain, _ := pair(t, false)
 	other, _ := pair(t, false)
@@ -246,7 +246,7 @@ func TestRelayMistakes(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	// Whoever of these two is second is refused, until the first has ended.
+	// The second of these two is refused, until the first has ended.
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 2)
 	go func() { ended <- broker.Relay(ctx, plain, other, nil) }()
@@ -265,8 +265,8 @@ func TestRelayMistakes(t *testing.T) {
 	}
 }
 
-// TestRelayForgetsListeners: what nobody uses goes, the oldest first, and what leads
-// nowhere goes when that shows.
+// TestRelayForgetsListeners: unused listeners are closed, the oldest first, and those
+// that lead nowhere when that shows.
 func TestRelayForgetsListeners(t *testing.T) {
 	const most = 256
 	near, far := newSockets(t), newSockets(t)
@@ -280,7 +280,7 @@ func TestRelayForgetsListeners(t *testing.T) {
 	go func() { ended <- broker.Relay(ctx, asPlugin, asHost, nil) }()
 	defer func() { stop(); <-ended }()
 
-	// The host's listener, which stands for all.
+	// The host's only socket, for all ids.
 	its, err := socktest.Listen(near.dir)
 	if err != nil {
 		t.Fatal(err)
@@ -339,8 +339,7 @@ func TestRelayForgetsListeners(t *testing.T) {
 	}
 }
 
-// TestRelayAnswersLast: a knock is answered when the other side has answered, and
-// not before.
+// TestRelayAnswersLast: a knock is answered only when the other side has answered.
 func TestRelayAnswersLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		host, plug := newMuxPeer(t, true), newMuxPeer(t, false)

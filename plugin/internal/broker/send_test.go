@@ -10,15 +10,15 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// cancelled is a server's end of a control stream that its client has cancelled
-// without another word: sending fails with that, and not with io.EOF.
+// cancelled is a server's end of a control stream that its client has cancelled: sending
+// fails with that error, and not with io.EOF.
 type cancelled struct{ ended chan struct{} }
 
 func (c cancelled) Send(*wire.ConnInfo) error     { return errors.New("the stream was cancelled") }
 func (c cancelled) Recv() (*wire.ConnInfo, error) { <-c.ended; return nil, io.EOF }
 
-// TestSendOnACancelledStream: whoever wanted to tell the other side something
-// when it hung up learns that the broker is closed, once that is so.
+// TestSendOnACancelledStream: a call that was about to send when the other side hung up
+// returns that the broker is closed, once it is.
 func TestSendOnACancelledStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := broker.New(&broker.Config{Listen: memListen})

@@ -19,7 +19,7 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// street is a way to a broker's listener on which strangers connect and say nothing.
+// street is a listener of a broker to which strangers connect who send nothing.
 type street struct {
 	t      *testing.T
 	dial   func() net.Conn
@@ -32,7 +32,7 @@ func newStreet(t *testing.T) *street {
 	h, p := identity(t), identity(t)
 	listen, dial, _ := memoryListen()
 	server := automtls.ServerConfig(h, p.DER(), nil)
-	server.SessionTicketsDisabled = true // which a pipe has no room for
+	server.SessionTicketsDisabled = true // a ticket does not fit into a pipe
 	return &street{t, dial, server, automtls.ClientConfig(p, h.DER(), nil), listen}
 }
 
@@ -65,8 +65,8 @@ func wantAtOnce(t *testing.T, began time.Time) {
 	}
 }
 
-// TestAcceptConnBesideStrangers: who says nothing does not keep AcceptConn from the
-// one who does.
+// TestAcceptConnBesideStrangers: silent connections do not keep AcceptConn from the one
+// that performs the handshake.
 func TestAcceptConnBesideStrangers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStreet(t)
@@ -85,8 +85,7 @@ func TestAcceptConnBesideStrangers(t *testing.T) {
 	})
 }
 
-// TestAcceptBesideStrangers: nor does it take a place of those that an application may
-// have.
+// TestAcceptBesideStrangers: nor do they count as connections of the application.
 func TestAcceptBesideStrangers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStreet(t)
@@ -134,7 +133,7 @@ func TestAcceptBesideStrangers(t *testing.T) {
 	})
 }
 
-// TestRelayBesideStrangers: nor does it hold up what is relayed.
+// TestRelayBesideStrangers: nor do they delay what is relayed.
 func TestRelayBesideStrangers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStreet(t)
@@ -202,8 +201,8 @@ func TestRelayOfManyKnocks(t *testing.T) {
 	})
 }
 
-// TestRelayOfEndlessKnocks: a relay does not begin more for a peer that knocks for ever
-// new ids than there may be knocks.
+// TestRelayOfEndlessKnocks: a relay handles no more knocks at once, from a peer that
+// knocks for new ids without end, than may be stored.
 func TestRelayOfEndlessKnocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		host, plug := newMuxPeer(t, true), newMuxPeer(t, false)
@@ -233,8 +232,8 @@ func TestRelayOfEndlessKnocks(t *testing.T) {
 	})
 }
 
-// accepting has b accept for an application, which says hello to whoever connects and
-// otherwise leaves the connection alone.
+// accepting has b accept connections for an application, which passes each to use and
+// otherwise leaves it alone.
 func accepting(t *testing.T, b *broker.Broker, use func(net.Conn)) {
 	l, err := b.Accept(t.Context(), 1)
 	if err != nil {
@@ -253,8 +252,8 @@ func accepting(t *testing.T, b *broker.Broker, use func(net.Conn)) {
 	synctest.Wait()
 }
 
-// TestAcceptWithConfigForClient: a connection that is secured by what GetConfigForClient
-// returns has proved itself as well.
+// TestAcceptWithConfigForClient: a connection that is secured by the configuration of
+// GetConfigForClient is proved, too.
 func TestAcceptWithConfigForClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStreet(t)
@@ -285,8 +284,8 @@ func TestAcceptWithConfigForClient(t *testing.T) {
 	})
 }
 
-// TestAcceptedConnectionsStay: strangers do not drive out connections that an application has
-// accepted and not yet used.
+// TestAcceptedConnectionsStay: strangers do not drive out connections that an application
+// has accepted and not used yet.
 func TestAcceptedConnectionsStay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStreet(t)
@@ -304,8 +303,8 @@ func TestAcceptedConnectionsStay(t *testing.T) {
 	})
 }
 
-// TestAcceptWantsTheKey: who shows the certificate of the peer, and not that it has the key,
-// has not proved itself.
+// TestAcceptWantsTheKey: someone with the certificate of the peer but without its key is
+// not proved.
 func TestAcceptWantsTheKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStreet(t)

@@ -65,7 +65,7 @@ func TestNothingRegistered(t *testing.T) {
 	}
 }
 
-// TestMessages checks that package wire's messages are the descriptors'.
+// TestMessages checks that package wire's messages match the descriptors.
 func TestMessages(t *testing.T) {
 	files := files(t)
 	for _, tt := range []struct {
@@ -134,8 +134,8 @@ func (*services) StreamStdio(_ *wire.Empty, s h2grpc.ServerStreamingServer[wire.
 
 var errShutdown = errors.New("shut down")
 
-// loop is a connection without a network: what a client sends reaches the
-// handler of the service, and back.
+// loop is a connection without a network: what a client sends reaches the handler of the
+// service, and its answer the client.
 type loop struct{ *services }
 
 func (l loop) Invoke(ctx context.Context, method string, args, reply any, _ ...h2grpc.CallOption) error {

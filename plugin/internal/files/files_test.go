@@ -35,8 +35,8 @@ func newDir(t *testing.T) (parent, d *files.Dir) {
 	return parent, d
 }
 
-// TestListenersRemoveTheirOwnAlone: what is in the place of a socket when its
-// listener is closed stays.
+// TestListenersRemoveTheirOwnAlone: whatever has replaced a socket when its listener is
+// closed stays.
 func TestListenersRemoveTheirOwnAlone(t *testing.T) {
 	_, d := newDir(t)
 	for name, listen := range map[string]func() (net.Listener, error){
@@ -72,7 +72,7 @@ func TestListenersRemoveTheirOwnAlone(t *testing.T) {
 	}
 }
 
-// bind leaves a socket that nobody listens on.
+// bind leaves a socket that nothing listens on.
 func bind(path string) error {
 	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
 	if err != nil {
@@ -81,7 +81,7 @@ func bind(path string) error {
 	return errors.Join(syscall.Bind(fd, &syscall.SockaddrUnix{Name: path}), syscall.Close(fd))
 }
 
-// TestEmptyIsBounded: a plugin that fills its directory does not hold its host up.
+// TestEmptyIsBounded: a plugin that fills its directory does not delay its host.
 func TestEmptyIsBounded(t *testing.T) {
 	parent, d := newDir(t)
 	const more = 100
@@ -116,8 +116,8 @@ func TestEmptyIsBounded(t *testing.T) {
 	}
 }
 
-// TestEmptyDoesNotGoWhereOthersWrite has a directory that others can write to, and in
-// it what they could not have removed themselves.
+// TestEmptyDoesNotGoWhereOthersWrite has a directory that others can write to, which
+// contains what they could not have removed themselves.
 func TestEmptyDoesNotGoWhereOthersWrite(t *testing.T) {
 	_, d := newDir(t)
 	for _, path := range []string{"open/private/precious", "sticky/private/precious", "open/file", "private/file"} {
@@ -136,7 +136,7 @@ func TestEmptyDoesNotGoWhereOthersWrite(t *testing.T) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
-	// The same where the directory itself is another's to write to, and one level up.
+	// The same where others can write to the directory itself, and one level up.
 	if err := errors.Join(os.RemoveAll(d.Path()+"/sticky"), os.WriteFile(d.Path()+"/file", nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +216,7 @@ func TestRemovedIsWhatWasMade(t *testing.T) {
 	}
 }
 
-// TestReadDoesNotWait has a pipe where a file should be.
+// TestReadDoesNotWait has a pipe instead of a file.
 func TestReadDoesNotWait(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
@@ -230,7 +230,7 @@ func TestReadDoesNotWait(t *testing.T) {
 	}
 }
 
-// TestReplaceFails leaves what was there, and nothing else.
+// TestReplaceFails leaves the old file, and nothing else.
 func TestReplaceFails(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "record")

@@ -19,8 +19,8 @@ import (
 	"github.com/tenonrpc/tenon/plugin/internal/files"
 )
 
-// oddEnv makes this test binary work in odd surroundings, whose words it holds: a
-// umask, and what there is not.
+// oddEnv makes this test binary run playOdd. Its words are a umask, and the names of
+// oddities.
 const oddEnv = "TN_ODD"
 
 // oddities are what some systems lack, by name.
@@ -35,10 +35,10 @@ var oddities = map[string]func() error{
 	"old": func() error { return refuse(452, syscall.ENOSYS) },
 }
 
-// mounts reports whether an oddity is one that only root can bring about.
+// mounts reports whether only root can bring an oddity about.
 func mounts(odd string) bool { return odd == "noproc" || odd == "hidepid" }
 
-// refuse has the kernel refuse a system call to the whole process: seccomp(2).
+// refuse makes the kernel refuse a system call to the whole process: seccomp(2).
 func refuse(call uint32, with syscall.Errno) error {
 	const (
 		setNoNewPrivs   = 38
@@ -65,7 +65,7 @@ func refuse(call uint32, with syscall.Errno) error {
 	return nil
 }
 
-// playOdd makes one of everything in a directory, and prints what it has become.
+// playOdd makes one of everything in a directory, and prints the result.
 func playOdd(words string) error {
 	fields := strings.Fields(words)
 	dir := fields[0]
@@ -150,8 +150,8 @@ func makeOne(path string) error {
 	return nil
 }
 
-// TestOddSurroundings: whatever the umask, without /proc, without threads that have
-// a working directory of their own, on older kernels.
+// TestOddSurroundings: with any umask, without /proc, without threads that have a working
+// directory of their own, on older kernels.
 func TestOddSurroundings(t *testing.T) {
 	program := ownCopy(t)
 	dir, err := os.MkdirTemp("", "tn")
@@ -175,7 +175,7 @@ func TestOddSurroundings(t *testing.T) {
 					cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
 				}
 				out, err := cmd.CombinedOutput()
-				// What a umask takes is given where there is any way to.
+				// Permissions that the umask removes are restored if there is any way.
 				impossible := umask == "0777" && strings.Contains(odd, "nothread") ||
 					odd == "old noproc nothread" && umask != "0000"
 				switch {
@@ -194,7 +194,7 @@ func TestOddSurroundings(t *testing.T) {
 	}
 }
 
-// TestLongPaths listens where the path of a socket is longer than the system takes.
+// TestLongPaths listens where the path of a socket is longer than the system allows.
 func TestLongPaths(t *testing.T) {
 	parent, err := files.OpenParent(t.TempDir())
 	if err != nil {

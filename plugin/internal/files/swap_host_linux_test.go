@@ -20,17 +20,18 @@ var starts = flag.Int("starts", 20, "how many plugins are started beside somebod
 
 var shake = plugin.Handshake{ProtocolVersion: 1, MagicCookieKey: "TN_SWAPPED_PLUGIN", MagicCookieValue: "yes"}
 
-// networkEnv is on which network it does so. A plugin that makes sockets goes where
-// its path leads, with no more rights than whoever swaps that.
+// networkEnv is the network that such a host uses. A plugin that makes sockets follows
+// its path, with no more rights than the process that swaps the path.
 const networkEnv = "TN_NETWORK"
 
-// servePlugin is what this test binary does as a plugin.
+// servePlugin makes this test binary a plugin.
 func servePlugin() {
 	plugin.Serve(&plugin.ServeConfig{Sockets: plugin.Sockets{Network: os.Getenv(networkEnv)}, Handshake: shake, Plugins: plugin.Set{"none": plugin.ServeOnly(func(*plugin.Broker, *h2grpc.Server) error { return nil })}})
 }
 
-// startPlugins starts plugins, serves them something by the broker and closes them,
-// n times, in a place that somebody swaps. What that prevents is no failure.
+// startPlugins starts plugins, serves them something through the broker and closes them,
+// n times, in a place where everything is swapped. What the swapping prevents is no
+// failure.
 func startPlugins(base, program string, n int) map[string]int {
 	went := map[string]int{}
 	for i := range n {

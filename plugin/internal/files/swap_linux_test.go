@@ -23,8 +23,8 @@ import (
 
 var rounds = flag.Int("rounds", 500, "how often each operation runs beside somebody who swaps what it works on")
 
-// What this test binary is when it finds one of these set: somebody who swaps, or
-// a host of an ordinary user.
+// The variables that make this test binary the process that swaps, or a host of an
+// ordinary user.
 const (
 	swapperEnv = "TN_SWAPPER"
 	hostEnv    = "TN_SWAPPED_HOST"
@@ -49,16 +49,16 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// place is where the operations run: everybody can change it. What somebody else
-// leads them to is in outside, beside it.
+// place is where the operations run: everybody can change it. outside, beside it, is what
+// the swapped links lead to.
 type place struct{ dir, outside string }
 
 func placeIn(dir string) place {
 	return place{filepath.Join(dir, "place"), filepath.Join(dir, "outside")}
 }
 
-// furnish makes the place and what is outside: under every name that the
-// operations use there is something to be spoilt.
+// furnish makes the place and what is outside: under every name that the operations use
+// there is something that could be damaged.
 func furnish(t *testing.T, uid int) string {
 	t.Helper()
 	base, err := os.MkdirTemp("", "tn")
@@ -99,7 +99,7 @@ func furnish(t *testing.T, uid int) string {
 	return base
 }
 
-// picture says what there is outside, so that any change of it shows.
+// picture describes everything outside, so that any change shows.
 func picture(t *testing.T, base string) string {
 	t.Helper()
 	var out []string
@@ -121,8 +121,8 @@ func picture(t *testing.T, base string) string {
 	return strings.Join(out, "\n")
 }
 
-// operate runs every operation of the package n times. What somebody prevents is
-// no failure; how often each went well is counted.
+// operate runs every operation of the package n times. An operation that the swapping
+// prevents is no failure; the successes of each are counted.
 func operate(base string, n int) (went map[string]int, err error) {
 	p := placeIn(base)
 	parent, err := files.OpenParent(p.dir)
@@ -198,8 +198,7 @@ func operate(base string, n int) (went map[string]int, err error) {
 	return went, nil
 }
 
-// ownSocket is a socket of the host's that somebody else can move, and not give
-// away. It is an old one.
+// ownSocket is an old socket of the host that others can move, but not give away.
 type ownSocket struct {
 	path string
 	file *os.File // of nothing but its name
@@ -235,8 +234,8 @@ func (s *ownSocket) close() {
 	}
 }
 
-// swap changes everything in the place as fast as it can, until nobody is
-// interested any more. It does not leave the place itself.
+// swap changes everything in the place as fast as it can, until the test has ended. It
+// does not leave the place itself.
 func swap(base string) {
 	p := placeIn(base)
 	root, err := os.OpenRoot(p.dir)
@@ -258,7 +257,7 @@ func swap(base string) {
 		return found
 	}
 	outer := func() string { return append(entries(".", "tenon-"), "none")[0] }
-	// Directories give way to links, and come back.
+	// Directories are replaced by links, and come back.
 	flip := func(key string, path func() string) {
 		for i := 0; ; i++ {
 			dir, away := path(), fmt.Sprintf("away-%s%d", key, i)
@@ -277,7 +276,7 @@ func swap(base string) {
 	go flip("plugin", func() string { return outer() + "/p" })
 	go flip("left", func() string { return "left" })
 	go flip("deep", func() string { return append(entries(outer()+"/p", "d"), "none")[0] })
-	// Sockets give way to links, as soon as they are there.
+	// Sockets are replaced by links, as soon as they exist.
 	overwrite := func(key string, dir func() string) {
 		for i := 0; ; i++ {
 			for _, to := range entries(dir(), "plugin") {
@@ -288,8 +287,8 @@ func swap(base string) {
 	}
 	go overwrite("plugin", func() string { return outer() + "/p" })
 	go overwrite("group", func() string { return "group" })
-	// A socket of the host's takes the place of another one of the host's. By these
-	// paths somebody of the same user would himself get outside.
+	// A socket of the host replaces another one of the host. With these paths a process
+	// of the same user would itself reach what is outside.
 	go func() {
 		for {
 			if info, err := os.Stat(p.outside); err != nil || files.Own(info) {
@@ -301,7 +300,7 @@ func swap(base string) {
 			}
 		}
 	}()
-	// Sockets are left, and there is something to be removed.
+	// Old sockets are left, so that there is something to remove.
 	go func() {
 		for i := 0; ; i++ {
 			if fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0); err == nil {
@@ -320,7 +319,7 @@ func swap(base string) {
 	io.Copy(io.Discard, os.Stdin)
 }
 
-// exchange has two files change places: rename(2), RENAME_EXCHANGE.
+// exchange swaps two files: rename(2), RENAME_EXCHANGE.
 func exchange(a, b string) {
 	number, ok := map[string]uintptr{"amd64": 316, "arm64": 276, "386": 353}[runtime.GOARCH]
 	from, errA := syscall.BytePtrFromString(a)
@@ -332,8 +331,7 @@ func exchange(a, b string) {
 	syscall.Syscall6(number, uintptr(at), uintptr(unsafe.Pointer(from)), uintptr(at), uintptr(unsafe.Pointer(to)), 2, 0)
 }
 
-// as makes a command run as a user who can reach no more than the files that are
-// open to everybody.
+// as makes a command run as a user who can reach only files that are open to everybody.
 func as(cmd *exec.Cmd, uid int) *exec.Cmd {
 	if uid != os.Geteuid() {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}
@@ -360,9 +358,8 @@ func ownCopy(t *testing.T) string {
 	return program
 }
 
-// TestSwaps has somebody swap everything that the operations work on, as another
-// user while this is root, and as this user: nothing outside of the place that
-// both share is touched.
+// TestSwaps swaps everything that the operations work on, as another user if this is
+// root, and as this user: nothing outside of the shared place may be touched.
 func TestSwaps(t *testing.T) {
 	program := ownCopy(t)
 	for name, tc := range map[string]struct{ host, swapper int }{

@@ -21,7 +21,7 @@ func TestHandshakeVectors(t *testing.T) {
 			if !reflect.DeepEqual(h, wire.Handshake{}) {
 				t.Errorf("got %+v with the error, want the zero value", h)
 			}
-			v.Get(t, "text") // the text is part of the interface to humans
+			v.Get(t, "text") // people rely on the text, too
 			wantHandshakeError(t, err)
 			return
 		}

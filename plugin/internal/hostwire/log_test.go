@@ -75,8 +75,8 @@ func FuzzLog(f *testing.F) {
 			}
 			return
 		}
-		// Written as JSON a tagged line reads the same, but for time below
-		// the microsecond and for what was cut the first time.
+		// Written as JSON a tagged line reads the same, except time below the microsecond
+		// and what was cut the first time.
 		r.Time = r.Time.Truncate(time.Microsecond)
 		for _, a := range r.Attrs {
 			if strings.HasPrefix(a.Key, "@") {

@@ -65,7 +65,7 @@ func TestDial(t *testing.T) {
 		}
 		conn.Close()
 		l.Close()
-		// Nobody listens any more: no connection that is not nil.
+		// Nothing listens any more: the connection must be nil.
 		if conn, err := local.Dial(t.Context(), network, address); err == nil || conn != nil {
 			t.Errorf("%s: %v, %v", network, conn, err)
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/tenonrpc/tenon/plugin/internal/peercred"
 )
 
-// listenEnv makes this test binary listen on a socket, hand it to a child and end;
+// listenEnv makes this test binary listen on a socket, pass it to a child and exit;
 // holdEnv makes it the child.
 const (
 	listenEnv = "TN_LISTEN"
@@ -45,8 +45,8 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// TestListenersThatHaveEnded: the number of a process that has ended says nothing
-// about who holds its socket now.
+// TestListenersThatHaveEnded: the number of a process that has ended tells nothing about
+// who holds its socket now.
 func TestListenersThatHaveEnded(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	l, err := net.Listen("unix", path+"own")
@@ -95,7 +95,7 @@ func TestListenersThatHaveEnded(t *testing.T) {
 	}
 }
 
-// without skips what Linux tells from 6.5 on, but not where everything must run.
+// without skips what only Linux from 6.5 on reports, except where everything must run.
 func without(t *testing.T) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {

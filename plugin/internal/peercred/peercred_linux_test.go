@@ -11,7 +11,7 @@ import (
 	"github.com/tenonrpc/tenon/plugin/internal/peercred"
 )
 
-// policies are what is allowed, and whether this process is.
+// policies are policies, and whether they allow this process.
 var policies = map[string]struct {
 	policy  *peercred.Policy
 	allowed bool
@@ -45,7 +45,7 @@ func TestPolicies(t *testing.T) {
 			}
 			accepted <- conn
 		}()
-		// Who is refused is hung up on, once each.
+		// Each refused connection is closed, once.
 		const tries = 40
 		for range tries {
 			conn, err := net.Dial("unix", l.Addr().String())
@@ -62,7 +62,7 @@ func TestPolicies(t *testing.T) {
 				break
 			}
 		}
-		// The other way, this process being the one that listens.
+		// In the other direction this process is the one that listens.
 		conn, err := tc.policy.Dialer(new(net.Dialer).DialContext)(context.Background(), "unix", l.Addr().String())
 		if (err == nil) != tc.allowed || err != nil && !errors.Is(err, peercred.ErrStranger) {
 			t.Errorf("%s: dialling: %v", name, err)
@@ -85,7 +85,7 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
-// Only unix sockets have a kernel at both ends.
+// Only unix sockets have credentials.
 func TestOtherConnectionsAreNotJudged(t *testing.T) {
 	a, b := net.Pipe()
 	defer a.Close()

@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// start starts a program with a name that is hard to read, and returns its id.
+// start starts a program with a name that is hard to parse, and returns its process id.
 func start(t *testing.T) (pid int, end func()) {
 	t.Helper()
 	self, err := os.Executable()

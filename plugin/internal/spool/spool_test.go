@@ -54,7 +54,7 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// TestBound adds single bytes in turn, which cost most.
+// TestBound adds single bytes to two streams alternately, which costs most.
 func TestBound(t *testing.T) {
 	s := newSpool()
 	const each = limit
@@ -74,8 +74,8 @@ func TestBound(t *testing.T) {
 	}
 }
 
-// TestSlowReaders has a reader that is done with a piece just before patience would
-// end, which is all that it takes to lose nothing.
+// TestSlowReaders has a reader that finishes a piece just before patience has passed.
+// Nothing is lost.
 func TestSlowReaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSpool()
@@ -94,7 +94,7 @@ func TestSlowReaders(t *testing.T) {
 				s.Done(p.Data)
 			}
 		}()
-		s.Add("a", make([]byte, 3*limit)) // in one go: the reader hears of it
+		s.Add("a", make([]byte, 3*limit)) // in one call: the reader is woken
 		s.End()
 		if got := <-all; got != 3*limit || s.Dropped() != 0 {
 			t.Errorf("%d bytes arrive, want %d", got, 3*limit)
@@ -102,7 +102,7 @@ func TestSlowReaders(t *testing.T) {
 	})
 }
 
-// TestStuckReaders has readers that take nothing: each is waited for once.
+// TestStuckReaders has readers that take nothing. Add waits for each once.
 func TestStuckReaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSpool()
@@ -142,7 +142,7 @@ func TestStuckReaders(t *testing.T) {
 	})
 }
 
-// TestAgain gives a piece back, which is then the next one, and has room for more.
+// TestAgain returns a piece, which is then the next one again, and has room for more.
 func TestAgain(t *testing.T) {
 	s := newSpool()
 	s.Add("a", []byte("1"))
@@ -162,7 +162,7 @@ func TestAgain(t *testing.T) {
 	}
 }
 
-// TestDrop drops all but the piece that is with the reader.
+// TestDrop drops all pieces except the one that the reader has.
 func TestDrop(t *testing.T) {
 	s := newSpool()
 	s.Add("a", []byte("1"))
@@ -205,7 +205,7 @@ func TestNextEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// TestBuffersAreUsedAgain adds as much as it takes, without a pause.
+// TestBuffersAreUsedAgain adds and takes pieces without a pause.
 func TestBuffersAreUsedAgain(t *testing.T) {
 	s := newSpool()
 	data := make([]byte, most)

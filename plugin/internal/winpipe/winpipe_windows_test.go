@@ -24,7 +24,7 @@ func TestPipes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// What is announced goes over the environment.
+			// The pipe's id is passed in the environment.
 			id, err := wire.ParseLifeline(string(p.ID.Append(nil)))
 			if err != nil {
 				t.Fatal(err)
@@ -55,7 +55,7 @@ func TestPipes(t *testing.T) {
 	}
 }
 
-// TestCloseEndsRead: nobody writes, and the host has no more use for it.
+// TestCloseEndsRead: nothing is written, and the host closes its end.
 func TestCloseEndsRead(t *testing.T) {
 	p, err := winpipe.ToHost()
 	if err != nil {

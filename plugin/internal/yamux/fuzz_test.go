@@ -14,8 +14,8 @@ import (
 	"github.com/tenonrpc/tenon/plugin/internal/yamux"
 )
 
-// FuzzSession feeds a session whatever a peer may send. It must end when the
-// peer does, with all goroutines, and what it writes itself must be sound.
+// FuzzSession sends a session whatever a peer may send. It must end when the peer does,
+// with all its goroutines, and what it writes itself must be valid.
 func FuzzSession(f *testing.F) {
 	frame := func(typ yamux.Type, flags uint16, id, length uint32, data string) []byte {
 		return append(yamux.Header{Type: typ, Flags: flags, StreamID: id, Length: length}.Append(nil), data...)
@@ -74,8 +74,8 @@ func FuzzSession(f *testing.F) {
 	})
 }
 
-// checkFrames reads what a session writes, and says what is wrong with it. A
-// peer may use an id again when its stream is gone; an ACK begins a new one.
+// checkFrames reads what a session writes, and returns what is wrong with it. A peer may
+// use an id again when its stream is gone; an ACK begins a new one.
 func checkFrames(r io.Reader, opened map[uint32]int) error {
 	br := bufio.NewReader(r)
 	acks, done := map[uint32]int{}, map[uint32]bool{}

@@ -52,7 +52,7 @@ func pair(t *testing.T) (client, server *yamux.Session) {
 	return client, server
 }
 
-// echo answers each stream with what it sends, and closes it when the peer has.
+// echo answers each stream with its own data, and closes it when the peer has.
 func echo(s *yamux.Session) {
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -68,7 +68,7 @@ func echo(s *yamux.Session) {
 	}
 }
 
-// converse sends data on a new stream and wants the same back.
+// converse sends data on a new stream and requires the same in return.
 func converse(s *yamux.Session, data []byte) error {
 	st, err := s.Open(context.Background())
 	if err != nil {
@@ -97,7 +97,7 @@ func noise(n int) []byte {
 	return b
 }
 
-// TestTransfer sends much, at once, in both directions of both sides' streams.
+// TestTransfer sends a lot of data, at once, in both directions of both sides' streams.
 func TestTransfer(t *testing.T) {
 	client, server := pair(t)
 	var served, all sync.WaitGroup
@@ -154,8 +154,8 @@ func TestManyStreams(t *testing.T) {
 	served.Wait()
 }
 
-// TestLastWords ends a session right after a last answer. TCP throws away
-// what a peer has not read when a socket with unread data is closed.
+// TestLastWords ends a session right after a last answer. When a socket with unread data
+// is closed, TCP discards what the peer has not read.
 func TestLastWords(t *testing.T) {
 	for range 50 {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -194,7 +194,7 @@ func TestLastWords(t *testing.T) {
 	}
 }
 
-// faulty breaks after a number of reads and writes.
+// faulty fails after a number of reads and writes.
 type faulty struct {
 	net.Conn
 	mu    sync.Mutex
@@ -230,9 +230,8 @@ func (f *faulty) Write(p []byte) (int, error) {
 	return f.Conn.Write(p)
 }
 
-// TestBreakEveryCall breaks the Nth read or write of a conversation, for each
-// N. Everything must end at once; the bubble sees to it that no goroutine is
-// left.
+// TestBreakEveryCall breaks the Nth read or write of a conversation, for each N.
+// Everything must end at once; the bubble checks that no goroutine is left.
 func TestBreakEveryCall(t *testing.T) {
 	scenario := func(t *testing.T, left int) (calls int, err error) {
 		synctest.Test(t, func(t *testing.T) {

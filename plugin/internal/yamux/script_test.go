@@ -93,11 +93,11 @@ func (p *script) read() {
 	}
 }
 
-// stall makes the script read no further, until resume or the end of the test.
+// stall makes the script stop reading, until resume or the end of the test.
 func (p *script) stall() {
 	synctest.Wait()
 	<-p.gate
-	// The reader waits for a frame already.
+	// The reader is waiting for a frame already.
 	p.header(yamux.Ping, yamux.SYN, 0, 0)
 	p.want("a ping", "ping ACK 0")
 }
@@ -116,7 +116,7 @@ const (
 	rst = yamux.RST
 )
 
-// write writes raw bytes. That the session has ended meanwhile is no failure.
+// write writes raw bytes. It is no failure if the session has ended.
 func (p *script) write(b []byte) { p.nc.Write(b) }
 
 func (p *script) header(typ yamux.Type, flags uint16, id, length uint32) {
@@ -151,7 +151,7 @@ func (p *script) want(what string, lines ...string) {
 	}
 }
 
-// wantNothing fails if something was received that was not asked for.
+// wantNothing fails if anything else was received.
 func (p *script) wantNothing(what string) {
 	p.t.Helper()
 	synctest.Wait()
@@ -198,7 +198,7 @@ func (p *script) accept(s *yamux.Session, id uint32) *yamux.Stream {
 	return st
 }
 
-// open opens a stream and has the script accept it.
+// open opens a stream and lets the script accept it.
 func (p *script) open(s *yamux.Session, id uint32) *yamux.Stream {
 	p.t.Helper()
 	st, err := s.Open(p.t.Context())

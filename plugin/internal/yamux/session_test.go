@@ -104,7 +104,7 @@ func TestClose(t *testing.T) {
 		s.Close()
 		s.GoAway()
 	})
-	// Whoever waits is told.
+	// All waiting calls return.
 	synctest.Test(t, func(t *testing.T) {
 		s, p := start(t, yamux.Client)
 		st := p.open(s, 1)
@@ -120,7 +120,7 @@ func TestClose(t *testing.T) {
 			}
 		}
 	})
-	// A peer that does not read delays the end for a moment only.
+	// A peer that does not read delays the end only for a moment.
 	synctest.Test(t, func(t *testing.T) {
 		s, p := start(t, yamux.Client)
 		st := p.open(s, 1)
@@ -168,8 +168,8 @@ func TestGoAway(t *testing.T) {
 	}
 }
 
-// TestBrokenProtocol is what no peer may do. Each ends the session, and the
-// peer is told.
+// TestBrokenProtocol has what no peer may do. Each case ends the session, and the peer is
+// told.
 func TestBrokenProtocol(t *testing.T) {
 	for _, tt := range []struct {
 		name, words string
@@ -212,8 +212,8 @@ func TestBrokenProtocol(t *testing.T) {
 	}
 }
 
-// TestUnknownStreams is what a peer may send that does not know yet what has
-// become of a stream.
+// TestUnknownStreams has what a peer may send that does not know yet what has happened to
+// a stream.
 func TestUnknownStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, p := start(t, yamux.Server)
@@ -222,7 +222,7 @@ func TestUnknownStreams(t *testing.T) {
 			p.data(9, flags, strings.Repeat("x", window))
 			p.data(0, flags, "x")
 		}
-		p.header(yamux.Ping, ack, 0, 1) // the answer to no question
+		p.header(yamux.Ping, ack, 0, 1) // an answer to no ping
 		p.wantAlive(s)
 	})
 }
@@ -360,7 +360,7 @@ func TestFloods(t *testing.T) {
 	})
 }
 
-// endless is a connection whose peer has always sent one frame more, up to most.
+// endless is a connection whose peer has always sent one more frame, up to most frames.
 type endless struct {
 	net.Conn
 	frame []byte
@@ -375,8 +375,8 @@ func (e *endless) Read(p []byte) (int, error) {
 	return copy(p, e.frame), nil
 }
 
-// TestReaderGivesWay: a reader that never has to wait for its peer lets others run, and
-// long before the scheduler would make it.
+// TestReaderGivesWay: a reader that never has to wait for its peer lets others run, long
+// before the scheduler would force it.
 func TestReaderGivesWay(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	a, b := net.Pipe()

@@ -37,7 +37,7 @@ func TestOpen(t *testing.T) {
 		wantRead(t, st, "hello")
 		<-st.Accepted()
 		p.update(1, ack, 0)
-		p.wantAlive(s) // a second ACK is not worth a session
+		p.wantAlive(s) // a second ACK does not end the session
 		p.open(s, 3)
 	})
 	synctest.Test(t, func(t *testing.T) {
@@ -120,12 +120,12 @@ func TestHalfClose(t *testing.T) {
 		wantRead(t, st, "more")
 		p.data(3, fin, "")
 		wantReadErr(t, st, io.EOF)
-		// What the peer had queued behind its FIN.
+		// What the peer had queued after its FIN.
 		p.data(3, 0, "late")
 		p.update(3, fin, 0)
 		p.wantAlive(s)
 
-		// Data that arrives with or after a FIN is not lost, or read.
+		// Data that arrives with a FIN is not lost, and data after it is not read.
 		st = p.accept(s, 5)
 		p.data(5, 0, "a")
 		p.data(5, fin, "b")
@@ -192,7 +192,7 @@ func TestFlowControl(t *testing.T) {
 			t.Errorf("Write returned %d", n)
 		}
 
-		// The other way: one frame of the whole window, and updates after each
+		// In the other direction: one frame of the whole window, and updates after each
 		// half of it is read.
 		p.data(1, 0, strings.Repeat("x", window))
 		buf := make([]byte, window)
@@ -342,7 +342,7 @@ func TestAcceptTimeout(t *testing.T) {
 	})
 }
 
-// TestOpenWaits opens more streams than a peer takes that accepts none.
+// TestOpenWaits opens more streams than a peer allows that accepts none.
 func TestOpenWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, p := start(t, yamux.Client)
