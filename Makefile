@@ -36,7 +36,7 @@ each = @failed=; for mod in $(MODULES); do echo "$$mod: $(1)"; ($(enter) && $(1)
 	[ -z "$$failed" ] || { echo "failed in:$$failed"; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test race fastpath fips audit sbom reproduce vulnerabilities check check-format check-vet check-static check-rules lines api narrow windows fuzz fuzz-list interop interop-languages conformance attack generate size cross swaps bench bench-before bench-scale bench-readme
+.PHONY: help demo test race fastpath fips audit sbom reproduce vulnerabilities check check-format check-vet check-static check-rules lines api narrow windows fuzz fuzz-list frontdoor interop interop-languages conformance attack generate size cross swaps bench bench-before bench-scale bench-readme
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name text; do printf '  %-14s %s\n' "$$name" "$$text"; done
@@ -164,6 +164,9 @@ fuzz-list: ## list the fuzz targets with their packages
 		names=$$($(GO) test -list='^Fuzz' $$pkg) || { echo "$$names" >&2; exit 1; }; \
 		echo "$$names" | sed -n "s,^Fuzz,$$pkg &,p"; \
 	done
+
+frontdoor: ## in an empty directory with a clone alone, do what README.md says, and move go-plugin's example by plugin/MIGRATING.md
+	.ci/frontdoor
 
 interop: ## run this library against hashicorp/go-plugin, each way, and write what works into testdata/interop/README.md; and h2grpc with what is written for grpc-go
 	@mkdir -p $(BUILD)/interop && rm -f $(BUILD)/interop/results
