@@ -23,7 +23,6 @@ func Rules() []Rule {
 		{"short files", short},
 		{"shape", shapely},
 		{"top level", tidyTop},
-		{"portable names", portable},
 		{"go.mod", requirements},
 		{"limits have reasons", reasoned},
 		{"what peers make us keep", kept},

@@ -156,16 +156,6 @@ var examples = map[string]example{
 		"internal/a.go":  "package internal // want0",
 		"internal/b.txt": "once is enough",
 	},
-	"portable names": {
-		"testdata/vectors/a/nul.txt":  "// whole",
-		"testdata/vectors/a/null.txt": "a name like any other",
-		"testdata/Con":                "// whole",
-		"testdata/com1.d/a.txt":       "// whole",
-		"testdata/a:b":                "// whole",
-		"testdata/a.":                 "// whole",
-		"testdata/A.txt":              "the first of two",
-		"testdata/a.txt":              "// whole",
-	},
 	"documents": {
 		"README.md": strings.Join([]string{
 			"# The \"top\": here",

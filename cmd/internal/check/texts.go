@@ -3,7 +3,6 @@ package check
 import (
 	"bytes"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -38,32 +37,6 @@ func tidyTop(t *Tree) []Finding {
 			out = append(out, Finding{first, 0, "nothing of this name belongs at the top: give it a room"})
 		}
 		seen[first] = true
-	}
-	return out
-}
-
-// device matches the names that Windows keeps to itself, whatever their extension.
-var device = regexp.MustCompile(`(?i)^(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)`)
-
-// portable checks that a file of every name can be made on Windows, and so on macOS,
-// whose file systems mostly do not tell upper case from lower. One that cannot keeps
-// the repository from being cloned there, and the module from being downloaded
-// anywhere (https://go.dev/ref/mod#zip-path-size-constraints).
-func portable(t *Tree) []Finding {
-	var out []Finding
-	taken := make(map[string]string)
-	for _, name := range t.paths() {
-		for _, element := range strings.Split(name, "/") {
-			if device.MatchString(element) || strings.ContainsAny(element, "<>:\"|?*\\") || strings.HasSuffix(element, ".") || strings.HasSuffix(element, " ") {
-				out = append(out, Finding{name, 0, fmt.Sprintf("Windows takes no file %q: choose another name", element)})
-				break
-			}
-		}
-		folded := strings.ToLower(name)
-		if other, ok := taken[folded]; ok {
-			out = append(out, Finding{name, 0, "it is the same file as " + other + " where upper case is the same as lower: choose another name"})
-		}
-		taken[folded] = name
 	}
 	return out
 }

@@ -213,18 +213,21 @@ func TestRegisteredGoesRed(t *testing.T) {
 // TestNestedModules requires the nested modules to stand, by path, inside the
 // tree of what they test, so that they may test internals. The README's example and
 // the application to copy stand outside on purpose: they can use nothing that their
-// readers cannot.
+// readers cannot. What checks that modules can be published uses none of them.
 func TestNestedModules(t *testing.T) {
 	mods, err := filepath.Glob(root + "/testdata/*/*.mod")
 	if err != nil || len(mods) == 0 {
 		t.Fatalf("no nested modules: %v", err)
 	}
 	for _, mod := range mods {
+		dir := filepath.Base(filepath.Dir(mod))
+		if dir == "publish" {
+			continue
+		}
 		b, err := os.ReadFile(mod)
 		if err != nil {
 			t.Fatal(err)
 		}
-		dir := filepath.Base(filepath.Dir(mod))
 		want := "module " + check.Module + "/plugin/" + dir + "\n"
 		switch dir {
 		case "readme":
