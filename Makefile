@@ -28,6 +28,7 @@ STRIPPED := -trimpath -ldflags='-s -w'
 # Tools run by version and stay out of go.mod.
 CYCLONEDX   := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+STATICCHECKS := inherit,ST1000,ST1020,ST1021,ST1022
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.8.0
 
 # each runs a command in every module, whatever fails before the last:
@@ -91,8 +92,10 @@ check-vet:
 	@set -e; for mod in $(NESTED); do echo "vet of $$mod"; ($(enter) && $(GO) vet ./...); done
 	$(GO) build -tags tenon_nomux ./...
 
+# Besides what staticcheck checks by itself: comments of packages, and how those of
+# exported functions, types and variables begin.
 check-static:
-	$(call each,$(GO) run $(STATICCHECK) ./...)
+	$(call each,$(GO) run $(STATICCHECK) -checks=$(STATICCHECKS) ./...)
 
 lines: ## count lines of code anew, for the table in cmd/internal/check/README.md
 	$(GO) run ./cmd/internal/audit -lines

@@ -15,11 +15,17 @@ func PerSecond(_ *Outcome, r *Round) float64 { return float64(r.Calls) / r.Elaps
 // Megabytes is how many millions of bytes go each way in a second.
 func Megabytes(o *Outcome, r *Round) float64 { return PerSecond(o, r) * float64(o.Size) / 1e6 }
 
-// P50, P99 and P999 are latencies in microseconds; Max is that of the slowest call.
-func P50(_ *Outcome, r *Round) float64  { return float64(r.P50.Nanoseconds()) / 1e3 }
-func P99(_ *Outcome, r *Round) float64  { return float64(r.P99.Nanoseconds()) / 1e3 }
+// P50 is the median of the latencies, in microseconds.
+func P50(_ *Outcome, r *Round) float64 { return float64(r.P50.Nanoseconds()) / 1e3 }
+
+// P99 is what 99 of 100 calls take at most, in microseconds.
+func P99(_ *Outcome, r *Round) float64 { return float64(r.P99.Nanoseconds()) / 1e3 }
+
+// P999 is what 999 of 1000 calls take at most, in microseconds.
 func P999(_ *Outcome, r *Round) float64 { return float64(r.P999.Nanoseconds()) / 1e3 }
-func Max(_ *Outcome, r *Round) float64  { return float64(r.Max.Nanoseconds()) / 1e3 }
+
+// Max is what the slowest call takes, in microseconds.
+func Max(_ *Outcome, r *Round) float64 { return float64(r.Max.Nanoseconds()) / 1e3 }
 
 // CPU is the processor time of both ends a call, in microseconds; ClientCPU and
 // ServerCPU are that of one.

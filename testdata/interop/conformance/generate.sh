@@ -40,6 +40,11 @@ generate() {
 			sed '/^\/\/ 	protoc  *v/d' "$file"
 		} >"$name/$(basename "$file")"
 	done
+	cat >"$name/doc.go" <<-END
+		// Package $name has messages and stubs of $module:
+		// what generate.sh writes from its protos.
+		package $name
+	END
 	cp "$source/LICENSE" "$name/LICENSE"
 	chmod 644 "$name/LICENSE"
 }

@@ -1,0 +1,3 @@
+// Package echopb has the message of all calls that are measured: echo.proto and what
+// generate.sh writes from it.
+package echopb

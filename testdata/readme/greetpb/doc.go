@@ -1,0 +1,2 @@
+// Package greetpb has the messages and stubs of greet.proto.
+package greetpb
