@@ -88,7 +88,7 @@ func TestVersions(t *testing.T) {
 			t.Errorf("a host of %q gets version %d, want %d", tt.host, s.hs.AppVersion, tt.version)
 		}
 		// Both lists are logged only if the host has sent one.
-		if got, want := strings.Contains(s.stderr.String(), `"host":"[7]","plugin":"[1 2 3]"`), tt.host == "7"; got != want {
+		if got, want := strings.Contains(s.stderr.String(), `"host_versions":"[7]","plugin_versions":"[1 2 3]"`), tt.host == "7"; got != want {
 			t.Errorf("a host of %q is told the lists: %v\n%s", tt.host, got, s.stderr)
 		}
 		wantEcho(t, s.dial(nil), "", tt.answer)

@@ -83,6 +83,7 @@ func withheld(own, env []string) (names []string, count int) {
 			names = append(names, wire.Printable(name, maxNameShown))
 		}
 	}
+	slices.Sort(names)
 	return names, count
 }
 

@@ -103,7 +103,7 @@ func endHint(p *process) string {
 	case p.status.Signal != "":
 		return "a signal ended the plugin; look for memory limits, sandboxes and the system's log"
 	case p.status.Code == 1 && slices.ContainsFunc(cookieWords, func(words string) bool { return strings.Contains(text, words) }):
-		return "the plugin refused the magic cookie; MagicCookieKey and MagicCookieValue must be those that it was built with"
+		return "the plugin refused the magic cookie: it belongs to another application, or MagicCookieKey and MagicCookieValue are not those that it was built with"
 	case p.status.Code == notFoundStatus, slices.ContainsFunc(loaderWords, func(words string) bool { return strings.Contains(text, words) }):
 		return "a program or a library that the plugin needs was not found; it has the variables of its host that plugin/MIGRATING.md lists, and Config.Env adds others"
 	case text != "":

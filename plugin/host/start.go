@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"runtime"
 	"time"
 
@@ -169,7 +170,8 @@ func (c *Client) launch(ctx context.Context, env wire.Env) error {
 	environment := environ(s, own, env)
 	if s.logger.Enabled(ctx, slog.LevelDebug) {
 		if names, count := withheld(own, environment); count > 0 {
-			s.logger.Debug("the plugin does not get these variables of its host's; Config.Env and InheritEnv pass them", "count", count, "names", names)
+			s.logger.Debug("the plugin does not get these variables of its host's; Config.Env and InheritEnv pass them",
+				"plugin", filepath.Base(s.target.recipe.path()), "count", count, "names", names)
 		}
 	}
 	var err error
