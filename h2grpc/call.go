@@ -16,8 +16,8 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// headCache keeps the fixed part of request heads, one a method, so that a call
-// builds none.
+// headCache keeps the fixed part of request heads, one for each method, so that calls
+// need not build it.
 type headCache struct {
 	m  atomic.Pointer[map[string]*h2.Block] // replaced, never changed
 	mu sync.Mutex                           // held to replace it
@@ -40,8 +40,8 @@ func (c *headCache) add(key string, b *h2.Block) {
 	c.m.Store(&next)
 }
 
-// requestHead returns the fixed part of a method's requests. compressor is ""
-// for none.
+// requestHead returns the fixed part of the request heads of a method. compressor is
+// "" for none.
 func (cc *ClientConn) requestHead(method, compressor string) (*h2.Block, error) {
 	key := method
 	if compressor != "" {
@@ -77,7 +77,7 @@ func (cc *ClientConn) requestHead(method, compressor string) (*h2.Block, error) 
 	return b, nil
 }
 
-// call is what a unary call and a stream have in common on the client.
+// call is the common part of unary and streaming calls on a client.
 type call struct {
 	cc       *ClientConn
 	ctx      context.Context
@@ -87,20 +87,20 @@ type call struct {
 	observer *observer
 	maxSend  limit
 	maxRecv  int
-	pairs    []h2.Field // the metadata as it is sent
+	pairs    []h2.Field // the metadata to send
 	block    h2.Block   // the head, unless it is fixed alone
 	timeout  [9]byte    // room for grpc-timeout: eight digits and a unit
 	urgent   bool       // the deadline is near
 
 	tr  *clientTransport
-	s   atomic.Pointer[h2.Stream] // another one if the call is tried again
-	got h2.Whole                  // of a unary call, when it has ended
-	// The response's head, once it has been looked at.
+	s   atomic.Pointer[h2.Stream] // replaced if the call is retried
+	got h2.Whole                  // the result of a unary call that has ended
+	// The response's head, once it has been checked.
 	checked    bool
 	decompress Compressor
 }
 
-// begin checks everything that can be wrong before anything is sent.
+// begin checks everything that can be checked before anything is sent.
 func (c *call) begin(cc *ClientConn, ctx context.Context, method string, opts []CallOption) error {
 	c.cc, c.ctx = cc, ctx
 	for _, o := range opts {
@@ -141,7 +141,7 @@ func (c *call) addMetadata() error {
 	return nil
 }
 
-// head is the request's header block.
+// head returns the request's header block.
 func (c *call) head() (*h2.Block, error) {
 	deadline, has := c.ctx.Deadline()
 	if !has && len(c.pairs) == 0 {
@@ -159,8 +159,8 @@ func (c *call) head() (*h2.Block, error) {
 	return &c.block, nil
 }
 
-// open sends the request's head, and message if there is one. It looks for
-// another connection as long as nothing was sent.
+// open sends the request's head, and message unless it is nil. It tries other
+// connections as long as nothing was sent.
 func (c *call) open(message *h2.Buffer, end, whole bool) error {
 	for try := 0; ; try++ {
 		tr, err := c.cc.readyTransport(c.ctx, c.opts.waitForReady)
@@ -196,7 +196,7 @@ func (c *call) open(message *h2.Buffer, end, whole bool) error {
 	}
 }
 
-// response is what has been received so far besides messages.
+// response returns what has been received so far, without messages.
 func (c *call) response() h2.Response {
 	if c.got.Err != nil {
 		return c.got.Response
@@ -204,8 +204,8 @@ func (c *call) response() h2.Response {
 	return c.s.Load().Response()
 }
 
-// retryable says whether the server certainly did nothing with the stream:
-// gRFC A6, "transparent retries".
+// retryable reports whether the server certainly did not process the stream: gRFC A6,
+// "transparent retries".
 func (c *call) retryable(err error) bool {
 	if reset, ok := errors.AsType[*h2.ResetError](err); ok {
 		return !reset.Local && reset.Code == h2.ErrCodeRefusedStream && c.response().Head == nil
@@ -214,9 +214,8 @@ func (c *call) retryable(err error) bool {
 	return ok && lost.Unprocessed
 }
 
-// end returns the call's status for the error that ended its receiving side. A
-// response that is complete counts, also when the call's context has ended
-// meanwhile.
+// end returns the status of a call whose receiving side ended with err. A complete
+// response counts, even if the context of the call has ended meanwhile.
 func (c *call) end(err error, eof bool) *status.Status {
 	switch {
 	case eof:
@@ -232,7 +231,7 @@ func (c *call) end(err error, eof bool) *status.Status {
 	return st
 }
 
-// checkHead looks at the response's head before its first message is decoded.
+// checkHead checks the response's head before the first message is decoded.
 func (c *call) checkHead() error {
 	if c.checked {
 		return nil
@@ -251,14 +250,14 @@ func (c *call) checkHead() error {
 	return nil
 }
 
-// headEnded reports the headers of a response that had no message.
+// headEnded reports the headers of a response without messages.
 func (c *call) headEnded() {
 	if c.observer != nil && !c.checked {
 		c.observer.received(c.response().Head)
 	}
 }
 
-// decode stores a received message, which it releases, in m.
+// decode decodes a received message into m and releases buf.
 func (c *call) decode(buf *h2.Buffer, m any) error {
 	size := wireSize(buf)
 	inflated := c.cc.inflated
@@ -272,7 +271,7 @@ func (c *call) decode(buf *h2.Buffer, m any) error {
 	return err
 }
 
-// headers returns the response's headers for the application.
+// headers returns the metadata in the headers of the response.
 func (c *call) headers() (metadata.MD, error) {
 	r := c.response()
 	if r.Head == nil || r.TrailersOnly {
@@ -289,7 +288,7 @@ func (c *call) trailers() (metadata.MD, error) {
 	return toMD(r.Trailer)
 }
 
-// mapError lets the application improve the error of a call.
+// mapError applies ClientConfig.MapError to the error of a call.
 func (c *call) mapError(err error) error { return c.cc.mapError(err) }
 
 func (cc *ClientConn) mapError(err error) error {
@@ -299,9 +298,9 @@ func (cc *ClientConn) mapError(err error) error {
 	return err
 }
 
-// Invoke performs a unary call; see [ClientConnInterface]. Its error is a
-// status error, unless MapError or an interceptor made another of it. reply is
-// undefined after an error.
+// Invoke performs a unary call; see [ClientConnInterface]. Its error is a status
+// error, unless MapError or an interceptor replaced it. After an error the content of
+// reply is undefined.
 func (cc *ClientConn) Invoke(ctx context.Context, method string, args, reply any, opts ...CallOption) error {
 	if len(cc.cfg.UnaryInterceptors) == 0 || exempts(cc.cfg.Exempt, method) {
 		return cc.invoke(ctx, method, args, reply, opts...)
@@ -335,7 +334,7 @@ func (cc *ClientConn) invoke(ctx context.Context, method string, args, reply any
 	return err
 }
 
-// calls holds unary calls for others to use.
+// calls holds finished calls for reuse.
 var calls = sync.Pool{New: func() any { return new(call) }}
 
 // unary performs a unary call, at most twice.
@@ -357,11 +356,11 @@ func (c *call) unary(cc *ClientConn, ctx context.Context, method string, args, r
 	}
 }
 
-// sendRequest opens the stream with its only message, which is not kept for another
-// try: one too large to be used again and the response would be there together.
-// If it returns the message's buffer, the caller releases that after the response:
-// earlier would free nothing, and with less memory in use collections are more
-// frequent, which takes a tenth of a large call's time.
+// sendRequest opens the stream with its only message. The message is not kept for
+// another try: if it is too large for its buffer to be reused, it would be in memory
+// together with the response. If sendRequest returns the buffer, the caller releases
+// it after the response: doing so earlier would free nothing, and with less memory in
+// use collections are more frequent, which takes a tenth of a large call's time.
 func (c *call) sendRequest(args any) (*h2.Buffer, error) {
 	msg, plain, err := encode(args, c.maxSend, c.compress)
 	if err != nil {
@@ -379,8 +378,8 @@ func (c *call) sendRequest(args any) (*h2.Buffer, error) {
 	return nil, err
 }
 
-// unaryReply waits for a unary call's end. again says that the server did
-// nothing with the call.
+// unaryReply waits for the end of a unary call. again reports that the server did not
+// process the call.
 func (c *call) unaryReply(reply any) (again bool, err error) {
 	if c.s.Load().Wait(c.ctx.Done(), !c.urgent) != nil {
 		c.s.Load().Reset(h2.ErrCodeCancel, "the call's context ended")
@@ -410,7 +409,7 @@ func (c *call) unaryReply(reply any) (again bool, err error) {
 	return false, err
 }
 
-// unaryResult decides a unary call's outcome.
+// unaryResult determines the outcome of a unary call.
 func (c *call) unaryResult(reply any) error {
 	buf, err := c.got.Message, c.got.Err
 	if buf == nil {

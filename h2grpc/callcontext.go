@@ -9,15 +9,15 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/metadata"
 )
 
-// callKey finds the call in its context.
+// callKey is the key of the *serverCall in a call's context.
 type callKey struct{}
 
 // callContext is the context of a call on the server. It ends when the client
 // cancels, the deadline passes, the connection is lost or the handler returns.
 //
-// It is one value instead of the chain of contexts that deadline, cancellation,
-// metadata and peer would make, and its channel is made when somebody asks for
-// it: most unary handlers never do.
+// It is one value instead of the chain of contexts for deadline, cancellation,
+// metadata and peer, and its channel is made on the first call of Done: most unary
+// handlers never call it.
 type callContext struct {
 	call     *serverCall
 	parent   context.Context
@@ -57,13 +57,13 @@ func (c *callContext) arm() {
 	}
 }
 
-// expired says whether the deadline has passed.
+// expired reports whether the deadline has passed.
 func (c *callContext) expired() bool {
 	return !c.deadline.IsZero() && !time.Now().Before(c.deadline)
 }
 
-// lost ends the context of a call that was reset or whose connection ended.
-// Clients cancel at the deadline, too, and may be the first.
+// lost ends the context of a call that was reset or whose connection ended. Clients
+// cancel at the deadline too, and their reset may arrive before our timer fires.
 func (c *callContext) lost() {
 	if c.expired() {
 		c.cancel(context.DeadlineExceeded)
@@ -72,7 +72,7 @@ func (c *callContext) lost() {
 	c.cancel(context.Canceled)
 }
 
-// cancel ends the context with err, once.
+// cancel ends the context with err, unless it has ended already.
 func (c *callContext) cancel(err error) {
 	c.mu.Lock()
 	if c.err != nil {
@@ -150,13 +150,13 @@ func (c *callContext) Value(key any) any {
 	return c.parent.Value(key)
 }
 
-// incoming returns the request's metadata.
+// incoming returns the metadata of the request.
 func (c *callContext) incoming() metadata.MD {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.md == nil {
 		h := c.call.s.Head
-		c.md, _ = toMD(h, "user-agent", "content-type") // readHead has seen no error
+		c.md, _ = toMD(h, "user-agent", "content-type") // readHead has found no error
 		if h.Authority != "" {
 			c.md[":authority"] = []string{h.Authority}
 		} else if host, ok := h.Get("host"); ok {

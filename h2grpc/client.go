@@ -19,79 +19,81 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/status"
 )
 
-// ClientConfig configures a [ClientConn]. It is copied; only Dial must be set.
+// ClientConfig configures a [ClientConn]. NewClient copies it. Only Dial must be set.
 type ClientConfig struct {
-	// Dial makes the raw connection. It is called again when a connection was
-	// lost and a call needs one. Its context ends with ConnectTimeout and with
-	// Close.
+	// Dial makes the raw connection. It is called again when a call needs a connection
+	// after one was lost or could not be made, never twice at the same time. Its context
+	// ends after ConnectTimeout and with Close.
 	Dial func(context.Context) (net.Conn, error)
-	// TLS secures the connection that Dial made. Nil means plaintext HTTP/2
-	// with prior knowledge. A config that does not offer "h2" is cloned and
-	// made to; a server that selects no protocol is accepted.
+	// TLS secures the connection that Dial made. Nil means plaintext HTTP/2 with prior
+	// knowledge. An empty ServerName means Authority, unless InsecureSkipVerify is set.
+	// If the config does not offer "h2", a clone that does is used; a server that
+	// selects no protocol is accepted.
 	TLS *tls.Config
-	// Authority is the :authority of all calls. Empty means "localhost".
+	// Authority is the :authority field of all calls. Empty means "localhost".
 	Authority string
-	// UserAgent is put before the library's own user-agent.
+	// UserAgent is put in front of the library's own user-agent.
 	UserAgent string
-	// MaxRecvMessageSize and MaxSendMessageSize limit messages in bytes, before
-	// compression. Zero or a negative number means no limit below 2 GiB (less
-	// 2 MiB; 256 MiB where an int has 32 bits), but that zero leaves
-	// DefaultMaxDecompressedSize to received messages that were compressed.
+	// MaxRecvMessageSize and MaxSendMessageSize limit messages, in bytes before
+	// compression. Zero and negative numbers mean the largest limit there is: 2 GiB less
+	// 2 MiB, or 256 MiB where an int has 32 bits. Zero limits received messages that
+	// were compressed to DefaultMaxDecompressedSize, though.
 	MaxRecvMessageSize, MaxSendMessageSize int
-	// MessageMemory bounds what the client's connections and others take for large
-	// messages. Nil means one that is the process's, of DefaultMessageMemory or half
-	// of GOMEMLIMIT, as it was when the first configuration was used.
+	// MessageMemory bounds the memory for large messages, on the connections of this
+	// client and of all other configurations that share it. Nil means the MessageMemory
+	// of the process, of DefaultMessageMemory, or half of GOMEMLIMIT as it was when the
+	// first configuration was used.
 	MessageMemory *MessageMemory
-	// MaxHeaderListSize limits a response's headers, and its trailers, in bytes: the
-	// sum over all fields of name, value and 32 (RFC 9113 §6.5.2), with one field for
-	// each KiB, or 1000 if that is more. All calls of a connection that have not ended
-	// may together hold as much, or 3 MiB if that is more.
-	// What is past it is dropped: a call that failed keeps its code, and its text says
-	// that something is missing; one that went well fails with RESOURCE_EXHAUSTED,
-	// since its metadata is not whole.
+	// MaxHeaderListSize limits the headers of a response, and its trailers, in bytes:
+	// the sum over all fields of name, value and 32 (RFC 9113 §6.5.2). It also allows
+	// one field for each KiB of it, or 1000 if that is more. All calls of a connection
+	// that have not ended may together hold the same number of bytes, or 3 MiB if that
+	// is more. Fields past a limit are dropped: a call that failed keeps its code, and
+	// its text says that something is missing; one that succeeded fails with
+	// RESOURCE_EXHAUSTED, since its metadata is incomplete.
 	//
-	// Zero means DefaultClientMaxHeaderListSize, which the server is not told. Any
-	// other value it is: servers of this package then shorten a status to what fits,
-	// and those of grpc-go reset a call whose status does not, which loses its code.
+	// Zero means DefaultClientMaxHeaderListSize, which is not announced to the server.
+	// Any other value is announced: servers of this package then shorten a status to
+	// what fits, and those of grpc-go reset a call whose status does not fit, which
+	// loses its code.
 	MaxHeaderListSize int
 	// UnaryInterceptors and StreamInterceptors wrap every call that is not Exempt; the
 	// first is the outermost.
 	UnaryInterceptors  []UnaryClientInterceptor
 	StreamInterceptors []StreamClientInterceptor
-	// Compressors are offered to the server and available to UseCompressor.
+	// Compressors are offered to the server and are available to UseCompressor.
 	Compressors []Compressor
-	// MapError, if set, may replace the error of a call (never io.EOF) by a
-	// better one, for example by one that says that the process behind the
-	// connection has died.
+	// MapError, if set, may replace the error of a call (never io.EOF) by a better one,
+	// for example by one that says that the process behind the connection has died. It
+	// may be called concurrently.
 	MapError func(error) error
-	// Stats, if set, learns what happens to every call that is not Exempt.
+	// Stats, if set, observes every call that is not Exempt.
 	Stats Stats
-	// Exempt, if set, reports whether interceptors and Stats leave the calls of a
-	// method alone. It is given the full name, at each call if there are any of them,
-	// by the goroutine that makes the call.
+	// Exempt, if set, reports whether interceptors and Stats skip the calls of a method.
+	// It is given the full name, and is called for each call by the goroutine that makes
+	// it, if there are interceptors or Stats.
 	Exempt func(method string) bool
-	// Logger receives what nobody else is told: that calls wait for long because
-	// the server allows no more at once. Nil means none.
+	// Logger receives what no caller is told: that calls wait for long because the
+	// server allows no more at once. Nil means no logging.
 	Logger Logger
-	// KeepaliveInterval is the time between PINGs on an idle connection. Zero
-	// sends none: a grpc-go server closes a connection that pings more often
-	// than every five minutes. KeepaliveTimeout is how long an answer may take;
-	// zero means DefaultKeepaliveTimeout.
+	// KeepaliveInterval is the time between PINGs on a connection. Zero means no PINGs:
+	// a grpc-go server closes a connection that pings more often than every five
+	// minutes. KeepaliveTimeout is how long the answer may take; then the connection
+	// ends. Zero means DefaultKeepaliveTimeout.
 	KeepaliveInterval, KeepaliveTimeout time.Duration
-	// ConnectTimeout bounds each attempt to connect. Zero means
-	// DefaultConnectTimeout.
+	// ConnectTimeout limits each attempt to connect. Zero means DefaultConnectTimeout.
 	ConnectTimeout time.Duration
 }
 
-// ClientConn makes calls to one server. It connects when the first call needs
-// it, or by Connect, and again when the connection was lost. All methods may be
-// called concurrently.
+// ClientConn makes calls to one server. It connects when the first call needs a
+// connection, or in Connect, and again after the connection was lost. All methods may
+// be called concurrently.
 type ClientConn struct {
 	cfg        ClientConfig
 	tls        *tls.Config
 	engine     h2.Config
 	maxSend    limit
-	inflated   limit // of a call without a limit of its own
+	inflated   limit // of a call that sets no limit of its own
 	userAgent  string
 	accept     string // grpc-accept-encoding, if there are compressors
 	heads      headCache
@@ -99,23 +101,23 @@ type ClientConn struct {
 	ctx        context.Context                 // ends with Close
 	cancel     context.CancelFunc
 	background sync.WaitGroup // dials and connections
-	tellLog    func()         // writes what is to be told of lines that were left out
+	tellLog    func()         // logs how many lines were left out
 
 	mu sync.Mutex
 	// guarded by mu
 	closed  bool
 	all     map[*clientTransport]struct{}
-	dialing *dialing // nil: nobody dials
+	dialing *dialing // nil: no attempt is under way
 }
 
-// clientTransport is one connection and who is at its other end.
+// clientTransport is one connection and the peer at its other end.
 type clientTransport struct {
 	*h2.Conn
 	peer  peer.Peer
 	turns turns
 }
 
-// dialing is one attempt to connect, shared by all who wait for it.
+// dialing is one attempt to connect, shared by all calls that wait for it.
 type dialing struct {
 	done chan struct{}
 	tr   *clientTransport
@@ -124,8 +126,8 @@ type dialing struct {
 
 var errClientClosed = status.Error(codes.Canceled, "the client connection is closed")
 
-// NewClient returns a client for cfg. It does not connect. A config without
-// Dial makes every call fail.
+// NewClient returns a client for cfg. It does not connect. If cfg has no Dial, every
+// call fails.
 func NewClient(cfg *ClientConfig) *ClientConn {
 	cc := &ClientConn{cfg: *cfg, all: map[*clientTransport]struct{}{}}
 	cc.cfg.UnaryInterceptors = slices.Clone(cfg.UnaryInterceptors)
@@ -175,27 +177,26 @@ func NewClient(cfg *ClientConfig) *ClientConn {
 	return cc
 }
 
-// clientRecvField names what limits the messages that a client receives.
+// clientRecvField names the limit of the messages that a client receives.
 const clientRecvField = "MaxRecvMessageSize of the client's ClientConfig, or MaxCallRecvMsgSize of the call"
 
 const userAgent = "grpc-tenon-go/1.0"
 
-// h2TLS returns a config that offers "h2" alone: cfg itself if it does already
-// (a clone would not share its session tickets), otherwise a changed clone.
+// h2TLS returns a config that offers "h2": cfg itself if it does already (a clone
+// would not share its session tickets), otherwise a changed clone.
 func h2TLS(cfg *tls.Config) *tls.Config {
 	if slices.Contains(cfg.NextProtos, h2.ALPN) && cfg.DynamicRecordSizingDisabled {
 		return cfg
 	}
 	cfg = cfg.Clone()
 	cfg.NextProtos = []string{h2.ALPN}
-	// Small first records cost a wake-up each and gain nothing on a local
-	// socket.
+	// Small first records cost a wake-up each and bring nothing on a local socket.
 	cfg.DynamicRecordSizingDisabled = true
 	return cfg
 }
 
-// checkALPN refuses a connection on which both ends have agreed to speak
-// something else: RFC 9113 §3.3. A peer that does not know ALPN is taken.
+// checkALPN refuses a connection on which both ends have agreed on another protocol:
+// RFC 9113 §3.3. A peer without ALPN is accepted.
 func checkALPN(state tls.ConnectionState) error {
 	if p := state.NegotiatedProtocol; p != "" && p != h2.ALPN {
 		return fmt.Errorf("TLS handshake: the protocol agreed on is %.32q and not %q", p, h2.ALPN)
@@ -204,16 +205,16 @@ func checkALPN(state tls.ConnectionState) error {
 }
 
 // Connect connects now, if there is no connection: it dials, performs the TLS
-// handshake and waits for the server's SETTINGS. The error is what went wrong
-// and not a status.
+// handshake and waits for the server's SETTINGS. Its error is the cause itself, not a
+// status.
 func (cc *ClientConn) Connect(ctx context.Context) error {
 	_, err := cc.transport(ctx)
 	return err
 }
 
-// Close ends all calls and connections and makes further calls fail with
-// CANCELLED. It waits until the connections' goroutines have ended. It may be
-// called more than once.
+// Close ends all calls and connections; further calls fail with CANCELLED. It waits
+// until the goroutines of the connections have ended. Its error is always nil. It may
+// be called more than once.
 func (cc *ClientConn) Close() error {
 	cc.mu.Lock()
 	cc.closed = true
@@ -258,8 +259,7 @@ func (cc *ClientConn) transport(ctx context.Context) (*clientTransport, error) {
 	}
 }
 
-// readyTransport is transport for a call that may want to wait until there is
-// a connection.
+// readyTransport is transport for a call that waits for a connection if wait is set.
 func (cc *ClientConn) readyTransport(ctx context.Context, wait bool) (*clientTransport, error) {
 	for pause := redialMin; ; pause = min(2*pause, redialMax) {
 		tr, err := cc.transport(ctx)
@@ -283,7 +283,7 @@ func (cc *ClientConn) readyTransport(ctx context.Context, wait bool) (*clientTra
 	}
 }
 
-// dial connects for everybody who waits for d.
+// dial connects for all calls that wait for d.
 func (cc *ClientConn) dial(d *dialing) {
 	defer cc.background.Done()
 	ctx, cancel := context.WithTimeout(cc.ctx, cc.cfg.ConnectTimeout)

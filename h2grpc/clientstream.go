@@ -14,36 +14,36 @@ import (
 
 func isEOF(err error) bool { return err == io.EOF }
 
-// clientStream is a streaming call. The sending goroutine owns sent, closed and
-// committed, the receiving one received and begun, or nobody while the phase is
-// resting; final is set once, under mu.
+// clientStream is a streaming call. sent, closed and committed belong to the sending
+// goroutine, received and begun to the receiving one; while the phase is resting, no
+// goroutine receives. final is set once, under mu.
 type clientStream struct {
 	call
 	desc *StreamDesc
-	stop func() bool // ends the watch over ctx
+	stop func() bool // ends the watch on ctx
 
 	sent      bool
 	closed    bool
 	committed bool // the sending goroutine knows that settled is set
 	received  bool
-	begun     bool // and the receiving one
+	begun     bool // the receiving goroutine knows it
 
 	phase atomic.Int32 // of receiving
 
 	mu sync.Mutex
 	// guarded by mu
-	final    error // what RecvMsg goes on returning
+	final    error // what RecvMsg returns from now on
 	trailer  metadata.MD
-	request  *h2.Buffer // the only request, while the call may be tried again
-	settled  bool       // it may not, or not any more
+	request  *h2.Buffer // the only request, while the call may be retried
+	settled  bool       // the call may not be retried, or not any more
 	headless bool       // headEnded was called
 }
 
 // The phases of receiving.
 const (
-	resting   = iota // RecvMsg is not at work
-	receiving        // it is
-	expired          // and the context has ended, with nothing but the status left to be read
+	resting   = iota // no RecvMsg is running
+	receiving        // RecvMsg is running
+	expired          // RecvMsg is running, the context has ended, and only the status is left to be read
 	ended            // final is set
 )
 
@@ -83,8 +83,8 @@ func (cc *ClientConn) newStream(ctx context.Context, desc *StreamDesc, method st
 	return cs, nil
 }
 
-// expire ends the call because its context has ended. If the response is there
-// and everything but its status has been read, the status counts.
+// expire ends the call because its context has ended. If the response has arrived and
+// everything except its status has been read, the status counts.
 func (cs *clientStream) expire() {
 	s := cs.s.Load()
 	cs.mu.Lock()
@@ -130,12 +130,12 @@ func (cs *clientStream) CloseSend() error {
 	}
 	cs.closed = true
 	if s := cs.s.Load(); cs.ctx.Err() != nil && !s.Complete() {
-		// The server must not take a call that was given up for one that is
-		// complete, because expire is only about to run.
+		// The server must not take a cancelled call for a complete one because expire has
+		// not run yet.
 		s.Reset(h2.ErrCodeCancel, "the call's context ended")
 		return nil
 	}
-	// An error means that the stream has ended; RecvMsg says how.
+	// An error means that the stream has ended; RecvMsg returns the status.
 	cs.commit(nil).Write(nil, &h2.Frames{End: true}, h2.FlushNow)
 	return nil
 }
@@ -179,14 +179,13 @@ func (cs *clientStream) SendMsg(m any) error {
 	if cs.commit(buf).Write(nil, &h2.Frames{Message: buf.B, From: buf, End: true}, h2.FlushNow) == nil {
 		cs.observer.message(DirectionSent, plain, size)
 	}
-	// Of a call with one request RecvMsg says what became of it: generated code
-	// hands the stream over only after sending, and would return io.EOF as if
-	// it were the call's error.
+	// For a call with one request RecvMsg returns the status: generated code hands the
+	// stream over only after sending, and would return io.EOF as the error of the call.
 	return nil
 }
 
-// commit notes what is about to be sent, and returns the stream to send it on.
-// A request is kept for a second try; after anything else there is none.
+// commit records what is about to be sent, and returns the stream to send it on. A
+// request is kept for a retry; anything else rules a retry out.
 func (cs *clientStream) commit(request *h2.Buffer) *h2.Stream {
 	if cs.committed {
 		return cs.s.Load()
@@ -200,16 +199,16 @@ func (cs *clientStream) commit(request *h2.Buffer) *h2.Stream {
 	return cs.s.Load()
 }
 
-// settle ends the time in which the call may be tried again.
+// settle rules out that the call is retried.
 func (cs *clientStream) settle() {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	cs.settled = true
 }
 
-// again tries a call once more that the server certainly did nothing with
-// (gRFC A6, "transparent retries"): one of which nothing but the headers or the
-// only request was sent. It reports whether it did.
+// again retries a call that the server certainly did not process (gRFC A6,
+// "transparent retries") and of which nothing except the headers or the only request
+// was sent. It reports whether it did.
 func (cs *clientStream) again(err error) bool {
 	cs.mu.Lock()
 	settled := cs.settled
@@ -243,13 +242,13 @@ func (cs *clientStream) RecvMsg(m any) error {
 		cs.stop()
 		return cs.finish(err)
 	}
-	if !cs.phase.CompareAndSwap(receiving, resting) && cs.phase.Load() == expired { // nobody may ask for the status
+	if !cs.phase.CompareAndSwap(receiving, resting) && cs.phase.Load() == expired { // RecvMsg may not be called again for the status
 		cs.finish(cs.outcome())
 	}
 	return nil
 }
 
-// finish fixes what RecvMsg returns from now on; the first error wins.
+// finish sets what RecvMsg returns from now on; the first error counts.
 func (cs *clientStream) finish(err error) error {
 	trailer, terr := cs.trailers()
 	cs.s.Load().ForgetHeaders()
@@ -314,9 +313,9 @@ func (cs *clientStream) recv(m any) error {
 	return nil
 }
 
-// outcome is how a call ends whose response is complete and has been read: with
-// io.EOF if it went well. The receiving goroutine calls it, or another while
-// there is none.
+// outcome returns how a call ends whose response is complete and has been read:
+// io.EOF if it succeeded. It is called by the receiving goroutine, or by another
+// while none receives.
 func (cs *clientStream) outcome() error {
 	cs.mu.Lock()
 	again := cs.headless

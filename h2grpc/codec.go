@@ -16,51 +16,51 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// Message is a message that codes itself: one written by hand, one of a
-// generator such as vtprotobuf, or raw bytes that are passed on. It is tried
-// before proto.Message.
+// Message is a message that encodes and decodes itself: one written by hand, one of a
+// generator such as vtprotobuf, or raw bytes that are passed on. A value that is also
+// a proto.Message is treated as a Message.
 type Message interface {
-	// AppendTo appends the message's encoding to b. It must not keep b. If the
-	// message also has a method Size() int, it is asked for the encoding's length
-	// first, so that b has room for it.
+	// AppendTo appends the encoding of the message to b. It must not keep b. If the
+	// message also has a method Size() int, that is called first, for the length of the
+	// encoding, so that b has room for it.
 	AppendTo(b []byte) ([]byte, error)
-	// UnmarshalFrom replaces the message by the one encoded in b. It must not
-	// keep b, which is used for other messages afterwards, nor wait for other
-	// messages of the connection, whose turn may come after its own.
+	// UnmarshalFrom replaces the message by the one encoded in b. It must not keep b,
+	// which is reused for other messages, nor wait for other messages of the connection,
+	// which may be read only after it returns.
 	UnmarshalFrom(b []byte) error
 }
 
-// Compressor compresses messages for connections that are given one. All its
-// methods may be called concurrently.
+// Compressor compresses and decompresses messages. Its methods may be called
+// concurrently.
 type Compressor interface {
-	// Name is the content coding's name, such as "gzip".
+	// Name returns the name of the content coding, such as "gzip".
 	Name() string
 	// Compress appends the compressed src to dst.
 	Compress(dst, src []byte) ([]byte, error)
-	// Decompress appends the decompressed src to dst. As soon as that would
-	// add more than limit bytes it stops with ErrTooLarge.
+	// Decompress appends the decompressed src to dst. It stops with ErrTooLarge as soon
+	// as it would append more than limit bytes.
 	Decompress(dst, src []byte, limit int) ([]byte, error)
 }
 
-// ErrTooLarge is what a [Compressor] returns for a message that is larger than
-// the limit once decompressed.
+// ErrTooLarge is the error of a [Compressor] for a message that is larger than the
+// limit once decompressed.
 var ErrTooLarge = errors.New("message is too large once decompressed")
 
-// limit is how large messages may be, and the field that says so.
+// limit is a limit of message sizes, and the name of the field that sets it.
 type limit struct {
 	bytes int
 	field string
 }
 
-// outgoing is a message to be encoded, as one of its kinds.
+// outgoing is a message to be encoded: either self or proto is set.
 type outgoing struct {
 	self  Message
 	proto proto.Message
-	size  int // of the encoding; -1: not known before
+	size  int // of the encoding; -1: unknown until it is encoded
 }
 
-// measure looks how large m is. A Message that says that it is larger than most says
-// nothing: it may be wrong.
+// measure finds the size of m. A Message's Size that is larger than most is ignored:
+// it may be wrong.
 func measure(m any, most int) (o outgoing, err error) {
 	o.size = -1
 	switch m := m.(type) {
@@ -79,9 +79,10 @@ func measure(m any, most int) (o outgoing, err error) {
 	return o, err
 }
 
-// encodeFor is encode for a message that a peer may leave to us: it waits until it
-// may be encoded for s, at most until ctx ends, and calls waits, unless it is nil,
-// before that. If it cannot be encoded any more, the error is h2.ErrStreamEnded.
+// encodeFor is encode for a message that the peer may leave unread: it waits until
+// the message may be encoded for s, or until ctx ends, and calls waits before it
+// waits, unless waits is nil. If the stream has ended, the error is
+// h2.ErrStreamEnded.
 func encodeFor(ctx context.Context, s *h2.Stream, m any, most limit, c Compressor, waits func() error) (buf *h2.Buffer, plain int, err error) {
 	o, err := measure(m, most.bytes)
 	n := wire.PrefixLen + o.size
@@ -115,9 +116,10 @@ func encodeFor(ctx context.Context, s *h2.Stream, m any, most limit, c Compresso
 	return buf, plain, err
 }
 
-// encodeNow is encodeFor for a message whose size only its encoding says. If it has to
-// wait, it is dropped and will be encoded again, so that it takes no room meanwhile:
-// encodeNow returns its n bytes with the prefix and no buffer.
+// encodeNow is encodeFor for a message whose size is unknown until it is encoded. If
+// there is no room for the encoding, it is dropped, so that it takes no memory while
+// it waits, and encodeNow returns its size n, prefix included, and no buffer; the
+// caller encodes the message again later.
 func (o *outgoing) encodeNow(s *h2.Stream, most limit, c Compressor) (buf *h2.Buffer, plain, n int, err error) {
 	turn := s.Conn().UnsizedTurn()
 	defer turn.End()
@@ -135,14 +137,15 @@ func (o *outgoing) encodeNow(s *h2.Stream, most limit, c Compressor) (buf *h2.Bu
 	return buf, plain, 0, nil
 }
 
-// encode returns m with gRPC's prefix, and its size before compression. The
-// caller releases the buffer.
+// encode returns the encoding of m with gRPC's prefix, and its size before
+// compression. The caller releases the buffer.
 func encode(m any, most limit, c Compressor) (buf *h2.Buffer, plain int, err error) {
 	o, err := measure(m, most.bytes)
 	return o.encode(err, most, c)
 }
 
-// encode is encode for a message that measure has returned with err.
+// encode is the function encode for a message that measure returned together with
+// err.
 func (o *outgoing) encode(err error, most limit, c Compressor) (buf *h2.Buffer, plain int, _ error) {
 	if err != nil {
 		return nil, 0, err
@@ -177,12 +180,12 @@ func (o *outgoing) encode(err error, most limit, c Compressor) (buf *h2.Buffer, 
 	return small, n, nil
 }
 
-// exceeded is the error for a message of n bytes that was to be sent.
+// exceeded returns the error for a message of n bytes that was to be sent.
 func (l limit) exceeded(n int) error {
 	return status.Errorf(codes.ResourceExhausted, "message of %d bytes is larger than the limit of %d for sending (%s)", n, l.bytes, l.field)
 }
 
-// marshal returns the encoding after room for the prefix.
+// marshal returns the encoding, preceded by room for the prefix.
 func (o *outgoing) marshal() (*h2.Buffer, error) {
 	buf := h2.GetBuffer(wire.PrefixLen + max(o.size, 0))
 	var b []byte
@@ -202,10 +205,9 @@ func (o *outgoing) marshal() (*h2.Buffer, error) {
 	return buf, nil
 }
 
-// decode stores the message in buf, which it releases, in m, and returns its
-// size after decompression, of which most is the limit. c is the stream's
-// compressor, nil for none, and turns those of its connection, which ctx may end the
-// wait for.
+// decode decodes the message in buf into m, releases buf, and returns the size after
+// decompression, which most limits. c is the compressor of the stream, nil for none.
+// turns is that of the connection; waiting for it ends with ctx.
 func decode(ctx context.Context, buf *h2.Buffer, m any, most limit, c Compressor, turns turns) (plain int, err error) {
 	defer buf.Release()
 	b := buf.B
@@ -244,9 +246,9 @@ func decode(ctx context.Context, buf *h2.Buffer, m any, most limit, c Compressor
 	return len(b), nil
 }
 
-// room is what a message is decompressed into. Rooms are used again whatever their
-// size: a peer's messages of the same few bytes should not leave behind as much
-// memory as they grow to.
+// room is a buffer that a message is decompressed into. Rooms are reused whatever
+// their size: repeated decompression should not leave behind as much memory as
+// messages of a few bytes grow to.
 type room []byte
 
 var rooms sync.Pool // of *room
@@ -265,12 +267,14 @@ func (r *room) release() {
 	}
 }
 
-// turns is how many messages of a connection may be decompressed and decoded at
-// once. A small one may keep a processor busy for as long as its limit allows, and
-// the other connections need some, too. It may also take as much memory as that.
+// turns limits how many messages of a connection are decompressed and decoded at
+// once. A small message may keep a processor busy for as long as its size limit
+// allows, which other connections need too, and may take as much memory as that
+// limit.
 type turns chan struct{}
 
-// newTurns returns nil, which is enough, if there is nothing to decompress with.
+// newTurns returns the turns of a connection: nil, which suffices, without
+// compressors.
 func newTurns(compressors []Compressor) turns {
 	if len(compressors) == 0 {
 		return nil
@@ -278,8 +282,8 @@ func newTurns(compressors []Compressor) turns {
 	return make(turns, max(1, runtime.GOMAXPROCS(0)/2))
 }
 
-// wait waits for the turn of a compressed message of n bytes, or until ctx ends,
-// whose error it returns. The caller calls end when the message is decoded.
+// wait waits until a compressed message of n bytes may be decompressed, or until ctx
+// ends, whose error it returns. The caller calls end when the message is decoded.
 func (t turns) wait(ctx context.Context, n int) (end func(), err error) {
 	if n < turnsLeast {
 		return func() {}, nil
@@ -296,8 +300,8 @@ func (t turns) wait(ctx context.Context, n int) (end func(), err error) {
 	return func() { <-t }, nil
 }
 
-// findCompressor returns the compressor called name. "" and "identity" are no
-// compression.
+// findCompressor returns the compressor with the given name; nil for "" and
+// "identity", which mean no compression.
 func findCompressor(list []Compressor, name string) (Compressor, error) {
 	if name == "" || name == "identity" {
 		return nil, nil
@@ -310,7 +314,7 @@ func findCompressor(list []Compressor, name string) (Compressor, error) {
 	return nil, fmt.Errorf("no compressor called %.64q", name)
 }
 
-// encodings is the value of grpc-accept-encoding.
+// encodings returns the value of grpc-accept-encoding.
 func encodings(list []Compressor) string {
 	s := "identity"
 	for _, c := range list {
@@ -319,8 +323,8 @@ func encodings(list []Compressor) string {
 	return s
 }
 
-// unlimited is the limit of messages if there is none. Where an int has 32 bits, there
-// is no memory for one of 2 GiB, let alone for what becomes of it.
+// unlimited returns the limit of messages if none is set. Where an int has 32 bits,
+// there is no memory for a message of 2 GiB, let alone for what it is decoded into.
 func unlimited() int {
 	if math.MaxInt == math.MaxInt32 {
 		return DefaultMaxRequestSize
@@ -328,7 +332,7 @@ func unlimited() int {
 	return h2.MaxMessage
 }
 
-// limitOr returns a message limit: n, or fallback if n is zero, or none if n is
+// limitOr returns a message limit: n, or fallback if n is zero, or unlimited if n is
 // negative.
 func limitOr(n, fallback int) int {
 	switch {
@@ -340,7 +344,7 @@ func limitOr(n, fallback int) int {
 	return min(n, h2.MaxMessage)
 }
 
-// inflated is the limit of messages once decompressed where recv is the limit that
+// inflated returns the limit of messages after decompression. recv is the limit that
 // was set, zero for none, and field its name.
 func inflated(recv int, field string) limit {
 	if recv == 0 {

@@ -20,13 +20,14 @@ import (
 // Shutdown or Close.
 var ErrServerClosed = errors.New("h2grpc: server closed")
 
-// RegistrationError is a mistake of [Server.RegisterService].
+// RegistrationError is a mistake in a call of [Server.RegisterService]. Server.Err,
+// Serve and ServeConn return them.
 type RegistrationError struct {
-	Service string // its full name
+	Service string // the full name of the service
 	Err     error
 }
 
-// Error names the service and the mistake.
+// Error returns a text with the service and the mistake.
 func (e *RegistrationError) Error() string {
 	return fmt.Sprintf("h2grpc: registering the service %q: %v", e.Service, e.Err)
 }
@@ -38,9 +39,8 @@ func (e *RegistrationError) Unwrap() error { return e.Err }
 // running although their calls have ended.
 var ErrHandlersRunning = errors.New("h2grpc: handlers have not returned although their calls have ended")
 
-// doingError is an error of something that was done with a peer, whose text may
-// have words of the peer's: the names in its certificate, the address that it
-// announced.
+// doingError is the error of an operation with a peer. Its text may contain text of
+// the peer's: the names in its certificate, the address that it announced.
 type doingError struct {
 	doing string
 	err   error
@@ -89,7 +89,7 @@ func httpCode(s string) codes.Code {
 	return codes.Unknown
 }
 
-// engineStatus is the status of a call that the engine could not complete.
+// engineStatus returns the status of a call that the engine could not complete.
 func engineStatus(ctx context.Context, err error) *status.Status {
 	var reset *h2.ResetError
 	var conn *h2.ConnError
@@ -106,7 +106,7 @@ func engineStatus(ctx context.Context, err error) *status.Status {
 	case errors.As(err, &reset):
 		c := resetCode(reset.Code)
 		if c == codes.Canceled && deadlinePassed(ctx) {
-			// The peer's clock was a little ahead of ours.
+			// The peer's timer fired a little earlier than ours.
 			return status.New(codes.DeadlineExceeded, context.DeadlineExceeded.Error())
 		}
 		return status.New(c, err.Error())
@@ -130,8 +130,8 @@ func deadlinePassed(ctx context.Context) bool {
 	return ok && !time.Now().Before(d)
 }
 
-// responseStatus is the status of a response whose stream has ended in order. limit
-// is this side's for header lists.
+// responseStatus returns the status of a response whose stream has ended in order.
+// limit is this side's limit of header lists.
 func responseStatus(r h2.Response, limit int) *status.Status {
 	head, last := r.Head, r.Trailer
 	if head == nil {
@@ -167,7 +167,8 @@ func responseStatus(r h2.Response, limit int) *status.Status {
 	return status.New(codes.Unknown, "the response's trailers have no grpc-status")
 }
 
-// trailerStatus reads a status from trailers. OK is nil: it has no more to say.
+// trailerStatus reads a status from trailers. It returns nil for OK, which has no
+// message and no details.
 func trailerStatus(h *h2.Head, code string) *status.Status {
 	if code == "0" {
 		return nil
@@ -188,17 +189,17 @@ func trailerStatus(h *h2.Head, code string) *status.Status {
 	return status.FromProto(w)
 }
 
-// isProtoContent says whether gRPC's content type ct announces messages in
-// protobuf's format, which is the one that is meant if none is named: gRPC's
-// PROTOCOL-HTTP2 document, "Content-Type".
+// isProtoContent reports whether the gRPC content type ct announces messages in
+// protobuf's format, which is the default if it names none: gRPC's PROTOCOL-HTTP2
+// document, "Content-Type".
 func isProtoContent(ct string) bool {
 	format, named := strings.CutPrefix(ct, "application/grpc+")
 	format, _, _ = strings.Cut(format, ";")
 	return !named || format == "proto"
 }
 
-// toMD collects the application's fields of a header block. Reserved fields
-// are left out but for those in keep.
+// toMD collects the metadata in a header block. Reserved fields are left out, except
+// those in keep.
 func toMD(h *h2.Head, keep ...string) (metadata.MD, error) {
 	if h == nil {
 		return nil, nil
@@ -234,8 +235,8 @@ func checkBins(h *h2.Head) error {
 	return nil
 }
 
-// parseBins appends the values of a -bin field, which joins them with commas,
-// to vals.
+// parseBins appends the values of a -bin field, which are joined with commas, to
+// vals.
 func parseBins(vals []string, f h2.Field) ([]string, error) {
 	for rest, more := f.Value, true; more; {
 		var v string

@@ -1,10 +1,10 @@
 package h2grpc
 
-// ServerStreamingClient is the client's end of a call with one request and any
-// number of responses. Res is the response's type.
+// ServerStreamingClient is the client's end of a call with one request and any number
+// of responses. Res is the type of the responses.
 type ServerStreamingClient[Res any] interface {
-	// Recv returns the next response, io.EOF after the last one of a call
-	// that ended well, or the call's status as an error.
+	// Recv returns the next response; after the last one io.EOF, if the call ended well,
+	// or else the status of the call as an error.
 	Recv() (*Res, error)
 	ClientStream
 }
@@ -20,10 +20,10 @@ type ServerStreamingServer[Res any] interface {
 // ClientStreamingClient is the client's end of a call with any number of
 // requests and one response.
 type ClientStreamingClient[Req, Res any] interface {
-	// Send sends a request. It returns io.EOF once the call has ended;
-	// CloseAndRecv then says why.
+	// Send sends a request. It returns io.EOF once the call has ended; CloseAndRecv then
+	// returns the status.
 	Send(*Req) error
-	// CloseAndRecv ends the requests and waits for the response.
+	// CloseAndRecv ends the sending side and waits for the response.
 	CloseAndRecv() (*Res, error)
 	ClientStream
 }
@@ -33,26 +33,26 @@ type ClientStreamingClient[Req, Res any] interface {
 type ClientStreamingServer[Req, Res any] interface {
 	// Recv returns the next request, or io.EOF after the last one.
 	Recv() (*Req, error)
-	// SendAndClose sends the response. It must be called once, before the
-	// handler returns without an error.
+	// SendAndClose sends the response. A handler that returns nil must have called it,
+	// once.
 	SendAndClose(*Res) error
 	ServerStream
 }
 
-// BidiStreamingClient is the client's end of a call with any number of
-// messages both ways.
+// BidiStreamingClient is the client's end of a call with any number of messages in
+// both directions.
 type BidiStreamingClient[Req, Res any] interface {
-	// Send sends a request. It returns io.EOF once the call has ended; Recv
-	// then says why.
+	// Send sends a request. It returns io.EOF once the call has ended; Recv then returns
+	// the status.
 	Send(*Req) error
-	// Recv returns the next response, io.EOF after the last one of a call
-	// that ended well, or the call's status as an error.
+	// Recv returns the next response; after the last one io.EOF, if the call ended well,
+	// or else the status of the call as an error.
 	Recv() (*Res, error)
 	ClientStream
 }
 
-// BidiStreamingServer is the server's end of a call with any number of
-// messages both ways.
+// BidiStreamingServer is the server's end of a call with any number of messages in
+// both directions.
 type BidiStreamingServer[Req, Res any] interface {
 	// Recv returns the next request, or io.EOF after the last one.
 	Recv() (*Req, error)
@@ -61,8 +61,8 @@ type BidiStreamingServer[Req, Res any] interface {
 	ServerStream
 }
 
-// GenericClientStream gives a [ClientStream] the typed methods of all three
-// streaming kinds. Generated code returns it.
+// GenericClientStream gives a [ClientStream] the typed methods of all three kinds of
+// streaming calls. Generated code returns it.
 type GenericClientStream[Req, Res any] struct {
 	ClientStream
 }
@@ -85,7 +85,7 @@ func (s *GenericClientStream[Req, Res]) Recv() (*Res, error) {
 	return m, nil
 }
 
-// CloseAndRecv ends the requests and waits for the one response.
+// CloseAndRecv ends the sending side and returns the one response.
 func (s *GenericClientStream[Req, Res]) CloseAndRecv() (*Res, error) {
 	if err := s.CloseSend(); err != nil {
 		return nil, err
@@ -93,8 +93,8 @@ func (s *GenericClientStream[Req, Res]) CloseAndRecv() (*Res, error) {
 	return s.Recv()
 }
 
-// GenericServerStream gives a [ServerStream] the typed methods of all three
-// streaming kinds. Generated code passes it to handlers.
+// GenericServerStream gives a [ServerStream] the typed methods of all three kinds of
+// streaming calls. Generated code passes it to handlers.
 type GenericServerStream[Req, Res any] struct {
 	ServerStream
 }

@@ -9,13 +9,13 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// reserved says whether a field belongs to gRPC or HTTP, so that applications
-// neither set nor see it: the fields that gRPC's PROTOCOL-HTTP2 document defines,
-// and the one that older implementations send. That document reserves all names
-// that begin with grpc- to gRPC, which is more than a library: instrumentation of
-// OpenCensus' and OpenTelemetry's hands on traces in grpc-trace-bin and
-// grpc-tags-bin, and retries are counted in grpc-previous-rpc-attempts. Those are
-// passed on, as grpc-go does.
+// reserved reports whether a field belongs to gRPC or HTTP, so that applications
+// neither set nor see it: the fields that gRPC's PROTOCOL-HTTP2 document defines, and
+// one that older implementations send. That document reserves all names that begin
+// with grpc- for gRPC, which is more than a library: the instrumentation of
+// OpenCensus and OpenTelemetry sends traces in grpc-trace-bin and grpc-tags-bin, and
+// retries are counted in grpc-previous-rpc-attempts. Those are passed on, as grpc-go
+// does.
 func reserved(name string) bool {
 	switch name {
 	case "content-type", "te", "user-agent", "host", "content-length", "connection", "keep-alive",
@@ -29,7 +29,7 @@ func reserved(name string) bool {
 
 func isBin(name string) bool { return strings.HasSuffix(name, "-bin") }
 
-// checkPair says what is wrong with a metadata pair that is to be sent.
+// checkPair returns an error for a metadata pair that cannot be sent.
 func checkPair(k, v string) error {
 	if k == "" {
 		return fmt.Errorf("metadata key is empty")
@@ -51,8 +51,8 @@ func checkPair(k, v string) error {
 	return nil
 }
 
-// appendPair appends a metadata pair in the form in which it is sent. Reserved
-// keys are passed over, so that received metadata can be handed on.
+// appendPair appends a metadata pair as it is sent. Reserved keys are skipped, so
+// that received metadata can be sent on.
 func appendPair(dst []h2.Field, k, v string) ([]h2.Field, error) {
 	k = strings.ToLower(k)
 	if reserved(k) {
@@ -69,7 +69,7 @@ func appendPair(dst []h2.Field, k, v string) ([]h2.Field, error) {
 	return append(dst, h2.Field{Name: k, Value: v}), nil
 }
 
-// appendMD appends metadata in the form in which it is sent.
+// appendMD appends metadata as it is sent.
 func appendMD(dst []h2.Field, md metadata.MD) ([]h2.Field, error) {
 	for k, vals := range md {
 		for _, v := range vals {

@@ -8,23 +8,23 @@ import (
 )
 
 // owed holds unary calls back while too many responses wait for the connection's
-// client to take them: each call would only add another.
+// client to read them: each call would only add another.
 type owed struct {
-	waiting atomic.Bool // there are calls
+	waiting atomic.Bool // calls is not empty
 
 	mu sync.Mutex
 	// guarded by mu
 	calls []*serverCall // oldest first
 }
 
-// holds says whether c has to wait. It then begins again.
+// holds reports whether c has to wait. If so, resume starts it again.
 func (o *owed) holds(c *serverCall) bool {
 	if !c.s.Conn().Owing() {
 		return false
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.waiting.Store(true) // before looking: whoever frees room from now on comes to resume
+	o.waiting.Store(true) // before the second look: from now on, whoever frees room calls resume
 	if !c.s.Conn().Owing() {
 		o.waiting.Store(len(o.calls) > 0)
 		return false
@@ -34,8 +34,8 @@ func (o *owed) holds(c *serverCall) bool {
 	return true
 }
 
-// resume lets waiting calls begin after another has ended, or a response was taken.
-// Each time it is two, so that none is forgotten and all of them do not come at once.
+// resume starts waiting calls after another has ended, or after a response was read.
+// It starts two each time, so that none is forgotten and not all come at once.
 func (o *owed) resume(s *Server) {
 	if !o.waiting.Load() {
 		return
@@ -52,7 +52,8 @@ func (o *owed) resume(s *Server) {
 	}
 }
 
-// over ends a call that was held back until it was of no use.
+// over ends a call that was held back and whose context has ended, and reports
+// whether it did.
 func (c *serverCall) over() bool {
 	if err := c.ctx.Err(); c.held && err != nil {
 		c.finish(status.FromContextError(err))

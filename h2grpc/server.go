@@ -18,95 +18,94 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/peer"
 )
 
-// ServerConfig configures a [Server]. It is copied; the zero value is right for
-// a plaintext server.
+// ServerConfig configures a [Server]. NewServer copies it. The zero value is right
+// for a plaintext server.
 type ServerConfig struct {
-	// TLS secures connections. Nil means plaintext HTTP/2 with prior knowledge.
-	// A config that does not offer "h2" is cloned and made to; a client that
-	// offers no protocol is accepted.
+	// TLS secures connections. Nil means plaintext HTTP/2 with prior knowledge. If the
+	// config does not offer "h2", a clone that does is used; a client that offers no
+	// protocol is accepted.
 	TLS *tls.Config
-	// MaxRecvMessageSize and MaxSendMessageSize limit messages in bytes, before
-	// compression. Zero means DefaultMaxRequestSize for received ones, of which
-	// DefaultMaxDecompressedSize if they were compressed, and for others as a
-	// negative number does no limit below 2 GiB (less 2 MiB; 256 MiB where an int
-	// has 32 bits).
+	// MaxRecvMessageSize and MaxSendMessageSize limit messages, in bytes before
+	// compression. For received messages zero means DefaultMaxRequestSize, and
+	// DefaultMaxDecompressedSize if they were compressed. Zero for sent ones, and
+	// negative numbers, mean the largest limit there is: 2 GiB less 2 MiB, or 256 MiB
+	// where an int has 32 bits.
 	MaxRecvMessageSize, MaxSendMessageSize int
-	// MessageMemory bounds what the server's connections and others take for large
-	// messages. Nil means one that is the process's, of DefaultMessageMemory or half
-	// of GOMEMLIMIT, as it was when the first configuration was used.
+	// MessageMemory bounds the memory for large messages, on the connections of this
+	// server and of all other configurations that share it. Nil means the MessageMemory
+	// of the process, of DefaultMessageMemory, or half of GOMEMLIMIT as it was when the
+	// first configuration was used.
 	MessageMemory *MessageMemory
-	// MaxConcurrentStreams limits the calls of one connection whose handlers
-	// have not returned, cancelled ones included. Zero means
-	// DefaultMaxConcurrentStreams.
+	// MaxConcurrentStreams limits the calls of one connection whose handlers have not
+	// returned, cancelled calls included. Zero means DefaultMaxConcurrentStreams.
 	MaxConcurrentStreams uint32
-	// MaxHeaderListSize limits a request's headers, in bytes: the sum over all fields
-	// of name, value and 32 (RFC 9113 §6.5.2), with one field for each KiB, or 1000 if
-	// that is more. Clients are told, and most fail such a call themselves; others get
-	// RESOURCE_EXHAUSTED. Calls of a connection that together have more than that, or
-	// 3 MiB if that is more, are refused until some have ended. Zero means
-	// DefaultServerMaxHeaderListSize.
+	// MaxHeaderListSize limits the headers of a request, in bytes: the sum over all
+	// fields of name, value and 32 (RFC 9113 §6.5.2). It also allows one field for each
+	// KiB of it, or 1000 if that is more. It is announced to clients, and most fail such
+	// a call themselves; others get RESOURCE_EXHAUSTED. Calls of a connection that
+	// together hold more than that, or 3 MiB if that is more, are refused until some
+	// have ended. Zero means DefaultServerMaxHeaderListSize.
 	MaxHeaderListSize int
 	// UnaryInterceptors and StreamInterceptors wrap every call that is not Exempt; the
 	// first is the outermost.
 	UnaryInterceptors  []UnaryServerInterceptor
 	StreamInterceptors []StreamServerInterceptor
-	// Unknown, if set, serves the calls of methods that no registered service has;
-	// without it they are UNIMPLEMENTED. It is for programs that pass calls on
-	// without knowing what they are, such as proxies and recorders: see [Raw].
-	// method is the full name, "/package.Service/Method", and always of that form.
-	// Which kind of method it is nobody here knows, so that each call is a stream
-	// both ways, for the handler as for StreamInterceptors and Stats, and the number
-	// of messages is not checked. Its error becomes the call's status. What this
-	// server cannot decode is refused as ever: a compression that it does not have,
-	// and messages that are not protobuf's by their content type.
+	// Unknown, if set, handles the calls of methods that no registered service has;
+	// without it they fail with UNIMPLEMENTED. It is for programs that pass calls on
+	// without knowing their types, such as proxies and recorders: see [Raw]. method is
+	// always a full name, "/package.Service/Method". The server does not know the kind
+	// of the method: each call is a stream in both directions, also for
+	// StreamInterceptors and Stats, and the number of messages is not checked. The error
+	// becomes the status of the call. As elsewhere, a call whose compression the server
+	// does not have, or whose content type is not protobuf's, is refused.
 	Unknown func(method string, stream ServerStream) error
-	// Compressors are accepted from clients; a response is compressed as its
-	// request was.
+	// Compressors are accepted from clients. A response is compressed as its request
+	// was.
 	Compressors []Compressor
-	// MapError, if set, is given every error that a handler returns, before its
-	// status is looked for. It lets a program that still uses another gRPC
-	// library's status errors keep their codes.
+	// MapError, if set, is given every error that a handler returns, before the status
+	// is taken from it. It lets a program that still uses the status errors of another
+	// gRPC library keep their codes. It may be called concurrently.
 	MapError func(error) error
-	// Stats, if set, learns what happens to every call that is not Exempt.
+	// Stats, if set, observes every call that is not Exempt.
 	Stats Stats
-	// Exempt, if set, reports whether interceptors and Stats leave the calls of a
-	// method alone. It is given the full name, once for each method that is registered;
-	// calls of other methods are not exempt.
+	// Exempt, if set, reports whether interceptors and Stats skip the calls of a method.
+	// It is called with the full name, once for each method that is registered; calls of
+	// other methods are not exempt.
 	Exempt func(method string) bool
-	// Logger receives what nobody else is told: panics, failed connections. Of
-	// lines with the same message the first ten are written; after that there is
-	// one every ten seconds, with the number of those that it stands for
-	// ("more_like_it"), so that clients cannot flood it. Nil means none.
+	// Logger receives what no caller is told: panics, failed connections. Of lines with
+	// the same message the first ten are written, and then one every ten seconds, with
+	// the number of those that it stands for ("more_like_it"), so that clients cannot
+	// flood the log. Nil means no logging.
 	Logger Logger
-	// MaxConnections limits the connections that Serve has accepted, on all
-	// listeners together, and that have begun to speak HTTP/2. While there are so
-	// many, the next one waits, and no more are accepted: they wait in the system's
-	// queue, and take no descriptor of this process. Handshakes that have begun may
-	// come to their end. Zero means DefaultMaxConnections, a negative number no
-	// limit. Who calls ServeConn has accepted by himself.
+	// MaxConnections limits the connections that Serve has accepted, on all listeners
+	// together, and on which HTTP/2 has begun. At the limit the next accepted connection
+	// waits and no more are accepted: they stay in the system's queue and take no
+	// descriptor of this process. Handshakes in progress may finish. Connections of
+	// ServeConn do not count. Zero means DefaultMaxConnections, a negative number no
+	// limit.
 	MaxConnections int
 	// MaxHandshakes limits the connections that Serve has accepted and whose TLS
-	// handshake and preface are not there yet. They come on top of MaxConnections.
-	// When there is one more, the oldest is closed: who only connects keeps nobody
-	// out. Zero means DefaultMaxHandshakes, a negative number no limit.
+	// handshake and preface are not complete, in addition to MaxConnections. One more
+	// closes the oldest, so that peers that only connect keep nobody out. Zero means
+	// DefaultMaxHandshakes, a negative number no limit.
 	MaxHandshakes int
-	// HandshakeTimeout bounds a connection's TLS handshake and preface. Zero
+	// HandshakeTimeout limits the TLS handshake and the preface of a connection. Zero
 	// means DefaultHandshakeTimeout.
 	HandshakeTimeout time.Duration
-	// StallTimeout is how long a unary response may wait for a client that takes
-	// nothing of it; the call is then reset. Zero means DefaultStallTimeout, a
-	// negative number for ever. Streams wait for ever.
+	// StallTimeout is how long a unary response may wait for a client that reads nothing
+	// of it; then the call is reset. Zero means DefaultStallTimeout, a negative number
+	// no limit. Streams have no limit.
 	StallTimeout time.Duration
-	// MinPingInterval is the least time, on average, between PINGs of a client to
-	// which nothing is sent in between. A client that is more than two PINGs ahead
-	// loses its connection, with ENHANCE_YOUR_CALM and "too_many_pings" (gRPC's
-	// keepalive document; grpc-go's servers want five minutes). Zero means no limit:
-	// a PING costs a server no more than its answer.
+	// MinPingInterval is the least time, on average, between PINGs of a client to which
+	// nothing is sent in between. A client that is more than two PINGs ahead loses its
+	// connection, with ENHANCE_YOUR_CALM and "too_many_pings" (gRPC's keepalive
+	// document; grpc-go's servers want five minutes). Zero means no limit: a PING costs
+	// a server no more than its answer.
 	MinPingInterval time.Duration
 }
 
-// Server serves gRPC. Services are registered first, then any number of
-// listeners and connections are served. All methods may be called concurrently.
+// Server serves gRPC. Services are registered first; then it serves any number of
+// listeners and connections. All methods may be called concurrently.
 type Server struct {
 	cfg         ServerConfig
 	tls         *tls.Config
@@ -115,10 +114,10 @@ type Server struct {
 	inflated    limit
 	accept      string // grpc-accept-encoding
 	limit       *connlimit.Limit
-	saidForeign atomic.Bool   // the log has said that a status is of another library
-	tellLog     func()        // writes what is to be told of lines that were left out
+	saidForeign atomic.Bool   // it was logged that a status is of another library
+	tellLog     func()        // logs how many lines were left out
 	quit        chan struct{} // closed when the server stops listening
-	running     atomic.Int64  // connections and calls that are refused; the methods count the others
+	running     atomic.Int64  // connections, and calls that are refused; the methods count the other calls
 	unlisted    atomic.Int64  // calls that Unknown handles
 
 	mu sync.Mutex
@@ -129,16 +128,17 @@ type Server struct {
 	serving  bool
 	closed   bool
 	conns    map[*h2.Conn]struct{}
-	// by their variables' addresses: the values may be of types that are no keys
+	// keys are the addresses of variables: the values may be of types that are not
+	// comparable
 	listeners map[*net.Listener]struct{}
 	shaking   map[*net.Conn]struct{} // connections in the TLS handshake
-	drained   chan struct{}          // closed when there are no more conns, if somebody waits
+	drained   chan struct{}          // closed when conns is empty; nil unless somebody waits
 	ended     chan struct{}          // closed when nothing is running
 	waited    atomic.Bool            // wait has been called
 	over      bool                   // ended is closed
 }
 
-// method is what the server knows of a method.
+// method is a registered method, or one of ServerConfig.Unknown.
 type method struct {
 	name   string // full name
 	impl   any
@@ -147,7 +147,7 @@ type method struct {
 	exempt bool
 
 	running *atomic.Int64 // handlers; Server.unlisted for a method that is not registered
-	typical atomic.Int64  // about how long a unary method's handler takes, in ns; 0: not known
+	typical atomic.Int64  // about how long a unary method's handler takes, in ns; 0: unknown
 }
 
 // ServiceInfo describes a registered service.
@@ -219,15 +219,15 @@ func NewServer(cfg *ServerConfig) *Server {
 	return s
 }
 
-// RegisterService adds a service. A mistake (a name registered twice, an
-// implementation of the wrong type, a registration after serving has begun) is
-// kept and returned by the next Serve or ServeConn.
+// RegisterService adds a service. A mistake (a name that is registered already, an
+// implementation of the wrong type, a registration after serving has begun) is kept,
+// and the next Serve or ServeConn returns it.
 //
-// What a server serves is settled when it begins to serve: calls look methods up
-// without a lock, and whoever has asked a server what it has, by reflection for
-// example, can rely on the answer. A service that comes too late is not served, and
-// is logged as an error at once, since there may be no next Serve; what is being
-// served goes on. A program whose methods come and go has ServerConfig.Unknown.
+// The services of a server are fixed when it begins to serve: calls look methods up
+// without a lock, and clients can rely on what reflection told them. A service that
+// is registered later is not served, which is logged as an error at once, since there
+// may be no next Serve; serving goes on. For methods that come and go there is
+// ServerConfig.Unknown.
 func (s *Server) RegisterService(desc *ServiceDesc, impl any) {
 	s.mu.Lock()
 	err := s.register(desc, impl)
@@ -277,14 +277,14 @@ func (s *Server) register(desc *ServiceDesc, impl any) error {
 }
 
 // Err returns the mistakes that RegisterService has kept, each a
-// *[RegistrationError], or nil.
+// *[RegistrationError], joined by errors.Join; nil if there are none.
 func (s *Server) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err
 }
 
-// ServiceInfo returns the registered services by their full names.
+// ServiceInfo returns the registered services, by their full names.
 func (s *Server) ServiceInfo() map[string]ServiceInfo {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -296,7 +296,7 @@ func (s *Server) ServiceInfo() map[string]ServiceInfo {
 	return out
 }
 
-// begin checks that the server may serve.
+// begin checks that the server may serve, and fixes its services.
 func (s *Server) begin() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -307,9 +307,10 @@ func (s *Server) begin() error {
 	return s.err
 }
 
-// Serve accepts and serves connections until lis fails, or the server is shut
-// down or closed, which makes it return ErrServerClosed. It closes lis. Running
-// out of descriptors and the like is waited out, and so is having MaxConnections.
+// Serve accepts connections and serves them until lis fails, or until Shutdown or
+// Close, after which it returns ErrServerClosed. It closes lis. Temporary errors,
+// such as a lack of descriptors, do not end it, and neither does reaching
+// MaxConnections: it waits.
 func (s *Server) Serve(lis net.Listener) error {
 	defer lis.Close()
 	if err := s.begin(); err != nil {
@@ -382,25 +383,25 @@ func isTemporary(err error) bool {
 	return errors.As(err, &t) && t.Temporary()
 }
 
-// SocketConn is what a type may be that wraps a socket and leaves its Write as it is:
-// Socket returns the socket. Listeners of a [Server] and Dial of a client may return
-// such connections.
+// SocketConn is implemented by connections that wrap a socket and do not change its
+// Write: Socket returns the socket. The listeners of a [Server] and the Dial of a
+// client may return such connections.
 type SocketConn = h2.SocketConn
 
-// EstablishedConn is what the connections of a [Server]'s listener may be. Established
-// is called once, when the TLS handshake has succeeded; without TLS, at once.
+// EstablishedConn may be implemented by the connections of a [Server]'s listener.
+// Established is called once, after the TLS handshake, or at once without TLS.
 type EstablishedConn interface {
 	net.Conn
 	Established()
 }
 
-// ServeConn serves one connection until it has ended. ctx is the parent of all
-// calls' contexts; its end closes the connection. The error is nil if the
-// connection ended in order.
+// ServeConn serves one connection until it has ended, and closes it. ctx is the
+// parent of the contexts of all calls; its end closes the connection. The error is
+// nil if the connection ended in order.
 //
-// A socket is written by whoever has something to send, any other connection by a
-// goroutine of its own. A [SocketConn] is as quick as its socket; an [EstablishedConn]
-// is told when it is in use.
+// A socket is written to by any goroutine that has something to send, any other
+// connection by a goroutine of its own. A [SocketConn] is as fast as its socket.
+// Established is called if nc is an [EstablishedConn].
 func (s *Server) ServeConn(ctx context.Context, nc net.Conn) error {
 	if err := s.begin(); err != nil {
 		nc.Close()
@@ -409,8 +410,8 @@ func (s *Server) ServeConn(ctx context.Context, nc net.Conn) error {
 	return s.serveConn(ctx, nc, nil)
 }
 
-// serveConn is ServeConn on a server that has begun to serve, for a connection that
-// has a place or, if that is nil, is not counted.
+// serveConn is ServeConn on a server that has begun to serve. place is the
+// connection's in the limit, nil if it is not counted.
 func (s *Server) serveConn(ctx context.Context, nc net.Conn, place *connlimit.Place) error {
 	who := peer.Peer{Addr: nc.RemoteAddr(), LocalAddr: nc.LocalAddr()}
 	raw := nc
@@ -418,7 +419,7 @@ func (s *Server) serveConn(ctx context.Context, nc net.Conn, place *connlimit.Pl
 	if s.tls != nil {
 		conn, r, err := s.handshake(ctx, nc)
 		if err != nil {
-			if !place.Evicted() { // which is said where it is done
+			if !place.Evicted() { // which Serve has logged
 				s.cfg.Logger.Warn("TLS handshake failed", "peer", addrText(nc), "error", err)
 			}
 			return err
@@ -468,7 +469,7 @@ func (s *Server) serveConn(ctx context.Context, nc net.Conn, place *connlimit.Pl
 	return nil
 }
 
-// handshake performs a connection's TLS handshake.
+// handshake performs the TLS handshake of a connection.
 func (s *Server) handshake(ctx context.Context, nc net.Conn) (*tls.Conn, net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.HandshakeTimeout)
 	defer cancel()

@@ -21,16 +21,17 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// serverConn receives the streams of one connection.
+// serverConn handles the streams of one connection.
 type serverConn struct {
 	srv   *Server
 	ctx   context.Context // ends with the connection
 	peer  *peer.Peer
 	owed  owed
 	turns turns
-	// onReader counts calls that the reader has begun to run.
+	// onReader counts the calls that are running on the reader.
 	onReader atomic.Int32
-	// saidShort is set once the log says that the client takes less than there is.
+	// saidShort is set once it was logged that the client accepts fewer bytes than a
+	// status takes.
 	saidShort atomic.Bool
 }
 
@@ -39,18 +40,18 @@ type serverCall struct {
 	sc     *serverConn
 	s      h2.Stream
 	method *method
-	refuse *refusal // the request is not served
+	refuse *refusal // set if the request is refused
 	ctx    callContext
-	// observer reports the call from the time the handler begins.
+	// observer reports the call, from the start of the handler on.
 	observer *observer
 	outcome  *status.Status // what was sent; set by the handler's goroutine
-	request  *h2.Buffer     // of a unary call, until the handler takes it
+	request  *h2.Buffer     // of a unary call, until the handler decodes it
 
-	compressed Compressor // what the request is compressed with
+	compressed Compressor // the compressor of the request
 
 	held    bool // it has waited in owed
-	timed   bool // the time it takes counts for method.typical
-	respond bool // responses are compressed as the request
+	timed   bool // its duration counts for method.typical
+	respond bool // responses are compressed like the request
 
 	headerSent bool // guarded by mu
 	mu         sync.Mutex
@@ -58,13 +59,13 @@ type serverCall struct {
 	header, trailer metadata.MD
 }
 
-// refusal answers a request that reaches no handler.
+// refusal is the answer to a request that reaches no handler.
 type refusal struct {
 	http   string // an HTTP status with a body, or "" for 200
 	status *status.Status
 }
 
-// New makes a call and its stream in one.
+// New makes a call with its stream.
 func (sc *serverConn) New() *h2.Stream {
 	c := &serverCall{sc: sc}
 	c.s.Data = c
@@ -72,22 +73,22 @@ func (sc *serverConn) New() *h2.Stream {
 	return &c.s
 }
 
-// Open: the request's head is there. It decides everything that can be decided
-// from it.
+// Open is called when the request's head has arrived. It decides everything that the
+// head determines.
 func (sc *serverConn) Open(s *h2.Stream) (whole bool) {
 	c := s.Data.(*serverCall)
 	if m, ok := s.Head.Note.(*method); ok {
 		c.method = m
 	} else if c.refuse = c.readHead(); c.refuse != nil {
-		s.MaxMessage = 0 // its body is read by nobody
+		s.MaxMessage = 0 // nothing reads its body
 		return false
 	} else if c.ctx.deadline.IsZero() && c.compressed == nil {
-		s.Head.Note = c.method // the next call with this head needs no more
+		s.Head.Note = c.method // the next call with this head needs no more checks
 	}
 	return c.method.unary != nil
 }
 
-// Opened: the call counts from now on.
+// Opened is called when the call counts as open. It starts the deadline's timer.
 func (sc *serverConn) Opened(s *h2.Stream) {
 	c := s.Data.(*serverCall)
 	if c.refuse == nil && !c.ctx.deadline.IsZero() {
@@ -95,7 +96,7 @@ func (sc *serverConn) Opened(s *h2.Stream) {
 	}
 }
 
-// Reset: the client has cancelled the call, or is gone.
+// Reset is called when the client has cancelled the call or the connection has ended.
 func (sc *serverConn) Reset(s *h2.Stream) { s.Data.(*serverCall).ctx.lost() }
 
 // readHead checks the request's head: gRPC's PROTOCOL-HTTP2 document,
@@ -148,7 +149,7 @@ func (c *serverCall) readHead() *refusal {
 		}
 	}
 	if !isProtoContent(ct) {
-		// Its messages would be decoded as what they are not.
+		// Its messages would be decoded in the wrong format.
 		return &refusal{"", status.Newf(codes.Unimplemented, "the messages' format is %.100q; this server knows application/grpc+proto", ct)}
 	}
 	var err error
@@ -164,7 +165,7 @@ func (c *serverCall) readHead() *refusal {
 	return nil
 }
 
-// compressor is what responses are compressed with; nil: nothing.
+// compressor returns what compresses responses; nil for nothing.
 func (c *serverCall) compressor() Compressor {
 	if c.respond {
 		return c.compressed
@@ -172,7 +173,7 @@ func (c *serverCall) compressor() Compressor {
 	return nil
 }
 
-// unknown is the status for a path that no method has.
+// unknown returns the status for a path that is no registered method.
 func (s *Server) unknown(path string) *status.Status {
 	for i := len(path) - 1; i > 0; i-- {
 		if path[i] == '/' {
@@ -185,13 +186,13 @@ func (s *Server) unknown(path string) *status.Status {
 	return status.Newf(codes.Unimplemented, "malformed path %.200q", path)
 }
 
-// Ready: a unary request is complete, or a stream begins.
+// Ready is called when a unary request is complete, or when a stream begins.
 func (sc *serverConn) Ready(s *h2.Stream) {
 	c := s.Data.(*serverCall)
 	c.running().Add(1)
 	switch {
 	case c.refuse != nil && c.refuse.http == "":
-		// Trailers alone wait for nothing.
+		// Writing trailers alone never waits.
 		c.answerRefused()
 	case c.refuse != nil:
 		go c.answerRefused()
@@ -202,8 +203,8 @@ func (sc *serverConn) Ready(s *h2.Stream) {
 	}
 }
 
-// Quick says whether a unary method's calls have been quick of late, and very
-// quick if this one is not alone.
+// Quick reports whether a unary method's calls have been quick of late; if this call
+// is not alone, very quick.
 func (sc *serverConn) Quick(s *h2.Stream, alone bool) bool {
 	c := s.Data.(*serverCall)
 	if c.compressed != nil || !fastpath.HandlersOnReader {
@@ -211,10 +212,10 @@ func (sc *serverConn) Quick(s *h2.Stream, alone bool) bool {
 	}
 	c.timed = alone
 	typical := time.Duration(c.method.typical.Load())
-	// A handler that the reader has left behind shows what may come.
+	// A handler that blocked and was left by the reader shows what may happen.
 	quick := alone && typical < quickCall || 0 < typical && typical < veryQuickCall && sc.onReader.Load() == 0
 	if quick {
-		// Before the role of the reader can be lost, and the connection end.
+		// Before the reader's role can be lost, and the connection end.
 		c.running().Add(1)
 	}
 	return quick
@@ -229,13 +230,13 @@ func (sc *serverConn) Run(s *h2.Stream) {
 
 func (m *method) quick() bool { return time.Duration(m.typical.Load()) < quickCall }
 
-// took counts the time since begun as what a call has taken.
+// took adds the time since begun to the method's typical time.
 func (m *method) took(begun time.Time) {
 	was := m.typical.Load()
 	m.typical.Store(max(1, was+(int64(min(time.Since(begun), slowCall))-was)/8)) // an update that is lost does not matter
 }
 
-// done ends the call, whatever happened.
+// done ends the call, however it went.
 func (c *serverCall) done() {
 	c.s.Done()
 	if c.observer != nil {
@@ -249,7 +250,7 @@ func (c *serverCall) done() {
 	c.sc.srv.done(c.running())
 }
 
-// running is what counts the call.
+// running returns the counter that counts the call.
 func (c *serverCall) running() *atomic.Int64 {
 	if c.refuse != nil {
 		return &c.sc.srv.running
@@ -272,8 +273,8 @@ func (c *serverCall) answerRefused() {
 		c.s.WaitEnd(done)
 		timer.Stop()
 	}
-	// A client that does not speak gRPC gets an HTTP status and a text to
-	// show, one that does finds its status in the same header block.
+	// A client that does not speak gRPC gets an HTTP status and a text to show; one that
+	// does finds its status in the same header block.
 	text := r.status.Message()
 	head := &h2.Block{Key: "refuse " + r.http, Fixed: []h2.Field{
 		{Name: ":status", Value: r.http},
@@ -281,11 +282,11 @@ func (c *serverCall) answerRefused() {
 		{Name: "grpc-status", Value: strconv.Itoa(int(r.status.Code()))},
 	}, Extra: []h2.Field{{Name: "grpc-message", Value: string(wire.AppendMessage(nil, text))}}}
 	c.s.Write(c.sc.ctx.Done(), &h2.Frames{Header: head, Message: []byte(text), End: true}, h2.FlushNow)
-	// The request's rest is of no interest.
+	// The rest of the request is ignored.
 	c.s.Reset(h2.ErrCodeNo, "the request was refused")
 }
 
-// observe begins to report the call, if somebody wants to know.
+// observe begins to report the call, if Stats is set and the method not exempt.
 func (c *serverCall) observe() {
 	stats := c.sc.srv.cfg.Stats
 	if stats == nil || c.method != nil && c.method.exempt {
@@ -299,7 +300,7 @@ func (c *serverCall) observe() {
 	c.observer.headers(DirectionReceived, c.ctx.incoming())
 }
 
-// context is what handlers are given.
+// context returns the context for handlers.
 func (c *serverCall) context() context.Context {
 	if c.observer != nil {
 		return c.observer.ctx
@@ -307,7 +308,7 @@ func (c *serverCall) context() context.Context {
 	return &c.ctx
 }
 
-// decode stores a received message, which it releases, in m.
+// decode decodes a received message into m and releases buf.
 func (c *serverCall) decode(buf *h2.Buffer, m any) error {
 	size := wireSize(buf)
 	plain, err := decode(&c.ctx, buf, m, c.sc.srv.inflated, c.compressed, c.sc.turns)
@@ -339,7 +340,7 @@ func (s *Server) handleUnary(c *serverCall) {
 	}
 	buf, plain, err := encodeFor(&c.ctx, &c.s, reply, s.maxSend, c.compressor(), nil)
 	if err != nil {
-		c.finish(status.Convert(err)) // if the stream has ended, for the observer alone
+		c.finish(status.Convert(err)) // if the stream has ended, only for the observer
 		return
 	}
 	c.send(buf, nil)
@@ -347,8 +348,8 @@ func (s *Server) handleUnary(c *serverCall) {
 	buf.Release()
 }
 
-// fail ends a call with its handler's status. A large one is owed like a unary
-// response.
+// fail ends a call with the status of its handler. A large status counts as an unread
+// response until it is read, as the response of a unary call does.
 func (c *serverCall) fail(st *status.Status) {
 	w := st.Proto()
 	n := len(w.Message)
@@ -359,12 +360,11 @@ func (c *serverCall) fail(st *status.Status) {
 	if ended := c.ctx.Err(); err != nil && ended != nil {
 		st = status.FromContextError(ended)
 	}
-	c.finish(st) // if the stream has ended, for the observer alone
+	c.finish(st) // if the stream has ended, only for the observer
 	claim.Drop()
 }
 
-// callUnary decodes the request and calls the method. A panic becomes an
-// error.
+// callUnary decodes the request and calls the method. A panic becomes an error.
 func (c *serverCall) callUnary() (reply any, err error) {
 	defer c.recovered(&err)
 	whole := c.s.Whole()
@@ -384,7 +384,7 @@ func (c *serverCall) callUnary() (reply any, err error) {
 	return c.method.unary(c.method.impl, c.context(), c.decodeRequest, c.unaryInterceptor())
 }
 
-// decodeRequest stores a unary call's request in m.
+// decodeRequest decodes the request of a unary call into m.
 func (c *serverCall) decodeRequest(m any) error {
 	buf := c.request
 	if buf == nil {
@@ -409,7 +409,8 @@ func (c *serverCall) recovered(err *error) {
 	}
 }
 
-// unaryInterceptor joins the interceptors into one; nil if there are none for c.
+// unaryInterceptor joins the interceptors into one. It returns nil if there are none
+// for c.
 func (c *serverCall) unaryInterceptor() UnaryServerInterceptor {
 	s := c.sc.srv
 	if len(s.cfg.UnaryInterceptors) == 0 || c.method.exempt {
@@ -429,7 +430,7 @@ func (s *Server) unaryThrough(rest []UnaryServerInterceptor, info *UnaryServerIn
 	}
 }
 
-// statusOf is the status of a handler's error.
+// statusOf returns the status of a handler's error.
 func (c *serverCall) statusOf(err error) *status.Status {
 	if err == nil {
 		return nil
@@ -451,8 +452,8 @@ func (c *serverCall) statusOf(err error) *status.Status {
 	return st
 }
 
-// isForeignStatus reports whether err, or something that it wraps, has the method by
-// which gRPC libraries know a status, for a type that is not ours.
+// isForeignStatus reports whether err, or an error that it wraps, has the method by
+// which gRPC libraries recognize a status, for a type that is not ours.
 func isForeignStatus(err error) bool {
 	switch e := err.(type) {
 	case nil, interface{ GRPCStatus() *status.Status }:
@@ -466,8 +467,8 @@ func isForeignStatus(err error) bool {
 	return isForeignStatus(errors.Unwrap(err))
 }
 
-// responseHead is the fixed part of responses; with a status, of responses
-// that consist of trailers alone.
+// The fixed part of responses; those with a status are for responses that consist of
+// trailers alone.
 var (
 	headFields    = []h2.Field{{Name: ":status", Value: "200"}, {Name: "content-type", Value: "application/grpc"}}
 	headBlock     = h2.Block{Key: "head", Fixed: headFields}
@@ -475,8 +476,8 @@ var (
 	onlyTrailerOK = h2.Block{Key: "head ok", Fixed: []h2.Field{headFields[0], headFields[1], trailerOK.Fixed[0]}}
 )
 
-// takeHead returns the header block that has to precede the next frame, or nil
-// if it was sent.
+// takeHead returns the header block that has to precede the next frame, or nil if it
+// was taken before.
 func (c *serverCall) takeHead() *h2.Block {
 	c.mu.Lock()
 	if c.headerSent {
@@ -490,15 +491,15 @@ func (c *serverCall) takeHead() *h2.Block {
 	return b
 }
 
-// headRefused takes note that the headers were too large for the client, so
-// that the status can go without them.
+// headRefused records that the headers were too large for the client, so that the
+// status is sent without them.
 func (c *serverCall) headRefused() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.headerSent, c.header = false, nil
 }
 
-// head is the response's header block.
+// head returns the response's header block.
 func (c *serverCall) head() *h2.Block {
 	if len(c.header) == 0 && !c.respond {
 		return &headBlock
@@ -511,11 +512,11 @@ func (c *serverCall) head() *h2.Block {
 	return &b
 }
 
-// finish ends the call with a status. Without headers sent before, headers and
-// trailers go as one block.
+// finish ends the call with a status. If no headers were sent before, headers and
+// trailers are sent as one block.
 func (c *serverCall) finish(st *status.Status) { c.send(nil, st) }
 
-// send sends the only or last message, if there is one, and the status.
+// send sends the only or last message, unless msg is nil, and the status.
 func (c *serverCall) send(msg *h2.Buffer, st *status.Status) {
 	c.outcome = st
 	f := h2.Frames{End: true, Last: true, Reader: c.refuse != nil && c.refuse.http == ""}
@@ -548,8 +549,8 @@ func (c *serverCall) send(msg *h2.Buffer, st *status.Status) {
 	}
 }
 
-// trailerBlock makes the block that carries st: ok itself if there is nothing
-// to add to it.
+// trailerBlock returns the block that carries st: ok itself if there is nothing to
+// add.
 func trailerBlock(ok *h2.Block, st *status.Status, trailer, header metadata.MD) *h2.Block {
 	w := st.Proto()
 	if w.Code == 0 && len(trailer) == 0 && len(header) == 0 {
@@ -563,12 +564,12 @@ func trailerBlock(ok *h2.Block, st *status.Status, trailer, header metadata.MD) 
 		b.Fixed = append(fixed, h2.Field{Name: "grpc-status", Value: code})
 	}
 	b.Extra = statusFields(w)
-	b.Extra, _ = appendMD(b.Extra, header) // checked when they were set
+	b.Extra, _ = appendMD(b.Extra, header) // they were checked when they were set
 	b.Extra, _ = appendMD(b.Extra, trailer)
 	return b
 }
 
-// statusFields returns grpc-message and the details: gRPC's PROTOCOL-HTTP2
+// statusFields returns the fields of message and details: gRPC's PROTOCOL-HTTP2
 // document, "Responses".
 func statusFields(w status.Proto) (fields []h2.Field) {
 	if w.Code == 0 {
@@ -585,7 +586,7 @@ func statusFields(w status.Proto) (fields []h2.Field) {
 	return fields
 }
 
-// listed says whether a comma-separated list has name.
+// listed reports whether a comma-separated list contains name.
 func listed(list, name string) bool {
 	for more := true; more; {
 		var v string

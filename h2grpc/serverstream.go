@@ -13,9 +13,9 @@ import (
 // serverStream is the ServerStream of a call.
 type serverStream struct {
 	*serverCall
-	// Owned by the receiving and by the sending goroutine.
+	// received belongs to the receiving goroutine, sent to the sending one.
 	received, sent int
-	headed         bool // the head was sent; the sending goroutine's
+	headed         bool // the head was sent; belongs to the sending goroutine
 
 	done <-chan struct{} // of the call's context
 }
@@ -77,7 +77,7 @@ func (ss *serverStream) SendMsg(m any) error {
 	defer buf.Release()
 	flush := h2.FlushLater
 	if !ss.method.stream.ServerStreams {
-		flush = h2.FlushSoon // the status follows, likely in the same write
+		flush = h2.FlushSoon // the status follows, probably in the same write
 	}
 	f := h2.Frames{Message: buf.B, From: buf}
 	if !ss.headed {
@@ -92,7 +92,7 @@ func (ss *serverStream) SendMsg(m any) error {
 	return nil
 }
 
-// headAhead sends the headers before the first message, which has to wait.
+// headAhead sends the headers before the first message if that has to wait.
 func (ss *serverStream) headAhead() error {
 	if head := ss.takeHead(); head != nil {
 		if err := ss.s.Write(ss.done, &h2.Frames{Header: head}, h2.FlushNow); err != nil {
@@ -102,7 +102,7 @@ func (ss *serverStream) headAhead() error {
 	return nil
 }
 
-// sendError is the error for a message that could not be sent.
+// sendError returns the error for a message that could not be sent.
 func (ss *serverStream) sendError(err error) error {
 	if errors.Is(err, h2.ErrStreamEnded) {
 		if starved := ss.s.Starved(); starved != nil {
@@ -158,8 +158,8 @@ func (ss *serverStream) recv() (*h2.Buffer, error) {
 	return nil, st.Err()
 }
 
-// only makes sure that the request has one message: gRPC's statuscodes
-// document, "cardinality".
+// only checks that the request has no further message: gRPC's statuscodes document,
+// "cardinality".
 func (ss *serverStream) only() error {
 	extra, err := ss.s.Recv(ss.done)
 	switch {
@@ -214,8 +214,8 @@ func (c *serverCall) SetTrailer(md metadata.MD) {
 	c.trailer = metadata.Join(c.trailer, md)
 }
 
-// SetHeader adds to the response headers of the call whose handler was given
-// ctx; see [ServerStream].
+// SetHeader adds to the response headers of the call whose handler was given ctx; see
+// [ServerStream]. It fails if ctx is not the context of a call on a server.
 func SetHeader(ctx context.Context, md metadata.MD) error {
 	c, err := callOf(ctx)
 	if err != nil {
@@ -224,8 +224,9 @@ func SetHeader(ctx context.Context, md metadata.MD) error {
 	return c.SetHeader(md)
 }
 
-// SendHeader adds to the response headers of the call whose handler was given
-// ctx, and sends them; see [ServerStream].
+// SendHeader adds to the response headers of the call whose handler was given ctx,
+// and sends them; see [ServerStream]. It fails if ctx is not the context of a call on
+// a server.
 func SendHeader(ctx context.Context, md metadata.MD) error {
 	c, err := callOf(ctx)
 	if err != nil {
@@ -234,7 +235,8 @@ func SendHeader(ctx context.Context, md metadata.MD) error {
 	return c.SendHeader(md)
 }
 
-// SetTrailer adds to the trailers of the call whose handler was given ctx.
+// SetTrailer adds to the trailers of the call whose handler was given ctx; see
+// [ServerStream]. It fails if ctx is not the context of a call on a server.
 func SetTrailer(ctx context.Context, md metadata.MD) error {
 	c, err := callOf(ctx)
 	if err != nil {
@@ -244,8 +246,8 @@ func SetTrailer(ctx context.Context, md metadata.MD) error {
 	return nil
 }
 
-// Method returns the full name of the method whose handler was given ctx, such
-// as "/package.Service/Method".
+// Method returns the full name of the method whose handler was given ctx, such as
+// "/package.Service/Method", and whether ctx is the context of a call on a server.
 func Method(ctx context.Context) (string, bool) {
 	c, err := callOf(ctx)
 	if err != nil {

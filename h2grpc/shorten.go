@@ -11,12 +11,12 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// A status is part of a header list, and a peer limits those. What of a call that
-// failed does not fit is left out: see shortened for the sender, cutStatus for the
-// receiver. The code stays what it is, and the text says what is missing.
+// A status is part of a header list, whose size peers limit. The parts of a failed
+// call that do not fit are left out: see shortened for the sender, cutStatus for the
+// receiver. The code stays as it is, and the text says what is missing.
 
-// sendShort sends the end of a call whose status or metadata is more than the client
-// takes. f lacks what was sent; only says that no headers were.
+// sendShort sends the end of a call whose status or metadata exceeds what the client
+// accepts. f lacks what was sent; only reports that no headers were sent.
 func (c *serverCall) sendShort(f *h2.Frames, only bool, st *status.Status, trailer, header metadata.MD, refused *h2.HeaderListError) {
 	ok := &trailerOK
 	if only {
@@ -25,7 +25,7 @@ func (c *serverCall) sendShort(f *h2.Frames, only bool, st *status.Status, trail
 		header = nil
 	}
 	if st.Code() == codes.OK {
-		// The application would not know that it lacks something.
+		// The application would not know that something is missing.
 		st = status.Newf(codes.ResourceExhausted, "the response's metadata: %v", refused)
 		trailer, header = nil, nil
 	}
@@ -35,7 +35,7 @@ func (c *serverCall) sendShort(f *h2.Frames, only bool, st *status.Status, trail
 	}
 	f.Header, f.Message = nil, nil
 	f.Trailer, c.outcome = shortened(ok, st, trailer, header, refused.Limit)
-	if isListError(c.s.Write(c.sc.ctx.Done(), f, h2.FlushNow)) != nil { // the client has just come to take less
+	if isListError(c.s.Write(c.sc.ctx.Done(), f, h2.FlushNow)) != nil { // the client has just lowered its limit
 		c.outcome = status.New(st.Code(), "")
 		f.Trailer = codeAlone(ok, st.Code())
 		c.s.Write(c.sc.ctx.Done(), f, h2.FlushNow)
@@ -43,9 +43,9 @@ func (c *serverCall) sendShort(f *h2.Frames, only bool, st *status.Status, trail
 }
 
 // shortened returns the trailers of a failed call for a client whose limit they
-// exceed as a whole, and the status that is in them. It leaves out as little as it
-// can: the handler's metadata, or the details if that is not enough, or both, or the
-// end of the text as well.
+// exceed as a whole, and the status that they carry. It leaves out as little as
+// possible: the handler's metadata, or the details if that is not enough, or both, or
+// the end of the text as well.
 func shortened(ok *h2.Block, st *status.Status, trailer, header metadata.MD, limit int) (*h2.Block, *status.Status) {
 	whole := st.Proto()
 	fields, _ := appendMD(nil, header)
@@ -77,12 +77,12 @@ func shortened(ok *h2.Block, st *status.Status, trailer, header metadata.MD, lim
 			return b, st
 		}
 	}
-	// Now w has no details, and missing says what is.
+	// Now w has no details, and missing lists what is left out.
 	end := func(at int) string {
 		return cutMark(append(missing, fmt.Sprintf("the text after byte %d of %d", at, len(whole.Message))), limit)
 	}
 	text := string(wire.AppendMessage(nil, whole.Message))
-	w.Message = end(len(whole.Message)) // no mark is longer
+	w.Message = end(len(whole.Message)) // no mark is longer than this one
 	if room := limit - trailerBlock(ok, status.FromProto(w), nil, nil).ListSize(); room >= 0 {
 		w.Message = wire.ParseMessage(text[:cutAt(text, room)])
 		w.Message += end(len(w.Message))
@@ -92,14 +92,14 @@ func shortened(ok *h2.Block, st *status.Status, trailer, header metadata.MD, lim
 	return codeAlone(ok, st.Code()), status.New(st.Code(), "")
 }
 
-// codeAlone is what every client gets.
+// codeAlone returns the trailers with the code alone, which fit every client.
 func codeAlone(ok *h2.Block, code codes.Code) *h2.Block {
 	b := *trailerBlock(ok, status.New(code, ""), nil, nil)
 	b.Always = true
 	return &b
 }
 
-// cutMark says at the end of a text what is missing.
+// cutMark returns the mark at the end of a cut text: it lists what is missing.
 func cutMark(missing []string, limit int) string {
 	return fmt.Sprintf("… [cut: %s; the client's MaxHeaderListSize is %d]", strings.Join(missing, ", "), limit)
 }
@@ -112,10 +112,10 @@ func cutAt(text string, n int) int {
 		switch {
 		case n == len(text):
 			return false
-		case text[n-1] == '%', n > 1 && text[n-2] == '%': // an escape's digits follow
+		case text[n-1] == '%', n > 1 && text[n-2] == '%': // the digits of an escape follow
 			return true
 		}
-		// So does a byte that is not a character's first.
+		// Neither between the bytes of a character.
 		return text[n] == '%' && text[n+1] >= '8' && text[n+1] <= 'B'
 	}
 	for n > 0 && inside() {
@@ -124,14 +124,15 @@ func cutAt(text string, n int) int {
 	return n
 }
 
-// isListError returns the error that says that a peer takes no headers of that size.
+// isListError returns the error of a peer that does not accept headers of that size;
+// nil if err is another.
 func isListError(err error) *h2.HeaderListError {
 	list, _ := err.(*h2.HeaderListError)
 	return list
 }
 
-// cutStatus is the status st of a call on a client, whose headers have more than is
-// taken.
+// cutStatus returns st as the status of a call on a client whose headers exceeded its
+// limit.
 func cutStatus(st *status.Status, last *h2.Head, limit int) *status.Status {
 	if st.Code() == codes.OK {
 		return status.New(codes.ResourceExhausted, largeResponse(limit))

@@ -10,11 +10,11 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/internal/h2"
 )
 
-// Shutdown stops the server gracefully: no new connections and calls, those
-// that run may finish. It returns when all handlers have. If ctx ends first, all
-// that is left is closed as by Close, and ctx's error is returned at once:
-// handlers may be running still, and Close waits for them. If there is nothing to
-// wait for, the result is nil, also if ctx has ended before.
+// Shutdown stops the server gracefully: it accepts no new connections and calls, and
+// those in progress may finish. It returns when all handlers have returned. If ctx
+// ends first, everything that is left is closed as by Close, and the error of ctx is
+// returned at once: handlers may still be running, and Close waits for them. If there
+// is nothing to wait for, the error is nil even if ctx has already ended.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.stopListening()
@@ -55,11 +55,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 }
 
-// Close ends all connections and calls at once. Handlers see their contexts end,
-// and Close waits until every one has returned, so that nothing of the server is
-// in use any more. A handler that goes on regardless is waited for no longer than
-// CloseTimeout; the error then is ErrHandlersRunning and names the methods. Close may
-// be called again, and from a handler.
+// Close ends all connections and calls at once. The contexts of handlers end, and
+// Close waits until all handlers have returned, so that nothing of the server is in
+// use any more, but no longer than CloseTimeout; then it returns an error that wraps
+// ErrHandlersRunning and names the methods. It may be called again, and from a
+// handler.
 func (s *Server) Close() error {
 	s.endConns()
 	defer s.tellLog()
@@ -74,8 +74,8 @@ func (s *Server) Close() error {
 }
 
 // Running returns the full names ("/package.Service/Method") of the methods whose
-// handlers are running, sorted; "unknown methods" stands for those of
-// ServerConfig.Unknown.
+// handlers are running, sorted, each once; "unknown methods" stands for all methods
+// that ServerConfig.Unknown handles.
 func (s *Server) Running() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,7 +92,7 @@ func (s *Server) Running() []string {
 	return names
 }
 
-// endConns ends all connections. The server takes no new ones.
+// endConns ends all connections. The server accepts no new ones.
 func (s *Server) endConns() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -105,19 +105,19 @@ func (s *Server) endConns() {
 // wait returns a channel that is closed when all handlers and connections have
 // ended. The server must have stopped listening.
 func (s *Server) wait() <-chan struct{} {
-	s.waited.Store(true) // before anything is counted: what ends from now on counts, too
+	s.waited.Store(true) // before checking: from now on, done checks too
 	s.checkEnded()
 	return s.ended
 }
 
-// done tells that something has ended that running counts.
+// done counts the end of something that running counts.
 func (s *Server) done(running *atomic.Int64) {
 	if running.Add(-1) == 0 && s.waited.Load() {
 		s.checkEnded()
 	}
 }
 
-// checkEnded closes ended if nothing is running. Connections are looked at first:
+// checkEnded closes ended if nothing is running. Connections are checked first:
 // without any, no handler begins any more.
 func (s *Server) checkEnded() {
 	if s.running.Load() > 0 || len(s.Running()) > 0 {

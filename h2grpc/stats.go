@@ -10,38 +10,37 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// Stats learns what happens to calls, on a client or a server: enough for
-// metrics and tracing. Its methods are called by the goroutines that make and
-// handle the calls, those of one call possibly at the same time, so they must
-// be quick and safe for concurrent use.
+// Stats observes calls, on a client or a server: enough for metrics and tracing. Its
+// methods are called by the goroutines that make and handle the calls, those of one
+// call possibly at the same time, so they must be quick and safe for concurrent use.
 //
-// Each call begins and ends exactly once. A call that the server refuses
-// without a handler (an unknown method, say) begins and ends as well; a request
-// that is no gRPC is not a call.
+// Each call begins and ends exactly once, including a call that the server refuses
+// without a handler (an unknown method, say). A request that is not gRPC is not a
+// call.
 type Stats interface {
-	// Begin is called first. Its result becomes the call's context: it is given
-	// to the other methods and, on a server, to the handler; on a client the
-	// metadata it carries is sent.
+	// Begin is called first. Its result becomes the context of the call: it is passed to
+	// the other methods and, on a server, to the handler; on a client its outgoing
+	// metadata is sent.
 	Begin(ctx context.Context, call CallInfo) context.Context
-	// Headers is called when the headers of a request or a response have been
-	// sent or received. md must not be changed or kept.
+	// Headers is called when the headers of a request or a response have been sent or
+	// received. md must not be changed or kept.
 	Headers(ctx context.Context, dir Direction, md metadata.MD)
 	// Message is called when a message has been sent or received.
 	Message(ctx context.Context, dir Direction, size MessageSize)
-	// End is called last. err is what the call returned, nil if it went well;
-	// status.Code tells its code.
+	// End is called last. err is the result of the call, nil for success; status.Code
+	// returns its code.
 	End(ctx context.Context, err error, took time.Duration)
 }
 
 // CallInfo describes a call to [Stats].
 type CallInfo struct {
 	Method         string // "/package.Service/Method"
-	Client         bool   // we make the call; otherwise we serve it
+	Client         bool   // whether the call is made here; otherwise it is served here
 	IsClientStream bool
 	IsServerStream bool
 }
 
-// Direction tells what is sent from what is received.
+// Direction is the direction of headers and messages, as this process sees it.
 type Direction int
 
 const (
@@ -57,18 +56,19 @@ func (d Direction) String() string {
 	return "received"
 }
 
-// MessageSize is the size of a message in bytes.
+// MessageSize is the size of a message, in bytes.
 type MessageSize struct {
 	Plain int // encoded, before compression
-	Wire  int // as it travels, gRPC's prefix included, HTTP/2's frame headers not
+	Wire  int // as sent: after compression, with gRPC's prefix, without HTTP/2's frame headers
 }
 
-// exempts reports whether an Exempt leaves a method's calls alone; nil does not.
+// exempts reports whether exempt leaves the calls of a method out; a nil exempt
+// leaves out none.
 func exempts(exempt func(string) bool, method string) bool {
 	return exempt != nil && exempt(method)
 }
 
-// observer reports one call to a Stats; nil reports nothing.
+// observer reports one call to a Stats; a nil observer reports nothing.
 type observer struct {
 	stats Stats
 	ctx   context.Context
@@ -76,7 +76,7 @@ type observer struct {
 	ended atomic.Bool
 }
 
-// observe begins a call. It returns nil without a Stats.
+// observe begins to report a call. It returns nil if s is nil.
 func observe(ctx context.Context, s Stats, call CallInfo) *observer {
 	if s == nil {
 		return nil
@@ -92,7 +92,7 @@ func (o *observer) headers(dir Direction, md metadata.MD) {
 	}
 }
 
-// received reports headers that are still in their block.
+// received reports the headers of a received block.
 func (o *observer) received(h *h2.Head) {
 	if o != nil && h != nil {
 		md, _ := toMD(h, "user-agent", "content-type")
@@ -100,7 +100,7 @@ func (o *observer) received(h *h2.Head) {
 	}
 }
 
-// message reports a message whose buffer has travelled, or will.
+// message reports a message that was sent or received, or is about to be sent.
 func (o *observer) message(dir Direction, plain, wire int) {
 	if o != nil {
 		o.stats.Message(o.ctx, dir, MessageSize{plain, wire})
@@ -113,5 +113,5 @@ func (o *observer) end(err error) {
 	}
 }
 
-// wireSize is what a received message took on the wire.
+// wireSize returns the size of a received message as it was sent.
 func wireSize(b *h2.Buffer) int { return wire.PrefixLen + len(b.B) }

@@ -5,15 +5,14 @@ import (
 	"strings"
 )
 
-// Raw is a message as its encoding, for programs that pass messages on without
-// knowing what they are. A *Raw is a [Message], so that both SendMsg and RecvMsg
-// take a pointer to it.
+// Raw is the encoding of a message, for programs that pass messages on without
+// knowing their types. A *Raw is a [Message]: SendMsg, RecvMsg and Invoke take a
+// pointer to a Raw.
 //
-// RecvMsg and Invoke replace the bytes by those received, in the same memory if
-// there is room: what was sliced off a Raw is good until it is received into again.
-// SendMsg and Invoke copy what they send. The bytes are those before compression:
-// which compressor a call has is the call's affair; see [RequestCompressor] and
-// [UseCompressor].
+// RecvMsg and Invoke replace the bytes by those received, in the same memory if there
+// is room: slices of a Raw are valid until something is received into it again.
+// SendMsg and Invoke copy what they send. The bytes are those before compression,
+// which is a property of the call; see [RequestCompressor] and [UseCompressor].
 type Raw []byte
 
 // AppendTo implements [Message].
@@ -28,10 +27,9 @@ func (r *Raw) UnmarshalFrom(b []byte) error {
 // Size returns the number of bytes.
 func (r *Raw) Size() int { return len(*r) }
 
-// RequestCompressor returns the name of the compressor that the client has
-// announced for its requests, "" for none, of the call whose handler was given
-// ctx. Responses are compressed with it as well, if the client takes that. A proxy
-// gives it to [UseCompressor].
+// RequestCompressor returns the name of the compressor of the requests, "" for none,
+// of the call whose handler was given ctx. Responses are compressed with it as well,
+// if the client accepts that. A proxy passes it to [UseCompressor].
 func RequestCompressor(ctx context.Context) string {
 	c, err := callOf(ctx)
 	if err != nil || c.compressed == nil {
@@ -40,8 +38,8 @@ func RequestCompressor(ctx context.Context) string {
 	return c.compressed.Name()
 }
 
-// foreign returns what stands for the method of a path that no service has: one of
-// ServerConfig.Unknown's, or nil if the call is refused.
+// foreign returns a method for a path that no service has: one that calls
+// ServerConfig.Unknown, or nil if the call is refused.
 func (s *Server) foreign(path string) *method {
 	handle := s.cfg.Unknown
 	if handle == nil || !isFullMethod(path) {
@@ -54,8 +52,8 @@ func (s *Server) foreign(path string) *method {
 	}}
 }
 
-// isFullMethod says whether name has the form /package.Service/Method, which
-// clients of this package send.
+// isFullMethod reports whether name has the form /package.Service/Method, in which
+// clients of this package send it.
 func isFullMethod(name string) bool {
 	if !strings.HasPrefix(name, "/") || strings.IndexByte(name[1:], '/') < 1 || strings.HasSuffix(name, "/") {
 		return false
