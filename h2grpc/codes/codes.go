@@ -7,8 +7,8 @@ package codes
 
 import "strconv"
 
-// Code is a gRPC status code. A peer may send numbers above Unauthenticated;
-// they are kept as they came.
+// Code is a gRPC status code. A peer may send numbers above Unauthenticated; they are
+// kept as they are.
 type Code uint32
 
 // The codes of the gRPC specification.
