@@ -16,17 +16,17 @@ type Any struct {
 	Value   []byte
 }
 
-// Proto is google.rpc.Status, the content of the grpc-status-details-bin
-// trailer. It is coded by hand because registering the generated type would
-// clash with programs that link the real one. It is an h2grpc.Message.
+// Proto is google.rpc.Status, the content of the trailer grpc-status-details-bin. It
+// is encoded by hand because registering the generated type would conflict with that
+// of programs that link it. A *Proto is an h2grpc.Message.
 type Proto struct {
 	Code    int32
 	Message string
 	Details []Any // at most 1024
 }
 
-// AppendTo appends a's protobuf encoding to b. It fails for a URL that is not
-// UTF-8, and returns b unchanged.
+// AppendTo appends the protobuf encoding of a to b. If the URL is not UTF-8, it
+// returns an error and b unchanged.
 func (a *Any) AppendTo(b []byte) ([]byte, error) {
 	if err := fields.CheckText("type_url", a.TypeURL, math.MaxInt32); err != nil {
 		return b, fmt.Errorf("status: google.protobuf.Any: %w", err)
@@ -34,8 +34,8 @@ func (a *Any) AppendTo(b []byte) ([]byte, error) {
 	return fields.AppendBytes(fields.AppendBytes(b, 1, a.TypeURL), 2, a.Value), nil
 }
 
-// UnmarshalFrom reads a from b; Value is a copy. It fails for what is no message
-// and a URL that is not UTF-8; a is then the zero value.
+// UnmarshalFrom decodes a from b; Value is a copy. It returns an error for bytes that
+// are not a message and for a URL that is not UTF-8; a is then the zero value.
 func (a *Any) UnmarshalFrom(b []byte) error {
 	*a = Any{}
 	var value []byte
@@ -58,8 +58,9 @@ func (a *Any) UnmarshalFrom(b []byte) error {
 	return nil
 }
 
-// AppendTo appends p's protobuf encoding to b, fields in ascending order. It
-// fails for text that is not UTF-8 and too many details, and returns b unchanged.
+// AppendTo appends the protobuf encoding of p to b, fields in ascending order. For
+// text that is not UTF-8 and for too many details it returns an error and b
+// unchanged.
 func (p *Proto) AppendTo(b []byte) ([]byte, error) {
 	start := len(b)
 	if err := fields.CheckText("message", p.Message, math.MaxInt32); err != nil {
@@ -80,8 +81,9 @@ func (p *Proto) AppendTo(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// UnmarshalFrom reads p from b and keeps nothing of b. It fails for what is no
-// message, text that is not UTF-8 and too many details; p is then the zero value.
+// UnmarshalFrom decodes p from b and keeps nothing of b. It returns an error for
+// bytes that are not a message, for text that is not UTF-8 and for too many details;
+// p is then the zero value.
 func (p *Proto) UnmarshalFrom(b []byte) error {
 	*p = Proto{}
 	err := fields.Each(b, func(f fields.Field) (err error) {

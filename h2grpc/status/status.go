@@ -1,16 +1,17 @@
 // Package status makes and reads gRPC statuses, with the names and shapes of
 // grpc-go's status package.
 //
-// A [Status] is immutable. Err turns it into an error, FromError finds it again
-// in an error chain. Details travel as google.rpc.Status, which is coded by
-// hand ([Proto]): no protobuf name is registered.
+// A [Status] is immutable. Err turns it into an error, and FromError finds it in a
+// chain of errors. Details are sent as google.rpc.Status, which is encoded by hand
+// ([Proto]): no protobuf name is registered.
 //
-// A message is the peer's, whatever it holds. Message and Details return it as it
-// is; texts of errors are made to be shown, and have it with all escaped, as in a
-// Go string, that a terminal would act on (control characters, line ends, what
-// changes the direction of writing, bytes that are not UTF-8), and cut after 4
-// KiB, with how much is missing. grpc-go's texts have it as it is, whole. There is
-// no difference for a message of one line that can be printed and is not that long.
+// The message of a status may come from the peer, with any content. Message and Proto
+// return it unchanged. The texts of errors are made to be shown: in them everything
+// that a terminal would act on (control characters, line ends, characters that change
+// the direction of text, bytes that are not UTF-8) is escaped as in a Go string, and
+// the message is cut after 4 KiB, with the number of missing bytes. grpc-go's texts
+// have the message whole and unescaped. For a message of one printable line that is
+// not that long there is no difference.
 package status
 
 import (
@@ -50,16 +51,17 @@ func Newf(c codes.Code, format string, args ...any) *Status {
 //go:noinline
 func Error(c codes.Code, msg string) error { return New(c, msg).Err() }
 
-// Errorf is Error with a formatted message.
+// Errorf is like Error, with a formatted message.
 func Errorf(c codes.Code, format string, args ...any) error {
 	return Error(c, fmt.Sprintf(format, args...))
 }
 
-// FromProto returns the status that p describes. It keeps p's details.
+// FromProto returns the status that p describes. The status keeps p.Details, which
+// must not be changed afterwards.
 func FromProto(p Proto) *Status { return &Status{p} }
 
-// Proto returns the status as it goes on the wire. The details are shared and
-// must not be changed.
+// Proto returns the status as it is sent. The details are shared and must not be
+// changed.
 func (s *Status) Proto() Proto {
 	if s == nil {
 		return Proto{}
@@ -75,7 +77,7 @@ func (s *Status) Code() codes.Code {
 	return codes.Code(s.p.Code)
 }
 
-// Message returns the message as it is. It may be the peer's: escape it before
+// Message returns the message unchanged. It may be the peer's: escape it before
 // showing it on a terminal, as String does.
 func (s *Status) Message() string {
 	if s == nil {
@@ -84,15 +86,15 @@ func (s *Status) Message() string {
 	return s.p.Message
 }
 
-// String describes the status for people: see above for what becomes of the
-// message.
+// String describes the status for people; the package comment describes how the
+// message is escaped and cut.
 func (s *Status) String() string {
 	return "rpc error: code = " + s.Code().String() + " desc = " + wire.Printable(s.Message(), maxErrorText)
 }
 
-// Err returns the status as an error, whose text is String's, or nil if its code
-// is OK. To errors.Is one with the code DEADLINE_EXCEEDED is
-// context.DeadlineExceeded.
+// Err returns the status as an error with the text of String, or nil if its code is
+// OK. errors.Is finds context.DeadlineExceeded in an error with the code
+// DEADLINE_EXCEEDED.
 func (s *Status) Err() error {
 	if s.Code() == codes.OK {
 		return nil
@@ -100,8 +102,8 @@ func (s *Status) Err() error {
 	return &statusError{s}
 }
 
-// WithDetails returns a status with details added. It fails for an OK status
-// and for a message that cannot be encoded.
+// WithDetails returns a status with details added. It returns an error for an OK
+// status and for a message that cannot be encoded.
 func (s *Status) WithDetails(details ...proto.Message) (*Status, error) {
 	if s.Code() == codes.OK {
 		return nil, errors.New("status: an OK status has no details")
@@ -121,9 +123,9 @@ func (s *Status) WithDetails(details ...proto.Message) (*Status, error) {
 	return &Status{p}, nil
 }
 
-// Details returns the decoded details in order. One whose type this program
-// does not link, or that cannot be decoded, is returned as an error in its
-// place; Proto has its bytes.
+// Details returns the decoded details in order. Instead of a detail whose type this
+// program does not link, or that cannot be decoded, there is an error; Proto has its
+// bytes.
 func (s *Status) Details() []any {
 	if s == nil {
 		return nil
@@ -160,12 +162,13 @@ type statusError struct{ s *Status }
 
 func (e *statusError) Error() string { return e.s.String() }
 
-// GRPCStatus is how FromError finds the status.
+// GRPCStatus returns the status, for FromError.
 func (e *statusError) GRPCStatus() *Status { return e.s }
 
 // Is reports whether target is a status error with the same code and message, or
-// context.DeadlineExceeded if that is the code. CANCELLED may have other reasons than
-// the caller's context, a closed connection for one.
+// context.DeadlineExceeded if that is the code. There is no such rule for CANCELLED,
+// which may have other reasons than the caller's context, for example a closed
+// connection.
 func (e *statusError) Is(target error) bool {
 	if target == context.DeadlineExceeded {
 		return e.s.Code() == codes.DeadlineExceeded
@@ -174,10 +177,11 @@ func (e *statusError) Is(target error) bool {
 	return ok && t.s.p.Code == e.s.p.Code && t.s.p.Message == e.s.p.Message
 }
 
-// FromError returns the status that err carries. Nil is OK. An error type may
-// carry one by a method GRPCStatus() *Status; if such an error is wrapped, the
-// status has the whole chain's text as its message, and so the carried message as
-// errors show it. Any other error gives UNKNOWN with its text, and false.
+// FromError returns the status that err carries, and true; OK for nil. A type of
+// error may carry a status by a method GRPCStatus() *Status. If such an error is
+// wrapped, the message of the result is the text of the whole chain, in which the
+// carried message is escaped and cut as in errors. For any other error it returns
+// UNKNOWN with the error's text, and false.
 func FromError(err error) (s *Status, ok bool) {
 	if err == nil {
 		return nil, true
@@ -198,7 +202,7 @@ func FromError(err error) (s *Status, ok bool) {
 	return &Status{p}, true
 }
 
-// Convert is FromError without the second result.
+// Convert is like FromError, without the second result.
 func Convert(err error) *Status {
 	s, _ := FromError(err)
 	return s
@@ -208,8 +212,8 @@ func Convert(err error) *Status {
 // without a status.
 func Code(err error) codes.Code { return Convert(err).Code() }
 
-// FromContextError turns a context's error, as package errors finds it, into a
-// status: CANCELLED, DEADLINE_EXCEEDED, OK for nil, and UNKNOWN for any other error.
+// FromContextError returns a status for an error of a context, which may be wrapped:
+// CANCELLED, DEADLINE_EXCEEDED, OK for nil, and UNKNOWN for any other error.
 func FromContextError(err error) *Status {
 	switch {
 	case err == nil:
