@@ -1,14 +1,14 @@
 // Package metadata holds the key-value pairs that accompany a gRPC call, with
 // the names and shapes of grpc-go's metadata package.
 //
-// Keys are lower case. Values of keys that end in "-bin" are arbitrary bytes
-// (they travel as base64, gRPC's PROTOCOL-HTTP2 document, "Binary-Header");
-// values of all other keys are printable ASCII.
+// Keys are lower case. Values of keys that end in "-bin" are arbitrary bytes (sent in
+// base64: gRPC's PROTOCOL-HTTP2 document, "Binary-Header"); values of all other keys
+// are printable ASCII.
 //
-// As in grpc-go, keys that are gRPC's own (grpc-status, grpc-timeout and their kind)
-// or HTTP's are neither sent nor received, and other keys that begin with "grpc-",
+// As in grpc-go, keys that belong to gRPC itself (grpc-status, grpc-timeout and the
+// like) or to HTTP are neither sent nor received; other keys that begin with "grpc-",
 // such as grpc-trace-bin, are. An empty key is an error of the call. Spaces at the
-// ends of values are not sent, which HTTP/2 forbids (RFC 9113, section 8.2.1);
+// ends of values, which HTTP/2 forbids (RFC 9113, section 8.2.1), are not sent;
 // grpc-go sends them.
 package metadata
 
@@ -21,13 +21,13 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/internal/ctxkey"
 )
 
-// MD maps a lower-case key to its values in the order they were given. The
-// order between different keys is not kept on the wire.
+// MD maps a lower-case key to its values, in the order in which they were added. The
+// order of different keys is not kept when an MD is sent.
 //
 // An MD is a plain map: concurrent reads are safe, concurrent writes are not.
 type MD map[string][]string
 
-// New returns an MD with one value a key. Keys are lower-cased.
+// New returns an MD with one value for each key. Keys are converted to lower case.
 func New(m map[string]string) MD {
 	md := make(MD, len(m))
 	for k, v := range m {
@@ -37,9 +37,9 @@ func New(m map[string]string) MD {
 	return md
 }
 
-// Pairs returns an MD made of alternating keys and values. Keys are
-// lower-cased. It panics if the number of arguments is odd, which is a mistake
-// of the program and never of a peer.
+// Pairs returns an MD made of alternating keys and values. Keys are converted to
+// lower case. It panics if the number of arguments is odd, which is a mistake of the
+// program and never caused by a peer.
 func Pairs(kv ...string) MD {
 	if len(kv)%2 != 0 {
 		panic(fmt.Sprintf("metadata: Pairs got %d arguments, which is odd", len(kv)))
@@ -54,21 +54,23 @@ func Pairs(kv ...string) MD {
 // Len returns the number of keys.
 func (md MD) Len() int { return len(md) }
 
-// Copy returns a deep copy.
+// Copy returns a deep copy of md.
 func (md MD) Copy() MD { return Join(md) }
 
-// Get returns the values of k, which is lower-cased first. The slice belongs
-// to md.
+// Get returns the values of k, which is converted to lower case. The slice belongs to
+// md.
 func (md MD) Get(k string) []string { return md[strings.ToLower(k)] }
 
-// Set replaces the values of k. Without values it does nothing.
+// Set replaces the values of k, which is converted to lower case. Without values it
+// does nothing.
 func (md MD) Set(k string, vals ...string) {
 	if len(vals) > 0 {
 		md[strings.ToLower(k)] = vals
 	}
 }
 
-// Append adds values to k. Without values it does nothing.
+// Append adds values to k, which is converted to lower case. Without values it does
+// nothing.
 func (md MD) Append(k string, vals ...string) {
 	if len(vals) > 0 {
 		k = strings.ToLower(k)
@@ -76,11 +78,11 @@ func (md MD) Append(k string, vals ...string) {
 	}
 }
 
-// Delete removes k.
+// Delete removes k, which is converted to lower case.
 func (md MD) Delete(k string) { delete(md, strings.ToLower(k)) }
 
-// Join returns a new MD with all values of all mds, in argument order. Keys
-// are lower-cased.
+// Join returns a new MD with the values of all mds, in the order of the arguments.
+// Keys are converted to lower case.
 func Join(mds ...MD) MD {
 	out := MD{}
 	for _, md := range mds {
@@ -91,23 +93,22 @@ func Join(mds ...MD) MD {
 	return out
 }
 
-// outgoing is what an outgoing context carries: whole MDs and appended pairs
-// form a chain, so that AppendToOutgoingContext costs one small value and no
-// copy.
+// outgoing is the metadata of an outgoing context: a chain of whole MDs and appended
+// pairs, so that AppendToOutgoingContext makes one small value and no copy.
 type outgoing struct {
 	parent *outgoing
 	md     MD
 	pairs  []string
 }
 
-// NewIncomingContext returns a context that carries md as the metadata of a
-// received call. Servers do this; applications only do it in tests.
+// NewIncomingContext returns a context that carries md as the metadata of a received
+// call. Servers use it; applications need it only in tests.
 func NewIncomingContext(ctx context.Context, md MD) context.Context {
 	return context.WithValue(ctx, ctxkey.Incoming{}, md)
 }
 
-// FromIncomingContext returns a copy of the metadata of the call that is being
-// served.
+// FromIncomingContext returns a copy of the metadata of the request whose handler was
+// given ctx, and whether ctx has any.
 func FromIncomingContext(ctx context.Context) (MD, bool) {
 	md, ok := ctx.Value(ctxkey.Incoming{}).(MD)
 	if !ok {
@@ -116,8 +117,8 @@ func FromIncomingContext(ctx context.Context) (MD, bool) {
 	return md.Copy(), true
 }
 
-// ValueFromIncomingContext returns a copy of the values of one key of the call
-// that is being served, without copying the rest.
+// ValueFromIncomingContext returns a copy of the values of key in the metadata of the
+// request whose handler was given ctx, without copying the rest.
 func ValueFromIncomingContext(ctx context.Context, key string) []string {
 	md, _ := ctx.Value(ctxkey.Incoming{}).(MD)
 	v := md.Get(key)
@@ -127,15 +128,15 @@ func ValueFromIncomingContext(ctx context.Context, key string) []string {
 	return append([]string(nil), v...)
 }
 
-// NewOutgoingContext returns a context whose calls send md; metadata that ctx
-// carried before is replaced. md must not change afterwards.
+// NewOutgoingContext returns a context whose calls send md instead of the metadata
+// that ctx carried. md must not be changed afterwards.
 func NewOutgoingContext(ctx context.Context, md MD) context.Context {
 	return context.WithValue(ctx, ctxkey.Outgoing{}, &outgoing{md: md})
 }
 
-// AppendToOutgoingContext returns a context whose calls send the alternating
-// keys and values in kv besides what ctx carried. It panics if the number of
-// kv is odd.
+// AppendToOutgoingContext returns a context whose calls send the alternating keys and
+// values in kv in addition to the metadata that ctx carried. It panics if the number
+// of kv is odd.
 func AppendToOutgoingContext(ctx context.Context, kv ...string) context.Context {
 	if len(kv)%2 != 0 {
 		panic(fmt.Sprintf("metadata: AppendToOutgoingContext got %d keys and values, which is odd", len(kv)))
@@ -144,8 +145,8 @@ func AppendToOutgoingContext(ctx context.Context, kv ...string) context.Context 
 	return context.WithValue(ctx, ctxkey.Outgoing{}, &outgoing{parent: parent, pairs: append([]string(nil), kv...)})
 }
 
-// FromOutgoingContext returns a copy of the metadata that calls made with ctx
-// send.
+// FromOutgoingContext returns a copy of the metadata that calls with ctx send, and
+// whether ctx has any.
 func FromOutgoingContext(ctx context.Context) (MD, bool) {
 	o, ok := ctx.Value(ctxkey.Outgoing{}).(*outgoing)
 	if !ok {
@@ -156,8 +157,8 @@ func FromOutgoingContext(ctx context.Context) (MD, bool) {
 	return md, true
 }
 
-// Outgoing iterates over the pairs that calls made with ctx send, without
-// building an MD. Keys are lower case; values of one key keep their order.
+// Outgoing iterates over the pairs that calls with ctx send, without building an MD.
+// Keys are lower case; the values of a key keep their order.
 func Outgoing(ctx context.Context) iter.Seq2[string, string] {
 	o, _ := ctx.Value(ctxkey.Outgoing{}).(*outgoing)
 	return func(yield func(string, string) bool) { o.each(yield) }
