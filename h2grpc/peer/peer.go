@@ -1,4 +1,4 @@
-// Package peer says who is at the other end of a call.
+// Package peer describes the other end of a call.
 package peer
 
 import (
@@ -11,18 +11,19 @@ import (
 
 // Peer describes the other end of a connection.
 type Peer struct {
-	Addr      net.Addr             // the peer's address
-	LocalAddr net.Addr             // our own address
+	Addr      net.Addr             // the address of the peer
+	LocalAddr net.Addr             // the address of this end
 	TLS       *tls.ConnectionState // nil on a plaintext connection; must not be changed
 }
 
-// NewContext returns a context that carries p. Servers do this; applications
-// only do it in tests.
+// NewContext returns a context that carries p. Servers use it; applications need it
+// only in tests.
 func NewContext(ctx context.Context, p *Peer) context.Context {
 	return context.WithValue(ctx, ctxkey.Peer{}, p)
 }
 
-// FromContext returns the peer of the call that is being served.
+// FromContext returns the peer of the call whose handler was given ctx, and whether
+// ctx has one. It must not be changed.
 func FromContext(ctx context.Context) (*Peer, bool) {
 	p, ok := ctx.Value(ctxkey.Peer{}).(*Peer)
 	return p, ok
