@@ -1,5 +1,5 @@
-// Package connlimit bounds the connections that a server has accepted, or several
-// servers together.
+// Package connlimit bounds the connections that a server, or several servers
+// together, have accepted.
 package connlimit
 
 import (
@@ -7,16 +7,16 @@ import (
 	"sync"
 )
 
-// Limit bounds connections. A connection is unproven until it has done what shows
-// that its peer means it, a handshake, and only so many may be: when there is one
-// more, the oldest goes. So they take nothing away from those that are proven,
-// and somebody who only connects keeps nobody out who goes on with the handshake.
-// Of the proven, none ever has to go; while there are as many as there may be, who
-// has accepted another waits with it, and accepts no more, so that those wait in
-// the system's queue. Who is unproven then may still become proven: there are
-// never more connections than both limits together.
+// Limit bounds connections. A connection is unproven until its peer has completed a
+// handshake, and only a certain number may be unproven: one more evicts the oldest.
+// So unproven connections take no places from proven ones, and peers that only
+// connect do not keep out those that go on with the handshake. Proven connections are
+// never evicted. At their limit the accepting goroutine waits with the next
+// connection and accepts no more, so that further ones stay in the system's queue.
+// Unproven connections may still become proven meanwhile: there are never more
+// connections than both limits together.
 //
-// Its methods and those of its places may be called concurrently.
+// The methods of a Limit and of its places may be called concurrently.
 type Limit struct {
 	most, mostUnproven int // negative: any number
 
@@ -27,7 +27,7 @@ type Limit struct {
 	room     chan struct{} // closed when proven has become less than most, if somebody waits
 }
 
-// Place is what a connection takes up.
+// Place is the place of a connection in a Limit.
 type Place struct {
 	limit *Limit
 	close func()
@@ -36,19 +36,18 @@ type Place struct {
 	state state
 }
 
-// state is how far a place's connection has come.
+// state is the state of a place's connection.
 type state int
 
 const (
 	unproven state = iota
 	proven
-	left    // by itself
-	evicted // to make room
+	left    // the connection has ended
+	evicted // removed to make room
 )
 
-// New returns a limit of so many connections that are proven, and so many that are
-// not. Negative numbers mean any number; fewer than one place for the unproven is
-// one.
+// New returns a limit of most proven and mostUnproven unproven connections. Negative
+// numbers mean no limit; a mostUnproven of zero counts as one.
 func New(most, mostUnproven int) *Limit {
 	if mostUnproven == 0 {
 		mostUnproven = 1
@@ -56,8 +55,7 @@ func New(most, mostUnproven int) *Limit {
 	return &Limit{most: most, mostUnproven: mostUnproven}
 }
 
-// Full reports whether there are as many connections that are proven as there may
-// be.
+// Full reports whether there are as many proven connections as are allowed.
 func (l *Limit) Full() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -66,8 +64,8 @@ func (l *Limit) Full() bool {
 
 func (l *Limit) full() bool { return l.most >= 0 && l.proven >= l.most }
 
-// Wait waits until it is not Full, and reports whether it is not: stop, when it is
-// closed, ends the wait.
+// Wait waits until the limit is not Full, or until stop is closed. It reports whether
+// the limit is not Full.
 func (l *Limit) Wait(stop <-chan struct{}) bool {
 	for {
 		l.mu.Lock()
@@ -88,9 +86,9 @@ func (l *Limit) Wait(stop <-chan struct{}) bool {
 	}
 }
 
-// Add counts a connection, which is unproven. If there are too many of those, the
-// oldest leaves its place, its close is called before Add returns, and Add reports
-// that. close may be called while the connection's owner closes it, too.
+// Add adds a connection, which is unproven. If that is one too many, the oldest
+// unproven one is evicted: its close is called before Add returns, and madeRoom is
+// true. close may be called while the owner of the connection closes it too.
 func (l *Limit) Add(close func()) (p *Place, madeRoom bool) {
 	p = &Place{limit: l, close: close}
 	if l.mostUnproven < 0 {
@@ -111,8 +109,8 @@ func (l *Limit) Add(close func()) (p *Place, madeRoom bool) {
 	return p, oldest != nil
 }
 
-// Prove says that the connection has proved itself. Nil has no effect, and neither
-// has a call when it has already, or has left.
+// Prove marks the connection as proven. It has no effect on a nil Place, and none if
+// the connection is already proven or has left.
 func (p *Place) Prove() {
 	if p == nil {
 		return
@@ -126,7 +124,8 @@ func (p *Place) Prove() {
 	}
 }
 
-// Leave says that the connection has ended. It may be called again.
+// Leave frees the place of a connection that has ended. It may be called more than
+// once.
 func (p *Place) Leave() {
 	l := p.limit
 	l.mu.Lock()
@@ -146,7 +145,8 @@ func (p *Place) Leave() {
 	p.state = left
 }
 
-// Evicted reports whether the connection had to make room. Nil had not.
+// Evicted reports whether the connection was evicted. For a nil Place it returns
+// false.
 func (p *Place) Evicted() bool {
 	if p == nil {
 		return false
@@ -156,7 +156,7 @@ func (p *Place) Evicted() bool {
 	return p.state == evicted
 }
 
-// dropUnproven is called with mu held.
+// dropUnproven removes p from the unproven places. mu is held.
 func (l *Limit) dropUnproven(p *Place) {
 	if i := slices.Index(l.unproven, p); i >= 0 {
 		l.unproven = slices.Delete(l.unproven, i, i+1)
