@@ -1,6 +1,6 @@
-// Package loglimit bounds how much others can make this module log. Whoever may
-// cause a line by connecting, or by a message, may do it a hundred thousand times:
-// the lines would fill a disk, and hide all others.
+// Package loglimit limits how many log lines peers can cause. A peer that causes a
+// line by connecting, or by a message, may do so a hundred thousand times: the lines
+// would fill a disk, and hide all others.
 package loglimit
 
 import (
@@ -9,19 +9,19 @@ import (
 )
 
 const (
-	// burst is how many lines of a kind are written at once: all that there are of
-	// any trouble that is not meant.
+	// burst is how many lines of a kind are written at once: enough for all lines of any
+	// trouble that is not an attack.
 	burst = 10
-	// period is the time in which another one is granted. It is also how often
-	// those that were left out are told of, by one line: soon enough for somebody
-	// who watches, and 8640 lines a day at most.
+	// period is the time after which another line of a kind is allowed. Omitted lines
+	// are also reported once in this time, in one line: soon enough for somebody who
+	// watches, and 8640 lines a day at most.
 	period = 10 * time.Second
-	// maxKinds bounds the kinds that are told apart. The module has some forty
-	// texts; what a program adds beyond that shares one kind.
+	// maxKinds is how many kinds are distinguished. The module has some forty texts; any
+	// that a program adds beyond the limit share one kind.
 	maxKinds = 64
 )
 
-// leftOut is the key of the number of lines like this one that were left out.
+// leftOut is the key of the number of similar lines that were omitted.
 const leftOut = "more_like_it"
 
 // Logger is h2grpc.Logger, which this package cannot import.
@@ -32,32 +32,31 @@ type Logger interface {
 	Error(msg string, args ...any)
 }
 
-// limiter is a Logger that leaves out lines. A kind of lines is one message, whose
-// text must be constant, at one level. Of each kind the first few are written as
-// they come; after that one is every few seconds, the last that came, with the
-// number of those that were left out. The numbers and the lines add up to all that
-// there were.
+// limiter is a Logger that omits lines. A kind of lines is one message, whose text
+// must be constant, at one level. The first few lines of each kind are written as
+// they come, and then one every few seconds: the last that came, with the number of
+// those omitted. The numbers and the lines written add up to all lines.
 type limiter struct {
 	to Logger
 
 	mu sync.Mutex
 	// guarded by mu
 	kinds map[name]*kind
-	timer *time.Timer // tells of what was left out; nil if nothing was
+	timer *time.Timer // reports omitted lines; nil if there are none
 }
 
-// name is a kind's. The zero name is that of all beyond maxKinds.
+// name identifies a kind. The zero name is that of all kinds beyond maxKinds.
 type name struct {
 	level byte
 	msg   string
 }
 
-// kind is what is known of the lines of one kind.
+// kind is the state of the lines of one kind.
 type kind struct {
 	granted int       // lines that may be written at once
 	since   time.Time // when granted was counted
 
-	held int // lines that were not written
+	held int // lines that were omitted and not yet reported
 	last line
 }
 
@@ -67,13 +66,13 @@ type line struct {
 	args []any
 }
 
-// Wrap returns a Logger that writes to another one, within these bounds, and tell,
-// which writes what is to be told of lines that were left out. tell is called when
-// no more lines are expected, and may be called any number of times. Both may be
-// used concurrently if to may be, which is never called with a lock held.
+// Wrap returns a Logger that writes to another one within these limits, and tell,
+// which reports the lines omitted so far. tell is to be called when no more lines are
+// expected, and may be called any number of times. Both may be used concurrently if
+// to may be. to is never called with a lock held.
 //
-// If to comes from Wrap it is returned as it is, and tell does nothing: a line is
-// counted once, by whoever was first. If it is nil, log drops everything.
+// If to comes from Wrap, it is returned as it is and tell does nothing, so that a
+// line is counted once, by the first Wrap. If to is nil, log drops everything.
 func Wrap(to Logger) (log Logger, tell func()) {
 	switch to.(type) {
 	case nil:
@@ -104,7 +103,7 @@ func (l *limiter) log(level byte, log func(Logger, string, ...any), msg string, 
 	}
 }
 
-// allow reports whether a line is to be written now. Otherwise it is held.
+// allow reports whether a line is to be written now. Otherwise it counts as omitted.
 func (l *limiter) allow(n name, ln line) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -133,7 +132,7 @@ func (l *limiter) allow(n name, ln line) bool {
 	return false
 }
 
-// tell writes a line for each kind of which some are held.
+// tell writes a line for each kind with omitted lines.
 func (l *limiter) tell() {
 	var lines []line
 	l.mu.Lock()
@@ -150,7 +149,7 @@ func (l *limiter) tell() {
 			ln.args = append(ln.args[:len(ln.args):len(ln.args)], leftOut, k.held-1)
 		}
 		lines = append(lines, ln)
-		// What is told of now counts as what is granted for the next period.
+		// The line written now uses what is allowed for the next period.
 		*k = kind{since: time.Now()}
 	}
 	l.mu.Unlock()
