@@ -1,24 +1,24 @@
 // Package gzip compresses gRPC messages with gzip (RFC 1952).
 //
-// It is opt-in: nothing in h2grpc links it. A server that is given it accepts
-// compressed requests and compresses its responses to them; a client that is
-// given it says so to the server and compresses the requests of the calls that
+// It is opt-in: nothing in h2grpc links it. A server that is given a compressor
+// accepts compressed requests and compresses its responses to them; a client that is
+// given one announces it to the server and compresses the requests of the calls that
 // ask for it:
 //
 //	h2grpc.ServerConfig{Compressors: []h2grpc.Compressor{gzip.New()}}
 //	h2grpc.ClientConfig{Compressors: []h2grpc.Compressor{gzip.New()}}
 //	client.Put(ctx, request, h2grpc.UseCompressor(gzip.Name))
 //
-// Compression gives a message's size away to whoever sees the encrypted
-// connection. Where an attacker can put text of their own beside a secret in
-// one message, that size tells the secret: leave compression off there.
+// Compression reveals the size of a message to whoever sees the encrypted connection.
+// Where an attacker can put text of their own beside a secret in one message, that
+// size reveals the secret: do not compress there.
 //
 // # What is accepted
 //
 // A message is one gzip file as RFC 1952 §2.2 defines it: one member or several,
-// whose contents are joined. Anything else is an error: no member at all, a
-// member that is cut short, a checksum or length that disagrees, and any byte
-// after the last member, zero bytes too.
+// whose contents are joined. Everything else is an error: no member at all, a member
+// that is cut short, a wrong checksum or length, and any byte after the last member,
+// including zero bytes.
 package gzip
 
 import (
@@ -36,17 +36,17 @@ import (
 const Name = "gzip"
 
 const (
-	// countAbove is how many bytes of a message are stored before the whole of
-	// it has been counted. A larger message is decompressed twice: once to
-	// learn its length, which costs no memory however large it claims to be,
-	// and once into a buffer of that length.
+	// countAbove is how many bytes of a message are decompressed into memory before its
+	// length is counted. A larger message is decompressed twice: once to learn its
+	// length, which takes no memory whatever its size, and once into a buffer of that
+	// length.
 	countAbove = 1 << 20
-	// firstRoom is the room that is made for a message before anything of it
-	// has been decompressed.
+	// firstRoom is the size of the buffer with which the decompression of a message
+	// begins.
 	firstRoom = 4 << 10
 )
 
-// New returns a compressor that compresses at gzip's default level.
+// New returns a compressor with gzip's default level.
 func New() h2grpc.Compressor {
 	c, err := NewLevel(gzip.DefaultCompression)
 	if err != nil {
@@ -55,10 +55,10 @@ func New() h2grpc.Compressor {
 	return c
 }
 
-// NewLevel returns a compressor that compresses at a level of compress/gzip: 1
-// is the fastest and 9 the smallest, 0 stores without compressing, -1 is the
-// default, -2 uses Huffman coding alone. Another level is an error. The level
-// says nothing about decompressing.
+// NewLevel returns a compressor with a level of compress/gzip: 1 is the fastest, 9
+// gives the smallest messages, 0 stores without compressing, -1 is the default, and
+// -2 uses Huffman coding alone. Any other level is an error. Decompressing does not
+// depend on the level.
 func NewLevel(level int) (h2grpc.Compressor, error) {
 	w, err := gzip.NewWriterLevel(io.Discard, level)
 	if err != nil {
@@ -69,8 +69,8 @@ func NewLevel(level int) (h2grpc.Compressor, error) {
 	return c, nil
 }
 
-// compressor implements h2grpc.Compressor. Its pools make it free of
-// allocations after the first messages.
+// compressor implements h2grpc.Compressor. With its pools it allocates nothing after
+// the first messages.
 type compressor struct {
 	level   int
 	writers sync.Pool // of *gzip.Writer
@@ -115,13 +115,14 @@ type reader struct {
 	gzip gzip.Reader
 }
 
-// reset starts a message anew.
+// reset prepares the reader to decompress src.
 func (r *reader) reset(src []byte) error {
 	r.src.Reset(src)
 	return corrupt(r.gzip.Reset(&r.src))
 }
 
-// corrupt makes the errors of reading from memory say what they mean.
+// corrupt replaces the errors of reading past the end of src by one that names the
+// cause.
 func corrupt(err error) error {
 	switch err {
 	case io.EOF:
@@ -141,12 +142,12 @@ func (c *compressor) Decompress(dst, src []byte, limit int) ([]byte, error) {
 	r.src.Reset(nil) // so that the pool does not hold the message
 	c.readers.Put(r)
 	if err != nil {
-		return out[:len(dst)], err // dst may have grown
+		return out[:len(dst)], err // Decompress may have replaced dst
 	}
 	return out, nil
 }
 
-// room returns b with a capacity of at least n, and not of more if it has to be
+// room returns b with a capacity of at least n, and of exactly n if it has to be
 // copied for that.
 func room(b []byte, n int) []byte {
 	if cap(b) >= n {
@@ -160,7 +161,7 @@ func (r *reader) decompress(dst, src []byte, limit int) ([]byte, error) {
 		return dst, err
 	}
 	have := len(dst)
-	most := have + min(limit, countAbove) // before all has been counted
+	most := have + min(limit, countAbove) // until the length is counted
 	out := room(dst, min(most, have+firstRoom))
 	for len(out) < most {
 		if len(out) == cap(out) {
@@ -174,7 +175,7 @@ func (r *reader) decompress(dst, src []byte, limit int) ([]byte, error) {
 			return out, corrupt(err)
 		}
 	}
-	// There may be more. It is counted before room for it is made.
+	// There may be more. Its length is counted before room for it is made.
 	n := len(out) - have
 	if more, err := io.Copy(io.Discard, io.LimitReader(&r.gzip, int64(limit-n)+1)); err != nil {
 		return out, corrupt(err)
