@@ -6,7 +6,7 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc"
 )
 
-// ServiceName is the service's full name.
+// ServiceName is the full name of the service.
 const ServiceName = "grpc.health.v1.Health"
 
 const (
@@ -14,7 +14,7 @@ const (
 	methodList  = "/" + ServiceName + "/List"
 )
 
-// serviceDesc describes the service as generated code would.
+// serviceDesc describes the service in the way generated code does.
 var serviceDesc = h2grpc.ServiceDesc{
 	ServiceName: ServiceName,
 	Methods: []h2grpc.MethodDesc{

@@ -1,9 +1,8 @@
-// Package health is gRPC's health service, grpc.health.v1.Health: a server
-// that says of each of its services whether it works, and a client's call to
-// ask it.
+// Package health is gRPC's health service, grpc.health.v1.Health: a server that
+// reports whether each of its services works, and a client's call to ask it.
 //
-// Its messages are coded by hand and its name is in no registry, so that the
-// package can be linked together with grpc-go's.
+// Its messages are encoded by hand and its name is not in protobuf's registry, so
+// that the package can be linked together with grpc-go's.
 //
 // Protocol: https://github.com/grpc/grpc/blob/master/doc/health-checking.md
 package health
@@ -19,9 +18,9 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/status"
 )
 
-// Server holds the status of a server's services and answers for them. The
-// service "" stands for the server as a whole. All methods may be called by
-// any goroutine.
+// Server holds the statuses of a server's services and serves them to clients. The
+// service "" stands for the server as a whole. All methods may be called
+// concurrently.
 type Server struct {
 	mu       sync.Mutex
 	statuses map[string]Status // guarded by mu
@@ -29,8 +28,7 @@ type Server struct {
 	changed  chan struct{}     // guarded by mu; closed, and replaced, with each change
 }
 
-// NewServer returns a server whose only known service is "", and that is
-// serving.
+// NewServer returns a server that knows the service "" alone, which is SERVING.
 func NewServer() *Server {
 	return &Server{
 		statuses: map[string]Status{"": Serving},
@@ -38,12 +36,12 @@ func NewServer() *Server {
 	}
 }
 
-// SetServingStatus sets the status of a service, which is known from then on,
-// and tells those who watch it. After [Server.Shutdown] it does nothing.
+// SetServingStatus sets the status of a service, which is known from then on, and
+// sends it to those who watch it. After [Server.Shutdown] it does nothing.
 //
-// A service's name is that of a protobuf service or any other word that hosts
-// agree on, in UTF-8 and of at most MaxService bytes. No client can
-// ask for any other name, and List fails while there is one.
+// The name of a service is that of a protobuf service, or any other name that both
+// sides agree on, in UTF-8 and of at most MaxService bytes. No client can ask for any
+// other name, and List fails while there is one.
 func (s *Server) SetServingStatus(service string, current Status) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -54,13 +52,13 @@ func (s *Server) SetServingStatus(service string, current Status) {
 	s.announce()
 }
 
-// Shutdown sets every known service to NOT_SERVING and has later calls of
-// [Server.SetServingStatus] ignored, until [Server.Resume]. Calls of Watch
-// stay open.
+// Shutdown sets every known service to NOT_SERVING, after which
+// [Server.SetServingStatus] does nothing until [Server.Resume]. Calls of Watch stay
+// open.
 func (s *Server) Shutdown() { s.setAll(true, NotServing) }
 
-// Resume undoes [Server.Shutdown]: it sets every known service to SERVING,
-// whatever it was before, and has statuses accepted again.
+// Resume undoes [Server.Shutdown]: it sets every known service to SERVING, whatever
+// it was before, and SetServingStatus has effect again.
 func (s *Server) Resume() { s.setAll(false, Serving) }
 
 func (s *Server) setAll(shutdown bool, current Status) {
@@ -73,16 +71,15 @@ func (s *Server) setAll(shutdown bool, current Status) {
 	s.announce()
 }
 
-// announce wakes all watchers. They look for themselves what has changed and
-// send no more than the newest status, so that one that is slow to read needs
-// no queue. The caller holds s.mu.
+// announce wakes all watchers. Each looks at the statuses itself and sends only the
+// newest, so that a slow client needs no queue. The caller holds s.mu.
 func (s *Server) announce() {
 	close(s.changed)
 	s.changed = make(chan struct{})
 }
 
-// lookup returns a service's status, whether the service is known, and a
-// channel that is closed at the next change of any service.
+// lookup returns a service's status, whether the service is known, and a channel that
+// is closed at the next change of any service.
 func (s *Server) lookup(service string) (current Status, known bool, changed <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -134,10 +131,9 @@ func (s *Server) watch(request *checkRequest, stream h2grpc.ServerStream) error 
 	}
 }
 
-// Check asks the server at the other end of cc for the status of a service. An
-// unknown service is an error with the code NOT_FOUND. A caller who only wants
-// to know whether the server answers, as hosts of plugins do, need not look at
-// the status.
+// Check asks the server at the other end of cc for the status of a service. For an
+// unknown service the error has the code NOT_FOUND. A caller that only wants to know
+// whether the server answers, as hosts of plugins do, can ignore the status.
 func Check(ctx context.Context, cc h2grpc.ClientConnInterface, service string) (Status, error) {
 	var response checkResponse
 	err := cc.Invoke(ctx, methodCheck, &checkRequest{Service: service}, &response)

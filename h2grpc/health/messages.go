@@ -10,20 +10,20 @@ import (
 	"github.com/tenonrpc/tenon/wire/fields"
 )
 
-// Status is grpc.health.v1.HealthCheckResponse.ServingStatus: what a server
-// says of one of its services. It is an open enum: other values than the
-// constants arrive as they are.
+// Status is grpc.health.v1.HealthCheckResponse.ServingStatus: the status of one of a
+// server's services. It is an open enum: values other than the constants are kept as
+// they are.
 type Status int32
 
 // The statuses of grpc.health.v1.
 const (
-	Unknown        Status = 0 // the server has not said
+	Unknown        Status = 0 // the status has not been set
 	Serving        Status = 1
 	NotServing     Status = 2
 	ServiceUnknown Status = 3 // only in answers to Watch
 )
 
-// String returns the status's name in the health protocol, or "Status(n)" for a
+// String returns the name of the status in the health protocol, or "Status(n)" for a
 // number that has none.
 func (s Status) String() string {
 	switch s {
@@ -39,8 +39,8 @@ func (s Status) String() string {
 	return fmt.Sprintf("Status(%d)", int32(s))
 }
 
-// The messages below are h2grpc.Messages. What is unknown in them is dropped; the
-// errors are those of package fields, and the message is then the zero value.
+// The messages below are h2grpc.Messages. Unknown fields are dropped. The errors are
+// those of package fields, after which the message is the zero value.
 
 // checkRequest is HealthCheckRequest, the request of both Check and Watch.
 type checkRequest struct {
@@ -106,13 +106,13 @@ func (*listRequest) UnmarshalFrom(b []byte) error {
 	return nil
 }
 
-// listResponse is HealthListResponse: the status of every service that the server
-// knows of. Only servers need it.
+// listResponse is HealthListResponse: the status of every known service. Only servers
+// need it.
 type listResponse struct {
 	Statuses map[string]Status // field 1, by the services' names
 }
 
-// AppendTo sorts by service, so that equal messages have equal bytes.
+// AppendTo sorts by service, so that equal messages have equal encodings.
 func (m *listResponse) AppendTo(b []byte) ([]byte, error) {
 	services := make([]string, 0, len(m.Statuses))
 	for service := range m.Statuses {
@@ -124,8 +124,8 @@ func (m *listResponse) AppendTo(b []byte) ([]byte, error) {
 	slices.Sort(services)
 	var entry []byte
 	for _, service := range services {
-		// An entry has its key and its value even when they are empty, as
-		// every protobuf implementation writes it.
+		// An entry has its key and its value even if they are empty, as in every
+		// implementation of protobuf.
 		entry = fields.AppendPresent(entry[:0], 1, service)
 		entry = fields.AppendPresent(entry, 2, fields.AppendInt32(nil, 1, int32(m.Statuses[service])))
 		b = fields.AppendPresent(b, 1, entry)
