@@ -9,12 +9,12 @@ import (
 	"github.com/tenonrpc/tenon/wire/fields"
 )
 
-// embedded holds the files of serialized FileDescriptorSets that are kept out
-// of protobuf's registry. It does not change once it is made. Of files with
-// the same path, and of declarations with the same name, the first counts.
+// embedded is the files of serialized FileDescriptorSets, which are not in protobuf's
+// registry. It does not change once it is made. Of files with the same path, and of
+// declarations with the same name, the first counts.
 type embedded struct {
 	files      map[string]*embeddedFile // by path
-	symbols    map[string]*embeddedFile // by the full name of what it declares
+	symbols    map[string]*embeddedFile // by the full names of what they declare
 	extensions map[extension]*embeddedFile
 }
 
@@ -26,12 +26,12 @@ type embeddedFile struct {
 
 // extension identifies an extension field.
 type extension struct {
-	message string // the full name of what it extends
+	message string // the full name of the extended message
 	number  int32
 }
 
-// parseEmbedded reads the sets. They are part of the program and not a peer's
-// words, so that it checks their form but not their meaning.
+// parseEmbedded parses the sets. They are part of the program and do not come from a
+// peer, so that it checks their form but not their meaning.
 func parseEmbedded(sets [][]byte) (*embedded, error) {
 	e := &embedded{
 		files:      make(map[string]*embeddedFile),
@@ -52,7 +52,7 @@ func parseEmbedded(sets [][]byte) (*embedded, error) {
 	return e, nil
 }
 
-// addFile takes in a FileDescriptorProto.
+// addFile adds a FileDescriptorProto.
 func (e *embedded) addFile(raw []byte) error {
 	file := &embeddedFile{raw: raw}
 	var scope string
@@ -93,7 +93,7 @@ func (e *embedded) addFile(raw []byte) error {
 	return nil
 }
 
-// addMessage takes in a DescriptorProto that is declared in scope.
+// addMessage adds a DescriptorProto that is declared in scope.
 func (e *embedded) addMessage(file *embeddedFile, scope string, b []byte, depth int) error {
 	if depth > maxNesting {
 		return fmt.Errorf("messages in %q are nested more than %d deep", scope, maxNesting)
@@ -117,8 +117,8 @@ func (e *embedded) addMessage(file *embeddedFile, scope string, b []byte, depth 
 	})
 }
 
-// addEnum takes in an EnumDescriptorProto. Its values are declared in the
-// scope of the enum itself.
+// addEnum adds an EnumDescriptorProto. Its values are declared in the scope of the
+// enum itself.
 func (e *embedded) addEnum(file *embeddedFile, scope string, b []byte) error {
 	if _, err := e.declare(file, scope, b); err != nil {
 		return err
@@ -126,7 +126,7 @@ func (e *embedded) addEnum(file *embeddedFile, scope string, b []byte) error {
 	return e.declareAll(file, scope, b, enumValue)
 }
 
-// addService takes in a ServiceDescriptorProto.
+// addService adds a ServiceDescriptorProto.
 func (e *embedded) addService(file *embeddedFile, scope string, b []byte) error {
 	scope, err := e.declare(file, scope, b)
 	if err != nil {
@@ -135,7 +135,7 @@ func (e *embedded) addService(file *embeddedFile, scope string, b []byte) error 
 	return e.declareAll(file, scope, b, serviceMethod)
 }
 
-// addField takes in a FieldDescriptorProto, of a field or an extension.
+// addField adds a FieldDescriptorProto, of a field or an extension.
 func (e *embedded) addField(file *embeddedFile, scope string, b []byte) error {
 	if _, err := e.declare(file, scope, b); err != nil {
 		return err
@@ -156,7 +156,7 @@ func (e *embedded) addField(file *embeddedFile, scope string, b []byte) error {
 	return err
 }
 
-// declareAll declares what the fields num of b describe.
+// declareAll declares the descriptors in the fields num of b.
 func (e *embedded) declareAll(file *embeddedFile, scope string, b []byte, num protowire.Number) error {
 	return fields.Each(b, func(f fields.Field) (err error) {
 		if f.Num == num {
@@ -166,8 +166,8 @@ func (e *embedded) declareAll(file *embeddedFile, scope string, b []byte, num pr
 	})
 }
 
-// declare takes in the name of a descriptor, which is field 1 in all of them,
-// and returns the full name.
+// declare declares a descriptor by its name, which is field 1 in all of them, and
+// returns its full name.
 func (e *embedded) declare(file *embeddedFile, scope string, b []byte) (string, error) {
 	var name string
 	err := fields.Each(b, func(f fields.Field) error {

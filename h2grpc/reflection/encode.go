@@ -9,12 +9,12 @@ import (
 )
 
 // encoder turns the descriptors of protobuf's registry back into serialized
-// FileDescriptorProtos. The registry does not give out the bytes that it was
-// made from, and protodesc.ToFileDescriptorProto would link the descriptor
-// package into every plugin: 220 kB of code, 0.6 ms of each start and 0.6 MB
-// of resident memory. This does the same on protowire. The output equals
-// protodesc's, but for comments, which are left out, and for options when the
-// program does not link the descriptor package; see options.go.
+// FileDescriptorProtos. The registry does not return the bytes that it was made from,
+// and protodesc.ToFileDescriptorProto would link the descriptor package into every
+// plugin: 220 kB of code, 0.6 ms of each start and 0.6 MB of resident memory. The
+// encoder does the same on protowire. Its output equals that of protodesc, except for
+// comments, which are left out, and for options if the program does not link the
+// descriptor package; see options.go.
 type encoder struct {
 	options bool // the program links the descriptor package
 }
@@ -58,8 +58,8 @@ func (e encoder) file(fd protoreflect.FileDescriptor) []byte {
 	return b
 }
 
-// appendEdition appends what only files of an edition have. protoreflect has
-// no methods for it; protodesc asks in the same way.
+// appendEdition appends the fields that only files of an edition have. protoreflect
+// has no methods for them; protodesc asks in the same way.
 func appendEdition(b []byte, fd protoreflect.FileDescriptor) []byte {
 	if f, ok := fd.(interface{ Edition() int32 }); ok {
 		b = appendInt(b, fileEdition, f.Edition())
@@ -123,7 +123,7 @@ func (e encoder) field(f protoreflect.FieldDescriptor) []byte {
 	syntax := f.ParentFile().Syntax()
 	label, kind := f.Cardinality(), f.Kind()
 	if syntax == protoreflect.Editions {
-		// Editions say both with features.
+		// Editions express both with features.
 		if label == protoreflect.Required {
 			label = protoreflect.Optional
 		}
@@ -136,7 +136,7 @@ func (e encoder) field(f protoreflect.FieldDescriptor) []byte {
 		b = fields.AppendPresent(b, fieldExtendee, reference(f.ContainingMessage()))
 	}
 	b = appendInt(b, fieldNumber, int32(f.Number()))
-	b = appendInt(b, fieldLabel, int32(label)) // protoreflect has descriptor.proto's numbers
+	b = appendInt(b, fieldLabel, int32(label)) // protoreflect's numbers are those of descriptor.proto
 	if kind.IsValid() {
 		b = appendInt(b, fieldType, int32(kind))
 	}
@@ -153,7 +153,7 @@ func (e encoder) field(f protoreflect.FieldDescriptor) []byte {
 	if oneof := f.ContainingOneof(); oneof != nil {
 		b = appendInt(b, fieldOneofIndex, int32(oneof.Index()))
 	}
-	if f.HasJSONName() && !f.IsExtension() { // extensions have none in JSON
+	if f.HasJSONName() && !f.IsExtension() { // extensions have no name in JSON
 		b = fields.AppendPresent(b, fieldJSONName, f.JSONName())
 	}
 	if syntax == protoreflect.Proto3 && f.HasOptionalKeyword() {
@@ -204,12 +204,12 @@ func (e encoder) service(s protoreflect.ServiceDescriptor) []byte {
 	return appendOptions(b, serviceOptions, e.plain(s))
 }
 
-// unresolved begins the name of a type whose file is not linked and that the
-// file referred to by a relative name. No type's own name holds an asterisk.
+// unresolved begins the name of a type whose file is not linked and to which the file
+// refers by a relative name. The name of a type has no asterisk.
 const unresolved = "*."
 
-// reference returns the name under which other descriptors refer to d: with a
-// dot in front, which marks it as a full name.
+// reference returns the name by which other descriptors refer to d: with a leading
+// dot, which marks it as a full name.
 func reference(d protoreflect.Descriptor) string {
 	if name, ok := strings.CutPrefix(string(d.FullName()), unresolved); ok {
 		return name

@@ -9,10 +9,10 @@ import (
 	"github.com/tenonrpc/tenon/wire/fields"
 )
 
-// The messages of grpc.reflection.v1 and of v1alpha look the same. A server reads
-// requests and writes responses; what only clients need is not here.
+// The messages of grpc.reflection.v1 and of v1alpha are the same. A server decodes
+// requests and encodes responses; what only clients need is missing here.
 
-// The fields of the oneof message_request, and those of message_response.
+// The fields of the oneof message_request, and of message_response.
 const (
 	requestFile             protowire.Number = 3
 	requestSymbol           protowire.Number = 4
@@ -28,17 +28,17 @@ const (
 
 // request is a ServerReflectionRequest.
 type request struct {
-	Host string           // for the response
+	Host string           // repeated in the response
 	Kind protowire.Number // 0 if it is none of the above
-	// Name is what is asked about: a file's path, a full name, the extended
-	// message's full name, or with requestServices a text without meaning. At most
-	// maxName bytes, as Host.
+	// Name is what the request asks for: the path of a file, a full name, the full name
+	// of the extended message, or with requestServices a text without meaning. It has at
+	// most maxName bytes, and so has Host.
 	Name string
 	// ExtensionNumber is used with requestExtension only.
 	ExtensionNumber int32
 }
 
-// UnmarshalFrom reads m from b and keeps nothing of b. Unknown fields are dropped,
+// UnmarshalFrom decodes m from b and keeps nothing of b. Unknown fields are dropped,
 // and of several requests in one message the last counts. The errors are those of
 // package fields.
 func (m *request) UnmarshalFrom(b []byte) error {
@@ -69,7 +69,7 @@ func (m *request) merge(f fields.Field) (err error) {
 	return err
 }
 
-// mergeExtension takes in a field of an ExtensionRequest.
+// mergeExtension decodes a field of an ExtensionRequest.
 func (m *request) mergeExtension(f fields.Field) (err error) {
 	switch {
 	case f.Is(1, protowire.BytesType):
@@ -80,7 +80,7 @@ func (m *request) mergeExtension(f fields.Field) (err error) {
 	return err
 }
 
-// AppendTo appends what was read, which the response repeats.
+// AppendTo appends the request, which the response repeats.
 func (m *request) AppendTo(b []byte) ([]byte, error) {
 	b = fields.AppendBytes(b, 1, m.Host)
 	switch m.Kind {
@@ -102,10 +102,10 @@ type response struct {
 	// once, into the message.
 	files [][]byte
 	body  []byte
-	err   error // why there is no response
+	err   error // why the response cannot be encoded
 }
 
-// extensionNumbers makes m one with the numbers of a message's extensions.
+// extensionNumbers makes m a response with the numbers of a message's extensions.
 func (m *response) extensionNumbers(message string, numbers []int32) {
 	m.kind = responseExtensionNumbers
 	m.err = checkItems(len(numbers))
@@ -117,7 +117,7 @@ func (m *response) extensionNumbers(message string, numbers []int32) {
 	m.body = fields.AppendBytes(m.body, 2, packed)
 }
 
-// services makes m one with the names of services.
+// services makes m a response with the names of services.
 func (m *response) services(names []string) {
 	m.kind = responseServices
 	m.err = checkItems(len(names))
@@ -129,13 +129,13 @@ func (m *response) services(names []string) {
 	}
 }
 
-// fail makes m an error response, with a code of gRPC's.
+// fail makes m an error response with a gRPC status code.
 func (m *response) fail(code int32, text string) {
 	m.kind = responseError
 	m.body = fields.AppendBytes(fields.AppendInt32(nil, 1, code), 2, text)
 }
 
-// AppendTo fails if something is over its limit.
+// AppendTo appends the response. It fails if something exceeds its limit.
 func (m *response) AppendTo(b []byte) ([]byte, error) {
 	if err := errors.Join(m.err, checkItems(len(m.files))); err != nil {
 		return b, fmt.Errorf("reflection: response: %w", err)
@@ -161,7 +161,7 @@ func (m *response) AppendTo(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// UnmarshalFrom is there because an h2grpc.Message has one.
+// UnmarshalFrom makes response an h2grpc.Message. It is never called.
 func (*response) UnmarshalFrom([]byte) error {
 	return errors.New("reflection: a server reads no responses")
 }

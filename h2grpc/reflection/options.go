@@ -13,30 +13,29 @@ import (
 )
 
 // A descriptor's options can be read only if the program links the descriptor
-// package; without it their accessor panics. Programs that use custom options
-// link it, since the generated code of those options needs it. In the others
-// the encoder rebuilds, from what protoreflect says of the descriptor, the
-// options without which a client would refuse the file or encode messages
-// differently: map entries, packing, aliases of enum values, and of an
-// edition's features those of presence, packing, delimiting and closed enums.
-// The rest, such as `deprecated` and the names for other languages, is left
-// out.
+// package; without it their accessor panics. Programs with custom options link it,
+// since the generated code of those options needs it. In other programs the encoder
+// rebuilds, from protoreflect's view of the descriptor, the options without which a
+// client would reject the file or encode messages differently: map entries, packing,
+// aliases of enum values, and of the features of an edition those of presence,
+// packing, delimiting and closed enums. The others, such as `deprecated` and the
+// names for other languages, are left out.
 
-// linksOptions reports whether the program links the descriptor package, and
-// with it the types of the options.
+// linksOptions reports whether the program links the descriptor package, which has
+// the types of the options.
 func linksOptions() bool {
 	_, err := protoregistry.GlobalTypes.FindMessageByName("google.protobuf.FileOptions")
 	return err == nil
 }
 
-// marshalOptions returns the options message m; nil if there is none, which is
-// not the same as an empty one.
+// marshalOptions returns the encoding of m; nil if there is none, which is not the
+// same as an empty one.
 func marshalOptions(m protoreflect.ProtoMessage) []byte {
 	if m == nil || !m.ProtoReflect().IsValid() {
 		return nil
 	}
-	// The only error there can be is that of invalid UTF-8, which would also
-	// have kept the descriptor from being read.
+	// The only possible error is invalid UTF-8, which would also have kept the
+	// descriptor from being parsed.
 	b, err := proto.MarshalOptions{AllowPartial: true, Deterministic: true}.Marshal(m)
 	if err != nil {
 		return nil
@@ -55,7 +54,7 @@ func appendOptions(b []byte, num protowire.Number, options []byte) []byte {
 	return fields.AppendPresent(b, num, options)
 }
 
-// plain returns the options of a descriptor of which none change encoding.
+// plain returns the options of a descriptor that has none which change the encoding.
 func (e encoder) plain(d protoreflect.Descriptor) []byte {
 	if !e.options {
 		return nil
@@ -103,8 +102,8 @@ func (e encoder) fieldOptions(f protoreflect.FieldDescriptor) []byte {
 	return nil
 }
 
-// fieldFeatures returns the FeatureSet of a field of an edition: where the
-// field differs from the defaults of editions 2023 and 2024.
+// fieldFeatures returns the FeatureSet of a field of an edition: the features in
+// which it differs from the defaults of editions 2023 and 2024.
 func fieldFeatures(f protoreflect.FieldDescriptor) (b []byte) {
 	switch {
 	case f.Cardinality() == protoreflect.Required:
@@ -188,7 +187,7 @@ func floatText(f float64, bits int) string {
 	return strconv.FormatFloat(f, 'g', -1, bits)
 }
 
-// escapeBytes escapes like a C string literal, in protoc's way.
+// escapeBytes escapes v as protoc does, like a C string literal.
 func escapeBytes(v []byte) string {
 	var s []byte
 	for _, c := range v {

@@ -1,11 +1,11 @@
-// Package reflection serves a server's schema, so that tools such as grpcurl
-// can list and call its services: grpc.reflection.v1.ServerReflection and its
-// older name, grpc.reflection.v1alpha.ServerReflection.
+// Package reflection serves the schema of a server, so that tools such as grpcurl can
+// list and call its services: grpc.reflection.v1.ServerReflection and its older name,
+// grpc.reflection.v1alpha.ServerReflection.
 //
-// The application's files come from protobuf's registry, where generated code
-// puts them. Services whose messages are coded by hand have no file there;
-// [Register] takes their descriptors. No name is added to the registry, so that
-// the package can be linked together with grpc-go.
+// The files of the application come from protobuf's registry, where generated code
+// adds them. Services whose messages are encoded by hand have no file there;
+// [Register] takes their descriptors. No name is added to the registry, so that the
+// package can be linked together with grpc-go.
 //
 // Protocol: https://github.com/grpc/grpc/blob/master/doc/server-reflection.md
 package reflection
@@ -30,24 +30,24 @@ import (
 //go:embed descriptors.binpb
 var ownDescriptors string
 
-// Register adds server reflection to s, under both its names. The services
-// that it lists are those s has when a client asks.
+// Register adds server reflection to s, under both its names. It lists the services
+// that s has when a client asks.
 //
-// extra holds serialized google.protobuf.FileDescriptorSets with files that
-// are not in protobuf's registry; each should hold its imports too. They must
-// not be changed afterwards. They are read when the first client calls, so
-// that they cost a server without such clients nothing; if one is malformed,
-// calls fail with INTERNAL.
+// extra has serialized google.protobuf.FileDescriptorSets with files that are not in
+// protobuf's registry, such as that of health.Descriptors; each should contain its
+// imports too. They must not be changed afterwards. They are parsed when the first
+// client calls, so that they cost nothing on a server without such clients; if one is
+// malformed, calls fail with INTERNAL.
 //
 // Of files in the registry, comments are never served, and options such as
-// `deprecated` only if the program links protobuf's descriptor package, as
-// every program with custom options does.
+// `deprecated` only if the program links protobuf's descriptor package, as every
+// program with custom options does.
 func Register(s *h2grpc.Server, extra ...[]byte) {
 	register(s, func() []string { return slices.Sorted(maps.Keys(s.ServiceInfo())) }, extra)
 }
 
-// register is Register with the server's two roles apart. services returns the
-// names of its services, sorted.
+// register is Register for a registrar and a function that returns the sorted names
+// of the server's services.
 func register(r h2grpc.ServiceRegistrar, services func() []string, extra [][]byte) {
 	extra = slices.Clone(extra)
 	srv := &server{
@@ -70,16 +70,15 @@ func register(r h2grpc.ServiceRegistrar, services func() []string, extra [][]byt
 	}
 }
 
-// server implements both services. It may be used by many goroutines.
+// server implements both services. Its methods may be called concurrently.
 type server struct {
 	services func() []string
 	embedded func() (*embedded, error)
 	calls    atomic.Int32 // open ones
 }
 
-// serve is the handler of ServerReflectionInfo: it answers each request with
-// one response. What a client asks for wrongly is an error response and leaves
-// the stream open.
+// serve is the handler of ServerReflectionInfo: it answers each request with one
+// response. A faulty request gets an error response and leaves the stream open.
 func serve(srv any, ss h2grpc.ServerStream) error {
 	s := srv.(*server)
 	defer s.calls.Add(-1)
@@ -108,7 +107,7 @@ func serve(srv any, ss h2grpc.ServerStream) error {
 type stream struct {
 	services func() []string
 	schema   schema
-	sent     map[string]bool // paths of the files that the client has
+	sent     map[string]bool // paths of the files that the client has received
 }
 
 // answer returns the response to a request.
@@ -139,8 +138,8 @@ func (s *stream) answer(r *request) *response {
 	return out
 }
 
-// sendFile makes out a response with the file and its imports or, if it was not
-// found, an error.
+// sendFile fills in a response with the file and its imports, or with an error if the
+// file was not found.
 func (s *stream) sendFile(out *response, f file, found bool, format string, args ...any) {
 	if !found {
 		fail(out, codes.NotFound, format, args...)
@@ -149,12 +148,12 @@ func (s *stream) sendFile(out *response, f file, found bool, format string, args
 	out.kind, out.files = responseFiles, s.schema.withImports(f, s.sent)
 }
 
-// fail makes out an error response.
+// fail fills in an error response.
 func fail(out *response, code codes.Code, format string, args ...any) {
 	out.fail(int32(code), "reflection: "+fmt.Sprintf(format, args...))
 }
 
-// quote returns a client's word for an error message.
+// quote returns a client's text for an error message.
 func quote(word string) string {
 	if len(word) > maxQuoted {
 		return fmt.Sprintf("%q…", word[:maxQuoted])

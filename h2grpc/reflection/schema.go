@@ -7,15 +7,14 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
-// schema finds files: first among the embedded ones, then in protobuf's
-// registry. The embedded ones come first because they are what the server
-// implements; in a program that also links grpc-go the registry has another
-// edition of the same files.
+// schema finds files: first among the embedded ones, then in protobuf's registry. The
+// embedded ones come first because the server implements them; in a program that also
+// links grpc-go the registry has another version of the same files.
 type schema struct {
 	embedded *embedded
 }
 
-// file is a file of either origin: exactly one of the two is not nil.
+// file is a file of either origin: exactly one of the fields is not nil.
 type file struct {
 	embedded   *embeddedFile
 	registered protoreflect.FileDescriptor
@@ -70,8 +69,8 @@ func (s schema) byExtension(x extension) (file, bool) {
 	return file{registered: t.TypeDescriptor().ParentFile()}, true
 }
 
-// extensionNumbers returns the numbers of all extensions of a message, in
-// ascending order. It reports false if there are none and nothing has the name.
+// extensionNumbers returns the numbers of all extensions of a message, in ascending
+// order. It returns false if there are none and nothing has that name.
 func (s schema) extensionNumbers(message string) ([]int32, bool) {
 	var numbers []int32
 	add := func(n int32) {
@@ -96,8 +95,8 @@ func (s schema) extensionNumbers(message string) ([]int32, bool) {
 	return numbers, true
 }
 
-// imports returns the files that f imports and that the program has. A
-// registered file names those that it was linked with, which may be missing.
+// imports returns the files that f imports and that the program has. A registered
+// file lists those that it was linked with, some of which may be missing.
 func (s schema) imports(f file) []file {
 	var files []file
 	if f.embedded != nil {
@@ -117,10 +116,10 @@ func (s schema) imports(f file) []file {
 	return files
 }
 
-// withImports returns f and all files that it imports, directly or not, except
-// for imports whose path is in sent, and adds all of them to sent. Since a file
-// always comes with its imports, those of a file in sent need no visit: each
-// call looks at every file once at most.
+// withImports returns f and all files that it imports, directly or not, except those
+// whose path is in sent, and adds the returned ones to sent. Since a file always
+// comes with its imports, those of a file in sent need no visit: each call visits
+// every file at most once.
 func (s schema) withImports(f file, sent map[string]bool) [][]byte {
 	var encoded [][]byte
 	sent[f.path()] = true
