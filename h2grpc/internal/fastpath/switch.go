@@ -12,7 +12,7 @@ import (
 var HeaderMemo, WholeExchange, BlockCache, OwnReading, HandlersOnReader, TryWrite,
 	Gathering, Parts, Packing, Bursts, LoneWindow, LargeBuffers bool
 
-// All are the switches by their names.
+// All has the switches, by their names.
 var All = map[string]*bool{
 	"HeaderMemo": &HeaderMemo, "WholeExchange": &WholeExchange, "BlockCache": &BlockCache,
 	"OwnReading": &OwnReading, "HandlersOnReader": &HandlersOnReader,
@@ -20,8 +20,8 @@ var All = map[string]*bool{
 	"Bursts": &Bursts, "LoneWindow": &LoneWindow, "LargeBuffers": &LargeBuffers,
 }
 
-// TENON_WITHOUT holds the names of those to be switched off, with commas between
-// them, or "all". Go's cache of test results does not know of it: use -count=1.
+// TENON_WITHOUT lists the switches to be turned off, separated by commas, or is
+// "all". Go's cache of test results does not take it into account: use -count=1.
 var _ = func() bool {
 	without := os.Getenv("TENON_WITHOUT")
 	for _, on := range All {
