@@ -15,47 +15,46 @@ import (
 	grpcpeer "google.golang.org/grpc/peer"
 )
 
-// ClientConfig configures a [ClientConn]. It is copied; the zero value has no
+// ClientConfig configures a [ClientConn]. NewClient copies it. The zero value has no
 // interceptors.
 type ClientConfig struct {
 	// UnaryInterceptors and StreamInterceptors wrap every call; the first is the
-	// outermost. All of them are outside of those of the h2grpc.ClientConn.
+	// outermost. All of them are outside those of the h2grpc.ClientConn.
 	UnaryInterceptors  []grpc.UnaryClientInterceptor
 	StreamInterceptors []grpc.StreamClientInterceptor
-	// Target is what interceptors are told that calls go to: the Target of the
-	// *grpc.ClientConn that they are given is "passthrough:///" and this. Nothing is
-	// connected to by it. Empty means "h2grpc".
+	// Target is the destination that interceptors see: the Target of the
+	// *grpc.ClientConn that they are given is "passthrough:///" and this. It is not used
+	// to connect. Empty means "h2grpc".
 	Target string
 }
 
 // ClientConn is a grpc.ClientConnInterface that makes its calls on a connection of
-// h2grpc: what stubs of protoc-gen-go-grpc are made with. All methods may be called
-// concurrently.
+// h2grpc, for stubs of protoc-gen-go-grpc. All methods may be called concurrently.
 //
-// Calls send the outgoing metadata of both libraries; of a key that both have,
-// grpc-go's values. Their errors are those of [GRPCError].
+// Calls send the outgoing metadata of both libraries; for a key in both, the values
+// of grpc-go. Their errors are those of [GRPCError].
 //
-// These call options of grpc-go do what they do there: Header, Trailer, Peer,
+// These call options of grpc-go have the same effect as there: Header, Trailer, Peer,
 // OnFinish, WaitForReady and FailFast, StaticMethod, MaxCallRecvMsgSize and
 // MaxCallSendMsgSize with more than zero bytes, UseCompressor with a name that
 // h2grpc.ClientConfig's Compressors have, CallContentSubtype("proto") and
-// EmptyCallOption. Any other fails the call with UNIMPLEMENTED and is named by the
-// error: PerRPCCredentials, CallAuthority, the options of codecs and of retries, and
-// whatever a later version of grpc-go adds. An option of another package, which
-// embeds one of grpc-go's, is that one.
+// EmptyCallOption. Any other fails the call with UNIMPLEMENTED and an error that
+// names it: PerRPCCredentials, CallAuthority, the options of codecs and of retries,
+// and those that later versions of grpc-go add. An option of another package that
+// embeds one of grpc-go's has the effect of the embedded one.
 type ClientConn struct {
 	cc  h2grpc.ClientConnInterface
 	cfg ClientConfig
 
-	idle *grpc.ClientConn // for interceptors, nil without any
-	err  error            // of making it
+	idle *grpc.ClientConn // for interceptors; nil if there are none
+	err  error            // of making idle
 }
 
 var _ grpc.ClientConnInterface = (*ClientConn)(nil)
 
-// NewClient returns a ClientConn that makes its calls on cc, with cfg or, if that is
-// nil, without interceptors. It does not connect. A Target that grpc-go does not
-// take makes every call fail.
+// NewClient returns a ClientConn that makes its calls on cc. A nil cfg means the zero
+// config. It does not connect. If grpc-go does not accept the Target, every call
+// fails.
 func NewClient(cc h2grpc.ClientConnInterface, cfg *ClientConfig) *ClientConn {
 	c := &ClientConn{cc: cc}
 	if cfg != nil {
@@ -69,8 +68,8 @@ func NewClient(cc h2grpc.ClientConnInterface, cfg *ClientConfig) *ClientConn {
 	if len(c.cfg.UnaryInterceptors)+len(c.cfg.StreamInterceptors) == 0 {
 		return c
 	}
-	// It stays idle, because nobody makes a call on it. An interceptor that does is
-	// told what is wrong instead of reaching whatever has the name.
+	// It stays idle, because nobody makes a call on it. An interceptor that does gets an
+	// explanation, instead of reaching a server that happens to have the name.
 	c.idle, c.err = grpc.NewClient("passthrough:///"+c.cfg.Target,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) { return nil, errIdle }),
@@ -80,18 +79,18 @@ func NewClient(cc h2grpc.ClientConnInterface, cfg *ClientConfig) *ClientConn {
 
 var errIdle = errors.New("grpcbridge: this grpc.ClientConn only stands for an h2grpc connection: call the interceptor's invoker or streamer")
 
-// Close frees the *grpc.ClientConn that interceptors are given. The connection of
-// h2grpc is its owner's to close. No calls may be made afterwards, and those that
-// run go on. It may be called more than once, and never fails.
+// Close frees the *grpc.ClientConn that interceptors are given. It does not close the
+// connection of h2grpc. No calls may be made afterwards; those in progress go on. It
+// may be called more than once, and its error is always nil.
 func (c *ClientConn) Close() error {
 	if c.idle != nil {
-		c.idle.Close() // its only error is that it was closed before
+		c.idle.Close() // the only error is that it is closed already
 	}
 	return nil
 }
 
-// Invoke implements grpc.ClientConnInterface: it performs a unary call. reply is
-// undefined after an error.
+// Invoke implements grpc.ClientConnInterface: it performs a unary call. After an
+// error the content of reply is undefined.
 func (c *ClientConn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
 	if c.err != nil {
 		return c.err
@@ -126,7 +125,7 @@ func (c *ClientConn) invoke(ctx context.Context, method string, args, reply any,
 	return err
 }
 
-// answered is who answered a call, nil if it was never sent.
+// answered returns the peer of a call, nil if the call was never sent.
 func answered(p *peer.Peer) *grpcpeer.Peer {
 	if p.Addr == nil {
 		return nil
@@ -134,10 +133,10 @@ func answered(p *peer.Peer) *grpcpeer.Peer {
 	return grpcPeer(p)
 }
 
-// NewStream implements grpc.ClientConnInterface: it begins a streaming call. What
-// frees its resources is what grpc-go's documentation says: an error of RecvMsg or
-// SendMsg, io.EOF included in the former's, the only response of a call that has
-// one, or the end of ctx.
+// NewStream implements grpc.ClientConnInterface: it begins a streaming call. Its
+// resources are freed as grpc-go documents it: by an error of RecvMsg (io.EOF
+// included) or of SendMsg (io.EOF excluded), by the only response of a call that has
+// one, or by the end of ctx.
 func (c *ClientConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	if c.err != nil {
 		return nil, c.err

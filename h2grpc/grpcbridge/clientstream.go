@@ -12,17 +12,17 @@ import (
 	grpcpeer "google.golang.org/grpc/peer"
 )
 
-// clientStream is a stream of h2grpc as grpc-go's code knows one.
+// clientStream presents a stream of h2grpc as a grpc.ClientStream.
 type clientStream struct {
 	s      h2grpc.ClientStream
 	ctx    context.Context
-	cancel context.CancelFunc // ends what the stream holds
-	stop   func() bool        // no more waiting for the end of the context
+	cancel context.CancelFunc // frees the stream
+	stop   func() bool        // ends the watch on the context
 	opts   *callOptions
-	one    bool // there is one response only
+	one    bool // the call has one response only
 	peer   *grpcpeer.Peer
 	once   sync.Once
-	last   atomic.Pointer[error] // what RecvMsg goes on returning, once that is known
+	last   atomic.Pointer[error] // what RecvMsg returns from now on; nil: not known yet
 }
 
 func (s *clientStream) Header() (grpcmetadata.MD, error) {
@@ -69,20 +69,20 @@ func (s *clientStream) RecvMsg(m any) error {
 	return err
 }
 
-// finish ends the stream: whoever made it need not do anything more.
+// finish ends the stream and frees it; the caller of NewStream need not do so.
 func (s *clientStream) finish(err error) {
 	s.stop()
 	s.end(err)
 }
 
-// end tells the options how the call has ended, once. A context that ends while
-// RecvMsg has the status already may be the first.
+// end reports the end of the call to the options, once. A context that ends while
+// RecvMsg already has the status may come first.
 func (s *clientStream) end(err error) {
 	first := false
 	s.once.Do(func() {
 		first = true
 		if err != nil {
-			s.cancel() // Header waits for the end, and nobody else may bring it
+			s.cancel() // Header waits for the end of the call, which nothing else may cause
 		}
 		var header, trailer metadata.MD
 		if len(s.opts.headers)+len(s.opts.trailers) > 0 {
@@ -92,7 +92,7 @@ func (s *clientStream) end(err error) {
 		s.opts.ended(header, trailer, s.peer)
 		s.cancel()
 	})
-	if first { // outside of once, because the callbacks may use the stream
+	if first { // after once, because the callbacks may use the stream
 		s.opts.tell(err)
 	}
 }

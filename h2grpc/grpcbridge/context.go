@@ -11,12 +11,12 @@ import (
 )
 
 // GRPCContext returns a context in which grpc-go's metadata and peer packages find
-// what h2grpc's find in ctx: incoming metadata, outgoing metadata and the peer.
-// Each replaces what grpc-go's package would have found in ctx; one that h2grpc's
-// has not is left as it is. Nothing is taken away from h2grpc's packages.
+// what h2grpc's find in ctx: incoming metadata, outgoing metadata and the peer. Each
+// of the three replaces what grpc-go's packages would have found in ctx; one that
+// h2grpc's do not find is left as it is. h2grpc's packages still find everything.
 //
-// A peer's TLS becomes a credentials.TLSInfo without a SPIFFE ID. Metadata is
-// copied. It may be called concurrently.
+// The TLS state of a peer becomes a credentials.TLSInfo without a SPIFFE ID. Metadata
+// is copied. GRPCContext may be called concurrently.
 func GRPCContext(ctx context.Context) context.Context {
 	if md, ok := metadata.FromIncomingContext(ctx); ok {
 		ctx = grpcmetadata.NewIncomingContext(ctx, grpcmetadata.MD(md))
@@ -31,12 +31,12 @@ func GRPCContext(ctx context.Context) context.Context {
 }
 
 // H2Context returns a context in which h2grpc's metadata and peer packages find what
-// grpc-go's find in ctx: incoming metadata, outgoing metadata and the peer. Each
-// replaces what h2grpc's package would have found in ctx; one that grpc-go's has not
-// is left as it is. Nothing is taken away from grpc-go's packages.
+// grpc-go's find in ctx: incoming metadata, outgoing metadata and the peer. Each of
+// the three replaces what h2grpc's packages would have found in ctx; one that
+// grpc-go's do not find is left as it is. grpc-go's packages still find everything.
 //
-// Of a peer's AuthInfo only a credentials.TLSInfo is carried over; h2grpc knows no
-// other. Metadata is copied. It may be called concurrently.
+// An AuthInfo of a peer is carried over only if it is a credentials.TLSInfo; h2grpc
+// has no others. Metadata is copied. H2Context may be called concurrently.
 func H2Context(ctx context.Context) context.Context {
 	if md, ok := grpcmetadata.FromIncomingContext(ctx); ok {
 		ctx = metadata.NewIncomingContext(ctx, metadata.MD(md))
@@ -47,7 +47,7 @@ func H2Context(ctx context.Context) context.Context {
 	return sendGRPC(ctx)
 }
 
-// sendGRPC makes calls of h2grpc send what calls of grpc-go would.
+// sendGRPC returns a context whose calls on h2grpc send what calls on grpc-go would.
 func sendGRPC(ctx context.Context) context.Context {
 	if md, ok := grpcmetadata.FromOutgoingContext(ctx); ok {
 		ctx = metadata.NewOutgoingContext(ctx, metadata.MD(md))
@@ -55,9 +55,9 @@ func sendGRPC(ctx context.Context) context.Context {
 	return ctx
 }
 
-// sendBoth lets grpc-go see what a call sends that was given metadata by either
-// library. A key that both have keeps grpc-go's values: that is what [GRPCContext]
-// has made, perhaps, and values would be there twice.
+// sendBoth lets grpc-go's interceptors see all metadata that a call sends, whichever
+// library set it. For a key in both, grpc-go's values count: they may come from
+// [GRPCContext], and would otherwise be sent twice.
 func sendBoth(ctx context.Context) context.Context {
 	ours, ok := metadata.FromOutgoingContext(ctx)
 	if !ok {

@@ -9,8 +9,9 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 )
 
-// The carriers of a status are told apart by what their method returns, and so one
-// type cannot be both: each wraps the error of the other library.
+// The two libraries find a status by methods of the same name with different results,
+// so that one type cannot have both: each type here wraps an error of the other
+// library.
 type (
 	grpcCarrier interface {
 		GRPCStatus() *grpcstatus.Status
@@ -18,14 +19,14 @@ type (
 	h2Carrier interface{ GRPCStatus() *status.Status }
 )
 
-// GRPCError returns an error that grpc-go's status package understands: FromError
-// and Code find the status of h2grpc that err carries, with all its details.
-// errors.Is and errors.As find in it what they find in err, and its text is err's.
-// An error that has a status of grpc-go already, or none at all, such as io.EOF,
-// is returned as it is, and so is nil.
+// GRPCError returns an error that grpc-go's status package understands: FromError and
+// Code return the status of h2grpc that err carries, with all its details. errors.Is
+// and errors.As find in it what they find in err, and its text is err's. An error
+// that carries a status of grpc-go already, or none at all, such as io.EOF, is
+// returned unchanged, and so is nil.
 //
-// It is made to be h2grpc.ClientConfig's MapError, for calls that are made without a
-// [ClientConn], which does this by itself. It may be called concurrently.
+// It is made for MapError of an h2grpc.ClientConfig, for calls without a
+// [ClientConn], which uses it itself. It may be called concurrently.
 func GRPCError(err error) error {
 	if h, ok := err.(*h2Error); ok {
 		return h.error
@@ -41,14 +42,14 @@ func GRPCError(err error) error {
 }
 
 // H2Error returns an error that h2grpc's status package understands: FromError and
-// Code find the status of grpc-go that err carries, with all its details. errors.Is
+// Code return the status of grpc-go that err carries, with all its details. errors.Is
 // and errors.As find in it what they find in err, and its text is err's. An error
-// that has a status of h2grpc only, or none at all, is returned as it is, and so is
-// nil; so is one whose status is OK, which is no outcome of a call that failed.
+// that carries a status of h2grpc only, or none at all, is returned unchanged, and so
+// is nil; so is one whose status is OK, which a failed call cannot have.
 //
-// It is made to be h2grpc.ServerConfig's MapError, for handlers that are registered
-// without a [Registrar], which does this by itself, and that still return
-// grpc-go's status errors. It may be called concurrently.
+// It is made for MapError of an h2grpc.ServerConfig, for handlers that are registered
+// without a [Registrar], which uses it itself, and that still return grpc-go's status
+// errors. It may be called concurrently.
 func H2Error(err error) error {
 	if g, ok := err.(*grpcError); ok {
 		return g.error
@@ -63,7 +64,7 @@ func H2Error(err error) error {
 	return &h2Error{err, h2Status(st)}
 }
 
-// grpcError gives an error of h2grpc a status for grpc-go.
+// grpcError adds a status of grpc-go to an error of h2grpc.
 type grpcError struct {
 	error
 	status *grpcstatus.Status
@@ -72,13 +73,13 @@ type grpcError struct {
 func (e *grpcError) GRPCStatus() *grpcstatus.Status { return e.status }
 func (e *grpcError) Unwrap() error                  { return e.error }
 
-// Is says that errors of the same status are the same, as grpc-go's are.
+// Is reports whether target has the same status, as grpc-go's errors do.
 func (e *grpcError) Is(target error) bool {
 	t, ok := target.(grpcCarrier)
 	return ok && proto.Equal(e.status.Proto(), t.GRPCStatus().Proto())
 }
 
-// h2Error gives an error of grpc-go a status for h2grpc.
+// h2Error adds a status of h2grpc to an error of grpc-go.
 type h2Error struct {
 	error
 	status *status.Status
@@ -87,7 +88,7 @@ type h2Error struct {
 func (e *h2Error) GRPCStatus() *status.Status { return e.status }
 func (e *h2Error) Unwrap() error              { return e.error }
 
-// grpcStatus and h2Status copy a status field by field: details go as bytes, so that
+// grpcStatus and h2Status copy a status field by field. Details stay encoded, so that
 // their types need not be linked.
 func grpcStatus(st *status.Status) *grpcstatus.Status {
 	from := st.Proto()

@@ -13,18 +13,18 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// callOptions is what the grpc.CallOptions of one call add up to.
+// callOptions is the sum of the grpc.CallOptions of one call.
 type callOptions struct {
 	h2 []h2grpc.CallOption
 
-	// What the call fills, or calls, when it has ended.
+	// What is filled, or called, when the call has ended.
 	headers, trailers []*grpcmetadata.MD
 	peers             []*grpcpeer.Peer
 	finish            []func(error)
 }
 
-// newOptions translates opts. The error is the first option's that cannot be
-// honoured; those that want to know the end of the call are all there nevertheless.
+// newOptions translates opts. The error is that of the first option without support;
+// the options that report the end of the call are all there nevertheless.
 func newOptions(opts []grpc.CallOption) (*callOptions, error) {
 	o := new(callOptions)
 	var failed error
@@ -90,9 +90,9 @@ func (o *callOptions) add(opt grpc.CallOption) error {
 	return nil
 }
 
-// addEmbedded translates an option of another package, such as one that is meant
-// for an interceptor. The interface's methods are not exported, and so a type has
-// them only by embedding one of grpc-go's options, whose effect is its own.
+// addEmbedded translates an option of another package, such as one that is meant for
+// an interceptor. The methods of grpc.CallOption are not exported, so a type has them
+// only by embedding one of grpc-go's options, whose effect it has.
 func (o *callOptions) addEmbedded(opt grpc.CallOption) error {
 	v := reflect.Indirect(reflect.ValueOf(opt))
 	if v.Kind() == reflect.Struct && v.Type().PkgPath() != reflect.TypeFor[grpc.EmptyCallOption]().PkgPath() {
@@ -112,8 +112,8 @@ func refused(option, why string) error {
 	return status.Errorf(codes.Unimplemented, "grpcbridge: the call option %s cannot be honoured: %s", option, why)
 }
 
-// ended fills what the options point to, each with a copy of its own. As with
-// grpc-go, there are trailers always, and headers if the server has sent some.
+// ended fills the variables of the options, each with a copy of its own. As with
+// grpc-go, trailers are always set, and headers only if the server has sent some.
 func (o *callOptions) ended(header, trailer metadata.MD, p *grpcpeer.Peer) {
 	for _, md := range o.headers {
 		if *md = nil; header != nil {
@@ -130,7 +130,8 @@ func (o *callOptions) ended(header, trailer metadata.MD, p *grpcpeer.Peer) {
 	}
 }
 
-// tell calls those that want to know of the end. They may use the call's stream.
+// tell calls the functions that want to know of the end. They may use the call's
+// stream.
 func (o *callOptions) tell(err error) {
 	for _, f := range o.finish {
 		f(err)

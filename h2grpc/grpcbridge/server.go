@@ -11,28 +11,27 @@ import (
 	grpcmetadata "google.golang.org/grpc/metadata"
 )
 
-// ServerConfig configures a [Registrar]. It is copied; the zero value has no
-// interceptors.
+// ServerConfig configures a [Registrar]. NewRegistrar copies it. The zero value has
+// no interceptors.
 type ServerConfig struct {
-	// UnaryInterceptors and StreamInterceptors wrap every call of the services that
-	// are registered; the first is the outermost. All of them are inside of those of
-	// the h2grpc.Server.
+	// UnaryInterceptors and StreamInterceptors wrap every call of the services that are
+	// registered; the first is the outermost. All of them are inside those of the
+	// h2grpc.Server.
 	UnaryInterceptors  []grpc.UnaryServerInterceptor
 	StreamInterceptors []grpc.StreamServerInterceptor
 }
 
 // Registrar is a grpc.ServiceRegistrar that registers services with a server of
-// h2grpc: what Register…Server functions of protoc-gen-go-grpc are given. All methods
-// may be called concurrently.
+// h2grpc, for the Register…Server functions of protoc-gen-go-grpc. All methods may be
+// called concurrently.
 //
 // Handlers and interceptors find in their context what grpc-go puts there: incoming
 // metadata, the peer, and the call itself for grpc.SetHeader, SendHeader, SetTrailer
-// and Method. Their errors keep the status that grpc-go would have sent, as
-// [H2Error] says. A panic is what h2grpc makes of it, UNKNOWN, unless an interceptor
-// recovers it.
+// and Method. Their errors keep the status that grpc-go would have sent, as with
+// [H2Error]. h2grpc turns a panic into UNKNOWN, unless an interceptor recovers it.
 //
-// It is a reflection.ServiceInfoProvider as well, of the services that were
-// registered by it.
+// It also implements grpc-go's reflection.ServiceInfoProvider, for the services that
+// were registered with it.
 type Registrar struct {
 	server h2grpc.ServiceRegistrar
 	cfg    ServerConfig
@@ -43,8 +42,8 @@ type Registrar struct {
 
 var _ grpc.ServiceRegistrar = (*Registrar)(nil)
 
-// NewRegistrar returns a Registrar for s, usually an *h2grpc.Server, with cfg or, if
-// that is nil, without interceptors. Several may be used with one server.
+// NewRegistrar returns a Registrar for s, usually an *h2grpc.Server. A nil cfg means
+// the zero config. Several may be used with one server.
 func NewRegistrar(s h2grpc.ServiceRegistrar, cfg *ServerConfig) *Registrar {
 	r := &Registrar{server: s, services: make(map[string]grpc.ServiceInfo)}
 	if cfg != nil {
@@ -55,8 +54,8 @@ func NewRegistrar(s h2grpc.ServiceRegistrar, cfg *ServerConfig) *Registrar {
 }
 
 // RegisterService implements grpc.ServiceRegistrar. A mistake does not end the
-// process, as it does with grpc-go: the server's next Serve returns it. Like there,
-// an impl that is nil is not checked.
+// process, as it does with grpc-go: the server's next Serve returns it. As with
+// grpc-go, a nil impl is not checked.
 func (r *Registrar) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	to := &h2grpc.ServiceDesc{ServiceName: desc.ServiceName, Metadata: desc.Metadata}
 	if impl != nil {
@@ -85,8 +84,8 @@ func (r *Registrar) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	r.server.RegisterService(to, impl)
 }
 
-// GetServiceInfo returns the services that were registered by r, by their full
-// names. The map is the caller's; what it holds must not be changed.
+// GetServiceInfo returns the services that were registered with r, by their full
+// names. The map belongs to the caller; its contents must not be changed.
 func (r *Registrar) GetServiceInfo() map[string]grpc.ServiceInfo {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -97,12 +96,12 @@ func (r *Registrar) GetServiceInfo() map[string]grpc.ServiceInfo {
 	return all
 }
 
-// unary returns m's handler for h2grpc.
+// unary returns the h2grpc handler of m.
 func (r *Registrar) unary(method string, m grpc.MethodDesc) h2grpc.MethodHandler {
 	return func(srv any, ctx context.Context, dec func(any) error, outer h2grpc.UnaryServerInterceptor) (any, error) {
-		// Generated code decodes the request and then calls the interceptor with it.
-		// The outer one is h2grpc's; grpc-go's context is made inside of it, so that it
-		// has what that one has put into its own.
+		// Generated code decodes the request and then calls the interceptor with it. The
+		// outer interceptor is h2grpc's; grpc-go's context is made within it, so that it
+		// contains what that interceptor has added to its own.
 		inner := func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 			ctx = serverContext(ctx, method)
 			reply, err := r.unaryThrough(r.cfg.UnaryInterceptors, info, handler)(ctx, req)
@@ -129,12 +128,12 @@ func (r *Registrar) unaryThrough(rest []grpc.UnaryServerInterceptor, info *grpc.
 	}
 }
 
-// stream returns d's handler for h2grpc.
+// stream returns the h2grpc handler of d.
 func (r *Registrar) stream(method string, d grpc.StreamDesc) h2grpc.StreamHandler {
 	info := grpc.StreamServerInfo{FullMethod: method, IsClientStream: d.ClientStreams, IsServerStream: d.ServerStreams}
 	return func(srv any, s h2grpc.ServerStream) error {
 		ss := &serverStream{s, serverContext(s.Context(), method)}
-		info := info // an interceptor may keep or change its own
+		info := info // an interceptor may keep or change its copy
 		return H2Error(r.streamThrough(r.cfg.StreamInterceptors, &info, d.Handler)(srv, ss))
 	}
 }
@@ -148,7 +147,7 @@ func (r *Registrar) streamThrough(rest []grpc.StreamServerInterceptor, info *grp
 	}
 }
 
-// serverStream is a stream of h2grpc as grpc-go's code knows one.
+// serverStream presents a stream of h2grpc as a grpc.ServerStream.
 type serverStream struct {
 	s   h2grpc.ServerStream
 	ctx context.Context
@@ -159,7 +158,7 @@ func (s *serverStream) SendMsg(m any) error      { return GRPCError(s.s.SendMsg(
 func (s *serverStream) RecvMsg(m any) error      { return GRPCError(s.s.RecvMsg(m)) }
 
 func (s *serverStream) SetHeader(md grpcmetadata.MD) error {
-	if md.Len() == 0 { // fine at any time, as with grpc-go
+	if md.Len() == 0 { // allowed at any time, as with grpc-go
 		return nil
 	}
 	return GRPCError(s.s.SetHeader(metadata.MD(md)))
@@ -171,14 +170,15 @@ func (s *serverStream) SendHeader(md grpcmetadata.MD) error {
 
 func (s *serverStream) SetTrailer(md grpcmetadata.MD) { s.s.SetTrailer(metadata.MD(md)) }
 
-// serverContext is what a handler of grpc-go is given.
+// serverContext returns the context for a handler of grpc-go.
 func serverContext(ctx context.Context, method string) context.Context {
 	return grpc.NewContextWithServerTransportStream(GRPCContext(ctx), transportStream{ctx, method})
 }
 
-// transportStream is the call that grpc.SetHeader and others find in a context.
+// transportStream is the call that grpc.SetHeader and other functions find in a
+// context.
 type transportStream struct {
-	ctx    context.Context // h2grpc's, which knows the call
+	ctx    context.Context // h2grpc's, which has the call
 	method string
 }
 

@@ -15,24 +15,24 @@ import (
 // Stats returns an h2grpc.Stats that reports calls to a stats handler of grpc-go,
 // such as that of OpenTelemetry's otelgrpc. It is for the Stats of an
 // h2grpc.ServerConfig or ClientConfig, and sees all calls of that server or client,
-// those of h2grpc's own services and stubs included. What h carries between calls in
-// metadata travels: on a client, TagRPC finds the outgoing metadata and may add to it,
-// and on a server the incoming, which handlers find as TagRPC has left it.
+// including those of h2grpc's own services and stubs. Metadata that h adds is sent:
+// on a client, TagRPC finds the outgoing metadata and may add to it; on a server it
+// finds the incoming metadata, and handlers find that as TagRPC has left it.
 //
-// h is given TagRPC and Begin when a call begins; InHeader, OutHeader, InPayload and
-// OutPayload as headers and messages come and go; and End, with an error that
-// [GRPCError] has made. h2grpc does not report the rest: there are no InTrailer and
-// OutTrailer, End has no trailers, payloads have their sizes alone,
-// headers have no length and no compression, on a client no addresses, and
-// FailFast is never set. TagConn and HandleConn are not called.
+// TagRPC and Begin of h are called when a call begins; InHeader, OutHeader, InPayload
+// and OutPayload for headers and messages; and End with an error that [GRPCError] has
+// made. h2grpc does not report the rest: there are no InTrailer and OutTrailer, End
+// has no trailers, payloads have only their sizes, headers have no length and no
+// compression and, on a client, no addresses, and FailFast is never set. TagConn and
+// HandleConn are not called.
 //
-// h's methods are called by the goroutines of the calls, those of one call possibly
-// at the same time, as with grpc-go.
+// The methods of h are called by the goroutines of the calls, those of one call
+// possibly at the same time, as with grpc-go.
 func Stats(h stats.Handler) h2grpc.Stats { return &observer{h} }
 
 type observer struct{ handler stats.Handler }
 
-// A statsCall is what the events of a call need to know of it.
+// statsCall is what the events of a call need to know of it.
 type statsCall struct {
 	h2grpc.CallInfo
 	begun time.Time
@@ -42,7 +42,7 @@ type statsKey struct{}
 
 func callOf(ctx context.Context) *statsCall {
 	c, _ := ctx.Value(statsKey{}).(*statsCall)
-	if c == nil { // h2grpc hands on the context that Begin has made
+	if c == nil { // h2grpc passes on the context that Begin returned
 		c = new(statsCall)
 	}
 	return c
@@ -51,7 +51,7 @@ func callOf(ctx context.Context) *statsCall {
 func (o *observer) Begin(ctx context.Context, call h2grpc.CallInfo) context.Context {
 	c := &statsCall{call, time.Now()}
 	if call.Client {
-		// What h2grpc would send is what counts: its own interceptors have had their say.
+		// What h2grpc would send counts: its own interceptors have run.
 		md, _ := metadata.FromOutgoingContext(ctx)
 		ctx = grpcmetadata.NewOutgoingContext(ctx, grpcmetadata.MD(md))
 	} else {
@@ -61,7 +61,7 @@ func (o *observer) Begin(ctx context.Context, call h2grpc.CallInfo) context.Cont
 	if call.Client {
 		ctx = sendGRPC(ctx)
 	} else if md, ok := grpcmetadata.FromIncomingContext(ctx); ok {
-		ctx = metadata.NewIncomingContext(ctx, metadata.MD(md)) // which serverContext makes grpc-go's again
+		ctx = metadata.NewIncomingContext(ctx, metadata.MD(md)) // serverContext copies it to grpc-go's key
 	}
 	ctx = context.WithValue(ctx, statsKey{}, c)
 	o.handler.HandleRPC(ctx, &stats.Begin{
@@ -75,7 +75,7 @@ func (o *observer) Begin(ctx context.Context, call h2grpc.CallInfo) context.Cont
 
 func (o *observer) Headers(ctx context.Context, dir h2grpc.Direction, md metadata.MD) {
 	c := callOf(ctx)
-	header := grpcmetadata.MD(md.Copy()) // handlers of grpc-go may keep theirs
+	header := grpcmetadata.MD(md.Copy()) // handlers of grpc-go may keep it
 	var p grpcpeer.Peer
 	if found, ok := grpcpeer.FromContext(ctx); ok && !c.Client {
 		p = *found
