@@ -5,15 +5,16 @@ import (
 	"time"
 )
 
-// Account is how many bytes of large messages all connections that share it may
-// hold for their peers: of those received, what they have granted for messages that
-// are coming, and what has come and was not consumed; of those sent, what was encoded
-// and is not written. Each connection has connFree besides. Who waits is served in the
-// order of coming. While nothing is held, one message of any size is let through;
-// those that are larger than the limit have an account of their own, so one at a time
-// is, and the others do not wait for it.
+// Account bounds the bytes of large messages that all connections which share it hold
+// for their peers. Of received messages it counts the window granted for those that
+// are coming, and what has arrived and was not consumed; of sent ones, what is
+// encoded and not written. Each connection has connFree in addition. Waiting requests
+// are granted in the order in which they were made. While nothing is held, one
+// message of any size is admitted; messages larger than the limit have an account of
+// their own, so that one of them at a time is admitted and the others do not wait for
+// it.
 //
-// All methods may be called with a connection's or a stream's lock held.
+// All methods may be called with the lock of a connection or a stream held.
 type Account struct {
 	limit  int64
 	giants *Account
@@ -21,16 +22,16 @@ type Account struct {
 	mu accountLock
 	// guarded by mu
 	held    int64
-	owing   map[*ledger]int64 // of it, by connection
+	owing   map[*ledger]int64 // the part of held that each connection holds
 	waiting []*request        // oldest first
 }
 
-// request waits for n bytes.
+// request is a waiting request for n bytes.
 type request struct {
 	a *Account
 	l *ledger
 	n int
-	// wake is called, maybe with locks held, when granted is set.
+	// wake is called when granted is set, possibly with locks held.
 	wake func()
 	slow *time.Timer
 
@@ -51,7 +52,7 @@ func (a *Account) of(n int) *Account {
 	return a
 }
 
-// take takes n bytes for l, unless there is no room or others wait for it.
+// take takes n bytes for l, unless there is no room or others are waiting.
 func (a *Account) take(l *ledger, n int) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -62,14 +63,14 @@ func (a *Account) take(l *ledger, n int) bool {
 	return true
 }
 
-// force takes n bytes for a message that is on its way already.
+// force takes n bytes for a message that is already coming.
 func (a *Account) force(l *ledger, n int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.add(l, n)
 }
 
-// wait asks for n bytes, which granted says are there once wake has been called.
+// wait requests n bytes. It calls wake when they are granted, which has reports.
 func (a *Account) wait(l *ledger, n int, wake func()) *request {
 	r := &request{a: a, l: l, n: n, wake: wake}
 	a.mu.Lock()
@@ -80,14 +81,14 @@ func (a *Account) wait(l *ledger, n int, wake func()) *request {
 	return r
 }
 
-// has says whether r was granted.
+// has reports whether r was granted.
 func (a *Account) has(r *request) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return r.granted
 }
 
-// resize makes r, which keeps its place, one for n bytes.
+// resize changes r to a request for n bytes, which keeps its place.
 func (a *Account) resize(r *request, n int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -98,7 +99,7 @@ func (a *Account) resize(r *request, n int) {
 	a.next()
 }
 
-// cancel ends the wait, or gives back what was granted.
+// cancel removes r, or gives back what it was granted.
 func (a *Account) cancel(r *request) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -111,7 +112,7 @@ func (a *Account) cancel(r *request) {
 	a.next()
 }
 
-// give gives n bytes of l back.
+// give gives back n bytes of l.
 func (a *Account) give(l *ledger, n int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -119,10 +120,11 @@ func (a *Account) give(l *ledger, n int) {
 	a.next()
 }
 
-// room says whether n bytes more may be held; a.mu is held.
+// room reports whether n more bytes may be held. a.mu is held.
 func (a *Account) room(n int) bool { return a.held == 0 || a.held+int64(n) <= a.limit }
 
-// add changes what is held; a.mu is held. After close, l has nothing to give back.
+// add changes what is held. a.mu is held. After close, l holds nothing that it could
+// give back.
 func (a *Account) add(l *ledger, n int) {
 	d := max(int64(n), -a.owing[l])
 	a.held += d
@@ -131,8 +133,8 @@ func (a *Account) add(l *ledger, n int) {
 	}
 }
 
-// close takes back what l has: its connection has ended, and what is left of its
-// messages is the handlers' own.
+// close takes back what l holds: its connection has ended, and what is left of its
+// messages belongs to the handlers.
 func (a *Account) close(l *ledger) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -141,11 +143,11 @@ func (a *Account) close(l *ledger) {
 	a.next()
 }
 
-// next serves those who wait; a.mu is held.
+// next grants the requests for which there is room. a.mu is held.
 func (a *Account) next() {
 	for len(a.waiting) > 0 && a.room(a.waiting[0].n) {
 		r := a.waiting[0]
-		a.waiting = slices.Delete(a.waiting, 0, 1) // which forgets it
+		a.waiting = slices.Delete(a.waiting, 0, 1) // Delete clears the freed element
 		a.add(r.l, r.n)
 		r.granted = true
 		r.slow.Stop()
@@ -153,9 +155,10 @@ func (a *Account) next() {
 	}
 }
 
-// hurry has waited for r, which is the first: what is slow loses its place, on one
-// connection after the other, and then what was received long ago and not consumed,
-// the oldest first, until there is room. So nobody waits for ever, whoever is at fault.
+// hurry is called when r has waited for slowAfter. If r is the first request, it ends
+// slow messages, on one connection after the other, and then messages that arrived
+// long ago and were not consumed, the oldest first, until there is room. So nothing
+// waits for ever, whichever side is at fault.
 func (a *Account) hurry(r *request) {
 	a.mu.Lock()
 	if !slices.Contains(a.waiting, r) {
@@ -164,7 +167,7 @@ func (a *Account) hurry(r *request) {
 	}
 	r.slow.Reset(slowAfter / 2)
 	var list []*ledger
-	if a.waiting[0] == r { // for the others, too: looking takes time
+	if a.waiting[0] == r { // only the first looks, on behalf of all: looking takes time
 		for l := range a.owing {
 			list = append(list, l)
 		}
@@ -193,14 +196,14 @@ func (a *Account) hurry(r *request) {
 	}
 }
 
-// keeper is a stream that has had a message for long, and how to end it.
+// keeper is a stream that has held a message for long, and the function that ends it.
 type keeper struct {
 	since time.Time
 	end   func()
 }
 
-// slow says whether what has moved by so many bytes since then is slower than
-// slowRate, and has been for at least age.
+// slow reports whether a message of which moved bytes have moved since that time is
+// slower than slowRate, and has been for at least age.
 func slow(moved int, since time.Time, age time.Duration) bool {
 	d := time.Since(since)
 	return d >= age && float64(moved) < slowRate*d.Seconds()

@@ -2,11 +2,11 @@ package h2
 
 import "time"
 
-// What a peer may waste: processor time by frames that bring nothing, and room by answers
-// that it does not read.
+// What a peer may waste: processor time with frames that carry nothing, and memory
+// with answers that it does not read.
 
-// idleFrame counts a frame that brings nothing, and useless what costs as much as n of
-// them; see idleFrames. Reader only.
+// idleFrame counts a frame that carries nothing; useless counts n of them, for
+// something that costs as much; see idleFrames. Reader only.
 func (c *Conn) idleFrame() { c.useless(1) }
 
 func (c *Conn) useless(n int) {
@@ -20,11 +20,11 @@ func (c *Conn) useless(n int) {
 	c.flushLocked()
 	c.mu.Unlock()
 	if rest {
-		<-time.NewTimer(idleRest).C // too short to be worth an end before its time
+		<-time.NewTimer(idleRest).C // too short to be worth interrupting
 	}
 }
 
-// awaitPeer waits until the peer has read of the answers that it has provoked. The
+// awaitPeer waits until the peer has read some of the answers that it caused. The
 // reader calls it before it reads more.
 func (c *Conn) awaitPeer() error {
 	c.mu.Lock()
@@ -54,26 +54,26 @@ func (c *Conn) awaitPeer() error {
 	return nil
 }
 
-// countControl counts an answer of n bytes that did not wait for room.
+// countControl counts an answer of n bytes that was queued without waiting for room.
 func (c *Conn) countControl(n int) {
 	if c.out.answers += n; c.out.answers > controlBytes {
 		c.out.unread.Store(true)
 	}
 }
 
-// appendReset queues an RST_STREAM. Like every answer that a peer can provoke
-// it counts against controlBytes.
+// appendReset queues an RST_STREAM. Like every answer that a peer can cause, it
+// counts against controlBytes.
 func (c *Conn) appendReset(id uint32, code ErrCode) {
 	before := len(c.out.pending)
 	c.out.pending = appendRSTStream(c.out.pending, id, code)
 	c.countControl(len(c.out.pending) - before)
 }
 
-// tooManyPings says whether more PINGs have come than their time allows: gRPC's
-// keepalive document. What a server sends gives the time back, so that clients that
-// measure the connection whenever they receive something, as grpc-go's do, use none
-// of it. What counts is the time since then and not that between two PINGs: those of
-// an hour come at once to a process that a debugger had stopped. c.mu is held.
+// tooManyPings reports whether more PINGs have arrived than the time allows: gRPC's
+// keepalive document. HEADERS and DATA that a server sends reset the count, so that
+// clients that measure the connection whenever they receive something, as grpc-go's
+// do, do not use it up. The average counts, not the time between two PINGs: a process
+// that a debugger had stopped receives the PINGs of an hour at once. c.mu is held.
 func (c *Conn) tooManyPings() bool {
 	if c.client || c.cfg.MinPing <= 0 {
 		return false

@@ -10,25 +10,25 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/internal/fastpath"
 )
 
-// Buffer is a pooled byte slice that holds one message. It has one owner at a
-// time, who releases it.
+// Buffer is a pooled byte slice that holds one message. It has one owner at a time,
+// which releases it.
 type Buffer struct {
 	B          []byte
-	Compressed bool // flag of a received message's prefix
+	Compressed bool // the flag in the prefix of a received message
 
 	next  *Buffer      // in a stream's queue
 	class int8         // -1: not pooled
-	holds atomic.Int32 // owners of a large one, or one with a claim, but one
+	holds atomic.Int32 // number of owners less one, if the buffer is large or has a claim
 	claim *Claim       // dropped with the buffer; nil: none
 	// In a stream's queue a buffer may hold several messages with their
 	// prefixes, the first at off.
 	packed, off int
 }
 
-// The pools hold buffers by powers of two, from 256 B to 4 MiB, each with some
-// room to spare, so that a message around a payload of such a size fits. A
-// larger buffer is left to the garbage collector: a single huge message should
-// not stay.
+// The pools hold buffers of powers of two, from 256 B to 4 MiB, each with some room
+// to spare, so that a message around a payload of such a size fits. A larger buffer
+// is left to the garbage collector: a single huge message should not take memory for
+// good.
 const (
 	minClassBits = 8
 	maxClassBits = 22
@@ -39,11 +39,11 @@ const (
 
 var pools [maxClassBits - minClassBits + 1]sync.Pool
 
-// Large buffers are not in pools, of which each processor has its own: there a
-// call that wanders from one to the other finds none, and allocating as much as
-// a large message costs more than anything else done for it. What two garbage
-// collections in succession have found unused goes, and largeKept bounds the
-// rest.
+// Large buffers are not in a sync.Pool, which is divided by processor: a call that
+// moves from one processor to another would find none there, and allocating a buffer
+// for a large message costs more than all other work for it. Buffers that were not
+// used between two successive garbage collections are freed, and largeKept bounds the
+// others.
 var large struct {
 	mu sync.Mutex
 	// guarded by mu
@@ -52,15 +52,15 @@ var large struct {
 	watched bool // the next collection calls sweepLarge
 }
 
-// A freeList holds buffers of one class, those used last at its end.
+// A freeList holds the free buffers of one class, the most recently used last.
 type freeList struct {
 	free []*Buffer
-	// So many at the beginning have not been used since the last collection, and
-	// since the one before.
+	// How many at the beginning have not been used since the last collection, and since
+	// the one before.
 	unused, unusedBefore int
 }
 
-// getLarge returns nil if there is none.
+// getLarge returns a free large buffer of the class, or nil.
 func getLarge(class int) *Buffer {
 	large.mu.Lock()
 	defer large.mu.Unlock()
@@ -93,12 +93,13 @@ func putLarge(b *Buffer) {
 	}
 }
 
-// watchCollection has sweepLarge called after the next garbage collection.
+// watchCollection arranges for sweepLarge to be called after the next garbage
+// collection.
 func watchCollection() {
 	runtime.SetFinalizer(new([4]*Buffer), func(*[4]*Buffer) { sweepLarge() })
 }
 
-// sweepLarge lets those buffers go that are not used.
+// sweepLarge frees the large buffers that are not used.
 func sweepLarge() {
 	large.mu.Lock()
 	defer large.mu.Unlock()
@@ -114,7 +115,7 @@ func sweepLarge() {
 	}
 }
 
-// classSize is the capacity of a class's buffers.
+// classSize returns the capacity of the buffers of a class.
 func classSize(class int) int { return 1<<(minClassBits+class) + classSlack }
 
 // GetBuffer returns a buffer of length n with undefined contents.
@@ -129,8 +130,7 @@ func GetBuffer(n int) *Buffer {
 	return &Buffer{B: make([]byte, n, classSize(class)), class: int8(class)}
 }
 
-// spareBuffer is GetBuffer if that takes no more memory than there is, and
-// otherwise returns nil.
+// spareBuffer is GetBuffer without allocating: it returns nil if no buffer is free.
 func spareBuffer(n int) *Buffer {
 	class := classOf(n)
 	if class >= len(pools) {
@@ -148,7 +148,8 @@ func spareBuffer(n int) *Buffer {
 	return b
 }
 
-// classOf returns the class of buffers of length n, which may be beyond pools.
+// classOf returns the class for buffers of length n, which may be larger than those
+// of any pool.
 func classOf(n int) int {
 	if n <= classSize(0) {
 		return 0
@@ -156,17 +157,18 @@ func classOf(n int) int {
 	return bits.Len(uint(n-classSlack-1)) - minClassBits
 }
 
-// Large says whether the buffer goes to large once it is released.
+// Large reports whether the buffer is kept in large after its release.
 func (b *Buffer) Large() bool { return b.class >= largeClassBits-minClassBits }
 
-// Charge gives the buffer a claim, which ends when its last owner releases it.
+// Charge gives the buffer a claim, which is dropped when the last owner releases the
+// buffer.
 func (b *Buffer) Charge(cl Claim) {
 	if cl.l != nil {
 		b.claim = &cl
 	}
 }
 
-// dropClaim ends the buffer's claim, if it has one.
+// dropClaim drops the buffer's claim, if it has one.
 func (b *Buffer) dropClaim() {
 	if b.claim != nil {
 		b.claim.Drop()
@@ -174,18 +176,17 @@ func (b *Buffer) dropClaim() {
 	}
 }
 
-// hold makes another owner of a large buffer, which nobody changes from then on.
+// hold adds an owner of a large buffer, which must not be changed from then on.
 func (b *Buffer) hold() { b.holds.Add(1) }
 
-// Release gives the buffer back. The caller may not use it or its bytes
-// afterwards.
+// Release gives the buffer back. The caller must not use it or its bytes afterwards.
 func (b *Buffer) Release() {
 	if b == nil {
 		return
 	}
 	if b.claim != nil || b.Large() {
 		if b.holds.Add(-1) >= 0 {
-			return // by one of its owners
+			return // by one of several owners
 		}
 		b.holds.Store(0)
 		b.dropClaim()
@@ -200,7 +201,7 @@ func (b *Buffer) Release() {
 	}
 }
 
-// grow returns a buffer of length n that begins with b's bytes, and releases b.
+// grow returns a buffer of length n that begins with the bytes of b, and releases b.
 func (b *Buffer) grow(n int) *Buffer {
 	nb := GetBuffer(n)
 	nb.Compressed = b.Compressed

@@ -2,14 +2,14 @@ package h2
 
 import "github.com/tenonrpc/tenon/wire"
 
-// Messages of a busy stream come many at once. They are handed over together: what
-// is done for each frame and for each message alone, such as taking locks and
-// waking the consumer, costs more than a small message itself.
+// Messages of a busy stream arrive many at once. They are delivered together: the
+// work for each single frame and message, such as taking locks and waking the
+// consumer, costs more than a small message itself.
 
-// more reads the DATA frames of the same stream that are at hand after one that
-// did not end it, as long as nothing is unusual about them and the windows allow
-// them; room is what is left of these. It says whether the last one ended the
-// stream. The caller delivers the messages.
+// more reads the DATA frames of the same stream that are in the buffer after one that
+// did not end it, as long as they are usual and within the windows; room is what is
+// left of these. It reports whether the last one ended the stream. The caller
+// delivers the messages.
 func (c *Conn) more(s *Stream, room int) (end bool, err error) {
 	total := 0
 	for !end {
@@ -40,14 +40,14 @@ func (c *Conn) more(s *Stream, room int) (end bool, err error) {
 	return end, nil
 }
 
-// packWhole puts those whole small messages into the frame's list that b begins
-// with, and returns how many bytes they are.
+// packWhole adds the whole small messages at the beginning of b to the frame's list,
+// and returns how many bytes they are.
 func (a *assembler) packWhole(s *Stream, b []byte) (n int) {
 	for {
 		flag, size, err := wire.ParsePrefix(b[n:])
 		end := n + prefixLen + int(size)
 		if err != nil || size > packSize/2 || int(size) > s.MaxMessage || end > len(b) {
-			return n // assemble knows what to do with it
+			return n // assemble handles it
 		}
 		a.ready.packBytes(b[n:end], flag == 1)
 		n = end

@@ -2,15 +2,15 @@
 // both ends of a connection. Frames are read and written here; header blocks are
 // compressed by x/net's hpack.
 //
-// It knows frames, flow control, header blocks and gRPC's five-byte message
-// prefix, and nothing of methods, statuses or codecs.
+// It handles frames, flow control, header blocks and gRPC's five-byte message prefix,
+// and knows nothing of methods, statuses or codecs.
 //
-// A connection is made of parts, each a struct that owns its fields (parts.go): its life,
-// the reader's role, the inbox, the table of streams, what either side may send, the
-// outbox, the ledger of large messages. Calls between
-// the files go downwards, but for a handful, which make audit lists.
+// A connection is made of parts, each a struct that owns its fields (parts.go): its
+// life, the reader's role, the inbox, the table of streams, what either side may
+// send, the outbox, the ledger of large messages. Calls between the files go
+// downwards, except for a handful, which make audit lists.
 //
-// How a frame travels:
+// How a frame is handled:
 //
 //	reader.go        one goroutine at a time reads: one of Conn.run, or a call or a
 //	                 stream that is alone (role.go)
@@ -22,7 +22,7 @@
 //	flow.go          window for what comes next (window.go, ledger.go, account.go)
 //	stream.go        the consumer takes them (queue.go)
 //
-// How a call travels:
+// How a call is sent:
 //
 //	send.go          opening a stream, and writing to it as far as windows allow
 //	reserve.go       room for a message before it is encoded (ledger.go, account.go)
@@ -31,13 +31,13 @@
 //	                 to send appends it, and whoever finds nobody writing writes what
 //	                 has gathered (output.go, trywrite.go).
 //
-// A stream is in one of the states of RFC 9113 §5.1, which its halves tell:
+// A stream is in one of the states of RFC 9113 §5.1, which its two halves determine:
 //
 //	                 sendHalf.ended is false       sendHalf.ended
 //	recvHalf open    open                          half-closed (local)
 //	recvHalf.ended   half-closed (remote)          closed: gone from the table
 //
-// A reset, by either side, ends both halves; idle is what Conn.isIdle says.
+// A reset, by either side, ends both halves. Conn.isIdle reports the state idle.
 package h2
 
 import (
@@ -50,9 +50,9 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/internal/fastpath"
 )
 
-// NewConn starts one end of a connection on nc, on which nothing has been sent
-// yet. raw is the socket below it if nc is a TLS connection made with [Raw],
-// and otherwise nc itself. The caller must call Run.
+// NewConn starts one end of a connection on nc, on which nothing has been sent yet.
+// raw is the socket below nc if nc is a TLS connection on the result of [Raw], and
+// otherwise nc itself. The caller must call Run.
 func NewConn(nc net.Conn, raw net.Conn, cfg Config) *Conn {
 	c := &Conn{
 		nc:     nc,
@@ -96,8 +96,8 @@ func NewConn(nc net.Conn, raw net.Conn, cfg Config) *Conn {
 	return c
 }
 
-// Raw prepares a socket for TLS on top of it; the result goes below the TLS
-// connection and then to [NewConn].
+// Raw prepares a socket for TLS: the result is passed to package tls and then to
+// [NewConn].
 func Raw(nc net.Conn) net.Conn {
 	if t := newTryConn(nc); t != nil {
 		return t
@@ -105,8 +105,8 @@ func Raw(nc net.Conn) net.Conn {
 	return nc
 }
 
-// hello queues and sends what both ends begin with: RFC 9113 §3.4. SETTINGS go
-// out at once; grpc-go clients wait for a server's.
+// hello queues and sends what both ends begin with: RFC 9113 §3.4. SETTINGS are sent
+// at once, since grpc-go clients wait for a server's.
 func (c *Conn) hello() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -129,10 +129,11 @@ func (c *Conn) hello() {
 	c.flushLocked()
 }
 
-// Ready is closed when the peer's SETTINGS have arrived.
+// Ready returns a channel that is closed when the peer's SETTINGS have arrived.
 func (c *Conn) Ready() <-chan struct{} { return c.ready }
 
-// Done is closed when the connection has ended and all its streams with it.
+// Done returns a channel that is closed when the connection and all its streams have
+// ended.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
 // Run reads the connection until it ends, and then ends all its streams. It
@@ -141,7 +142,7 @@ func (c *Conn) Run() error {
 	if c.client {
 		c.run()
 	} else {
-		go c.run() // which may come to run a handler that does not return
+		go c.run() // which may run a handler that does not return
 	}
 	<-c.done
 	if err := c.Err(); err != ErrClosed {
@@ -150,8 +151,8 @@ func (c *Conn) Run() error {
 	return nil
 }
 
-// run is Run, or the rest of it, for whoever is the reader. It returns early when it
-// is the reader no more.
+// run is Run, or the rest of it, on the goroutine that is the reader. It returns
+// early when it is no longer the reader.
 func (c *Conn) run() {
 	err, reader := c.read()
 	if !reader {
@@ -171,8 +172,8 @@ func (c *Conn) run() {
 	c.waitIdle(lingerTime)
 }
 
-// finish ends all streams with the reader's error and says whether the peer is
-// owed a GOAWAY.
+// finish ends all streams with the reader's error and reports whether a GOAWAY must
+// be sent to the peer.
 func (c *Conn) finish(err error) (fatal bool) {
 	c.mu.Lock()
 	c.recv.settings.Stop()
@@ -181,7 +182,7 @@ func (c *Conn) finish(err error) (fatal bool) {
 	}
 	if ce, ok := err.(*ConnError); c.life.told != nil && (!ok || ce.Err != nil) && err != ErrClosed {
 		if _, ours := err.(*connFault); !ours {
-			err = c.life.told // says more than a lost connection
+			err = c.life.told // it says more than a lost connection
 		}
 	}
 	var reason error
@@ -189,13 +190,13 @@ func (c *Conn) finish(err error) (fatal bool) {
 	case *connFault:
 		fatal = true
 		reason = &ConnError{Code: e.code, Local: true, Reason: e.reason}
-		c.life.become(closing, reason) // writing lets go of c.mu: no call may begin meanwhile
+		c.life.become(closing, reason) // writing releases c.mu: no call may begin meanwhile
 		c.sendGoAway(c.table.lastPeer, e.code, e.reason)
 		c.flushLocked()
 	default:
 		reason = err
 		if hungUp(err) && c.life.said == nothing {
-			// The peer may have ended its own side alone.
+			// The peer may have closed only its own sending side.
 			c.out.pending = appendGoAway(c.out.pending, c.table.lastPeer, ErrCodeNo, "")
 			c.flushLocked()
 		}
@@ -222,28 +223,29 @@ func (c *Conn) finish(err error) (fatal bool) {
 	c.table.opening = nil
 	c.mu.Unlock()
 	for _, s := range streams {
-		s.reader.drop() // its handler may be there for long
+		s.reader.drop() // its handler may hold it for long
 		s.terminate(reason, false)
 	}
 	return fatal
 }
 
-// hungUp says whether err is the end of what the peer sends. It may still read.
+// hungUp reports whether err means that the peer sends nothing more. It may still
+// read.
 func hungUp(err error) bool { return err == io.EOF || err == io.ErrUnexpectedEOF }
 
-// isAlert says whether err is a TLS alert of the peer, which says why it hung up
-// where our own failed write does not.
+// isAlert reports whether err is a TLS alert of the peer, which gives its reason for
+// hanging up where our own failed write does not.
 func isAlert(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "remote error"
 }
 
-// linger gives the peer time to read our GOAWAY: closing a socket with unread
-// data would throw it away.
+// linger gives the peer time to read our GOAWAY: closing a socket with unread data
+// would discard it.
 func (c *Conn) linger() {
 	deadline := time.Now().Add(lingerTime)
 	if !c.waitIdle(lingerTime) {
-		return // the peer does not read; CloseWrite of TLS would wait for it, too
+		return // the peer does not read; CloseWrite of TLS would wait for it too
 	}
 	if closeWrite(c.nc) != nil {
 		return

@@ -54,8 +54,8 @@ func (c *Conn) data(fh FrameHeader) error {
 	return c.dataOf(s, body, pad, n, room, end, sent)
 }
 
-// dataOf is data for a stream that waits for it. n is what counts for flow control;
-// sent says that the stream has sent something since the last.
+// dataOf is data for a stream that expects it. n counts for flow control; sent
+// reports that the stream has sent something since the last DATA.
 func (c *Conn) dataOf(s *Stream, body, pad, n, room int, end, sent bool) error {
 	id := s.ID
 	if body == 0 && !end {
@@ -98,7 +98,7 @@ func (c *Conn) dataOf(s *Stream, body, pad, n, room int, end, sent bool) error {
 	return nil
 }
 
-// announce notes a content-length (RFC 9113 §8.1.1), which gRPC does not use and
+// announce records a content-length (RFC 9113 §8.1.1), which gRPC does not use and
 // other clients send.
 func (a *assembler) announce(h *Head) (malformed string) {
 	v, ok := h.Get("content-length")
@@ -113,7 +113,7 @@ func (a *assembler) announce(h *Head) (malformed string) {
 	return ""
 }
 
-// strayData handles DATA that no stream waits for (RFC 9113 §5.1).
+// strayData handles DATA that no stream expects (RFC 9113 §5.1).
 func (c *Conn) strayData(s *Stream, id uint32, n int, wasReset bool) error {
 	switch {
 	case s == nil && c.isIdle(id):
@@ -123,8 +123,8 @@ func (c *Conn) strayData(s *Stream, id uint32, n int, wasReset bool) error {
 			return err
 		}
 	case s == nil && (wasReset || c.client || c.unheard(id)):
-		// What was sent before the peer knew. It came within flow control, so
-		// only an empty frame costs the peer nothing.
+		// The peer sent it before it knew of the reset. It was within flow control, so only
+		// an empty frame costs the peer nothing.
 		if n == 0 {
 			c.idleFrame()
 		}
@@ -136,7 +136,7 @@ func (c *Conn) strayData(s *Stream, id uint32, n int, wasReset bool) error {
 	return c.discard(n)
 }
 
-// assemble reads n bytes of a stream's body.
+// assemble reads n bytes of the body of a stream.
 func (c *Conn) assemble(s *Stream, n int) error {
 	a := &s.reader
 	for n > 0 {
@@ -165,7 +165,7 @@ func (c *Conn) assemble(s *Stream, n int) error {
 					c.takeLargeFrames()
 				}
 				if a.size > streamWindow && a.cur != nil && a.ready.messages == 0 {
-					c.announced(s, n) // ask for the rest while this frame comes in
+					c.announced(s, n) // request the rest while this frame arrives
 				}
 			}
 		default:
@@ -185,13 +185,13 @@ func (c *Conn) assemble(s *Stream, n int) error {
 	return nil
 }
 
-// growth is how large the buffer of a message should become of which n bytes more
-// of a frame are there: no larger than the peer has window for, but at least twice
-// as large as it is. The last step leads from a small part to the whole, since both
-// are there for a moment. Reader only.
+// growth returns the size to which the buffer of a message should grow when n more
+// bytes of a frame have arrived: no more than the peer has window for, but at least
+// twice its size. The last step leads from a small part to the whole, since both are
+// in memory for a moment. Reader only.
 func (s *Stream) growth(n int) int {
 	a := &s.reader
-	got, whole := int64(a.got), int64(a.size) // sums of these are more than an int of 32 bits holds
+	got, whole := int64(a.got), int64(a.size) // sums of these may exceed an int of 32 bits
 	s.mu.Lock()
 	most := got + int64(n) + int64(s.in.window) - int64(a.uncounted)
 	s.mu.Unlock()
@@ -204,8 +204,7 @@ func (s *Stream) growth(n int) int {
 	return int(min(whole, max(size, 2*got)))
 }
 
-// begin starts a message whose prefix is complete; n bytes of the frame are
-// left.
+// begin starts a message whose prefix is complete; n bytes of the frame are left.
 func (a *assembler) begin(s *Stream, n int) {
 	a.nprefix = 0
 	flag, size, err := wire.ParsePrefix(a.prefix[:])
@@ -227,7 +226,7 @@ func (a *assembler) begin(s *Stream, n int) {
 	}
 }
 
-// finish puts a whole message into the frame's list.
+// finish adds a whole message to the frame's list.
 func (a *assembler) finish() {
 	a.ready.push(a.cur)
 	a.cur = nil
@@ -242,7 +241,7 @@ func (a *assembler) fail(s *Stream, err error) {
 	s.mu.Unlock()
 }
 
-// errorBody keeps the beginning of a body that is not gRPC, to be quoted.
+// errorBody keeps the beginning of a body that is not gRPC, for quoting it.
 func (c *Conn) errorBody(s *Stream, n int) error {
 	s.mu.Lock()
 	k := min(n, maxErrorBody-len(s.in.body))
@@ -257,8 +256,8 @@ func (c *Conn) errorBody(s *Stream, n int) error {
 	return c.discard(n - k)
 }
 
-// deliver hands the messages of one frame to the consumer and grants window. end
-// says that the stream ends with them.
+// deliver delivers the messages of one frame to the consumer and grants window. end
+// reports that the stream ends with them.
 func (c *Conn) deliver(s *Stream, end bool) {
 	a := &s.reader
 	queued := a.ready.bytes
@@ -274,7 +273,7 @@ func (c *Conn) deliver(s *Stream, end bool) {
 			s.recv.claim, s.recv.since = Claim{}, time.Now()
 		}
 	}
-	if in.err != nil { // reset meanwhile: nobody will read
+	if in.err != nil { // reset meanwhile: there is no consumer any more
 		s.mu.Unlock()
 		if whole {
 			c.mu.Unlock()
@@ -326,8 +325,8 @@ func (c *Conn) deliver(s *Stream, end bool) {
 	}
 }
 
-// announced grants what a large message needs as soon as its length is known; n
-// bytes of the frame are left, all of which belong to it.
+// announced grants the window that a large message needs as soon as its length is
+// known. n bytes of the frame are left, all of which belong to the message.
 func (c *Conn) announced(s *Stream, n int) {
 	s.mu.Lock()
 	s.in.window -= s.reader.uncounted
@@ -349,8 +348,8 @@ func (c *Conn) endReceive(s *Stream) {
 	s.recv.ended = true
 	c.peerHasSent(s)
 	if c.client && !s.send.ended {
-		// The server has said all it will; what we would send is of no use to
-		// it (RFC 9113 §8.1).
+		// The server has sent everything; it has no use for what we would send (RFC 9113
+		// §8.1).
 		c.rememberReset(s.ID)
 		c.appendReset(s.ID, ErrCodeNo)
 		s.send.ended = true
@@ -381,7 +380,7 @@ func (c *Conn) endReceive(s *Stream) {
 	}
 }
 
-// start hands a whole request to the handler, once.
+// start passes a whole request to the handler, once.
 func (c *Conn) start(s *Stream) {
 	c.mu.Lock()
 	ok := !s.gone && !s.started

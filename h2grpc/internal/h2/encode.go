@@ -8,13 +8,13 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/internal/fastpath"
 )
 
-// headerEncoder makes header blocks. It is guarded by Conn.mu: blocks must be
-// sent in the order they were encoded.
+// headerEncoder encodes header blocks. It is guarded by Conn.mu: blocks must be sent
+// in the order in which they were encoded.
 //
-// Fixed blocks (those that many calls share) go into the dynamic table and
-// soon consist of table references alone; such a block is kept and copied as
-// long as the table does not change. Everything that differs from call to call
-// is sent as literals that leave the table alone, after the fixed block.
+// Fixed blocks (those that many calls share) are added to the dynamic table and soon
+// consist of table references alone; such a block is kept and copied as long as the
+// table does not change. What differs from call to call is sent after the fixed
+// block, as literals that do not change the table.
 type headerEncoder struct {
 	buf   bytes.Buffer
 	enc   *hpack.Encoder
@@ -34,20 +34,20 @@ func newHeaderEncoder() *headerEncoder {
 	return e
 }
 
-// setTableSize obeys the peer's SETTINGS_HEADER_TABLE_SIZE.
+// setTableSize applies the peer's SETTINGS_HEADER_TABLE_SIZE.
 func (e *headerEncoder) setTableSize(n uint32) {
 	e.enc.SetMaxDynamicTableSize(min(n, defaultTableSize))
 	e.gen++
 }
 
-// cached returns the block that key names if it was made with the present table.
+// cached returns the block of key if it was made with the present table.
 func (e *headerEncoder) cached(key string) (cachedBlock, bool) {
 	c, ok := e.cache[key]
 	return c, ok && c.gen == e.gen
 }
 
-// appendNew appends the block of fields to dst, which the cache does not have under
-// key, and then has if it can.
+// appendNew appends the block of fields, which is not cached, to dst, and caches it
+// under key if possible.
 func (e *headerEncoder) appendNew(dst []byte, key string, fields []Field) []byte {
 	e.buf.Reset()
 	for _, f := range fields {
@@ -65,15 +65,14 @@ func (e *headerEncoder) appendNew(dst []byte, key string, fields []Field) []byte
 	return append(dst, block...)
 }
 
-// fullyIndexed says whether a block consists of indexed fields only
-// (RFC 7541 §6.1), so that it neither changes nor depends on more than the
-// table's present state.
+// fullyIndexed reports whether a block consists of indexed fields only (RFC 7541
+// §6.1), so that it does not change the table and depends on its present state alone.
 func fullyIndexed(block []byte) bool {
 	for i := 0; i < len(block); i++ {
 		if block[i]&0x80 == 0 {
 			return false
 		}
-		if block[i] == 0xff { // the index goes on in the next bytes
+		if block[i] == 0xff { // the index continues in the next bytes
 			for i++; i < len(block) && block[i]&0x80 != 0; i++ {
 			}
 		}
@@ -81,15 +80,15 @@ func fullyIndexed(block []byte) bool {
 	return true
 }
 
-// appendLiteral appends a field as a literal without indexing and with a new
-// name (RFC 7541 §6.2.2).
+// appendLiteral appends a field as a literal without indexing and with a new name
+// (RFC 7541 §6.2.2).
 func appendLiteral[V string | []byte](dst []byte, name string, value V) []byte {
 	dst = append(dst, 0)
 	dst = appendHpackString(dst, name)
 	return appendHpackString(dst, value)
 }
 
-// appendHpackString: RFC 7541 §5.2, without Huffman coding.
+// appendHpackString appends a string without Huffman coding: RFC 7541 §5.2.
 func appendHpackString[S string | []byte](dst []byte, s S) []byte {
 	n := len(s)
 	if n < 0x7f {
@@ -104,7 +103,7 @@ func appendHpackString[S string | []byte](dst []byte, s S) []byte {
 	return append(dst, s...)
 }
 
-// listSize is what fields count for under SETTINGS_MAX_HEADER_LIST_SIZE.
+// listSize returns the size of fields for SETTINGS_MAX_HEADER_LIST_SIZE.
 func listSize(fields []Field) (n int) {
 	for _, f := range fields {
 		n += int(f.Size())
@@ -114,17 +113,17 @@ func listSize(fields []Field) (n int) {
 
 // Block is a header block to send.
 type Block struct {
-	// Key names Fixed in the connection's cache of encoded blocks: the same
-	// key always goes with the same fields.
+	// Key is the name of Fixed in the connection's cache of encoded blocks: the same key
+	// always belongs to the same fields.
 	Key   string
 	Fixed []Field
 	// Timeout is the value of grpc-timeout; nil: none.
 	Timeout []byte
-	// Extra is what differs from call to call: it leaves the compression table
-	// alone. Names are lower case, values as they go on the wire.
+	// Extra is the fields that differ from call to call: they do not change the
+	// compression table. Names are lower case, values as they are sent.
 	Extra []Field
-	// Always sends it also if the peer would rather not take it: what it says of
-	// that is advice (RFC 9113 §6.5.2).
+	// Always sends the block even if it exceeds the peer's limit, which is advisory (RFC
+	// 9113 §6.5.2).
 	Always bool
 }
 

@@ -7,11 +7,11 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// ResetError says that one stream was reset (RFC 9113 §6.4).
+// ResetError is the error of a stream that was reset (RFC 9113 §6.4).
 type ResetError struct {
 	Code   ErrCode
-	Local  bool   // reset by us and not by the peer
-	Reason string // why, if Local
+	Local  bool   // reset by this side and not by the peer
+	Reason string // the reason, if Local
 }
 
 func (e *ResetError) Error() string {
@@ -21,14 +21,14 @@ func (e *ResetError) Error() string {
 	return fmt.Sprintf("stream reset with %s: %s", e.Code, e.Reason)
 }
 
-// ConnError says that a connection ended. All its streams end with it.
+// ConnError is the error of a connection that ended. All its streams end with it.
 type ConnError struct {
 	Code   ErrCode
-	Local  bool   // we found the fault
-	Reason string // our reason, or the peer's GOAWAY text, bounded
+	Local  bool   // this side found the fault
+	Reason string // this side's reason, or the text of the peer's GOAWAY, bounded
 	Err    error  // the I/O error, if that was the cause
-	// Unprocessed says that the peer is known not to have acted on the stream
-	// that got this error; it may be tried again.
+	// Unprocessed reports that the peer certainly has not processed the stream that got
+	// this error; the call may be retried.
 	Unprocessed bool
 }
 
@@ -37,7 +37,7 @@ func (e *ConnError) Error() string {
 	case e.Local:
 		return fmt.Sprintf("connection closed with %s: %s", e.Code, e.Reason)
 	case e.Err != nil:
-		// It names the address, which may be one that the peer has announced.
+		// The error has addresses, one of which the peer may have announced.
 		return "connection lost: " + wire.Printable(e.Err.Error(), maxErrorText)
 	case e.Reason != "":
 		return fmt.Sprintf("peer sent GOAWAY %s: %q", e.Code, e.Reason)
@@ -48,14 +48,14 @@ func (e *ConnError) Error() string {
 
 func (e *ConnError) Unwrap() error { return e.Err }
 
-// MessageError says that the bytes of a message break gRPC's framing or a
+// MessageError is the error of a message whose bytes violate gRPC's framing or a
 // limit.
 type MessageError struct {
-	TooLarge bool  // the declared length is above Limit
-	Extra    bool  // a second message where one was due
+	TooLarge bool  // the announced length exceeds Limit
+	Extra    bool  // a second message where one is allowed
 	Length   int64 // up to 2^32-1, whatever an int holds
 	Limit    int
-	Field    string // what sets the limit
+	Field    string // the field that sets the limit
 	Reason   string
 }
 
@@ -67,16 +67,16 @@ func (e *MessageError) Error() string {
 }
 
 var (
-	// ErrClosed says that the connection was closed by our side.
+	// ErrClosed means that this side closed the connection.
 	ErrClosed = errors.New("connection closed")
-	// ErrStreamEnded says that a stream can send no more: it was reset, or
-	// its connection ended. Recv has the reason.
+	// ErrStreamEnded means that a stream can send no more: it was reset, or its
+	// connection ended. Recv returns the reason.
 	ErrStreamEnded = errors.New("stream has ended")
-	// ErrGoingAway says that the connection takes no new streams.
+	// ErrGoingAway means that the connection accepts no new streams.
 	ErrGoingAway = errors.New("connection takes no new streams")
 )
 
-// quote bounds a peer's words for an error message.
+// quote bounds and quotes a peer's text for an error message.
 func quote(b []byte) string {
 	const most = 256
 	if len(b) > most {

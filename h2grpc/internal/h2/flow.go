@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// What the peer may send: window for streams and for the connection, as far as consumers
-// keep up, and for large messages as far as the ledger has room.
+// What the peer may send: window for streams and for the connection, as fast as
+// consumers read, and for large messages as far as the ledger has room.
 
-// credit decides what window to grant; s.mu is held. inc is ordinary window,
-// large is what the message that is coming needs beyond it, subject to the
-// connection's assembly budget.
+// credit returns the window to grant. inc is ordinary window; large is what the
+// message that is coming needs beyond it, subject to the connection's assembly
+// budget. s.mu is held.
 func (s *Stream) credit() (inc, large int) {
 	in := &s.in
 	if in.ended || in.err != nil || in.failed != nil {
@@ -18,7 +18,7 @@ func (s *Stream) credit() (inc, large int) {
 	}
 	share := int(s.c.recv.share.Load())
 	want := share - in.queue.bytes - in.partial
-	// The message that is coming is stuck, or its end would be.
+	// The message that is coming is blocked, or its end would be.
 	next := in.queue.bytes == 0 && in.need > 0 && in.need+endRoom > in.window
 	if inc = want - in.window; inc < share/2 && !next {
 		inc = 0
@@ -47,8 +47,8 @@ func (c *Conn) grantLocked(s *Stream, inc, large int) {
 	}
 	switch {
 	case large > 0 && s.recv.reserved > 0:
-		// Its window has shrunk meanwhile. If it had to wait for others now,
-		// each of them might wait for all.
+		// Its window has shrunk meanwhile. If it had to wait for others now, each of them
+		// might wait for all.
 		if n := s.lacks(); n > 0 {
 			s.recv.claim.add(n)
 			c.reserve(s, n)
@@ -66,8 +66,8 @@ func (c *Conn) grantLocked(s *Stream, inc, large int) {
 	c.grantLarge()
 }
 
-// grantLarge gives window for large messages, oldest first, as far as the
-// budget goes, and the account that connections share.
+// grantLarge grants window for large messages, oldest first, as far as the budget and
+// the shared account allow.
 func (c *Conn) grantLarge() {
 	for len(c.recv.waiting) > 0 {
 		s := c.recv.waiting[0]
@@ -101,7 +101,7 @@ func (c *Conn) grantAgain() {
 	c.mu.Unlock()
 }
 
-// lacks is how much window the message that is coming lacks. c.mu is held.
+// lacks returns how much window the message that is coming lacks. c.mu is held.
 func (s *Stream) lacks() int {
 	if s.gone || s.recv.ended {
 		return 0
@@ -122,11 +122,11 @@ func (c *Conn) reserve(s *Stream, n int) {
 	c.out.pending = appendWindowUpdate(c.out.pending, s.ID, n)
 }
 
-// unreserve gives a stream's part of the assembly budget back.
+// unreserve gives back a stream's part of the assembly budget.
 func (c *Conn) unreserve(s *Stream) {
 	waited := s.recv.wanted > 0
 	if waited {
-		// Nothing of it may stay: the next to go may be as many as there are ids.
+		// Nothing of it may stay: the next streams to end may be as many as there are ids.
 		c.recv.waiting = slices.DeleteFunc(c.recv.waiting, func(o *Stream) bool { return o == s })
 	}
 	s.recv.wanted = 0
@@ -139,7 +139,7 @@ func (c *Conn) unreserve(s *Stream) {
 	}
 }
 
-// received accounts for a message of n bytes that the consumer took.
+// received accounts for a message of n bytes that the consumer has taken.
 func (c *Conn) received(s *Stream, n, inc, large int) {
 	left := c.recv.buffered.Add(int64(-n))
 	most := c.bufferedMost()
@@ -174,10 +174,10 @@ func (c *Conn) noneLarge(n int, left int64) {
 	}
 }
 
-// bufferedMost is how many bytes of whole messages may wait for consumers.
+// bufferedMost returns how many bytes of whole messages may wait for consumers.
 func (c *Conn) bufferedMost() int64 { return c.recv.largest.Load() + bufferedBudget }
 
-// takeWindow counts n bytes of DATA against the connection's window, which has room
+// takeWindow subtracts n bytes of DATA from the connection's window, which has room
 // for them. c.mu is held.
 func (c *Conn) takeWindow(n int) {
 	c.recv.window -= n
@@ -185,8 +185,8 @@ func (c *Conn) takeWindow(n int) {
 	c.creditConn()
 }
 
-// creditConn renews the connection's window when half of it is used and not
-// too much waits for consumers.
+// creditConn renews the connection's window when half of it is used, unless too much
+// waits for consumers.
 func (c *Conn) creditConn() {
 	if c.recv.credit >= connWindow/2 && c.recv.shrinking == 0 && c.recv.buffered.Load() < c.bufferedMost() && c.life.phase < closed {
 		c.out.pending = appendWindowUpdate(c.out.pending, 0, c.recv.credit)
@@ -195,5 +195,6 @@ func (c *Conn) creditConn() {
 	}
 }
 
-// withheld says whether the connection's window is not renewed, so that nothing comes.
+// withheld reports that the connection's window is not renewed, so that no DATA
+// comes.
 func (c *Conn) withheld() bool { return c.recv.buffered.Load() >= c.bufferedMost() }

@@ -5,12 +5,12 @@ import (
 	"fmt"
 )
 
-// The frame layer of RFC 9113: codecs over bytes, without I/O or state.
-// frame_test.go holds them to x/net's Framer, frame by frame and verdict
-// by verdict. The Framer itself is not used: its package imports net/http, which
-// no plugin needs otherwise, and it allocates for every frame.
+// The frame layer of RFC 9113: codecs over bytes, without I/O or state. frame_test.go
+// compares them with x/net's Framer, frame by frame and verdict by verdict. The
+// Framer itself is not used: its package imports net/http, which no plugin needs
+// otherwise, and it allocates for every frame.
 
-// ClientPreface is what a client sends first (RFC 9113 §3.4).
+// ClientPreface is the first bytes that a client sends (RFC 9113 §3.4).
 const ClientPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 // ALPN is the protocol's name in TLS (RFC 9113 §3.2).
@@ -19,7 +19,7 @@ const ALPN = "h2"
 // frameHeaderLen is the length of a frame's header (RFC 9113 §4.1).
 const frameHeaderLen = 9
 
-// A FrameType says what a frame is for (RFC 9113 §6).
+// A FrameType is the type of a frame (RFC 9113 §6).
 type FrameType uint8
 
 // The frame types of RFC 9113 §6.
@@ -58,10 +58,10 @@ const (
 	FlagPriority   Flags = 0x20 // HEADERS
 )
 
-// Has says whether all of want are set.
+// Has reports whether all flags of want are set.
 func (f Flags) Has(want Flags) bool { return f&want == want }
 
-// A FrameHeader is what every frame begins with (RFC 9113 §4.1).
+// A FrameHeader is the header of a frame (RFC 9113 §4.1).
 type FrameHeader struct {
 	Length   int // of the payload, below 2^24
 	Type     FrameType
@@ -87,7 +87,7 @@ func (fh FrameHeader) append(dst []byte) []byte {
 	return binary.BigEndian.AppendUint32(dst, fh.StreamID)
 }
 
-// An ErrCode says why a stream or a connection ended (RFC 9113 §7).
+// An ErrCode is the reason why a stream or a connection ended (RFC 9113 §7).
 type ErrCode uint32
 
 // The error codes of RFC 9113 §7.
@@ -121,7 +121,7 @@ func (c ErrCode) String() string {
 	return fmt.Sprintf("code 0x%x", uint32(c))
 }
 
-// A settingID names a setting (RFC 9113 §6.5.2).
+// A settingID identifies a setting (RFC 9113 §6.5.2).
 type settingID uint16
 
 const (
@@ -141,7 +141,7 @@ type setting struct {
 	val uint32
 }
 
-// check says what is wrong with a setting's value (RFC 9113 §6.5.2).
+// check returns an error for an invalid value of a setting (RFC 9113 §6.5.2).
 func (s setting) check() error {
 	switch {
 	case s.id == settingEnablePush && s.val > 1:
@@ -154,9 +154,9 @@ func (s setting) check() error {
 	return nil
 }
 
-// checkFrame says what is wrong with the length and the stream of a frame whose
-// type has a fixed idea of them (RFC 9113 §6). streamOnly says that the fault is
-// an error of the stream alone.
+// checkFrame returns an error for a wrong length or stream of a frame, if its type
+// restricts them (RFC 9113 §6). streamOnly reports that the error is one of the
+// stream alone.
 func checkFrame(fh FrameHeader) (streamOnly bool, err error) {
 	var length, onStream bool
 	switch fh.Type {
@@ -188,7 +188,7 @@ func checkFrame(fh FrameHeader) (streamOnly bool, err error) {
 	return false, nil
 }
 
-// headersStart is what surrounds the part of a header block in a HEADERS frame
+// headersStart describes what surrounds the part of a header block in a HEADERS frame
 // (RFC 9113 §6.2). Of the obsolete priority, only the dependency can be wrong.
 type headersStart struct {
 	size      int    // of what comes before the block
@@ -197,11 +197,11 @@ type headersStart struct {
 	dependsOn uint32 // if the frame has a priority
 }
 
-// maxHeadersStart is the most that comes before the block.
+// maxHeadersStart is the largest number of bytes before the block.
 const maxHeadersStart = 1 + 5
 
-// parseHeaders takes a HEADERS frame apart. p is the first maxHeadersStart bytes
-// of its payload, or all of it if it is shorter.
+// parseHeaders parses a HEADERS frame. p is the first maxHeadersStart bytes of its
+// payload, or all of it if it is shorter.
 func parseHeaders(fh FrameHeader, p []byte) (h headersStart, err error) {
 	if fh.Flags.Has(FlagPadded) {
 		if len(p) < 1 {
@@ -257,8 +257,8 @@ func appendGoAway(dst []byte, last uint32, code ErrCode, debug string) []byte {
 	return append(dst, debug...)
 }
 
-// appendHeaders appends a header block as HEADERS and, if it is longer than
-// frames may be, CONTINUATION.
+// appendHeaders appends a header block as HEADERS and, if it is longer than frames
+// may be, CONTINUATION.
 func appendHeaders(dst []byte, id uint32, block []byte, end bool, maxFrame int) []byte {
 	fh := FrameHeader{Type: FrameHeaders, StreamID: id}
 	if end {
@@ -279,15 +279,15 @@ func appendHeaders(dst []byte, id uint32, block []byte, end bool, maxFrame int) 
 	}
 }
 
-// fault makes a connFault. It stays out of line, like all that only error paths
-// call: they are many.
+// fault makes a connFault. It is not inlined, like all functions that only error
+// paths call: there are many calls.
 //
 //go:noinline
 func fault(code ErrCode, format string, args ...any) error {
 	return &connFault{code, fmt.Sprintf(format, args...)}
 }
 
-// connFault is how the reader reports that the connection must end.
+// connFault is an error of the reader's after which the connection must end.
 type connFault struct {
 	code   ErrCode
 	reason string

@@ -4,8 +4,8 @@ import (
 	"time"
 )
 
-// headers handles a header block. The block is decoded to its end in any case,
-// because the compression state is shared by all streams.
+// headers handles a header block. The block is always decoded to its end, because all
+// streams share the compression state.
 func (c *Conn) headers(fh FrameHeader) error {
 	id := fh.StreamID
 	end := fh.Flags.Has(FlagEndStream)
@@ -25,7 +25,7 @@ func (c *Conn) headers(fh FrameHeader) error {
 	if id%2 == 0 {
 		return fault(ErrCodeProtocol, "client opened stream %d, which is even", id)
 	}
-	if id <= c.table.lastPeer { // which only the reader raises
+	if id <= c.table.lastPeer { // only the reader raises it
 		return c.requestTrailers(fh, f, id, end)
 	}
 	return c.request(fh, f, id, end, selfDep)
@@ -68,7 +68,7 @@ func (c *Conn) request(fh FrameHeader, f headersStart, id uint32, end, selfDep b
 	if malformed == "" && !c.awaitRoom(cost) {
 		malformed = noRoom
 	}
-	if c.life.said == theLast { // opened before the client knew that we take no more
+	if c.life.said == theLast { // opened before the client knew that no more are accepted
 		c.mu.Unlock()
 		return nil
 	}
@@ -104,8 +104,8 @@ func (c *Conn) request(fh FrameHeader, f headersStart, id uint32, end, selfDep b
 	return nil
 }
 
-// requestTrailers handles a second header block of a stream: gRPC requests
-// have none, HTTP/2 allows it at the end.
+// requestTrailers handles a second header block of a stream: gRPC requests have none,
+// HTTP/2 allows it at the end.
 func (c *Conn) requestTrailers(fh FrameHeader, f headersStart, id uint32, end bool) error {
 	c.mu.Lock()
 	s := c.enter(id)
@@ -201,8 +201,8 @@ func (c *Conn) responseHeaders(fh FrameHeader, f headersStart, id uint32, end, s
 }
 
 // readBlock decodes a whole header block, CONTINUATION frames included; see
-// headerDecoder.end. Of a block that is large no more is kept than room, of which
-// freeHeaders are not counted.
+// headerDecoder.end. Of a large block no more than room bytes are kept; freeHeaders
+// of them do not count.
 func (c *Conn) readBlock(first FrameHeader, f headersStart, kind blockKind, room int) (head *Head, malformed string, err error) {
 	ended := first.Flags.Has(FlagEndHeaders)
 	if ended && f.fragment <= readBuffer {
@@ -215,8 +215,8 @@ func (c *Conn) readBlock(first FrameHeader, f headersStart, kind blockKind, room
 		}
 		return head, malformed, c.discard(f.padding)
 	}
-	// hpack would keep what it has of a string in a buffer of its own, which stays as
-	// large as it becomes; so it gets the block as a whole.
+	// hpack would keep the part of a string that has arrived in a buffer of its own,
+	// which never shrinks; so it is given the block as a whole.
 	var block gathered
 	defer block.drop()
 	if err := c.gather(&block, f.fragment); err != nil {
@@ -226,8 +226,8 @@ func (c *Conn) readBlock(first FrameHeader, f headersStart, kind blockKind, room
 		return nil, "", err
 	}
 	if !ended {
-		// A block holds up the whole connection, so it must come to its end, in a
-		// bounded number of parts, however small.
+		// A block delays the whole connection, so it must end, and in a bounded number of
+		// frames, however small.
 		c.setReadDeadline(time.Now().Add(stoppedTime))
 		defer c.setReadDeadline(time.Time{})
 	}
@@ -235,7 +235,7 @@ func (c *Conn) readBlock(first FrameHeader, f headersStart, kind blockKind, room
 		if most := continuationShare * c.in.dec.blockLimit / defaultMaxFrame; n == most {
 			return nil, "", fault(ErrCodeEnhanceYourCalm, "more than %d CONTINUATION frames", most)
 		}
-		c.Flush() // what follows may be long in coming
+		c.Flush() // what follows may take long to arrive
 		fh, err := c.readFrameHeader()
 		if err != nil {
 			return nil, "", c.unfinished(err)
@@ -256,8 +256,8 @@ func (c *Conn) readBlock(first FrameHeader, f headersStart, kind blockKind, room
 	c.in.dec.begin(kind)
 	c.in.dec.most = min(c.in.dec.limit, max(room, 0)+freeHeaders)
 	if kind == requestBlock {
-		// Its fields take at least what the block does, unless it is encoded to
-		// deceive. If that is too much, none of them is made.
+		// The fields take at least as much memory as the block, unless it is encoded to
+		// deceive. If that is too much, none of them is decoded.
 		c.mu.Lock()
 		if !c.awaitRoom(block.size - freeHeaders) {
 			c.in.dec.malformed = noRoom
@@ -271,14 +271,14 @@ func (c *Conn) readBlock(first FrameHeader, f headersStart, kind blockKind, room
 	return c.in.dec.end()
 }
 
-// gathered is what has come of a header block, in pieces of readBuffer bytes, so
-// that a block that does not end takes no more than it has brought.
+// gathered is the part of a header block that has arrived, in pieces of readBuffer
+// bytes, so that a block that does not end takes no more memory than has arrived.
 type gathered struct {
 	parts []*Buffer
 	size  int
 }
 
-// gather adds n bytes that come next.
+// gather adds the next n bytes.
 func (c *Conn) gather(g *gathered, n int) error {
 	for n > 0 {
 		p, err := c.payload(min(n, readBuffer))
@@ -301,7 +301,7 @@ func (c *Conn) gather(g *gathered, n int) error {
 	return nil
 }
 
-// whole returns all of it, which is valid until drop.
+// whole returns all bytes, which are valid until drop.
 func (g *gathered) whole() []byte {
 	if len(g.parts) > 1 {
 		all := GetBuffer(g.size)
@@ -324,7 +324,7 @@ func (g *gathered) drop() {
 	}
 }
 
-// unfinished is the error for a header block whose end did not come.
+// unfinished returns the error for a header block whose end did not arrive.
 func (c *Conn) unfinished(err error) error {
 	if c.timedOut(err) {
 		return fault(ErrCodeEnhanceYourCalm, "a header block was not finished within %v", stoppedTime)

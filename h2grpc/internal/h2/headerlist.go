@@ -2,18 +2,18 @@ package h2
 
 import "fmt"
 
-// HeaderListError says that a header block of ours is larger than the peer is
-// willing to take: RFC 9113 §6.5.2, SETTINGS_MAX_HEADER_LIST_SIZE.
+// HeaderListError is the error for a header block that is larger than the peer
+// accepts: RFC 9113 §6.5.2, SETTINGS_MAX_HEADER_LIST_SIZE.
 type HeaderListError struct {
-	Size  int // what the block comes to: name, value and 32 a field
-	Limit int // the peer's, or assumedList if it has named none
+	Size  int // size of the block: name, value and 32 for each field
+	Limit int // the peer's limit, or assumedList if it has announced none
 }
 
 func (e *HeaderListError) Error() string {
 	return fmt.Sprintf("headers of %d bytes are larger than the peer takes: its MaxHeaderListSize (SETTINGS_MAX_HEADER_LIST_SIZE) is %d", e.Size, e.Limit)
 }
 
-// ListSize is what b counts for under SETTINGS_MAX_HEADER_LIST_SIZE.
+// ListSize returns the size of b for SETTINGS_MAX_HEADER_LIST_SIZE.
 func (b *Block) ListSize() int {
 	n := listSize(b.Fixed) + listSize(b.Extra)
 	if b.Timeout != nil {
@@ -22,9 +22,9 @@ func (b *Block) ListSize() int {
 	return n
 }
 
-// holdHeaders counts what the decoder has just made of a response's block against
-// headersMost until ForgetHeaders, and returns head, or as much of it as there is
-// room for. Reader only.
+// holdHeaders counts the newly decoded block of a response against headersMost until
+// ForgetHeaders, and returns head, or as much of it as there is room for. Reader
+// only.
 func (c *Conn) holdHeaders(s *Stream, head *Head) *Head {
 	cost := c.in.dec.cost() - freeHeaders
 	if cost <= 0 {
@@ -32,7 +32,7 @@ func (c *Conn) holdHeaders(s *Stream, head *Head) *Head {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	// What fields cost beside their text was not known while the block came.
+	// What fields cost beside their text was not known while the block arrived.
 	if text := cost - c.in.dec.fieldsCost(); c.table.headerBytes+text > c.headersMost() {
 		return head.beginning()
 	}
@@ -42,8 +42,8 @@ func (c *Conn) holdHeaders(s *Stream, head *Head) *Head {
 	return head
 }
 
-// ForgetHeaders says that the consumer of a client's stream has what it wanted of
-// the headers.
+// ForgetHeaders is called when the consumer of a client's stream no longer needs the
+// headers, which then stop counting.
 func (s *Stream) ForgetHeaders() {
 	if n := s.held.Swap(forgotten); n > 0 {
 		s.c.mu.Lock()
@@ -52,10 +52,10 @@ func (s *Stream) ForgetHeaders() {
 	}
 }
 
-// forgotten is Stream.held once nobody wants the headers any more.
+// forgotten is the value of Stream.held after ForgetHeaders.
 const forgotten = -1
 
-// beginning returns the first fields of h, those that every call may have.
+// beginning returns the first fields of h, as many as every call may have.
 func (h *Head) beginning() *Head {
 	short := &Head{Status: h.Status, TooLarge: true}
 	size := len(h.Method) + len(h.Scheme) + len(h.Authority) + len(h.Path)

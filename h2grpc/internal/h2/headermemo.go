@@ -6,8 +6,8 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/internal/fastpath"
 )
 
-// known returns what p, a whole block, decodes to, if it is usual and the table has
-// not changed since it came last. Then nothing else is to be done for it.
+// known returns the decoded form of p, a whole block, if it is usual and the table
+// has not changed since it was last decoded. Then it needs no other handling.
 func (d *headerDecoder) known(kind blockKind, p []byte) *memoBlock {
 	if len(p) > memoBlockSize || !fastpath.HeaderMemo {
 		return nil
@@ -19,11 +19,11 @@ func (d *headerDecoder) known(kind blockKind, p []byte) *memoBlock {
 	return nil
 }
 
-// block decodes a header block that is there as a whole; see end.
+// block decodes a header block that has arrived as a whole; see end.
 //
-// Peers soon send blocks that consist of references to the compression table
-// alone, at least up to what differs from call to call. What such a run decodes
-// to is kept as long as the table does not change.
+// Peers soon send blocks that consist of references to the compression table alone,
+// at least up to the fields that differ from call to call. The decoded form of such a
+// run is kept as long as the table does not change.
 func (d *headerDecoder) block(kind blockKind, p []byte) (*Head, string, error) {
 	n, same := scanBlock(p)
 	if !same {
@@ -68,9 +68,9 @@ func (d *headerDecoder) block(kind blockKind, p []byte) (*Head, string, error) {
 	return d.end()
 }
 
-// scanBlock returns how many bytes of a header block consist of indexed fields
-// (RFC 7541 §6.1), and whether the block leaves the dynamic table as it is. Of a
-// broken block it says that it does not.
+// scanBlock returns how many bytes of a header block consist of indexed fields (RFC
+// 7541 §6.1), and whether the block does not change the dynamic table. For a broken
+// block it returns that it does.
 func scanBlock(p []byte) (indexed int, same bool) {
 	for indexed < len(p) && p[indexed]&0x80 != 0 {
 		i := skipInt(p, indexed, 7)
@@ -83,9 +83,9 @@ func scanBlock(p []byte) (indexed int, same bool) {
 		switch b := p[i]; {
 		case b&0x80 != 0:
 			i = skipInt(p, i, 7)
-		case b&0xe0 != 0: // a literal for the table (§6.2.1), or its new size (§6.3)
+		case b&0xe0 != 0: // a literal that is added to the table (§6.2.1), or a new size of the table (§6.3)
 			return 0, false
-		default: // a literal that leaves the table alone (§6.2.2, §6.2.3)
+		default: // a literal that does not change the table (§6.2.2, §6.2.3)
 			named := b&0x0f != 0
 			if i = skipInt(p, i, 4); i >= 0 && !named {
 				i = skipString(p, i)
@@ -101,8 +101,8 @@ func scanBlock(p []byte) (indexed int, same bool) {
 	return indexed, true
 }
 
-// skipInt returns where the integer ends that begins in the low bits of p[i]
-// (RFC 7541 §5.1), or -1.
+// skipInt returns the end of the integer that begins in the low bits of p[i] (RFC
+// 7541 §5.1), or -1.
 func skipInt(p []byte, i, bits int) int {
 	mask := byte(1)<<bits - 1
 	if p[i]&mask != mask {
@@ -116,8 +116,8 @@ func skipInt(p []byte, i, bits int) int {
 	return -1
 }
 
-// skipString returns where the string ends that begins at p[i] (RFC 7541 §5.2),
-// or -1.
+// skipString returns the end of the string that begins at p[i] (RFC 7541 §5.2), or
+// -1.
 func skipString(p []byte, i int) int {
 	if i >= len(p) {
 		return -1

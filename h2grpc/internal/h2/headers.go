@@ -13,16 +13,15 @@ type Field = hpack.HeaderField
 type Head struct {
 	Method, Scheme, Authority, Path string // of a request
 	Status                          string // of a response
-	// Fields are the regular fields in the order they came.
+	// Fields is the regular fields, in the order in which they arrived.
 	Fields []Field
-	// TooLarge says that the block went past the limit; what came after the
-	// limit is not in Fields.
+	// TooLarge reports that the block exceeded the limit; Fields lacks what came after.
 	TooLarge bool
-	// Cut is the field that went past the limit, with as much of its value as
-	// there was room for; without a name if that was nothing.
+	// Cut is the field that exceeded the limit, with as much of its value as there was
+	// room for; its name is empty if there was none.
 	Cut Field
-	// Note is Handler.Open's, for what it has found out about the head: many
-	// streams of a connection may have the same one.
+	// Note is for Handler.Open: what it has found out about the head, which many streams
+	// of a connection may share.
 	Note any
 
 	whole bool // reader: the consumers of its streams want whole requests
@@ -56,20 +55,20 @@ func (h *Head) Get(name string) (string, bool) {
 	return "", false
 }
 
-// gRPC says whether a response's body is a sequence of gRPC messages.
+// gRPC reports whether a response's body is a sequence of gRPC messages.
 func (h *Head) gRPC() bool {
 	ct, _ := h.Get("content-type")
 	return h.Status == "200" && IsGRPC(ct)
 }
 
-// IsGRPC says whether a content type is gRPC's: "application/grpc" alone, or with a
-// subtype or parameters.
+// IsGRPC reports whether a content type is gRPC's: "application/grpc" alone, or with
+// a subtype or parameters.
 func IsGRPC(contentType string) bool {
 	rest, ok := strings.CutPrefix(contentType, "application/grpc")
 	return ok && (rest == "" || rest[0] == '+' || rest[0] == ';')
 }
 
-// The kinds of header block, which differ in the pseudo-header fields they may
+// The kinds of header block, which differ in the pseudo-header fields that they may
 // and must have (RFC 9113 §8.3).
 type blockKind int
 
@@ -79,13 +78,13 @@ const (
 	trailerBlock
 )
 
-// headerDecoder turns header blocks into Heads. The reader goroutine owns it.
+// headerDecoder decodes header blocks. The reader owns it.
 //
-// A block is always decoded to its end, also when it is malformed, too large
-// or for a stream that is gone: the compression state is the connection's.
+// A block is always decoded to its end, even if it is malformed, too large or for a
+// stream that has ended: the compression state belongs to the connection.
 type headerDecoder struct {
 	dec        *hpack.Decoder
-	limit      int                   // of the sum of name, value and 32 a field (RFC 9113 §6.5.2)
+	limit      int                   // of the sum of name, value and 32 for each field (RFC 9113 §6.5.2)
 	maxFields  int                   // see HeaderFields
 	blockLimit int                   // see headerBlockSize
 	memo       map[string]*memoBlock // by kind and encoded block; see block
@@ -97,7 +96,7 @@ type headerDecoder struct {
 	blockState
 }
 
-// blockState is how far a block has been decoded.
+// blockState is the state of decoding a block.
 type blockState struct {
 	size      int
 	count     int
@@ -141,8 +140,8 @@ func (d *headerDecoder) feed(fragment []byte) error {
 	return nil
 }
 
-// end finishes the block. The Head may be shared: nobody changes it. malformed is
-// not empty if the block breaks RFC 9113 §8.2 or §8.3, which is an error of its
+// end finishes the block. The Head may be shared and must not be changed. malformed
+// is not empty if the block violates RFC 9113 §8.2 or §8.3, which is an error of its
 // stream alone.
 func (d *headerDecoder) end() (head *Head, malformed string, err error) {
 	if err := d.dec.Close(); err != nil {
@@ -156,7 +155,7 @@ func (d *headerDecoder) end() (head *Head, malformed string, err error) {
 	return d.head, malformed, nil
 }
 
-// incomplete says which pseudo-header field is missing or wrong.
+// incomplete returns which pseudo-header field is missing or wrong, "" if none is.
 func (d *headerDecoder) incomplete() string {
 	switch d.kind {
 	case requestBlock:
@@ -175,22 +174,23 @@ func (d *headerDecoder) incomplete() string {
 	return ""
 }
 
-// usual says whether what has been decoded may be a whole block for which there is
-// nothing to be done but to keep its head.
+// usual reports whether the decoded fields may be a whole block that needs no
+// handling except keeping its head.
 func (d *headerDecoder) usual() bool {
 	_, announced := d.head.Get("content-length")
 	return !announced && d.incomplete() == "" && (d.kind != responseBlock || d.head.gRPC())
 }
 
-// cost is about how much memory the fields take that were kept.
+// cost returns roughly how much memory the kept fields take.
 func (d *headerDecoder) cost() int {
 	return min(d.size, d.most) + d.fieldsCost()
 }
 
-// fieldsCost is what of cost is not in the size of the list, which has 32 a field.
+// fieldsCost returns the part of cost that the size of the list, with 32 for each
+// field, does not include.
 func (d *headerDecoder) fieldsCost() int { return min(d.count, d.maxFields) * (fieldCost - 32) }
 
-// emit adds a field.
+// emit adds a field. hpack calls it.
 func (d *headerDecoder) emit(f hpack.HeaderField) {
 	room := d.most - d.size - len(f.Name) - 32
 	d.size += int(f.Size())
@@ -204,7 +204,7 @@ func (d *headerDecoder) emit(f hpack.HeaderField) {
 			return
 		}
 		if len(f.Value) < len(whole)/2 {
-			f.Value = strings.Clone(f.Value) // so that the rest, which is more, is not kept with it
+			f.Value = strings.Clone(f.Value) // so that the rest, which is larger, is not kept with it
 		}
 		d.head.Cut = f
 		return
@@ -222,8 +222,8 @@ func (d *headerDecoder) emit(f hpack.HeaderField) {
 	}
 }
 
-// pseudoField stores a pseudo-header field and says what is wrong with it:
-// RFC 9113 §8.3.
+// pseudoField stores a pseudo-header field and returns what is wrong with it, "" for
+// nothing: RFC 9113 §8.3.
 func (d *headerDecoder) pseudoField(f hpack.HeaderField) string {
 	if d.regular {
 		return "pseudo-header field after a regular one"
@@ -258,8 +258,8 @@ func (d *headerDecoder) pseudoField(f hpack.HeaderField) string {
 	return ""
 }
 
-// checkField says what is wrong with a regular field: RFC 9113 §8.2.1 and
-// §8.2.2.
+// checkField returns what is wrong with a regular field, "" for nothing: RFC 9113
+// §8.2.1 and §8.2.2.
 func checkField(f hpack.HeaderField) string {
 	if f.Name == "" {
 		return "field without a name"
@@ -283,9 +283,9 @@ func checkField(f hpack.HeaderField) string {
 	return ""
 }
 
-// validValue: no NUL, CR or LF anywhere. RFC 9113 §8.2.1 forbids white space at
-// the ends as well, but grpc-go sends it and gRPC's PROTOCOL-HTTP2 document
-// wants metadata taken that its own senders may not send.
+// validValue reports whether v has no NUL, CR or LF. RFC 9113 §8.2.1 also forbids
+// white space at the ends, but grpc-go sends it, and gRPC's PROTOCOL-HTTP2 document
+// requires accepting metadata that its own senders may not send.
 func validValue(v string) bool {
 	for i := 0; i < len(v); i++ {
 		if c := v[i]; c == 0 || c == '\r' || c == '\n' {
@@ -295,11 +295,11 @@ func validValue(v string) bool {
 	return true
 }
 
-// padded: white space at an end.
+// padded reports whether v has white space at an end.
 func padded(v string) bool { return strings.Trim(v, " \t") != v }
 
-// tokenByte holds the bytes of a field name: RFC 9110's token without upper
-// case letters.
+// tokenByte has the bytes of a field name: those of RFC 9110's token without
+// upper-case letters.
 var tokenByte = func() (t [256]bool) {
 	for _, c := range "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz" {
 		t[c] = true
@@ -307,12 +307,14 @@ var tokenByte = func() (t [256]bool) {
 	return t
 }()
 
-// HeaderFields is how many fields a header block may have under a limit: those of no size cost us, too.
+// HeaderFields returns how many fields a header block may have under a limit of
+// bytes: empty fields cost memory too.
 func HeaderFields(limit int) int { return max(minHeaderFields, limit/fieldShare) }
 
-// memoBlock is what a run of indexed fields at a block's beginning decodes to.
+// memoBlock is the decoded form of a run of indexed fields at the beginning of a
+// block.
 type memoBlock struct {
-	head  *Head // shared by all streams that have it
+	head  *Head // shared by all streams with these headers
 	state blockState
 	usual bool // see headerDecoder.usual
 	cost  int  // see headerDecoder.cost

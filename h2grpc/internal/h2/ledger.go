@@ -5,26 +5,26 @@ import (
 	"sync/atomic"
 )
 
-// ledger is what a connection holds of messages larger than freeMessage: received
+// ledger counts what a connection holds of messages larger than freeMessage: received
 // ones from the time when they are granted window of their own until they are
-// consumed, others from before they are encoded until they are written.
+// consumed, sent ones from before they are encoded until they are written.
 //
 // All methods may be called with the locks of the connection and its streams held.
 type ledger struct {
-	// received and sent are shared with other connections; nil: there is no such bound.
+	// received and sent are shared with other connections; nil means no such bound.
 	received, sent *Account
-	// giveUp ends what is slow of what is an account's, and keepers returns the streams
-	// that have had for heldMost what is.
+	// giveUp ends what is slow of the messages that count for an account, and keepers
+	// returns the streams that have held such messages for heldMost.
 	giveUp  func(*Account)
 	keepers func(*Account) []keeper
 	// freed, if set, is called when owes may have changed.
 	freed func()
-	// turns has room for those that encode a message whose size is not known before,
-	// once large says that such messages may be large: until each knows that it has
-	// to wait, very many would take memory.
+	// turns has room for the goroutines that encode a message of unknown size, once
+	// large reports that such messages may be large: until they know that they have to
+	// wait, very many would take memory.
 	turns chan struct{}
 	large atomic.Bool
-	// owes says that so many unary responses wait that no further call should begin.
+	// owes reports that so many unary responses wait that no further call should begin.
 	owes atomic.Bool
 
 	mu ledgerLock
@@ -32,40 +32,40 @@ type ledger struct {
 	free    int64 // of connFree
 	classes [sendClasses]sendClass
 	awaits  recvWaiter
-	holders map[*Stream]int // how many messages they hold of an account, those that are gone as well
+	holders map[*Stream]int // how many messages each stream holds of an account, streams that have ended included
 }
 
-// The classes of messages to be sent. Each has its own budget, so that none waits
-// for a message of another class: those that the peer lets go on never wait for
-// those that it does not.
+// The classes of messages to be sent. Each has its own budget, so that no message
+// waits for one of another class: messages that the peer reads never wait for those
+// that it does not.
 const (
-	// covered messages have all the window they need on their stream. They wait for
+	// covered messages have all the window that they need on their stream. They wait for
 	// the socket, and for the connection's window, like all others.
 	covered = iota
-	// awaited messages lack some, and the peer has granted the stream window since
-	// the last message: it seems to read.
+	// awaited messages lack some window, and the peer has granted their stream window
+	// since the last message: it seems to read.
 	awaited
-	// begun messages lack some, on streams of which nothing is known.
+	// begun messages lack some window, on streams of which no more is known.
 	begun
-	// unary responses, and statuses, are encoded without any window. Clients take
-	// them whatever else they do, but other calls do not begin while too much waits.
+	// unary responses, and statuses, are encoded without any window. Clients read them
+	// whatever else they do, but other calls do not begin while too much waits.
 	unary
-	// aside are messages of streams that lack window and have not moved while others
-	// of their class waited for room. Nothing waits for this class.
+	// aside are messages of streams that lack window and have not moved while others of
+	// their class waited for room. No message waits for this class.
 	aside
 	sendClasses
-	// received messages are no class of these.
+	// received messages belong to none of these classes.
 	received = -1
 )
 
-// sendClass is what is encoded, or about to be, in one class.
+// sendClass is the messages of one class that are encoded or about to be.
 type sendClass struct {
 	bytes    int64
 	messages int
 	waiting  []*sendWaiter // oldest first
 }
 
-// leave notes that one of the messages, of n bytes, has left.
+// leave removes one of the messages, of n bytes.
 func (k *sendClass) leave(n int) {
 	k.bytes -= int64(n)
 	k.messages--
@@ -74,21 +74,21 @@ func (k *sendClass) leave(n int) {
 	}
 }
 
-// sendWaiter is a sender that waits before it encodes.
+// sendWaiter is a sender that waits before it encodes a message.
 type sendWaiter struct {
-	class   int           // received: none
+	class   int           // received: not waiting in a class
 	ready   chan struct{} // the stream's send.ready
 	request *request      // of an account
-	again   func()        // instead of ready
+	again   func()        // called instead of sending to ready
 }
 
-// recvWaiter is the oldest large message that waits to be granted window.
+// recvWaiter is the wait of the oldest large message for window.
 type recvWaiter struct {
 	sendWaiter
 	stream *Stream // for which the request was made
 }
 
-// wake tells w to look again. It does not wait.
+// wake makes w try again. It does not wait.
 func (w *sendWaiter) wake() {
 	if w.again != nil {
 		go w.again()
@@ -96,29 +96,29 @@ func (w *sendWaiter) wake() {
 	}
 	select {
 	case w.ready <- struct{}{}:
-	default: // it has not yet looked at the last one
+	default: // w has not received the last token yet
 	}
 }
 
-// Claim is a message's place in the ledger. The zero Claim is that of a message
-// that does not count.
+// Claim is the part of the ledger that a message takes. The zero Claim is for a
+// message that does not count.
 type Claim struct {
 	l       *ledger
 	n       int
 	class   int8
-	account *Account // whose n are; nil: the connection's
-	stream  *Stream  // that received it
+	account *Account // that n counts for; nil: the connection's own part
+	stream  *Stream  // that received the message
 }
 
-// Drop ends the claim. It is used once.
+// Drop ends the claim. It must be called once.
 func (cl Claim) Drop() {
 	if l := cl.l; l != nil {
 		l.drop(cl)
 	}
 }
 
-// take claims n bytes for a message to be sent, if there is room. Otherwise w, if
-// it is not nil, waits.
+// take claims n bytes for a message to be sent, if there is room. Otherwise w, unless
+// it is nil, waits.
 func (l *ledger) take(class, n int, w *sendWaiter) (cl Claim, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -154,8 +154,8 @@ func (l *ledger) note() {
 	l.owes.Store(k.bytes > sendBudget || len(k.waiting) > 0)
 }
 
-// pay takes the claim's bytes from what the connection has free, or from the
-// account, where w may wait for them. l.mu is held.
+// pay takes the claim's bytes from the connection's own part, or from the account,
+// where w may wait for them. l.mu is held.
 func (l *ledger) pay(cl *Claim, w *sendWaiter) bool {
 	account := l.sent
 	if cl.class == received {
@@ -194,7 +194,7 @@ func (l *ledger) quit(w *sendWaiter) {
 	l.note()
 }
 
-// leave takes w off its class, where the next one may go on. l.mu is held.
+// leave removes w from its class, where the next one may go on. l.mu is held.
 func (l *ledger) leave(w *sendWaiter) {
 	w.unask()
 	if w.class == received {
@@ -208,7 +208,7 @@ func (l *ledger) leave(w *sendWaiter) {
 	}
 }
 
-// unask ends what w has asked of an account. The ledger's mu is held.
+// unask withdraws w's request of an account. The ledger's mu is held.
 func (w *sendWaiter) unask() {
 	if w.request != nil {
 		w.request.a.cancel(w.request)
@@ -216,7 +216,7 @@ func (w *sendWaiter) unask() {
 	}
 }
 
-// drop ends a claim.
+// drop ends cl.
 func (l *ledger) drop(cl Claim) {
 	l.mu.Lock()
 	if cl.stream != nil && cl.account != nil {
@@ -243,8 +243,8 @@ func (l *ledger) drop(cl Claim) {
 	}
 }
 
-// tellFree lets those look again who wait for the account and for whom there is room
-// of the connection's own. l.mu is held.
+// tellFree wakes those that wait for an account although the connection's own part
+// has room for them now. l.mu is held.
 func (l *ledger) tellFree() {
 	tell := func(w *sendWaiter) {
 		if w.request != nil && l.hasFree(w.request.n) {
@@ -259,11 +259,12 @@ func (l *ledger) tellFree() {
 	tell(&l.awaits.sendWaiter)
 }
 
-// hasFree says whether the connection has room of its own for n bytes; l.mu is held.
+// hasFree reports whether the connection's own part has room for n bytes. l.mu is
+// held.
 func (l *ledger) hasFree(n int) bool { return l.free+int64(n) <= connFree }
 
-// coming claims n bytes for a message that is received on s, if there is room. Otherwise
-// the connection looks again when awaits is woken. Conn.mu is held.
+// coming claims n bytes for a message that is received on s, if there is room.
+// Otherwise awaits is woken when the connection should try again. Conn.mu is held.
 func (l *ledger) coming(s *Stream, n int) (cl Claim, ok bool) {
 	if !Counted(n) {
 		return Claim{}, true
@@ -274,7 +275,7 @@ func (l *ledger) coming(s *Stream, n int) (cl Claim, ok bool) {
 	if r := w.request; r != nil && (w.stream != s || l.received.of(n) != r.a) {
 		w.unask()
 	} else if r != nil {
-		r.a.resize(r, n) // its window has changed; it keeps its place
+		r.a.resize(r, n) // its window has changed
 	}
 	cl = Claim{l: l, n: n, class: received, stream: s}
 	if !l.pay(&cl, &w.sendWaiter) {
@@ -290,8 +291,8 @@ func (l *ledger) coming(s *Stream, n int) (cl Claim, ok bool) {
 	return cl, true
 }
 
-// add claims n bytes more for a message that is received: it cannot wait for others
-// now that it has begun. Conn.mu is held.
+// add claims n more bytes for a message that is received: it has begun, and must not
+// wait for others now. Conn.mu is held.
 func (cl *Claim) add(n int) {
 	l := cl.l
 	if l == nil {
@@ -307,15 +308,15 @@ func (cl *Claim) add(n int) {
 	l.mu.Unlock()
 }
 
-// notAwaited gives back what was asked of the account, or has been granted by it, for a
-// stream that is gone.
+// notAwaited withdraws the request of a stream that has ended, or gives back what it
+// was granted.
 func (l *ledger) notAwaited() {
 	if l.awaits.request != nil {
 		l.quit(&l.awaits.sendWaiter)
 	}
 }
 
-// close ends what the connection takes of the account.
+// close gives back everything that the connection holds of the accounts.
 func (l *ledger) close() {
 	l.quit(&l.awaits.sendWaiter)
 	for _, a := range []*Account{l.received, l.sent} {
@@ -326,17 +327,17 @@ func (l *ledger) close() {
 	}
 }
 
-// Counted says whether a message of n bytes, with its prefix, needs a [Claim] before
-// it is encoded.
+// Counted reports whether a message of n bytes, with its prefix, needs a [Claim]
+// before it is encoded.
 func Counted(n int) bool { return n > freeMessage }
 
-// Turn is what UnsizedTurn returns.
+// Turn is the permission to encode a message that UnsizedTurn returns.
 type Turn struct {
 	l    *ledger
 	mine bool
 }
 
-// Encoded says that the message has n bytes, with its prefix.
+// Encoded reports the size of the encoding to the ledger: n bytes, with the prefix.
 func (t Turn) Encoded(n int) {
 	if Counted(n) && !t.l.large.Load() {
 		t.l.large.Store(true)
@@ -350,15 +351,15 @@ func (t Turn) End() {
 	}
 }
 
-// first says whether w is the first that waits in a class.
+// first reports whether w is the first that waits in its class.
 func (l *ledger) first(w *sendWaiter) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return w.class != received && l.classes[w.class].waiting[0] == w
 }
 
-// setAside moves a claim to those that nobody waits for, unless there are too many and
-// anyNumber is not set.
+// setAside moves a claim to the class aside, unless too much is there and anyNumber
+// is not set. It reports whether it did.
 func (l *ledger) setAside(cl *Claim, anyNumber bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -4,9 +4,9 @@ package h2
 
 import "sync"
 
-// The locks, in the order in which they may be taken: nobody who holds one takes
-// another of its kind, or one that comes before it. The tag lockorder makes them panic
-// where that is not so.
+// The locks, in the order in which they may be taken: a goroutine that holds one
+// takes no other of the same kind or of one listed before it. With the tag lockorder
+// they panic when the order is violated.
 type (
 	connLock    = sync.Mutex
 	streamLock  = sync.Mutex

@@ -17,7 +17,7 @@ type (
 	accountLock = orderedLock[four]
 )
 
-// A rank is a lock's place in the order, by the size of the type.
+// A rank is the position of a lock in the order: the size of the type.
 type (
 	one   [1]byte
 	two   [2]byte
@@ -28,7 +28,7 @@ type (
 // orderedLock is a sync.Mutex that panics when it is taken out of order.
 type orderedLock[rank one | two | three | four] struct{ mu sync.Mutex }
 
-// held has the ranks that a goroutine holds, by its number.
+// held has the ranks that each goroutine holds, by its number.
 var held sync.Map
 
 func (l *orderedLock[rank]) Lock() {
@@ -58,7 +58,8 @@ func (l *orderedLock[rank]) Unlock() {
 	l.mu.Unlock()
 }
 
-// goroutine is the number of the caller's goroutine, from what a trace begins with.
+// goroutine returns the number of the calling goroutine, from the first line of a
+// stack trace.
 func goroutine() string {
 	var b [64]byte
 	text := b[:runtime.Stack(b[:], false)]

@@ -8,23 +8,23 @@ import "time"
 type output struct {
 	buf   []byte
 	parts []part
-	// Of what is being written, the bytes of buf and the parts that are written.
+	// Of what is being written: how many bytes of buf and how many parts are written.
 	off, part int
-	// moved bytes were written since then, if Conn.stuck has asked, all of them and
-	// more being due already.
+	// moved bytes were written since the time since, which Conn.stuck sets; all of them,
+	// and more, were pending already.
 	moved int
 	since time.Time
 }
 
-// A part of a message follows buf[:at].
+// A part of a message, which follows buf[:at].
 type part struct {
 	at   int
 	b    []byte
-	from *Buffer // held until b is written
+	from *Buffer // held until the part is written
 }
 
-// next returns what has to be written next, or nil: no more than most, and no more
-// than one part's bytes.
+// next returns the bytes to write next, or nil: no more than most, and no more than
+// one part.
 func (o *output) next(most int) []byte {
 	if o.part == len(o.parts) {
 		return o.buf[o.off:min(len(o.buf), o.off+most)]
@@ -36,8 +36,8 @@ func (o *output) next(most int) []byte {
 	}
 }
 
-// wrote takes note that the first n bytes of next have been written. It returns
-// how many bytes of parts they were.
+// wrote records that the first n bytes of next were written. It returns how many of
+// them belonged to parts.
 func (o *output) wrote(n int) (ofPart int) {
 	if o.part == len(o.parts) || o.off < o.parts[o.part].at {
 		o.off += n
@@ -52,7 +52,7 @@ func (o *output) wrote(n int) (ofPart int) {
 	return n
 }
 
-// drop empties o and lets go of its messages.
+// drop empties o and releases its messages.
 func (o *output) drop() {
 	for i := o.part; i < len(o.parts); i++ {
 		o.parts[i].from.Release()

@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// Conn is one end of an HTTP/2 connection. All its methods but Run may be called by
-// any goroutine.
+// Conn is one end of an HTTP/2 connection. All its methods except Run may be called
+// by any goroutine.
 //
-// Locks are taken in this order: mu, a Stream's mu, the ledger's, an Account's (lock.go).
-// Nothing waits with one held.
+// Locks are taken in this order: mu, a Stream's mu, the ledger's, an Account's
+// (lock.go). Nothing waits while holding one.
 type Conn struct {
 	nc     net.Conn
-	raw    net.Conn // nc, or what is below TLS
+	raw    net.Conn // nc, or the socket below TLS
 	cfg    Config
 	client bool
 	done   chan struct{} // closed when Run has ended
@@ -27,7 +27,7 @@ type Conn struct {
 	ledger ledger
 
 	mu connLock
-	// guarded by mu, but for what is atomic
+	// guarded by mu, except what is atomic
 	life  life
 	table table
 	pings pings
@@ -36,44 +36,44 @@ type Conn struct {
 	recv  recvFlow
 }
 
-// inbox is what the reader knows of what comes. The reader owns it.
+// inbox is the state of reading. The reader owns it.
 type inbox struct {
 	br          *bufio.Reader
 	begun       bool    // the preface has been read
-	lone        *Stream // to be handed over before the next frame
+	lone        *Stream // to be passed to the handler before the next frame
 	maxFrame    int     // SETTINGS_MAX_FRAME_SIZE of ours
 	dec         *headerDecoder
-	sawPeer     bool // the first SETTINGS is here
+	sawPeer     bool // the first SETTINGS have arrived
 	largeFrames bool // readFrameSize has been advertised
 	idleLeft    int  // of idleFrames
-	frames      uint // that run has read; see giveWay
-	// reading is the stream whose frame is being read; see enter. Whoever abandons the
-	// stream changes it.
+	frames      uint // read by run; see giveWay
+	// reading is the stream whose frame is being read; see enter. Abandoning the stream
+	// changes it.
 	reading atomic.Pointer[Stream]
 }
 
-// table is the streams that there are, may be and were.
+// table is the streams: those that exist, may be opened and were closed.
 type table struct {
 	streams map[uint32]*Stream
 	live    int // server: streams whose handler may run; client: open streams
-	// calls counts streams in flight whose consumer wants all at once, that is
-	// unary calls.
+	// calls counts the streams in flight whose consumer wants everything at once, that
+	// is, unary calls.
 	calls       atomic.Int32
 	lastPeer    uint32 // server: highest stream id the client opened
 	nextID      uint32 // client: the next stream's id
 	most        int    // client: SETTINGS_MAX_CONCURRENT_STREAMS of the peer
 	opening     []chan struct{}
-	crowdedSaid time.Time // when Config.Crowded was called last
-	headerBytes int       // of headersMost
-	// spare holds streams of a client for further calls. Their channels may belong to
-	// a synctest bubble, so they stay with their connection.
+	crowdedSaid time.Time // when Config.Crowded was last called
+	headerBytes int       // counts against headersMost
+	// spare holds streams of a client for reuse. Their channels may belong to a synctest
+	// bubble, so they stay with their connection.
 	spare sync.Pool
 
 	// Server: the reader waits for a handler to return. See handlerWait.
 	handlerEnds chan struct{} // closed when one does, if the reader waits
-	handlerLate bool          // none did in time, nor has since
+	handlerLate bool          // none did in time, and none has since
 
-	// What was closed lately.
+	// What was closed recently.
 	resets   [recentResets]uint32
 	resetPos int
 	closes   [recentResets]struct { // client: the streams that the server closed last
@@ -83,33 +83,33 @@ type table struct {
 	closePos int
 }
 
-// pings is our PINGs, and the peer's.
+// pings is the state of our PINGs, and of the peer's.
 type pings struct {
 	onAck    map[[8]byte]func()
 	seq      uint64
-	due      time.Time // when the peer's next is in time
-	answered bool      // HEADERS or DATA were sent since its last
+	due      time.Time // the time from which the peer's next PING is not early
+	answered bool      // HEADERS or DATA were sent since its last PING
 }
 
-// outbox is what is queued for the socket, and who writes it.
+// outbox is what is queued for the socket, and the state of writing it.
 type outbox struct {
 	try       *tryConn // nil if the socket cannot be written without waiting
-	pending   []byte   // with parts between them
+	pending   []byte   // with parts in between
 	parts     []part
 	partBytes int    // of messages, in parts and in now
-	now       output // is being written; the writer's, whoever that is
+	now       output // is being written; owned by the writer
 	spare     []byte
 	writing   bool
-	crowded   time.Time     // yield has taken long, for nothing
+	crowded   time.Time     // when yield took long and nothing was added
 	deferred  bool          // a goroutine is about to flush
 	idle      chan struct{} // closed when writing ends, if somebody waits
 	room      chan struct{} // closed when pending is taken, if somebody waits
-	progress  bool          // HEADERS or DATA were sent since idleFrame looked
+	progress  bool          // HEADERS or DATA were sent since idleFrame last checked
 	answers   int           // bytes of answers queued since the last write began
 	unread    atomic.Bool   // answers are more than controlBytes
 }
 
-// sendFlow is what the peer lets us send.
+// sendFlow is what the peer allows us to send.
 type sendFlow struct {
 	enc      *headerEncoder
 	block    []byte // scratch for header blocks
@@ -117,25 +117,25 @@ type sendFlow struct {
 	initial  int       // SETTINGS_INITIAL_WINDOW_SIZE
 	maxFrame int       // SETTINGS_MAX_FRAME_SIZE
 	maxList  int       // SETTINGS_MAX_HEADER_LIST_SIZE
-	blocked  []*Stream // wait for window or room in pending, oldest first
+	blocked  []*Stream // waiting for window or for room in pending, oldest first
 }
 
-// recvFlow is what we let the peer send.
+// recvFlow is what we allow the peer to send.
 type recvFlow struct {
-	window int // what it may still send
+	window int // what the peer may still send
 	credit int // received and not yet granted again
-	// buffered counts received bytes that wait for consumers, and largest is the
-	// largest message among them, or was until a moment ago.
+	// buffered is how many received bytes wait for consumers; largest is the size of the
+	// largest message among them, now or until a moment ago.
 	buffered, largest atomic.Int64
 
-	streams   int          // on which it may send
+	streams   int          // on which the peer may send
 	initial   int          // SETTINGS_INITIAL_WINDOW_SIZE as last sent
-	share     atomic.Int32 // initial, for those who do not hold mu
-	granted   int          // and as the peer may still take it to be
+	share     atomic.Int32 // initial, for code that does not hold mu
+	granted   int          // what initial may still be for the peer
 	shrinking int          // acks of SETTINGS until granted is initial
 	since     time.Time
 	settings  *time.Timer // runs until our SETTINGS are acknowledged
-	unacked   int         // of our SETTINGS
+	unacked   int         // of our SETTINGS, not acknowledged
 
 	reserved int64 // window granted to large messages beyond streamWindow
 	waiting  []*Stream
@@ -143,197 +143,197 @@ type recvFlow struct {
 
 // Stream is one call on a connection.
 //
-// One goroutine may send while another receives; neither side may be used by
-// two at once. The reader owns the fields under reader; mu guards what it hands to
-// the consumer; Conn.mu guards the rest.
+// One goroutine may send while another receives; neither side may be used by two
+// goroutines at once. The reader owns the field reader; mu guards what the reader
+// passes to the consumer; Conn.mu guards the rest.
 type Stream struct {
 	c  *Conn
 	ID uint32
-	// Head is a request's header block on the server. It does not change, and
-	// other streams may have the same.
+	// Head is the header block of a request, on a server. It does not change, and
+	// streams may share it.
 	Head *Head
-	// MaxMessage limits received messages; Handler.Open and Open may lower or
-	// raise the connection's limit.
+	// MaxMessage limits received messages, in bytes as sent; Handler.Open and Open may
+	// lower or raise the connection's limit.
 	MaxMessage int
-	// Data is the handler's, for finding its own state again.
+	// Data belongs to the handler, for finding its own state.
 	Data any
 
-	// A server makes a stream for each call: their order saves room.
+	// A server makes a stream for each call: the order of these fields saves memory.
 	whole   bool // the consumer is woken only when everything has arrived
-	gotHead bool // reader: response headers are there, and more is to come
-	handled bool // the handler's: Done is needed for the connection no more
+	gotHead bool // reader: the response headers have arrived, and more will follow
+	handled bool // the handler's: the connection no longer needs Done
 	own     own
 
 	reader assembler
-	held   atomic.Int64 // client: counted in table.headerBytes, or forgotten
+	held   atomic.Int64 // client: counts in table.headerBytes, or forgotten
 
 	// guarded by Conn.mu
 	send       sendHalf
 	recv       recvHalf
 	started    bool // server: Ready was called, Done is due
 	gone       bool // no longer in table.streams
-	headerCost int  // server: counted in table.headerBytes
+	headerCost int  // server: counts in table.headerBytes
 
 	mu     streamLock
 	in     inbound
-	notify chan struct{} // nil if nobody will wait
+	notify chan struct{} // nil if nothing waits on it
 }
 
-// sendHalf is the sending side of a stream. With recvHalf.ended it says which of the
-// states of RFC 9113 §5.1 the stream is in: open, half-closed or closed.
+// sendHalf is the sending side of a stream. Together with recvHalf.ended it
+// determines the state of RFC 9113 §5.1: open, half-closed or closed.
 type sendHalf struct {
 	window  int
 	ended   bool // we sent END_STREAM, or can send no more
 	blocked bool // in sendFlow.blocked
 	sent    bool // something was sent and nothing received since
-	heard   bool // the peer has granted window since a message was begun
+	heard   bool // the peer has granted window since the last message was begun
 	ready   chan struct{}
-	// claim is that of the message that waits for window, which lacks unsent bytes.
+	// claim is the claim of the message that waits for window, of which unsent bytes are
+	// not sent. It is slow or not by the bytes that have moved since the time since.
 	claim  *Claim
 	since  time.Time
-	then   int // bytes of it that had moved by then
+	then   int // how many bytes had moved at the time since
 	unsent int
 }
 
-// recvHalf is the receiving side of a stream, but for what its consumer gets.
+// recvHalf is the receiving side of a stream, without what is passed to its consumer.
 type recvHalf struct {
 	ended     bool // the peer sent END_STREAM; written by the reader
 	assembled bool // has been in recvFlow.waiting
 	counted   bool // in recvFlow.streams
-	reserved  int  // of recvFlow.reserved
-	wanted    int  // of it, while in recvFlow.waiting
-	// claim is that of the message that has window of its own, since then, or that has
-	// come then.
+	reserved  int  // part of recvFlow.reserved
+	wanted    int  // to be added to reserved, while in recvFlow.waiting
+	// claim is the claim of the message that was granted window of its own, or that has
+	// arrived, at the time since.
 	claim   Claim
 	since   time.Time
-	excused time.Time // the message could not come, because of us
-	then    int       // bytes of it that had moved by then
-	account *Account  // the last that it had a claim of
+	excused time.Time // when the message last could not arrive because of this side
+	then    int       // how many bytes had moved at the time since
+	account *Account  // the last account that claim counted for
 }
 
-// Config says what one end of a connection does. It is not changed.
+// Config configures one end of a connection. It is not changed.
 type Config struct {
-	// Handler receives a server's streams; nil makes the end a client.
+	// Handler receives a server's streams; nil makes this end a client.
 	Handler Handler
-	// MaxMessage is the largest message that is received, in bytes as sent.
+	// MaxMessage is the size of the largest message that is accepted, in bytes as sent.
 	MaxMessage int
-	// MessageField names what sets MaxMessage, for errors.
+	// MessageField names the field that sets MaxMessage, for errors.
 	MessageField string
-	// Received and Sent bound what all connections together hold of large messages;
-	// nil means no such bound.
+	// Received and Sent bound the large messages that all connections hold together; nil
+	// means no such bound.
 	Received, Sent *Account
-	// Freed, if set, is called when Owing may have changed. It must not wait, nor
-	// call the connection: locks are held.
+	// Freed, if set, is called when Owing may have changed. It must not wait, nor call
+	// the connection: locks are held.
 	Freed func()
-	// MaxHeaderList limits received header blocks. The peer is told if TellHeaderList
-	// is set (RFC 9113 §6.5.2).
+	// MaxHeaderList limits received header blocks, in bytes. It is announced to the peer
+	// if TellHeaderList is set (RFC 9113 §6.5.2).
 	MaxHeaderList  int
 	TellHeaderList bool
 	// MaxStreams is how many streams a server handles at once
 	// (SETTINGS_MAX_CONCURRENT_STREAMS).
 	MaxStreams uint32
-	// HandshakeTimeout bounds the wait for the peer's preface and SETTINGS.
+	// HandshakeTimeout limits the wait for the peer's preface and SETTINGS.
 	HandshakeTimeout time.Duration
-	// MinPing is the least time, on average, between PINGs that a server takes
-	// without a strike; zero counts none.
+	// MinPing is the least time, on average, between PINGs that a server accepts without
+	// a strike; zero means no limit.
 	MinPing time.Duration
-	// Stall is how long a response that a client wants as a whole may wait for
-	// it to grant any window, or to read anything; zero means for ever.
+	// Stall is how long a response that the client wants as a whole may wait for the
+	// client to grant any window, or to read anything; zero means no limit.
 	//
-	// The message of another response that has moved as little for that long ends
-	// its stream if others wait for the memory that it takes.
+	// The message of another response that has moved as little for that long ends its
+	// stream if others wait for the memory that it takes.
 	Stall time.Duration
-	// Greeted, if set, is called when the peer's SETTINGS are there, with mu held.
+	// Greeted, if set, is called when the peer's SETTINGS have arrived, with mu held.
 	Greeted func()
-	// Crowded, if set, is told now and then that streams of a client have been
+	// Crowded, if set, is called now and then while streams of a client have been
 	// waiting for long, since the server allows no more than limit at once.
 	Crowded func(limit, waiting int)
 }
 
-// Handler receives the streams that a client opens. Whoever reads calls
-// it, so it must not wait, except in Run.
+// Handler receives the streams that a client opens. The reader calls its methods,
+// which therefore must not wait, except Run.
 type Handler interface {
-	// New returns the Stream of another call, zero but for what is the
-	// handler's.
+	// New returns the Stream for another call, with all fields zero except those for the
+	// handler.
 	New() *Stream
-	// Open looks at the Head of a stream, which nothing may be done with yet. If
-	// it returns true, Ready follows when the whole request has arrived (or can
-	// no longer arrive for a fault in its framing), otherwise at once. A stream
-	// that is refused, or reset before, has no Ready. New and Open may come twice.
+	// Open examines the Head of a stream, which must not be used otherwise yet. If it
+	// returns true, Ready is called when the whole request has arrived (or can no longer
+	// arrive because of a fault in its framing), otherwise at once. For a stream that is
+	// refused, or reset before, Ready is not called. New and Open may be called twice
+	// for a stream.
 	Open(*Stream) (whole bool)
-	// Opened is called when a stream is taken, before Ready. It may be reset
-	// from now on.
+	// Opened is called when a stream is accepted, before Ready. The stream may be reset
+	// from then on.
 	Opened(*Stream)
-	// Ready hands the stream over. The handler must call Stream.Done exactly
-	// once.
+	// Ready passes the stream to the handler, which must call Stream.Done exactly once.
 	Ready(*Stream)
-	// Quick says whether a whole request, which is there, should be handed over
-	// by Run instead of Ready. alone says that there is no other one.
+	// Quick reports whether a whole request that has arrived should be passed to Run
+	// instead of Ready. alone reports that there is no other request.
 	Quick(s *Stream, alone bool) bool
-	// Run is Ready for a quick handler, and may wait for it. It follows whenever
-	// Quick returned true.
+	// Run handles a request like Ready, and may wait for its handler. It is called
+	// whenever Quick returned true.
 	Run(*Stream)
-	// Reset is called once if the stream ends before its time: reset by either
-	// side, or its connection ended. Any goroutine may call it.
+	// Reset is called once if the stream ends early: reset by either side, or with its
+	// connection. Any goroutine may call it.
 	Reset(*Stream)
 }
 
-// assembler puts the messages of one stream together from DATA frames. The
-// reader goroutine owns it.
+// assembler assembles the messages of one stream from DATA frames. The reader owns
+// it.
 type assembler struct {
-	left      int64 // what content-length still announces; -1: nothing announced
+	left      int64 // what is left of content-length; -1: none was announced
 	asGRPC    bool  // client: the body is gRPC
-	failed    bool  // the rest is ignored
+	failed    bool  // everything that follows is ignored
 	prefix    [prefixLen]byte
-	nprefix   uint8 // how much of it is there
+	nprefix   uint8 // how many bytes of prefix have arrived
 	cur       *Buffer
 	got, size int
-	uncounted int   // bytes of frames that inbound.window does not know of
+	uncounted int   // bytes of frames that inbound.window does not include
 	ready     queue // whole messages of the frame that is being read
 }
 
-// inbound is what has been received for a stream's consumer. Guarded by
-// Stream.mu.
+// inbound is what has been received for a stream's consumer. Guarded by Stream.mu.
 type inbound struct {
 	head, trailer *Head // of a response
 	queue         queue
 	partial       int // bytes of the message that is still coming
-	need          int // bytes it still lacks
-	window        int // what the peer may send before we grant more
-	base          int // the part of it that SETTINGS gave
+	need          int // bytes that the message lacks
+	window        int // what the peer may send before more is granted
+	base          int // the part of window that SETTINGS granted
 	trailersOnly  bool
-	large         bool        // the message that is coming has window of its own
+	large         bool        // the message that is coming was granted window of its own
 	ended         bool        // END_STREAM
-	err           error       // why nothing more comes; after the queue
+	err           error       // why nothing more comes, after the queue
 	failed        error       // a message error
 	reset         *ResetError // by Reset
-	body          []byte      // beginning of a body that is not gRPC
+	body          []byte      // the beginning of a body that is not gRPC
 	headWait      chan struct{}
 }
 
-// own is a stream's part in its connection's role.
+// own is a stream's part in the connection's role.
 type own struct {
 	// turn is the turn in which the reader ran the handler; 0: it did not. together
-	// says that it had read more: responses to requests that were read together are
-	// written together.
+	// reports that it had read more at that time: responses to requests that were read
+	// together are written together.
 	turn     turn
 	together bool
-	// Guarded by Conn.mu: since a message came, the stream has sent something, and
-	// its consumer has asked for the next.
+	// Guarded by Conn.mu. sent: the stream has sent something since a message arrived.
+	// asked: its consumer has asked for the next message.
 	sent, asked bool
 }
 
-// closure says how a server closed a stream.
+// closure is how a server closed a stream.
 type closure uint8
 
 const (
-	notClosed closure = iota // it did not, or it is too long ago
+	notClosed closure = iota // it did not, or too long ago
 	byEnd                    // with END_STREAM
 	byReset                  // with RST_STREAM
 )
 
-// wake tells the consumer that something has changed. The channel holds one
-// token: a consumer that is not waiting finds it later.
+// wake tells the consumer that something has changed. The channel holds one token,
+// which a consumer that is not waiting receives later.
 func (s *Stream) wake() {
 	select {
 	case s.notify <- struct{}{}:
@@ -341,18 +341,18 @@ func (s *Stream) wake() {
 	}
 }
 
-// wakeSender lets a waiting sender look again. c.mu is held.
+// wakeSender makes a waiting sender try again. c.mu is held.
 func (s *Stream) wakeSender() {
 	if s.send.ready == nil {
 		return
 	}
 	select {
 	case s.send.ready <- struct{}{}:
-	default: // it has not yet looked at the last one
+	default: // the last token has not been received yet
 	}
 }
 
-// drop releases what has been received of messages. What comes is ignored.
+// drop releases what has been received of messages. What arrives later is ignored.
 func (a *assembler) drop() {
 	a.failed = true
 	a.ready.drop()
@@ -362,7 +362,8 @@ func (a *assembler) drop() {
 	}
 }
 
-// end is why nothing more comes, io.EOF after an orderly end, or nil.
+// end returns why nothing more comes, io.EOF after an orderly end; nil while more may
+// come.
 func (in *inbound) end() error {
 	switch {
 	case in.err != nil:

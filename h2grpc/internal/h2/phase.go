@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 )
 
-// phase is how far the life of a connection has come. It only grows.
+// phase is the phase of a connection's life. It only increases.
 //
 //	opening ── the peer's SETTINGS ──> open ── Shutdown, or a server's GOAWAY ──> draining
 //	   any of them ── Close, Abort, a lost connection ──> closing ──> closed
@@ -14,27 +14,27 @@ type phase uint8
 const (
 	opening phase = iota
 	open
-	// draining: it ends with its last stream. A client opens no more; a server takes
-	// those that are on their way until it has said the last GOAWAY.
+	// draining: the connection ends with its last stream. A client opens no more; a
+	// server accepts those that are on their way until it has sent the last GOAWAY.
 	draining
-	closing // the reader has been told to end with the reason
-	closed  // the streams have ended with the reason
+	closing // the reader has been told to end, with the reason
+	closed  // the streams have ended, with the reason
 )
 
 func (p phase) String() string {
 	return [...]string{"opening", "open", "draining", "closing", "closed"}[p]
 }
 
-// goAways is what has been said to the peer with GOAWAY.
+// goAways is which GOAWAYs were sent to the peer.
 type goAways uint8
 
 const (
 	nothing goAways = iota
-	oneMore         // a server's, with the highest id: the last one follows
-	theLast         // with the id of the last stream that is taken; a client says only this
+	oneMore         // by a server, with the highest id: the last one follows
+	theLast         // with the id of the last stream that is accepted; a client sends only this one
 )
 
-// socket is what is done to the connection's socket.
+// socket is the state of the connection's socket.
 type socket uint8
 
 const (
@@ -43,20 +43,21 @@ const (
 	shut            // the reader has closed it
 )
 
-// life is the phase of a connection and what has become of it. Guarded by Conn.mu,
-// but for what is atomic.
+// life is the phase of a connection, and how it came to it. Guarded by Conn.mu,
+// except what is atomic.
 type life struct {
 	phase  phase
 	reason error      // from closing on
-	said   goAways    // by us
+	said   goAways    // sent by this side
 	told   *ConnError // the peer's GOAWAY, if it had an error code
 	socket socket
-	// unusable is set once no more streams can be opened, for those without the lock.
+	// unusable is set once no more streams can be opened, for code that does not hold
+	// the lock.
 	unusable atomic.Bool
 	closers  sync.WaitGroup // of closeSoon; Run waits for it
 }
 
-// become says whether the phase has become a later one, with its reason.
+// become moves to a later phase, with its reason, and reports whether it did.
 func (l *life) become(p phase, reason error) bool {
 	if p <= l.phase {
 		return false

@@ -1,6 +1,6 @@
 package h2
 
-// ping queues a PING; onAck is called by the reader with the answer.
+// ping queues a PING; the reader calls onAck when it is answered. c.mu is held.
 func (c *Conn) ping(onAck func()) {
 	c.pings.seq++
 	var data [8]byte
@@ -11,8 +11,8 @@ func (c *Conn) ping(onAck func()) {
 	c.out.pending = appendPing(c.out.pending, 0, data)
 }
 
-// Ping sends a PING and calls onAck, on the goroutine that reads, when it is
-// answered. onAck must not wait.
+// Ping sends a PING. When it is answered, the goroutine that reads calls onAck, which
+// must not wait.
 func (c *Conn) Ping(onAck func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

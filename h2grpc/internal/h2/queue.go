@@ -7,15 +7,15 @@ import (
 
 const prefixLen = wire.PrefixLen
 
-// queue is a list of whole messages. From packAfter on, small ones share
-// buffers, with their prefixes between them.
+// queue is a list of whole messages. From packAfter on, small messages share buffers,
+// with their prefixes in between.
 type queue struct {
 	first, last *Buffer
 	messages    int
 	bytes       int // prefixes included
 }
 
-// push appends b, and takes it over.
+// push appends b, which then belongs to the queue.
 func (q *queue) push(b *Buffer) {
 	size, messages := len(b.B)-b.off, b.packed
 	if messages == 0 {
@@ -51,13 +51,13 @@ func (q *queue) packBytes(b []byte, compressed bool) {
 	q.bytes += len(b)
 }
 
-// pack copies b into a shared buffer at the end of the list. The first of these
+// pack copies b into a shared buffer at the end of the list. The first shared buffer
 // is small, since many streams may have a few messages each.
 func (q *queue) pack(b *Buffer, size int) bool {
 	into := q.last
 	if into == nil || into.packed == 0 || len(into.B)+size > cap(into.B) {
 		if b.packed > 0 {
-			return false // it is one itself
+			return false // it is a shared buffer itself
 		}
 		room := max(size, packSize/16)
 		if into != nil && into.packed > 0 {
@@ -98,7 +98,7 @@ func (q *queue) pop() *Buffer {
 		q.unlink(b)
 		return b
 	}
-	flag, n, _ := wire.ParsePrefix(b.B[b.off:]) // pack wrote it
+	flag, n, _ := wire.ParsePrefix(b.B[b.off:]) // pack has written it
 	m := GetBuffer(int(n))
 	m.Compressed = flag == 1
 	copy(m.B, b.B[b.off+prefixLen:])
@@ -111,7 +111,7 @@ func (q *queue) pop() *Buffer {
 	return m
 }
 
-// unlink takes the first buffer off the list.
+// unlink removes the first buffer from the list.
 func (q *queue) unlink(b *Buffer) {
 	if q.first = b.next; q.first == nil {
 		q.last = nil

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// frame handles one frame. What DATA and HEADERS carry is taken from the
-// connection's buffer in parts, other frames as a whole.
+// frame handles one frame. The contents of DATA and HEADERS are read from the
+// connection's buffer in parts, those of other frames as a whole.
 func (c *Conn) frame(fh FrameHeader) error {
 	if !c.in.sawPeer && (fh.Type != FrameSettings || fh.Flags.Has(FlagAck)) {
 		// RFC 9113 §3.4: the preface ends with a SETTINGS frame.
@@ -32,7 +32,7 @@ func (c *Conn) frame(fh FrameHeader) error {
 	}
 	if fh.Type == FrameHeaders {
 		if !c.client {
-			c.role.streak = 0 // nobody waits for a call that begins
+			c.role.streak = 0 // nothing waits for a call that begins
 		}
 		if c.takeWhole(fh) {
 			return nil
@@ -55,15 +55,15 @@ func (c *Conn) frame(fh FrameHeader) error {
 	case FrameGoAway:
 		return c.onGoAway(binary.BigEndian.Uint32(p)&^(1<<31), ErrCode(binary.BigEndian.Uint32(p[4:])), p[8:])
 	case FramePriority:
-		// RFC 9113 §5.3.2: priority is obsolete and ignored, its errors are not.
+		// RFC 9113 §5.3.2: priority is obsolete and ignored, but its errors are not.
 		if binary.BigEndian.Uint32(p)&^(1<<31) == fh.StreamID {
 			return c.streamFault(fh, ErrCodeProtocol)
 		}
 		c.idleFrame()
 		return nil
 	}
-	// PUSH_PROMISE: a client disabled it, a server never gets it (RFC 9113
-	// §8.4). CONTINUATION without a header block: §6.10.
+	// PUSH_PROMISE: a client disables it, a server never receives it (RFC 9113 §8.4).
+	// CONTINUATION without a header block: §6.10.
 	return fault(ErrCodeProtocol, "unexpected %v frame", fh.Type)
 }
 
@@ -93,7 +93,7 @@ func (c *Conn) onSettings(fh FrameHeader, p []byte) error {
 		case settingMaxConcurrentStreams:
 			c.table.most, streamsKnown = int(min(s.val, maxWindow)), true
 		case settingInitialWindowSize:
-			window = int(s.val) // the last one counts; streams may be many
+			window = int(s.val) // the last one counts; there may be many streams
 		case settingMaxFrameSize:
 			c.send.maxFrame = int(s.val)
 		case settingMaxHeaderListSize:
@@ -116,7 +116,7 @@ func (c *Conn) onSettings(fh FrameHeader, p []byte) error {
 		if !streamsKnown {
 			c.table.most = maxWindow // RFC 9113 §6.5.2: no limit unless one is sent
 		}
-		if c.life.phase >= closing { // the deadline was its doing
+		if c.life.phase >= closing { // the deadline is that of the end
 			c.nc.SetReadDeadline(time.Now())
 		}
 		close(c.ready)
@@ -128,8 +128,8 @@ func (c *Conn) onSettings(fh FrameHeader, p []byte) error {
 	return nil
 }
 
-// grows reports whether a window grows past 2^31-1 by n, also where that is the
-// largest int.
+// grows reports whether adding n makes a window larger than 2^31-1, even where that
+// is the largest int.
 func grows(window, n int) bool { return int64(window)+int64(n) > maxWindow }
 
 // setPeerWindow changes the send window of all streams: RFC 9113 §6.9.2.
@@ -223,15 +223,15 @@ func (c *Conn) onReset(id uint32, code ErrCode) error {
 	c.mu.Lock()
 	s := c.table.streams[id]
 	if s == nil {
-		// What the peer sends after its own RST_STREAM is an error, whether or
-		// not it crossed ours (RFC 9113 §5.1 closed).
+		// What the peer sends after its own RST_STREAM is an error, whether or not the two
+		// resets crossed (RFC 9113 §5.1 closed).
 		c.forgetReset(id)
 		c.resetAfterEnd(id)
 		c.mu.Unlock()
 		return nil
 	}
 	if code == ErrCodeNo && s.send.ended && !c.client {
-		// A client that has all it wanted says so (RFC 9113 §8.1).
+		// A client resets when it has everything it wanted (RFC 9113 §8.1).
 		c.removeLocked(s)
 		c.mu.Unlock()
 		s.terminate(&ResetError{Code: code}, false)
@@ -242,13 +242,13 @@ func (c *Conn) onReset(id uint32, code ErrCode) error {
 	}
 	c.removeLocked(s)
 	c.mu.Unlock()
-	s.reader.drop() // its handler may be there for long
+	s.reader.drop() // its handler may hold it for long
 	s.terminate(&ResetError{Code: code}, false)
 	return nil
 }
 
-// onGoAway: RFC 9113 §6.8. Streams above the last id were not processed; the
-// rest may finish.
+// onGoAway handles a GOAWAY: RFC 9113 §6.8. Streams above the last id were not
+// processed; the others may finish.
 func (c *Conn) onGoAway(last uint32, code ErrCode, debug []byte) error {
 	c.idleFrame()
 	if c.client && last != 0 && last%2 == 0 {

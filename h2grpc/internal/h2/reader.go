@@ -9,10 +9,12 @@ import (
 	"time"
 )
 
-// Those who read: a goroutine of run, or a call or a stream for itself (role.go).
+// The readers: a goroutine of run, or a call or a stream that reads for itself
+// (role.go).
 
-// readOwn reads the connection until what the consumer of s waits for is there, if
-// nobody reads and s is alone, and says whether it is. It may return before.
+// readOwn reads the connection until what the consumer of s waits for has arrived, if
+// nothing else reads and s is alone, and reports whether it has arrived. It may
+// return earlier.
 func (s *Stream) readOwn() bool {
 	c := s.c
 	r := &c.role
@@ -30,18 +32,18 @@ func (s *Stream) readOwn() bool {
 		return c.handOver(mine, nil)
 	}
 	err := c.readFor(s)
-	c.Flush() // what has been answered while reading
+	c.Flush() // answers queued while reading
 	if err != nil || r.streak == 0 || c.in.br.Buffered() > 0 || !r.pass(mine, free) {
 		return c.handOver(mine, err)
 	}
 	if c.table.calls.Load() > 0 || c.life.unusable.Load() {
-		c.wantReader() // who came meanwhile saw that there was a reader
+		c.wantReader() // those that came meanwhile saw that there was a reader
 	}
 	return true
 }
 
-// handOver makes a goroutine of run the reader in place of one who read for itself,
-// and tells it an error if there is one. It returns false.
+// handOver makes a goroutine of run the reader instead of one that read for itself,
+// and passes it that one's error. It returns false.
 func (c *Conn) handOver(mine turn, err error) bool {
 	c.role.failed = err
 	c.mu.Lock()
@@ -54,12 +56,12 @@ func (c *Conn) handOver(mine turn, err error) bool {
 	return false
 }
 
-// readFor handles frames until what the consumer of s waits for is there, or run
-// should go on.
+// readFor handles frames until what the consumer of s waits for has arrived, or until
+// run should go on.
 func (c *Conn) readFor(s *Stream) error {
 	for !s.served() {
 		if c.out.unread.Load() {
-			c.role.streak = 0 // to wait for the peer is for run
+			c.role.streak = 0 // waiting for the peer is left to run
 			return nil
 		}
 		if c.in.br.Buffered() < frameHeaderLen {
@@ -68,7 +70,7 @@ func (c *Conn) readFor(s *Stream) error {
 		fh, err := c.peekFrameHeader()
 		whole := frameHeaderLen + fh.Length
 		if err == nil && (whole > c.in.br.Size() || fh.Type == FrameHeaders && (!c.client || !fh.Flags.Has(FlagEndHeaders))) {
-			c.role.streak = 0 // not whole in the buffer, or a call that begins
+			c.role.streak = 0 // larger than the buffer, or a call that begins
 			return nil
 		}
 		if err == nil && c.in.br.Buffered() < whole {
@@ -76,7 +78,7 @@ func (c *Conn) readFor(s *Stream) error {
 			err = cutShort(err)
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			c.role.streak = 0 // stopped; if the connection is being ended, run finds out
+			c.role.streak = 0 // stopped by the watch; if the connection is being ended, run finds out
 			return nil
 		}
 		if err == nil {
@@ -90,20 +92,20 @@ func (c *Conn) readFor(s *Stream) error {
 	return nil
 }
 
-// served says whether what the consumer waits for is there, or will not come.
+// served reports whether what the consumer waits for has arrived, or will not come.
 func (s *Stream) served() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return !s.whole && s.in.queue.messages > 0 || s.in.end() != nil
 }
 
-// runHere runs the handler of s and says whether the caller still is the reader. It
-// is not if the handler was about to wait, as far as we can know (MayWait), or the
-// watch has found it twice. run only.
+// runHere runs the handler of s and reports whether the caller is still the reader.
+// It is not if the handler was about to wait, as far as that is known (MayWait), or
+// if the watch has found it running twice. run only.
 func (c *Conn) runHere(s *Stream) (reader bool) {
 	t := c.role.turn().begin(handling)
 	s.own.turn, s.own.together = t, c.in.br.Buffered() > 0
-	c.role.now.Store(uint64(t)) // the role may be gone from here on
+	c.role.now.Store(uint64(t)) // the role may be lost from here on
 	c.watchRole()
 	returned := false
 	defer func() {
@@ -116,8 +118,8 @@ func (c *Conn) runHere(s *Stream) (reader bool) {
 	return c.role.pass(t, running)
 }
 
-// stepBack lets others read, and says whether the caller is the reader no more.
-// run only.
+// stepBack lets calls and streams read for themselves, and reports whether the caller
+// is no longer the reader. run only.
 func (c *Conn) stepBack() bool {
 	r := &c.role
 	if r.streak < stepBackAfter || !r.stoppable || c.in.br.Buffered() > 0 || c.table.calls.Load() > 0 || c.life.unusable.Load() {
@@ -131,18 +133,19 @@ func (c *Conn) stepBack() bool {
 	asked := c.table.calls.Load() > 0 || s != nil && s.own.asked
 	c.mu.Unlock()
 	if asked || c.life.unusable.Load() {
-		// Whoever came before the role was free did not take it or ask for it.
+		// A consumer that came before the role was free has not taken it, nor asked for a
+		// reader.
 		c.wantReader()
 	}
 	return true
 }
 
-// alone says whether a call should be run by the reader: no other unary call is
-// under way and nothing else has been read.
+// alone reports whether the reader should run a call: no other unary call is in
+// flight and nothing else has been read.
 func (c *Conn) alone() bool { return c.table.calls.Load() == 1 && c.in.br.Buffered() == 0 }
 
-// read is the reader goroutine's loop: one inbound switch for all frames. It ends
-// with an error, or when its goroutine is the reader no more.
+// read is the loop of the reader's goroutine, with one switch for all frames. It
+// returns an error, or when its goroutine is no longer the reader.
 func (c *Conn) read() (err error, reader bool) {
 	if !c.in.begun {
 		c.in.begun = true
@@ -164,7 +167,7 @@ func (c *Conn) read() (err error, reader bool) {
 			}
 		}
 		if c.in.br.Buffered() < frameHeaderLen {
-			c.Flush() // answers gathered while frames were at hand
+			c.Flush() // answers that gathered while frames were in the buffer
 			if c.stepBack() {
 				return nil, false
 			}
@@ -179,7 +182,7 @@ func (c *Conn) read() (err error, reader bool) {
 			return c.readError(err), true
 		}
 		if c.in.br.Buffered() < fh.Length {
-			c.Flush() // its rest may be long in coming
+			c.Flush() // the rest may take long to arrive
 		}
 		if err := c.frame(fh); err != nil {
 			return c.readError(err), true
@@ -191,7 +194,7 @@ func (c *Conn) read() (err error, reader bool) {
 	}
 }
 
-// begin reads what a connection begins with.
+// begin reads the beginning of a connection.
 func (c *Conn) begin() error {
 	if c.cfg.HandshakeTimeout > 0 {
 		c.setReadDeadline(time.Now().Add(c.cfg.HandshakeTimeout))
@@ -204,7 +207,7 @@ func (c *Conn) begin() error {
 	return c.speaksHTTP2()
 }
 
-// readError says what a time-out before the peer's first SETTINGS means.
+// readError replaces the error of a time-out before the peer's first SETTINGS.
 func (c *Conn) readError(err error) error {
 	if !c.in.sawPeer && c.timedOut(err) {
 		return fault(ErrCodeSettingsTimeout, "the peer's preface and SETTINGS did not come within %v", c.cfg.HandshakeTimeout)
@@ -229,10 +232,10 @@ func (c *Conn) readPreface() error {
 	return nil
 }
 
-// speaksHTTP2 recognizes the usual mistakes of configuration by the first bytes,
-// which as a frame's would say nothing to a reader.
+// speaksHTTP2 recognizes common mistakes of configuration by the first bytes, which
+// would give an unhelpful error if they were parsed as a frame.
 func (c *Conn) speaksHTTP2() error {
-	b, _ := c.in.br.Peek(frameHeaderLen) // an error comes again
+	b, _ := c.in.br.Peek(frameHeaderLen) // the next read returns the error again
 	switch {
 	case bytes.HasPrefix(b, []byte("HTTP/")):
 		return fault(ErrCodeHTTP11Required, "the peer speaks HTTP/1 and not HTTP/2")
@@ -242,7 +245,8 @@ func (c *Conn) speaksHTTP2() error {
 	return nil
 }
 
-// isTLS says whether b begins a TLS record: an alert or a handshake message.
+// isTLS reports whether b is the beginning of a TLS record: an alert or a handshake
+// message.
 func isTLS(b []byte) bool {
 	return len(b) >= 2 && (b[0] == 21 || b[0] == 22) && b[1] == 3
 }

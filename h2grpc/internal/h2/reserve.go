@@ -2,23 +2,23 @@ package h2
 
 import "time"
 
-// A message waits for room before it is encoded, and room is taken back from those who
-// keep it from others.
+// A message waits for room before it is encoded, and messages that keep room from
+// others lose it.
 
-// Owing says whether so many responses of unary calls wait for the client that no
-// further ones should be made. Config.Freed is called when that may have changed.
+// Owing reports whether so many responses of unary calls are unread by the client
+// that no more should be made. Config.Freed is called when that may have changed.
 func (c *Conn) Owing() bool { return c.ledger.owes.Load() }
 
 // Reserve waits until a message of n bytes, with its prefix, may be encoded and
-// written to the stream, at most until done is closed. It returns ErrStreamEnded if
-// the stream can send no more, or done is closed. The caller gives the claim to the
+// written to the stream, or until done is closed. It returns ErrStreamEnded if the
+// stream can send no more, or if done is closed. The caller gives the claim to the
 // message's buffer, or drops it.
 func (s *Stream) Reserve(done <-chan struct{}, n int) (Claim, error) {
 	return s.reserve(done, n, false)
 }
 
-// ReserveStatus is Reserve for n bytes of trailers, which need no window. The
-// caller drops the claim when they are written.
+// ReserveStatus is Reserve for n bytes of trailers, which need no window. The caller
+// drops the claim when they are written.
 func (s *Stream) ReserveStatus(done <-chan struct{}, n int) (Claim, error) {
 	return s.reserve(done, n, true)
 }
@@ -50,7 +50,7 @@ func (s *Stream) reserve(done <-chan struct{}, n int, trailers bool) (Claim, err
 		if cl, ok, err := s.reserveNow(n, trailers, w); ok || err != nil {
 			return cl, err
 		}
-		c.flushLocked() // what uses the window up has to go first
+		c.flushLocked() // messages that use up the window have to be written first
 		c.wantReader()
 		c.mu.Unlock()
 		stop, tick := false, false
@@ -86,7 +86,8 @@ func (s *Stream) TryReserve(n int) (Claim, bool) {
 	return cl, ok
 }
 
-// reserveNow is reserve without waiting; w waits meanwhile. c.mu is held.
+// reserveNow is reserve without waiting; if there is no room, w waits, unless it is
+// nil. c.mu is held.
 func (s *Stream) reserveNow(n int, trailers bool, w *sendWaiter) (cl Claim, ok bool, err error) {
 	if s.send.ended {
 		return Claim{}, false, ErrStreamEnded
@@ -111,8 +112,8 @@ func (s *Stream) reserveNow(n int, trailers bool, w *sendWaiter) (cl Claim, ok b
 	return cl, ok, nil
 }
 
-// UnsizedTurn begins to encode a message whose size is not known before, and waits
-// if the connection does so with several others.
+// UnsizedTurn begins to encode a message of unknown size. It waits while the
+// connection encodes several others.
 func (c *Conn) UnsizedTurn() (t Turn) {
 	t.l = &c.ledger
 	if t.l.large.Load() {
@@ -122,11 +123,11 @@ func (c *Conn) UnsizedTurn() (t Turn) {
 	return t
 }
 
-// setAside lets w, if it is the first in its class, no longer wait for messages that do
-// not move: the streams of a peer are read in any order, or some not at all for long,
-// and each may be of use to the next. A server keeps no more than asideBudget of them,
-// because clients open its streams; what a client sends, its own program has. c.mu is
-// held.
+// setAside lets w, if it is the first in its class, no longer wait for messages that
+// do not move: a peer may read its streams in any order, or some not for long, and
+// one may depend on another. A server keeps no more than asideBudget of such
+// messages, because clients open its streams; the messages that a client sends come
+// from its own program. c.mu is held.
 func (c *Conn) setAside(w *sendWaiter) {
 	if w.class != awaited && w.class != begun || !c.ledger.first(w) {
 		return
@@ -142,8 +143,9 @@ func (c *Conn) setAside(w *sendWaiter) {
 	}
 }
 
-// endSlow resets the streams of which a message that which says has been there for
-// at least age, and has moved at less than slowRate. The others may wait for it.
+// endSlow resets the streams with a message which has been there for at least age,
+// has moved at less than slowRate, and for whose claim which returns true. Other
+// messages may be waiting for its memory.
 func (c *Conn) endSlow(age time.Duration, which func(*Claim) bool, reason string) {
 	var list []*Stream
 	c.mu.Lock()
@@ -160,14 +162,14 @@ func (c *Conn) endSlow(age time.Duration, which func(*Claim) bool, reason string
 				s.send.then, s.send.since = s.send.claim.n-s.send.unsent, time.Now()
 			}
 		case s.recv.claim.l == nil || !which(&s.recv.claim):
-		case withheld: // the peer is not to blame
+		case withheld: // the peer is not at fault
 			s.recv.excused = time.Now()
 		case slow(come-s.recv.then, s.recv.since, age):
 			if time.Since(s.recv.excused) >= age {
 				list = append(list, s)
 			}
 		case age == slowAfter && time.Since(s.recv.since) >= age:
-			s.recv.then, s.recv.since = come, time.Now() // what came before does not count later
+			s.recv.then, s.recv.since = come, time.Now() // earlier bytes do not count from now on
 		}
 	}
 	c.mu.Unlock()
@@ -178,8 +180,8 @@ func (c *Conn) endSlow(age time.Duration, which func(*Claim) bool, reason string
 
 const starved = "others waited for the memory that this one takes; MessageMemory of this side's configuration limits what a process takes for all"
 
-// giveUp ends what is slow of what the connection has of an account: streams with a
-// message that the peer sends, or takes, slowly, and the connection if the peer reads
+// giveUp ends what is slow of the connection's part of an account: streams with a
+// message that the peer sends or reads slowly, and the connection if the peer reads
 // nothing of what is written.
 func (c *Conn) giveUp(a *Account) {
 	c.endSlow(slowAfter, func(cl *Claim) bool { return cl.account == a }, starved)
@@ -188,8 +190,8 @@ func (c *Conn) giveUp(a *Account) {
 	}
 }
 
-// keepers returns the streams that have had for heldMost a message that was received
-// and is the account's: nobody consumes what has come, whoever is to blame.
+// keepers returns the streams that have held for heldMost a received message that
+// counts for the account: it was not consumed, whichever side is at fault.
 func (c *Conn) keepers(a *Account) (list []keeper) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

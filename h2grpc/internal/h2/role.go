@@ -5,10 +5,9 @@ import (
 	"time"
 )
 
-// role says who reads a connection, which is one goroutine at a time. To be woken
-// by another one costs more than a small call does. So a call or a stream that is
-// alone reads what it waits for itself, and a server's reader runs handlers itself
-// that are quick.
+// role is which goroutine reads a connection, one at a time. Waking another goroutine
+// costs more than a small call does. So a call or a stream that is alone reads what
+// it waits for itself, and a server's reader runs quick handlers itself.
 //
 //	        stepBack            readOwn             watch
 //	running ────────────► free ──────────► reading ───────► stopping
@@ -19,20 +18,20 @@ import (
 //	 ▼ │
 //	handling
 //
-// A goroutine of Conn.run steps back once it has read nothing for a while but what
-// one alone was waiting for: unary calls of a client one after the other, or one
-// stream, of either end, on which messages go to and fro. It ends then. Whoever next
-// waits for such a thing takes the role for as long as that lasts.
+// A goroutine of Conn.run steps back, and ends, once everything it has read for a
+// while was awaited by one consumer alone: a client's unary calls one after the
+// other, or one stream, of either end, on which messages go to and fro. The next
+// consumer of this kind that waits takes the role for as long as it waits.
 //
-// Who reads for itself cannot see that its context has ended; between two messages
-// nobody reads; and a handler may wait. So there is a watch unless a goroutine of run
-// has been reading for a whole watchPeriod, and what the watch finds unchanged since
-// it looked last, it makes running.
+// A consumer that reads for itself cannot see that its context has ended; between two
+// messages nothing reads; and a handler may wait. So there is a watch, unless a
+// goroutine of run has been reading for a whole watchPeriod. If the watch finds the
+// turn unchanged since it last looked, it makes the state running.
 //
-// Who reads for itself does so at a frame's beginning only, and only frames that are
-// in the buffer as a whole, so it can always be stopped: on connections of the
-// standard library, of which it is known that a read can be ended by a deadline and
-// repeated. Others may have errors of their own for that.
+// A consumer reads for itself only from the beginning of a frame, and only frames
+// that are in the buffer as a whole, so that it can always be stopped: on connections
+// of the standard library, where a read that was ended by a deadline can be repeated.
+// Other connections may return errors of their own.
 type role struct {
 	now       atomic.Uint64 // the turn
 	watched   atomic.Bool
@@ -40,19 +39,19 @@ type role struct {
 	stoppable bool   // a read that was ended by a deadline can be repeated
 
 	// Owned by the reader.
-	streak int    // of what one alone was waiting for, with nothing else in between
-	last   uint32 // the stream for which it was; 0: unary calls
-	failed error  // what has been met by one who read for itself
+	streak int    // how many things in a row one consumer alone was waiting for
+	last   uint32 // the stream of that consumer; 0: unary calls
+	failed error  // the error of a consumer that read for itself
 }
 
-// state is what role is in.
+// state is the state of a role.
 type state uint8
 
 const (
 	running   state = iota // a goroutine of run reads, or is about to
-	free                   // nobody does
+	free                   // nothing reads
 	reading                // a call or a stream reads for itself
-	stopping               // it does and is being stopped
+	stopping               // it does, and is being stopped
 	handling               // a goroutine of run runs a handler
 	stateBits = 3
 )
@@ -61,8 +60,8 @@ func (s state) String() string {
 	return [...]string{"running", "free", "reading", "stopping", "handling"}[s]
 }
 
-// turn is a state and, above it, a number that grows whenever somebody begins to
-// read for itself or to run a handler.
+// turn is a state and, above it, a number that increases whenever a consumer begins
+// to read for itself or a handler begins to run.
 type turn uint64
 
 func (t turn) state() state       { return state(t & (1<<stateBits - 1)) }
@@ -71,14 +70,15 @@ func (t turn) begin(s state) turn { return (t + 1<<stateBits).in(s) }
 
 func (r *role) turn() turn { return turn(r.now.Load()) }
 
-// pass changes the state of turn t, unless that is over.
+// pass changes the state of turn t, unless the turn is over, and reports whether it
+// did.
 func (r *role) pass(t turn, to state) bool {
 	return r.now.CompareAndSwap(uint64(t), uint64(t.in(to)))
 }
 
-// got notes what has been received, and for which stream, or 0 for a unary call.
-// alone says that its consumer was waiting for that, and no call for anything else.
-// Reader only.
+// got records what has been received: for which stream, 0 for a unary call. alone
+// reports that its consumer was waiting for it, and no call for anything else. Reader
+// only.
 func (r *role) got(id uint32, alone bool) {
 	if !alone || id != r.last {
 		r.streak = 0
@@ -88,15 +88,15 @@ func (r *role) got(id uint32, alone bool) {
 	}
 }
 
-// wantReader makes a goroutine of run the reader if nobody is. Everybody calls it
-// before waiting for something that is to be read.
+// wantReader makes a goroutine of run the reader if nothing reads. It is called
+// before every wait for something that has to be read.
 func (c *Conn) wantReader() {
 	if t := c.role.turn(); t.state() == free && c.role.pass(t, running) {
 		go c.role.run()
 	}
 }
 
-// watchRole begins the watch if there is none. Its caller has changed the turn.
+// watchRole starts the watch if there is none. Its caller has changed the turn.
 func (c *Conn) watchRole() {
 	if r := &c.role; !r.watched.Load() && r.watched.CompareAndSwap(false, true) {
 		t := r.turn()
@@ -104,7 +104,8 @@ func (c *Conn) watchRole() {
 	}
 }
 
-// watch is what the watch does in each period. It has seen a turn in the last one.
+// watch looks at the role once in each period. seen is the turn that it saw the last
+// time.
 func (c *Conn) watch(seen turn) {
 	r := &c.role
 	t := r.turn()
@@ -112,7 +113,7 @@ func (c *Conn) watch(seen turn) {
 		switch t.state() {
 		case running:
 			r.watched.Store(false)
-			if r.turn() != t { // whoever changed it may have seen that there was a watch
+			if r.turn() != t { // the change may have come when a watch still seemed to exist
 				c.watchRole()
 			}
 			return
@@ -120,7 +121,7 @@ func (c *Conn) watch(seen turn) {
 			c.wantReader()
 		case reading:
 			c.mu.Lock()
-			if r.pass(t, stopping) && c.life.phase < closing { // otherwise it will end by that
+			if r.pass(t, stopping) && c.life.phase < closing { // otherwise the end of the connection stops it
 				c.nc.SetReadDeadline(time.Now())
 			}
 			c.mu.Unlock()
@@ -132,20 +133,20 @@ func (c *Conn) watch(seen turn) {
 	time.AfterFunc(watchPeriod, func() { c.watch(t) })
 }
 
-// readElsewhere makes another goroutine the reader if the present one still runs
-// the handler of turn t.
+// readElsewhere makes another goroutine the reader if the present one is still
+// running the handler of turn t.
 func (c *Conn) readElsewhere(t turn) {
 	if c.role.pass(t, running) {
 		go c.role.run()
 	}
 }
 
-// flushedByReader says whether what the stream sends will be written by the reader,
-// who is running its handler and has more to handle before it waits.
+// flushedByReader reports whether the reader will write what the stream sends, since
+// it is running its handler and has more to handle before it waits.
 func (s *Stream) flushedByReader() bool { return s.own.together && s.c.role.turn() == s.own.turn }
 
-// MayWait says that the handler of the stream is about to wait for something.
-// Its goroutine, or one that it has started, may call it at any time.
+// MayWait must be called before the handler of the stream waits for something. The
+// handler's goroutine, or one that it has started, may call it at any time.
 func (s *Stream) MayWait() {
 	if s.own.turn != 0 {
 		s.c.readElsewhere(s.own.turn)

@@ -7,45 +7,44 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/internal/fastpath"
 )
 
-// Frames is what a stream sends in one go: any of a header block, a message and
+// Frames is what a stream sends in one step: any of a header block, a message and
 // trailers.
 type Frames struct {
 	Header  *Block // nil: none
 	Message []byte // gRPC prefix and payload; nil: none
-	// From is the buffer that Message is in, if it is in one. It is held until a
-	// large message is written, which may be after Write has returned.
+	// From is the buffer that contains Message, if any. It is held until a large message
+	// is written, which may be after Write has returned.
 	From    *Buffer
 	Trailer *Block // nil: none; ends the stream
 	End     bool   // end the stream after Message
-	// Last says that the handler does nothing after Trailer but call Done, which
-	// costs less then.
+	// Last reports that the handler does nothing after Trailer except call Done, which
+	// then costs less.
 	Last bool
-	// Reader says that the caller is the connection's reader: it does not wait,
-	// and what it sends counts against a budget instead. Message is nil.
+	// Reader reports that the caller is the connection's reader: it does not wait, and
+	// what it sends counts against controlBytes instead. Message is nil.
 	Reader bool
 }
 
-// Flush says when what was queued is written.
+// Flush is when queued frames are written.
 type Flush int
 
 const (
-	// FlushNow writes at once, or leaves it to whoever is writing.
+	// FlushNow writes at once, or leaves it to the present writer.
 	FlushNow Flush = iota
-	// FlushLater lets messages of a stream gather while the sender goes on.
-	// The first message after something was received goes out at once, since
-	// the peer is probably waiting for it.
+	// FlushLater lets messages of a stream gather while the sender goes on. The first
+	// message after something was received is written at once, since the peer is
+	// probably waiting for it.
 	FlushLater
-	// FlushSoon leaves the write to whoever gets to it first: more is about to
-	// follow.
+	// FlushSoon leaves the write to whichever flush comes first: more will follow.
 	FlushSoon
 )
 
 // Open opens a stream on a client and sends f. It waits while the server's
-// MAX_CONCURRENT_STREAMS are in use, at most until done is closed. whole says
-// that the consumer wants to be woken only when the whole response is there.
+// MAX_CONCURRENT_STREAMS are in use, or until done is closed. whole means that the
+// consumer is woken only when the whole response has arrived.
 //
 // An error means that nothing was sent: ErrGoingAway, a HeaderListError,
-// ErrStreamEnded (done is closed) or the connection's error.
+// ErrStreamEnded (done is closed) or the error of the connection.
 func (c *Conn) Open(done <-chan struct{}, f *Frames, whole bool, maxMessage int) (*Stream, error) {
 	c.mu.Lock()
 	for {
@@ -73,7 +72,7 @@ func (c *Conn) Open(done <-chan struct{}, f *Frames, whole bool, maxMessage int)
 		if !c.awaitSlot(wait, done) {
 			c.mu.Lock()
 			c.table.opening = slices.DeleteFunc(c.table.opening, func(ch chan struct{}) bool { return ch == wait })
-			c.admit() // the token may have been ours already
+			c.admit() // the token may have been received already
 			c.mu.Unlock()
 			return nil, ErrStreamEnded
 		}
@@ -115,8 +114,8 @@ func (c *Conn) Open(done <-chan struct{}, f *Frames, whole bool, maxMessage int)
 	return s, nil // if it has ended, Recv says why
 }
 
-// awaitSlot waits until wait is closed, or done is, which it reports. If it takes
-// long it says so.
+// awaitSlot waits until wait or done is closed, and reports whether done is. It calls
+// Config.Crowded if that takes long.
 func (c *Conn) awaitSlot(wait, done <-chan struct{}) bool {
 	c.wantReader()
 	t := time.NewTimer(crowdedAfter)
@@ -142,10 +141,10 @@ func (c *Conn) awaitSlot(wait, done <-chan struct{}) bool {
 	}
 }
 
-// Write sends f on the stream. f.Header is nil afterwards if it was sent. It waits for flow control and for the
-// connection, at most until done is closed. It returns ErrStreamEnded if the
-// stream can send no more (Recv has the reason) or done is closed, and a
-// HeaderListError.
+// Write sends f on the stream. f.Header is nil afterwards if it was sent. It waits
+// for flow control and for the connection, or until done is closed. It returns
+// ErrStreamEnded if the stream can send no more (Recv returns the reason) or done is
+// closed, and a HeaderListError if the peer does not accept a header block.
 func (s *Stream) Write(done <-chan struct{}, f *Frames, flush Flush) error {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
@@ -187,14 +186,14 @@ func (s *Stream) writeLocked(done <-chan struct{}, f *Frames, flush Flush) error
 		}
 		s.endSend()
 		if !s.recv.ended {
-			// Nobody will read the rest of the request (RFC 9113 §8.1).
+			// The rest of the request will not be read (RFC 9113 §8.1).
 			c.rememberReset(s.ID)
 			c.appendReset(s.ID, ErrCodeNo)
 			c.removeLocked(s)
 		}
 	}
 	if flush == FlushNow && len(c.out.pending) < deferFlush && s.flushedByReader() {
-		// More is about to follow.
+		// More will follow.
 	} else if flush == FlushNow || (flush == FlushLater && !s.send.sent) || len(c.out.pending) >= deferFlush {
 		c.flushLocked()
 	} else {
@@ -209,8 +208,8 @@ func (s *Stream) writeLocked(done <-chan struct{}, f *Frames, flush Flush) error
 	return nil
 }
 
-// headerRoom waits until a header block may be queued: flow control does not
-// hold blocks up. c.mu is held, and released meanwhile.
+// headerRoom waits until a header block may be queued: flow control does not apply to
+// blocks. c.mu is held, and released while waiting.
 func (s *Stream) headerRoom(done <-chan struct{}, f *Frames) error {
 	if len(s.c.out.pending) < pendingCap || f.Reader {
 		return nil
@@ -225,7 +224,7 @@ func (s *Stream) headerRoom(done <-chan struct{}, f *Frames) error {
 	return nil
 }
 
-// endSend marks our side as ended.
+// endSend marks the sending side as ended.
 func (s *Stream) endSend() {
 	s.send.ended = true
 	if s.recv.ended {
@@ -233,8 +232,8 @@ func (s *Stream) endSend() {
 	}
 }
 
-// sendData queues b, which is in from, as DATA frames as flow control allows.
-// c.mu is held, and released while waiting.
+// sendData queues b, which is in from, as DATA frames, as flow control allows. c.mu
+// is held, and released while waiting.
 func (s *Stream) sendData(done <-chan struct{}, b []byte, from *Buffer, end bool) error {
 	c := s.c
 	inParts := fastpath.Parts && from != nil && len(b) > copyMost && c.send.maxFrame > copyMost
@@ -242,7 +241,7 @@ func (s *Stream) sendData(done <-chan struct{}, b []byte, from *Buffer, end bool
 		room := pendingCap - len(c.out.pending)
 		if inParts && room > 0 {
 			if room = partsCap - c.out.partBytes; room < min(len(b), partMost) {
-				room = 0 // many small frames take longer
+				room = 0 // writing many small frames takes longer
 			}
 		}
 		n := min(len(b), s.send.window, c.send.window, c.send.maxFrame, room)
@@ -273,15 +272,15 @@ func (s *Stream) sendData(done <-chan struct{}, b []byte, from *Buffer, end bool
 	if s.send.unsent > 0 {
 		s.send.claim, s.send.unsent = nil, 0
 	}
-	c.wakeBlocked() // there may be room for the next
+	c.wakeBlocked() // there may be room for the next sender
 	if end {
 		s.endSend()
 	}
 	return nil
 }
 
-// waitToSend waits until the stream may be able to send. c.mu is held, and
-// released meanwhile.
+// waitToSend waits until the stream may be able to send. c.mu is held, and released
+// while waiting.
 func (s *Stream) waitToSend(done <-chan struct{}) error {
 	s.MayWait()
 	c := s.c
@@ -292,7 +291,7 @@ func (s *Stream) waitToSend(done <-chan struct{}) error {
 	if s.send.ready == nil {
 		s.send.ready = make(chan struct{}, 1)
 	}
-	c.flushLocked() // what fills the buffer, or the window, has to go first
+	c.flushLocked() // what fills the buffer, or the window, has to be written first
 	c.wantReader()
 	c.wakeBlocked()
 	c.mu.Unlock()
@@ -323,7 +322,7 @@ func (s *Stream) waitToSend(done <-chan struct{}) error {
 	return nil
 }
 
-// encode makes a header block in c.send.block.
+// encode encodes a header block into c.send.block.
 func (c *Conn) encode(b *Block) ([]byte, error) {
 	cached, ok := c.send.enc.cached(b.Key)
 	size := listSize(b.Extra)

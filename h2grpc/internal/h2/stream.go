@@ -1,15 +1,15 @@
 package h2
 
-// Recycle lets another call use the stream of a client whose consumer wanted the
-// whole response. The caller has no other use for it; what Response returned
-// stays valid. It does nothing unless the call ended as it should, and nobody
-// else can still have a use for the stream.
+// Recycle lets another call of the client reuse the stream, whose consumer wanted the
+// whole response. The caller must not use it afterwards; the result of Response stays
+// valid. It does nothing unless the call ended normally and nothing else can still
+// use the stream.
 func (s *Stream) Recycle() {
 	s.mu.Lock()
 	in := &s.in
 	over := in.ended && in.err == nil && in.failed == nil && in.queue.first == nil
 	s.mu.Unlock()
-	// The reader was done with the stream when it set in.ended.
+	// The reader no longer used the stream when it set in.ended.
 	if !over || !s.whole || s.send.ready != nil || s.recv.assembled {
 		return
 	}
@@ -30,16 +30,16 @@ func (s *Stream) Recycle() {
 // Conn returns the stream's connection.
 func (s *Stream) Conn() *Conn { return s.c }
 
-// Recv returns the next message. It waits until one is there, the stream has
-// ended (io.EOF), was reset or lost (an error), or done is closed
-// (ErrStreamEnded; the caller knows why). The caller owns the message.
+// Recv returns the next message. It waits until one has arrived, the stream has ended
+// (io.EOF), was reset or lost (an error), or done is closed (ErrStreamEnded; the
+// caller knows the reason). The message belongs to the caller.
 func (s *Stream) Recv(done <-chan struct{}) (*Buffer, error) {
 	for {
 		if b, err := s.tryRecv(); b != nil || err != nil {
 			return b, err
 		}
 		if s.c.sentUnflushed(s) {
-			s.c.Flush() // the peer may be waiting for what we hold back
+			s.c.Flush() // the peer may be waiting for what is queued
 		}
 		if s.readOwn() {
 			continue
@@ -52,7 +52,7 @@ func (s *Stream) Recv(done <-chan struct{}) (*Buffer, error) {
 	}
 }
 
-// tryRecv is Recv without waiting: (nil, nil) means that nothing is there yet.
+// tryRecv is Recv without waiting: (nil, nil) means that nothing has arrived yet.
 func (s *Stream) tryRecv() (*Buffer, error) {
 	s.mu.Lock()
 	b := s.in.queue.pop()
@@ -67,9 +67,9 @@ func (s *Stream) tryRecv() (*Buffer, error) {
 	return b, nil
 }
 
-// WaitHead waits for the response headers, at most until done is closed. It
-// returns nil if the stream ended without any. Unlike the other methods that
-// wait it may be called by any number of goroutines.
+// WaitHead waits for the response headers, or until done is closed. It returns nil if
+// the stream ended without any. Unlike the other methods that wait, it may be called
+// by any number of goroutines.
 func (s *Stream) WaitHead(done <-chan struct{}) *Head {
 	s.mu.Lock()
 	h := s.in.head
@@ -94,10 +94,10 @@ func (s *Stream) WaitHead(done <-chan struct{}) *Head {
 	return s.in.head
 }
 
-// Wait waits until the stream has ended. It is for streams whose consumer
-// wants everything at once. If done is closed and the stream has ended as well,
-// the stream counts. With own, the caller may read the connection meanwhile, and
-// then sees that done is closed up to twice watchPeriod later.
+// Wait waits until the stream has ended, for streams whose consumer wants everything
+// at once. If done is closed and the stream has ended as well, the stream counts.
+// With own, the caller may read the connection itself, and may then notice up to
+// twice watchPeriod later that done is closed.
 func (s *Stream) Wait(done <-chan struct{}, own bool) error {
 	if own {
 		s.readOwn()
@@ -119,14 +119,14 @@ func (s *Stream) Wait(done <-chan struct{}, own bool) error {
 	}
 }
 
-// over says whether nothing more comes.
+// over reports whether nothing more comes.
 func (s *Stream) over() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.in.end() != nil
 }
 
-// Complete says whether the peer has ended the stream in order and the consumer
+// Complete reports whether the peer has ended the stream in order and the consumer
 // has taken all messages.
 func (s *Stream) Complete() bool {
 	s.mu.Lock()
@@ -134,7 +134,7 @@ func (s *Stream) Complete() bool {
 	return s.in.ended && s.in.err == nil && s.in.failed == nil && s.in.queue.messages == 0
 }
 
-// WaitEnd waits until the peer has ended its side, the stream is gone or done is
+// WaitEnd waits until the peer has ended its side, the stream has ended, or done is
 // closed, whatever was wrong with its messages.
 func (s *Stream) WaitEnd(done <-chan struct{}) {
 	for {
@@ -153,8 +153,8 @@ func (s *Stream) WaitEnd(done <-chan struct{}) {
 	}
 }
 
-// Starved returns why the stream was reset because it kept memory from others; nil
-// if it was not.
+// Starved returns the error of a stream that was reset because it kept memory from
+// others, nil otherwise.
 func (s *Stream) Starved() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -168,7 +168,7 @@ func (s *Stream) Starved() error {
 	return nil
 }
 
-// Response is what has been received besides messages.
+// Response is what has been received, without messages.
 type Response struct {
 	Head, Trailer *Head // nil if absent
 	TrailersOnly  bool  // Head is both
@@ -188,14 +188,14 @@ func (s *Stream) response() Response {
 	return Response{s.in.head, s.in.trailer, s.in.trailersOnly, s.in.body, s.in.ended && s.in.err == nil}
 }
 
-// Reset ends the stream at once with an RST_STREAM, unless it has already
-// ended, and drops what was received and not read.
+// Reset ends the stream at once with an RST_STREAM, unless it has ended already, and
+// drops what was received and not read.
 func (s *Stream) Reset(code ErrCode, reason string) {
 	err := &ResetError{Code: code, Local: true, Reason: reason}
 	s.c.mu.Lock()
 	if !s.gone {
 		s.mu.Lock()
-		s.in.reset = err // for a sender, who may come to know of the end before it is said
+		s.in.reset = err // for a sender, which may notice the end before terminate runs
 		s.mu.Unlock()
 		s.c.rememberReset(s.ID)
 		s.c.appendReset(s.ID, code)
@@ -207,8 +207,8 @@ func (s *Stream) Reset(code ErrCode, reason string) {
 	s.terminate(err, true)
 }
 
-// Done says that a server's handler has returned. It frees what was not read.
-// If the response was not ended, the stream is reset.
+// Done must be called when a server's handler has returned. It frees what was not
+// read. If the response was not ended, it resets the stream.
 func (s *Stream) Done() {
 	c := s.c
 	if !s.handled {
@@ -226,11 +226,11 @@ func (s *Stream) Done() {
 	s.mu.Lock()
 	freed := s.in.queue.drop()
 	if s.in.err == nil {
-		s.in.err = ErrStreamEnded // what the reader is still assembling is for nobody
+		s.in.err = ErrStreamEnded // what the reader is still assembling will not be read
 	}
 	s.mu.Unlock()
 	c.consumed(freed)
-	c.wantReader() // the stream will not
+	c.wantReader() // the stream will not read any more
 }
 
 // Streams returns how many streams are open.

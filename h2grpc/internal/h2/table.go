@@ -2,11 +2,11 @@ package h2
 
 import "time"
 
-// The streams that there are, may be and were: who is let in, what ends one, and what is
-// remembered of those that are gone, whose frames come for a while.
+// The streams that exist, may be opened and were closed: which are accepted, how one
+// ends, and what is remembered of closed ones, for which frames arrive for a while.
 
-// isIdle says whether a stream was never opened (RFC 9113 §5.1). Streams above
-// the last id of our final GOAWAY were, without our taking note (§6.8).
+// isIdle reports whether a stream was never opened (RFC 9113 §5.1). Streams above the
+// last id of our final GOAWAY were opened although we did not record it (§6.8).
 func (c *Conn) isIdle(id uint32) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -20,7 +20,8 @@ func (c *Conn) isIdleLocked(id uint32) bool {
 	return id%2 == 0 || (id > c.table.lastPeer && c.life.said != theLast)
 }
 
-// rememberReset, forgetReset and wasReset: see recentResets.
+// rememberReset, forgetReset and wasReset manage the streams that this side reset:
+// see recentResets.
 func (c *Conn) rememberReset(id uint32) {
 	c.table.resets[c.table.resetPos] = id
 	c.table.resetPos = (c.table.resetPos + 1) % recentResets
@@ -43,16 +44,15 @@ func (c *Conn) wasReset(id uint32) bool {
 	return false
 }
 
-// rememberClose notes that the server closed a stream of this client.
+// rememberClose records that the server closed a stream of this client.
 func (c *Conn) rememberClose(id uint32, how closure) {
 	c.table.closes[c.table.closePos].id, c.table.closes[c.table.closePos].how = id, how
 	c.table.closePos = (c.table.closePos + 1) % recentResets
 }
 
-// resetAfterEnd notes that the server has reset a stream that it had ended. What
-// it sends from then on is an error of the stream alone: gRPC's C core (1.51)
-// sends both at the end of a deadline, and both again when its handler returns.
-// c.mu is held.
+// resetAfterEnd records that the server has reset a stream that it had ended. What it
+// sends after that is an error of the stream alone: gRPC's C core (1.51) sends both
+// at the end of a deadline, and both again when its handler returns. c.mu is held.
 func (c *Conn) resetAfterEnd(id uint32) {
 	for i := range c.table.closes {
 		if c.table.closes[i].id == id {
@@ -72,9 +72,9 @@ func (c *Conn) closedByServer(id uint32) closure {
 	return notClosed
 }
 
-// afterClose handles a frame on a stream that the server itself has closed:
-// RFC 9113 §5.1 closed. After END_STREAM it may be treated as a connection
-// error, and a server that does this has lost count of its streams.
+// afterClose handles a frame on a stream that the server itself has closed: RFC 9113
+// §5.1 closed. After END_STREAM that may be treated as a connection error, and a
+// server that does this has lost track of its streams.
 func (c *Conn) afterClose(id uint32, what string) error {
 	if c.closedByServer(id) == byEnd {
 		return fault(ErrCodeStreamClosed, "%s for stream %d after its end", what, id)
@@ -83,14 +83,15 @@ func (c *Conn) afterClose(id uint32, what string) error {
 	return nil
 }
 
-// unheard says whether a client opened a stream after our final GOAWAY.
+// unheard reports whether a client opened a stream after our final GOAWAY.
 func (c *Conn) unheard(id uint32) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return !c.client && id > c.table.lastPeer
 }
 
-// remove is removeLocked but for what follows from its having been the last stream.
+// remove is removeLocked, and ends the connection if that was waiting for its last
+// stream.
 func (c *Conn) remove(s *Stream) {
 	s.gone, s.send.ended = true, true
 	delete(c.table.streams, s.ID)
@@ -108,7 +109,7 @@ func (c *Conn) remove(s *Stream) {
 	}
 }
 
-// removeLocked takes a stream off the connection.
+// removeLocked removes a stream from the table.
 func (c *Conn) removeLocked(s *Stream) {
 	if !s.gone {
 		c.remove(s)
@@ -116,7 +117,7 @@ func (c *Conn) removeLocked(s *Stream) {
 	}
 }
 
-// resetStream answers a fault of one stream, known or not. Reader only.
+// resetStream answers a fault of one stream, which may be unknown. Reader only.
 func (c *Conn) resetStream(id uint32, code ErrCode, reason string) {
 	c.useless(resetCost)
 	c.mu.Lock()
@@ -128,13 +129,13 @@ func (c *Conn) resetStream(id uint32, code ErrCode, reason string) {
 	}
 	c.mu.Unlock()
 	if s != nil {
-		s.reader.drop() // its handler may be there for long
+		s.reader.drop() // its handler may hold it for long
 		s.terminate(&ResetError{Code: code, Local: true, Reason: reason}, false)
 	}
 }
 
-// admit lets one waiting caller open a stream if there is room; opening one and
-// losing one both call it again.
+// admit lets one waiting caller open a stream if there is room. It is called again
+// when a stream was opened, and when one has ended.
 func (c *Conn) admit() {
 	for n := c.table.most - c.table.live; n > 0 && len(c.table.opening) > 0; n-- {
 		close(c.table.opening[0])
@@ -142,7 +143,7 @@ func (c *Conn) admit() {
 	}
 }
 
-// endHandling is the end of what a server does for a stream. c.mu is held.
+// endHandling ends the handling of a stream on a server. c.mu is held.
 func (c *Conn) endHandling(s *Stream) {
 	c.table.live--
 	c.table.headerBytes -= s.headerCost
@@ -156,9 +157,9 @@ func (c *Conn) endHandling(s *Stream) {
 	}
 }
 
-// awaitHandler waits until a handler returns whose stream has ended, and says
-// whether one did: see handlerWait. c.mu is held, and released meanwhile. Reader
-// only.
+// awaitHandler waits for the return of a handler whose stream has ended, and reports
+// whether one has returned: see handlerWait. c.mu is held, and released while
+// waiting. Reader only.
 func (c *Conn) awaitHandler() bool {
 	if c.table.live <= len(c.table.streams) || c.table.handlerLate {
 		return false
@@ -187,8 +188,9 @@ func (c *Conn) hasRoom(cost int) bool {
 	return c.table.live < int(c.cfg.MaxStreams) && c.table.headerBytes+cost <= c.headersMost()
 }
 
-// awaitRoom says whether there is room for another stream, whose headers take cost,
-// maybe once a handler has returned. c.mu is held, and may be released meanwhile.
+// awaitRoom reports whether there is room for another stream, whose headers take
+// cost, possibly after waiting for a handler. c.mu is held, and may be released while
+// waiting.
 func (c *Conn) awaitRoom(cost int) bool {
 	for !c.hasRoom(cost) {
 		if !c.awaitHandler() {
@@ -198,19 +200,19 @@ func (c *Conn) awaitRoom(cost int) bool {
 	return true
 }
 
-// headersMost is how much memory the headers of all calls together may take, as
-// far as these have not ended, or their consumers not taken it: see headerBudget.
-// There is room for one block of the limit's size.
+// headersMost returns how much memory the headers of all calls together may take,
+// until the calls have ended or their consumers have taken the headers: see
+// headerBudget. There is always room for one block of the limit's size.
 func (c *Conn) headersMost() int {
 	d := c.in.dec
 	return max(headerBudget, d.limit+d.maxFields*(fieldCost-32))
 }
 
-// noRoom is what is wrong with a request for which awaitRoom returns false.
+// noRoom is the error text of a request for which awaitRoom returns false.
 const noRoom = "there are as many streams as are allowed"
 
-// terminate ends the receiving side with err. What was received before stays
-// readable unless drop is set.
+// terminate ends the receiving side with err. Messages received before can still be
+// read, unless drop is set.
 func (s *Stream) terminate(err error, drop bool) {
 	s.mu.Lock()
 	first := s.in.err == nil && !(s.in.ended && s.in.trailer != nil)
@@ -230,7 +232,7 @@ func (s *Stream) terminate(err error, drop bool) {
 	}
 }
 
-// headKnown wakes those who wait for the head: it is there, or will not come.
+// headKnown wakes those that wait for the head: it has arrived, or will not come.
 // s.mu is held.
 func (s *Stream) headKnown() {
 	if s.in.headWait != nil {
@@ -252,7 +254,7 @@ func (c *Conn) spareStream() *Stream {
 	return &Stream{notify: make(chan struct{}, 1)}
 }
 
-// streamFault resets the stream of a broken frame.
+// streamFault resets the stream of a malformed frame.
 func (c *Conn) streamFault(fh FrameHeader, code ErrCode) error {
 	if c.isIdle(fh.StreamID) && fh.Type != FramePriority {
 		return fault(code, "broken %v frame for a stream that was not opened", fh.Type)
@@ -261,8 +263,8 @@ func (c *Conn) streamFault(fh FrameHeader, code ErrCode) error {
 	return nil
 }
 
-// enter returns the stream whose frame is about to be read, whose assembler is the
-// reader's until leave. c.mu is held. Reader only.
+// enter returns the stream whose frame is about to be read; its assembler belongs to
+// the reader until leave. c.mu is held. Reader only.
 func (c *Conn) enter(id uint32) *Stream {
 	s := c.table.streams[id]
 	c.in.reading.Store(s)
@@ -276,13 +278,13 @@ func (c *Conn) leave(s *Stream) {
 	}
 }
 
-// abandon drops what has come of a message of a stream that is gone: whoever has the
-// stream may keep it for long. c.mu is held.
+// abandon drops the received part of a message of a stream that has ended: its
+// handler may hold the stream for long. c.mu is held.
 func (c *Conn) abandon(s *Stream) {
 	if !c.in.reading.CompareAndSwap(s, &condemned) {
 		s.reader.drop()
 	}
 }
 
-// condemned is inbox.reading when its stream was reset meanwhile.
+// condemned is the value of inbox.reading after its stream was reset.
 var condemned Stream

@@ -10,23 +10,22 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/internal/fastpath"
 )
 
-// tryConn is a socket whose Write does not wait once it is armed: what the
-// socket does not take at once is kept, and drain writes it later.
+// tryConn is a socket whose Write does not wait once it is armed: bytes that the
+// socket does not accept at once are kept, and drain writes them later.
 //
-// It sits below TLS. It lets any goroutine write in passing (a caller with a
-// deadline, the reader that owes an ack) without the danger of being held up
-// by a peer that does not read.
+// It is used below TLS. It lets any goroutine write (a caller with a deadline, the
+// reader with an ack) without being delayed by a peer that does not read.
 type tryConn struct {
 	net.Conn
 	raw syscall.RawConn
 
 	mu       sync.Mutex
 	armed    bool
-	waiting  bool // a goroutine that may wait is the writer
+	waiting  bool // the writer is a goroutine that may wait
 	draining bool
 	backlog  *Buffer // nil: nothing
-	// The arguments and results of try, which is made once so that a write
-	// allocates nothing.
+	// The arguments and results of try, which is a field so that a write allocates
+	// nothing.
 	try    func(fd uintptr) bool
 	tryBuf []byte
 	tryN   int
@@ -35,16 +34,16 @@ type tryConn struct {
 
 var errBacklog = errors.New("the peer does not read and too much is waiting for it")
 
-// SocketConn is a connection that adds nothing to the Write of the one below it,
-// which Socket returns.
+// SocketConn is a connection that adds nothing to the Write of the connection that
+// Socket returns.
 type SocketConn interface {
 	net.Conn
 	Socket() net.Conn
 }
 
-// newTryConn returns nil if nc cannot be written without waiting. Only the
-// standard library's own sockets can: a type that embeds one may have a Write of
-// its own, which must not be passed by, unless it is a SocketConn.
+// newTryConn returns nil if nc cannot be written to without waiting. Only the
+// standard library's own sockets can: a type that embeds one may have a Write of its
+// own, which must not be bypassed, unless it is a SocketConn.
 func newTryConn(nc net.Conn) *tryConn {
 	if !canTryWrite || !fastpath.TryWrite {
 		return nil
@@ -74,8 +73,8 @@ func newTryConn(nc net.Conn) *tryConn {
 	return t
 }
 
-// arm begins the time in which Write does not wait. Before it (during a TLS
-// handshake) Write waits as usual.
+// arm makes Write stop waiting. Until then (during a TLS handshake) Write waits as
+// usual.
 func (t *tryConn) arm() {
 	t.mu.Lock()
 	t.armed = true
@@ -112,7 +111,7 @@ func (t *tryConn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TryWrite writes what the socket takes at once.
+// TryWrite writes what the socket accepts at once.
 func (t *tryConn) TryWrite(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -139,23 +138,23 @@ func (t *tryConn) take(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// mayWait says whether Write may wait from now on, because the writer is a
-// goroutine made for that.
+// mayWait sets whether Write may wait from now on, because the writer is a goroutine
+// made for that.
 func (t *tryConn) mayWait(wait bool) {
 	t.mu.Lock()
 	t.waiting = wait
 	t.mu.Unlock()
 }
 
-// behind says whether drain has something to do.
+// behind reports whether there is a backlog for drain to write.
 func (t *tryConn) behind() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.backlog != nil
 }
 
-// drain writes the backlog and waits for the socket as long as it takes. One
-// goroutine at a time may call it.
+// drain writes the backlog and waits for the socket as long as that takes. It must
+// not be called concurrently.
 func (t *tryConn) drain() error {
 	for {
 		t.mu.Lock()
@@ -174,7 +173,7 @@ func (t *tryConn) drain() error {
 	}
 }
 
-// CloseWrite ends our side of the connection, if the socket can.
+// CloseWrite closes the sending side of the socket, if the socket supports that.
 func (t *tryConn) CloseWrite() error { return closeWrite(t.Conn) }
 
 func closeWrite(nc net.Conn) error {
@@ -184,5 +183,5 @@ func closeWrite(nc net.Conn) error {
 	return nil
 }
 
-// isPipe says whether nc is an end of net.Pipe, whose type has no name elsewhere.
+// isPipe reports whether nc is an end of net.Pipe, whose type is not exported.
 func isPipe(nc net.Conn) bool { return fmt.Sprintf("%T", nc) == "*net.pipe" }

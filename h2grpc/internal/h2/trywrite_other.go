@@ -4,7 +4,7 @@ package h2
 
 import "errors"
 
-// Elsewhere a goroutine of its own writes; see Conn.flushLocked.
+// On other systems a goroutine of its own writes; see Conn.flushLocked.
 const canTryWrite = false
 
 func tryWrite(uintptr, []byte) (int, error) { return 0, errors.ErrUnsupported }

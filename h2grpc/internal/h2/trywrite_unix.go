@@ -6,8 +6,8 @@ import "syscall"
 
 const canTryWrite = true
 
-// tryWrite writes what a non-blocking socket takes at once; zero bytes and no
-// error means that it takes none now.
+// tryWrite writes what a non-blocking socket accepts at once; zero bytes and no error
+// means that it accepts none now.
 func tryWrite(fd uintptr, p []byte) (int, error) {
 	for {
 		n, err := syscall.Write(int(fd), p)

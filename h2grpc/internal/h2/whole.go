@@ -5,16 +5,16 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// What a unary call receives mostly comes at once: a header block, a small message
-// and, of a response, the trailers. Frame by frame, each of these would take the
-// connection's lock and the stream's again, which other goroutines want as well.
-// Together they take them once.
+// The frames of a unary call mostly arrive together: a header block, a small message
+// and, of a response, the trailers. Handled one by one, each would take the locks of
+// the connection and the stream, for which other goroutines compete. Together they
+// take them once.
 //
-// Only what is usual is taken here. Nothing is consumed before it is known to be,
-// so everything else, and all that is wrong, is left to the functions for frames:
-// request, responseHeaders, data and endReceive. What these keep of a stream that
-// is still open (windows, how far a message has come) is left out here, since the
-// stream has ended when anybody sees it.
+// Only usual frames are handled here, and nothing is consumed before they are known
+// to be usual, so that everything else, and all faults, are left to the functions for
+// single frames: request, responseHeaders, data and endReceive. What these record for
+// a stream that is still open (windows, how much of a message has arrived) is left
+// out here, since the stream has ended before anything can look at it.
 
 // exchange is one direction of a unary call in the connection's buffer.
 type exchange struct {
@@ -22,11 +22,11 @@ type exchange struct {
 	message    []byte // with its prefix
 	compressed bool
 	trailer    *memoBlock // of a response
-	size       int        // of all of it, but for the first frame's header
+	size       int        // of all frames, without the first one's header
 }
 
-// takeWhole handles a HEADERS frame with all that follows it, and says whether it
-// did. Reader only.
+// takeWhole handles a HEADERS frame together with the frames that follow it, and
+// reports whether it did. Reader only.
 func (c *Conn) takeWhole(fh FrameHeader) bool {
 	if !fastpath.WholeExchange || fh.Flags != FlagEndHeaders || c.in.br.Buffered() < fh.Length+frameHeaderLen {
 		return false
@@ -52,7 +52,7 @@ func (c *Conn) takeWhole(fh FrameHeader) bool {
 	return true
 }
 
-// peekExchange fills x in if the usual follows a HEADERS frame's header.
+// peekExchange fills in x if the usual frames follow the header of a HEADERS frame.
 func (c *Conn) peekExchange(first FrameHeader, x *exchange) bool {
 	b, _ := c.in.br.Peek(c.in.br.Buffered())
 	kind, end := requestBlock, FlagEndStream
@@ -83,8 +83,8 @@ func (c *Conn) peekExchange(first FrameHeader, x *exchange) bool {
 	return true
 }
 
-// peekFrame returns the payload of the frame that b begins with, if it is as want
-// but for its length, and nil otherwise.
+// peekFrame returns the payload of the frame at the beginning of b, if its header
+// equals want except for the length, and nil otherwise.
 func peekFrame(b []byte, want FrameHeader) []byte {
 	if len(b) < frameHeaderLen {
 		return nil
@@ -97,8 +97,8 @@ func peekFrame(b []byte, want FrameHeader) []byte {
 	return b[frameHeaderLen:][:fh.Length]
 }
 
-// wholeRequest begins a call whose request is m. If it does not, the handler may be
-// asked for the stream again.
+// wholeRequest begins a call whose request is m, and reports whether it did. If not,
+// the handler may be asked for the stream again.
 func (c *Conn) wholeRequest(id uint32, x *exchange, m *Buffer) bool {
 	if id%2 == 0 || id <= c.table.lastPeer {
 		return false
@@ -135,7 +135,7 @@ func (c *Conn) wholeRequest(id uint32, x *exchange, m *Buffer) bool {
 	return true
 }
 
-// wholeResponse ends a call whose response is m.
+// wholeResponse ends a call whose response is m, and reports whether it did.
 func (c *Conn) wholeResponse(id uint32, x *exchange, m *Buffer) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -143,8 +143,8 @@ func (c *Conn) wholeResponse(id uint32, x *exchange, m *Buffer) bool {
 	if s == nil || !s.whole || s.gotHead || s.recv.ended || !s.send.ended || len(m.B) > s.MaxMessage {
 		return false
 	}
-	// Of a stream in the table whose consumer waits for the whole, these are changed by
-	// the reader alone, or with c.mu held.
+	// For a stream in the table whose consumer waits for the whole, these are changed
+	// only by the reader, or with c.mu held.
 	in, n := &s.in, len(x.message)
 	if n > min(in.window, c.recv.window) || in.err != nil || in.failed != nil {
 		return false
@@ -162,20 +162,20 @@ func (c *Conn) wholeResponse(id uint32, x *exchange, m *Buffer) bool {
 	s.headKnown()
 	s.wake()
 	s.mu.Unlock()    // the consumer may use the stream for another call now
-	c.endIfDrained() // this may let go of c.mu
+	c.endIfDrained() // this may release c.mu
 	return true
 }
 
-// Whole is what a stream brought whose consumer wanted everything at once.
+// Whole is everything that a stream has received whose consumer wanted it at once.
 type Whole struct {
-	Message *Buffer // the consumer's; nil: none
+	Message *Buffer // belongs to the consumer; nil: none
 	More    bool    // there is another message, which Reset drops
 	Response
 	Err error // not nil: io.EOF after an orderly end; otherwise why nothing more comes
 }
 
-// Whole takes everything off a stream for which Wait has returned nil, or, on a
-// server, which has been handed over whole.
+// Whole takes everything from a stream for which Wait has returned nil, or, on a
+// server, which was passed on as a whole.
 func (s *Stream) Whole() (w Whole) {
 	s.mu.Lock()
 	in := &s.in

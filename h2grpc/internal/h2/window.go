@@ -7,7 +7,7 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/internal/fastpath"
 )
 
-// windowFor is the receive window of a stream while n streams may send.
+// windowFor returns the receive window of a stream while n streams may send.
 func windowFor(n int) int {
 	if n <= loneStreams && fastpath.LoneWindow {
 		return loneWindow
@@ -19,8 +19,9 @@ func windowFor(n int) int {
 	return w
 }
 
-// roomyFor is the window to which a smaller one grows again while n streams may
-// send. Of few streams one more does not undo it, of many more do not soon.
+// roomyFor returns the window to which a smaller one grows again while n streams may
+// send. It is chosen so that one more stream, if there are few, does not undo that,
+// and so that many more do not do so soon.
 func roomyFor(n int) int {
 	if n < loneStreams && fastpath.LoneWindow {
 		return loneWindow
@@ -30,9 +31,9 @@ func roomyFor(n int) int {
 
 // peerMaySend counts a stream on which the peer may send. c.mu is held.
 //
-// The window that it begins with is the one that the peer knows of: a server's
-// client may not have heard of a smaller one, a client has sent its SETTINGS
-// before the stream.
+// The stream begins with the window that the peer knows of: a server's client may not
+// have received a smaller one yet, and a client has sent its SETTINGS before the
+// stream.
 func (c *Conn) peerMaySend(s *Stream) {
 	c.recv.streams++
 	s.recv.counted = true
@@ -46,7 +47,7 @@ func (c *Conn) peerMaySend(s *Stream) {
 	}
 }
 
-// peerHasSent is the end of peerMaySend. c.mu is held.
+// peerHasSent undoes peerMaySend. c.mu is held.
 func (c *Conn) peerHasSent(s *Stream) {
 	if !s.recv.counted {
 		return
@@ -56,17 +57,17 @@ func (c *Conn) peerHasSent(s *Stream) {
 	c.growWindow()
 }
 
-// growWindow makes a window that has shrunk larger again if it may be. c.mu is held.
+// growWindow enlarges a window that has shrunk, if that is allowed. c.mu is held.
 func (c *Conn) growWindow() {
 	if roomyFor(c.recv.streams) > c.recv.initial {
 		c.fitWindow()
 	}
 }
 
-// fitWindow changes SETTINGS_INITIAL_WINDOW_SIZE to what the number of streams
-// asks for. A larger window counts at once. A smaller one counts when the peer
-// has acknowledged it (RFC 9113 §6.9.2), and until then the connection's window
-// is not renewed. c.mu is held.
+// fitWindow changes SETTINGS_INITIAL_WINDOW_SIZE to suit the number of streams. A
+// larger window counts at once. A smaller one counts when the peer has acknowledged
+// it (RFC 9113 §6.9.2), and until then the connection's window is not renewed. c.mu
+// is held.
 func (c *Conn) fitWindow() {
 	if c.recv.shrinking > 0 || c.life.phase >= closing {
 		return
@@ -91,15 +92,15 @@ func (c *Conn) fitWindow() {
 	c.flushSoon()
 }
 
-// settingsSent takes note of SETTINGS that follow the first. Time runs for the oldest
-// that are not acknowledged. c.mu is held.
+// settingsSent records that SETTINGS after the first were sent. The time limit
+// applies to the oldest that are not acknowledged. c.mu is held.
 func (c *Conn) settingsSent() {
 	if c.recv.unacked++; c.recv.unacked == 1 {
 		c.recv.settings.Reset(stoppedTime)
 	}
 }
 
-// settingsAcked takes note of an acknowledgement. c.mu is held.
+// settingsAcked records an acknowledgement. c.mu is held.
 func (c *Conn) settingsAcked() {
 	if c.recv.unacked == 0 {
 		return
@@ -120,8 +121,7 @@ func (c *Conn) settingsAcked() {
 }
 
 // applyWindow makes c.recv.initial the initial window of the streams that are open,
-// the oldest first: messages that came to lack window by that get it in this
-// order.
+// the oldest first: messages that lack window after that get it in this order.
 func (c *Conn) applyWindow() {
 	c.recv.granted = c.recv.initial
 	ids := make([]int, 0, len(c.table.streams))

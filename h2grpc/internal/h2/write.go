@@ -8,8 +8,8 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/internal/fastpath"
 )
 
-// appendData queues a DATA frame. If the payload, which is not empty then, is in
-// from, it is written from there.
+// appendData queues a DATA frame. If from is not nil, the payload, which is not empty
+// then, is written from that buffer.
 func (c *Conn) appendData(id uint32, payload []byte, from *Buffer, end bool) {
 	c.out.progress, c.pings.answered = true, true
 	fh := FrameHeader{Length: len(payload), Type: FrameData, StreamID: id}
@@ -35,16 +35,16 @@ func (c *Conn) appendBlock(id uint32, block []byte, end bool) {
 	}
 }
 
-// Flush sends what is queued.
+// Flush writes what is queued.
 func (c *Conn) Flush() {
 	c.mu.Lock()
 	c.flushLocked()
 	c.mu.Unlock()
 }
 
-// flushLocked makes the caller the writer if nobody is. It never waits for the
-// socket: where the socket takes no more, or cannot be asked, a goroutine goes
-// on. c.mu is released in between.
+// flushLocked makes the caller the writer if there is none. It never waits for the
+// socket: if the socket accepts no more, or cannot be written to without waiting, a
+// goroutine goes on. c.mu is held, and released in between.
 func (c *Conn) flushLocked() {
 	if c.out.writing || len(c.out.pending) == 0 {
 		return
@@ -79,9 +79,9 @@ func (c *Conn) flushLocked() {
 	c.endWriting()
 }
 
-// yield lets others add to a write that is about to begin, unless of late nobody did
-// and it took long: goroutines that compute give way after ten milliseconds each. c.mu
-// is released meanwhile.
+// yield lets others add to a write that is about to begin, unless recently nothing
+// was added and it took long: goroutines that compute run for ten milliseconds each.
+// c.mu is held, and released while yielding.
 func (c *Conn) yield() {
 	begun, had := time.Now(), len(c.out.pending)
 	if begun.Sub(c.out.crowded) < crowdedFor {
@@ -95,8 +95,8 @@ func (c *Conn) yield() {
 	}
 }
 
-// tryWrite writes what the socket takes of p without waiting. Over TLS the rest
-// is with tryConn, encrypted.
+// tryWrite writes what the socket accepts of p without waiting. Over TLS tryConn
+// keeps the rest, encrypted.
 func (c *Conn) tryWrite(p []byte) (n int, err error) {
 	if c.nc != net.Conn(c.out.try) {
 		return c.nc.Write(p)
@@ -104,8 +104,8 @@ func (c *Conn) tryWrite(p []byte) (n int, err error) {
 	return c.out.try.TryWrite(p)
 }
 
-// flushSoon lets more gather before it is written: a goroutine writes as soon
-// as it gets to run.
+// flushSoon lets more gather before it is written: a goroutine writes as soon as it
+// is scheduled.
 func (c *Conn) flushSoon() {
 	if c.out.writing || c.out.deferred || len(c.out.pending) == 0 {
 		return
@@ -120,7 +120,7 @@ func (c *Conn) flushSoon() {
 }
 
 // writeOn is the writer on a goroutine that may wait: it writes what tryConn has
-// kept, the rest of c.out.now, and then whatever is pending.
+// kept, the rest of c.out.now, and then what is pending.
 func (c *Conn) writeOn() {
 	var err error
 	if c.out.try != nil {
@@ -156,7 +156,7 @@ func (c *Conn) writeOn() {
 }
 
 // takePending takes what is pending for the writer, which has written everything
-// before, and lets those who wait for room go on.
+// before, and wakes those that wait for room.
 func (c *Conn) takePending() {
 	parts := c.out.now.parts[:0]
 	c.out.now = output{buf: c.out.pending, parts: c.out.parts, moved: c.out.now.moved, since: c.out.now.since}
@@ -168,7 +168,7 @@ func (c *Conn) takePending() {
 	c.roomAgain()
 }
 
-// wrote takes note that the first n bytes of what c.out.now has next are written.
+// wrote records that the first n bytes of c.out.now's next are written.
 func (c *Conn) wrote(n int) {
 	c.out.now.moved += n
 	if n = c.out.now.wrote(n); n > 0 {
@@ -177,22 +177,23 @@ func (c *Conn) wrote(n int) {
 	}
 }
 
-// stuck says whether the peer has been reading at less than slowRate for slowAfter,
-// with something to be written all the while. It has to be asked twice to know.
+// stuck reports whether the peer has been reading at less than slowRate for
+// slowAfter, with something to write all the while. It has to be called twice to find
+// out.
 func (c *Conn) stuck() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case !c.out.writing:
 	case c.out.now.since.IsZero(), time.Since(c.out.now.since) >= slowAfter && !slow(c.out.now.moved, c.out.now.since, slowAfter):
-		c.out.now.since, c.out.now.moved = time.Now(), 0 // what was read until now does not count later
+		c.out.now.since, c.out.now.moved = time.Now(), 0 // bytes read until now do not count from now on
 	default:
 		return slow(c.out.now.moved, c.out.now.since, slowAfter)
 	}
 	return false
 }
 
-// keepSpare keeps the buffer of c.out.now, which has been written.
+// keepSpare keeps the buffer of c.out.now, which was written, for reuse.
 func (c *Conn) keepSpare() {
 	if buf := c.out.now.buf; cap(buf) <= spareCap && cap(buf) > cap(c.out.spare) {
 		c.out.spare = buf[:0]
@@ -208,8 +209,8 @@ func (c *Conn) endWriting() {
 	}
 }
 
-// writeFailed ends the connection after a write error. The reader may have
-// unread data that says why (a GOAWAY), so it is given a moment.
+// writeFailed ends the connection after a write error. The reader gets a moment,
+// since there may be unread data with the reason (a GOAWAY).
 func (c *Conn) writeFailed(err error) {
 	c.out.now.drop()
 	(&output{buf: c.out.pending, parts: c.out.parts}).drop()
@@ -221,8 +222,8 @@ func (c *Conn) writeFailed(err error) {
 	}
 }
 
-// waitForRoom waits until the peer has read enough for more to be queued. c.mu
-// is held, and released meanwhile.
+// waitForRoom waits until the peer has read enough for more to be queued. c.mu is
+// held, and released while waiting.
 func (c *Conn) waitForRoom(done <-chan struct{}) error {
 	for len(c.out.pending) >= pendingCap {
 		if c.flushLocked(); len(c.out.pending) < pendingCap {
@@ -250,7 +251,7 @@ func (c *Conn) waitForRoom(done <-chan struct{}) error {
 	return nil
 }
 
-// roomAgain wakes those in waitForRoom. c.mu is held.
+// roomAgain wakes those that wait in waitForRoom. c.mu is held.
 func (c *Conn) roomAgain() {
 	if c.out.room != nil {
 		close(c.out.room)
@@ -258,8 +259,8 @@ func (c *Conn) roomAgain() {
 	}
 }
 
-// wakeBlocked lets the oldest sender that waits for the connection go on; it
-// wakes the next when it has taken what it needs.
+// wakeBlocked wakes the oldest sender that waits for the connection, which wakes the
+// next when it has taken what it needs.
 func (c *Conn) wakeBlocked() {
 	for len(c.send.blocked) > 0 && c.send.window > 0 && len(c.out.pending) < pendingCap && c.out.partBytes <= partsCap-partMost {
 		s := c.send.blocked[0]
@@ -272,7 +273,8 @@ func (c *Conn) wakeBlocked() {
 	}
 }
 
-// waitIdle waits until nothing is being written, and says whether that is so.
+// waitIdle waits until nothing is being written, or for most, and reports whether
+// nothing is.
 func (c *Conn) waitIdle(most time.Duration) bool {
 	c.mu.Lock()
 	if !c.out.writing {
@@ -294,8 +296,9 @@ func (c *Conn) waitIdle(most time.Duration) bool {
 	}
 }
 
-// sentUnflushed says whether the stream's consumer, which is about to wait and says
-// so to stepBack, may be waiting for an answer to something that is still queued.
+// sentUnflushed reports whether the stream's consumer may be waiting for an answer to
+// something that is still queued. The consumer is about to wait, which sentUnflushed
+// records for stepBack.
 func (c *Conn) sentUnflushed(s *Stream) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
