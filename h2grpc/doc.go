@@ -11,11 +11,11 @@
 // # Generated code
 //
 // The names are grpc-go's, as far as generated code refers to them.
-// cmd/protoc-gen-go-h2grpc writes stubs for this package. Stubs that
-// protoc-gen-go-grpc wrote compile once their imports of google.golang.org/grpc, and
-// of the packages codes and status below it, are changed to this package and the
-// packages of the same names below it. A message is a [proto.Message], or encodes
-// itself as a [Message].
+// cmd/protoc-gen-go-h2grpc, a plugin of protoc, writes stubs for this package (protoc
+// --go_out=. --go-h2grpc_out=. kv.proto). Stubs that protoc-gen-go-grpc wrote compile
+// once their imports of google.golang.org/grpc, and of the packages codes and status
+// below it, are changed to this package and the packages of the same names below it.
+// A message is a [proto.Message], or encodes itself as a [Message].
 //
 // # Client
 //
@@ -56,9 +56,11 @@
 //
 // Generated methods take and return typed streams: a [ServerStreamingClient], a
 // [ClientStreamingClient] or a [BidiStreamingClient] on the client, and the interface
-// whose name ends in Server in a handler. A handler ends its stream by returning.
-// A client reads until Recv returns an error, which is io.EOF after success, or
-// cancels the context of the call; otherwise the stream is never freed:
+// whose name ends in Server in a handler. A client sends with Send, and ends its
+// requests with CloseAndRecv or, on a bidirectional stream, CloseSend. A handler ends
+// its stream by returning. A client reads until Recv returns an error, which is
+// io.EOF after success, or cancels the context of the call; otherwise the stream is
+// never freed:
 //
 //	stream, err := kv.List(ctx, &kvpb.ListRequest{})
 //	if err != nil {
@@ -117,9 +119,15 @@
 //
 // # Interceptors and statistics
 //
-// Both configurations have UnaryInterceptors and StreamInterceptors, which wrap calls
-// as those of grpc-go do, and [Stats], which observes calls and counts their bytes.
-// Exempt leaves methods out of both.
+// Both configurations have UnaryInterceptors and StreamInterceptors, which wrap
+// calls, and [Stats], which observes calls and counts their bytes. Exempt leaves
+// methods out of both. An interceptor goes on by calling its last function:
+//
+//	func logged(ctx context.Context, req any, info *h2grpc.UnaryServerInfo, handler h2grpc.UnaryHandler) (any, error) {
+//		reply, err := handler(ctx, req)
+//		log.Print(info.FullMethod, " ", status.Code(err))
+//		return reply, err
+//	}
 //
 // # Passing calls on
 //
@@ -131,10 +139,10 @@
 //
 // # Compression
 //
-// Compression is opt-in: a configuration lists each [Compressor], such as that of
-// h2grpc/gzip. A client compresses the requests of the calls that have the option
-// [UseCompressor]; a server compresses its responses with the compressor of the
-// request.
+// Compression is opt-in: each configuration lists its compressors, for example that
+// of h2grpc/gzip as Compressors: []h2grpc.Compressor{gzip.New()}. A client compresses
+// the requests of the calls that have the option [UseCompressor]; a server compresses
+// its responses with the compressor of the request.
 //
 // # Limits
 //

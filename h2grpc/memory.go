@@ -17,13 +17,13 @@ import (
 // that connections without larger messages are not affected when others have used it
 // up. Half of it is for received messages and half for sent ones: a handler that
 // waits to send may hold what it has received, and would otherwise wait for itself.
-// hold what it has received meanwhile, and would wait for itself otherwise.
+//
 // A message for which there is no room waits, the oldest first; its peer is granted
 // no more window for it, and nothing is encoded. A message that has moved at less
 // than 1 MiB a second for ten seconds while others wait ends its call with
 // RESOURCE_EXHAUSTED, and so does one that has arrived and was not received for
 // thirty seconds; a connection whose peer reads no faster ends. Messages that are
-// larger than the half are admitted one at a time, in addition.
+// larger than one half are admitted one at a time, in addition.
 //
 // It may be used by any number of configurations, and concurrently.
 type MessageMemory struct {

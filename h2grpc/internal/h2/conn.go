@@ -27,9 +27,9 @@
 //	send.go          opening a stream, and writing to it as far as windows allow
 //	reserve.go       room for a message before it is encoded (ledger.go, account.go)
 //	encode.go        header blocks
-//	write.go         the outbox. There is no writing goroutine: whoever has something
-//	                 to send appends it, and whoever finds nobody writing writes what
-//	                 has gathered (output.go, trywrite.go).
+//	write.go         the outbox. There is no writing goroutine: a goroutine with
+//	                 something to send appends it, and if none is writing, writes
+//	                 what has gathered (output.go, trywrite.go).
 //
 // A stream is in one of the states of RFC 9113 §5.1, which its two halves determine:
 //

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// What is read from the connection comes through here.
+// Everything that is read from the connection is read here.
 
-// readFrameHeader reads what a frame begins with.
+// readFrameHeader reads the header of a frame.
 func (c *Conn) readFrameHeader() (FrameHeader, error) {
 	fh, err := c.peekFrameHeader()
 	if err == nil {
@@ -18,7 +18,7 @@ func (c *Conn) readFrameHeader() (FrameHeader, error) {
 	return fh, err
 }
 
-// peekFrameHeader is readFrameHeader for a frame that somebody else may read.
+// peekFrameHeader returns the next frame's header and leaves it to be read.
 func (c *Conn) peekFrameHeader() (FrameHeader, error) {
 	b, err := c.in.br.Peek(frameHeaderLen)
 	if err != nil {
@@ -50,7 +50,7 @@ func (c *Conn) discard(n int) error {
 	return err
 }
 
-// cutShort is the error of a read in the middle of a frame.
+// cutShort returns the error of a read in the middle of a frame.
 func cutShort(err error) error {
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF
@@ -58,8 +58,8 @@ func cutShort(err error) error {
 	return err
 }
 
-// setReadDeadline sets or ends a time limit on reading, unless the connection is
-// being ended by means of one.
+// setReadDeadline sets or removes a time limit on reading, unless the end of the
+// connection uses one.
 func (c *Conn) setReadDeadline(t time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -68,7 +68,8 @@ func (c *Conn) setReadDeadline(t time.Time) {
 	}
 }
 
-// timedOut says whether a time limit of ours on reading has passed.
+// timedOut reports whether err is that of a time limit on reading which this side
+// set.
 func (c *Conn) timedOut(err error) bool {
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return false
