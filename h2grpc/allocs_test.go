@@ -14,9 +14,9 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/internal/fastpath"
 )
 
-// Ceilings of allocations for messages that allocate nothing themselves: what is
-// measured, so that a change for the worse is noticed. The server's include two
-// of the test's own handler.
+// Ceilings of allocations for messages that allocate nothing themselves: the measured
+// numbers, so that an increase is noticed. The server's include two of the test's own
+// handler.
 const (
 	clientUnaryAllocs    = 0
 	serverUnaryAllocs    = 5
@@ -25,7 +25,7 @@ const (
 	streamMessageAllocs  = 2 // both ends, both ways
 )
 
-// measure fails if a run takes more than most allocations in the process.
+// measure fails if a run causes more than most allocations in the process.
 func measure(t *testing.T, name string, most float64, run func()) float64 {
 	t.Helper()
 	for range 200 {
@@ -39,8 +39,8 @@ func measure(t *testing.T, name string, most float64, run func()) float64 {
 	return n
 }
 
-// TestAllocations: what a call costs. Sockets, because in memory each write
-// needs a goroutine.
+// TestAllocations measures what a call allocates, on sockets, because in memory each
+// write needs a goroutine.
 func TestAllocations(t *testing.T) {
 	needs(t, fastpath.HeaderMemo, fastpath.WholeExchange, fastpath.BlockCache, fastpath.OwnReading, fastpath.HandlersOnReader, fastpath.TryWrite)
 	if raceEnabled {
@@ -95,8 +95,8 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// listenCanned is a socket with a server that allocates nothing: it answers
-// every request with "pong".
+// listenCanned listens with a server that allocates nothing: it answers every request
+// with "pong".
 func listenCanned(t testing.TB) (net.Listener, func(context.Context) (net.Conn, error)) {
 	lis, dial := listenSocket(t)
 	done := make(chan struct{})
@@ -114,7 +114,7 @@ func listenCanned(t testing.TB) (net.Listener, func(context.Context) (net.Conn, 
 		lis.Close()
 		<-done
 	})
-	// The test's own server listens to nobody.
+	// The server that the test has made serves no one.
 	idle, _ := listenMemory(t)
 	return idle, dial
 }
@@ -124,7 +124,7 @@ func serveCanned(nc net.Conn) {
 	br := bufio.NewReader(nc)
 	br.Discard(len(http2.ClientPreface))
 	nc.Write([]byte{0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0}) // SETTINGS and an ack
-	// The first answer's fields enter the table, later ones refer to it, as a
+	// The fields of the first answer enter the table, later answers refer to them, as a
 	// server's do.
 	answer, at := cannedAnswer("\x88\x5f\x10application/grpc", "\x40\x0bgrpc-status\x010")
 	var frame [9]byte
@@ -161,9 +161,9 @@ func cannedAnswer(head, trailer string) (b []byte, at [3]int) {
 	return append(b, trailer...), at
 }
 
-// TestLargeMessageBytes: calls with a large message allocate no more bytes than
-// the application's own copy, in plaintext and over TLS: a message's buffers are
-// used again.
+// TestLargeMessageBytes: calls with a large message allocate no more bytes than the
+// application's own copy, in plaintext and over TLS: the buffers of messages are
+// reused.
 func TestLargeMessageBytes(t *testing.T) {
 	needs(t, fastpath.LargeBuffers, fastpath.Parts)
 	if raceEnabled {
@@ -187,7 +187,7 @@ func TestLargeMessageBytes(t *testing.T) {
 			}
 		}
 		runtime.ReadMemStats(&after)
-		// The server's handler is given a message of its own.
+		// The server's handler gets a message of its own.
 		if n := int(after.TotalAlloc-before.TotalAlloc) / calls; n > size*5/4 {
 			t.Errorf("TLS %t: a call with %d bytes each way allocates %d", secure, size, n)
 		}

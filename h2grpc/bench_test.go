@@ -80,8 +80,8 @@ func BenchmarkStream(b *testing.B) {
 	}
 }
 
-// BenchmarkBesideBlocked: calls while another one's handler blocks, each time
-// anew, so that it may catch the reader. What counts is the slowest call.
+// BenchmarkBesideBlocked measures calls while the handler of another call blocks,
+// each time anew, so that it may block the reader. The slowest call counts.
 func BenchmarkBesideBlocked(b *testing.B) {
 	block, release := make(chan struct{}), make(chan struct{})
 	cc, _ := start(b, setup{listen: listenSocket, service: &testService{unary: func(_ context.Context, in *raw) (*raw, error) {
@@ -118,7 +118,7 @@ func BenchmarkBesideBlocked(b *testing.B) {
 	b.ReportMetric(float64(took[len(took)-1].Microseconds()), "slowest-µs")
 }
 
-// BenchmarkPingPong: a message to and fro on a stream.
+// BenchmarkPingPong sends a message back and forth on a stream.
 func BenchmarkPingPong(b *testing.B) {
 	for _, secure := range []bool{false, true} {
 		b.Run(fmt.Sprintf("TLS=%v", secure), func(b *testing.B) {

@@ -27,14 +27,14 @@ func (m *counted) AppendTo(b []byte) ([]byte, error) {
 	return m.raw.AppendTo(b)
 }
 
-// unsized is one that does not know its size.
+// unsized is a counted message without a Size.
 type unsized struct{ m *counted }
 
 func (m unsized) AppendTo(b []byte) ([]byte, error) { return m.m.AppendTo(b) }
 
 func (m unsized) UnmarshalFrom([]byte) error { return nil }
 
-// sender is a service whose streams send m once, and fail on the channel if they
+// sender is a service whose streams send m once, and send on the channel if they
 // cannot.
 func sender(m any, failed chan<- error) *testService {
 	return &testService{unary: echo, stream: func(s h2grpc.ServerStream) error {
@@ -46,8 +46,8 @@ func sender(m any, failed chan<- error) *testService {
 	}}
 }
 
-// open opens n streams of responses and forgets what comes of it but the number of
-// bytes by stream.
+// openStreams opens n streams of responses and drops what arrives, except the number
+// of bytes for each stream.
 func (p *script) openStreams(from uint32, n int) {
 	for i := range uint32(n) {
 		p.headers(from+2*i, endStream, request(bidiMethod)...)
@@ -55,8 +55,8 @@ func (p *script) openStreams(from uint32, n int) {
 	p.take()
 }
 
-// TestStreamsWithoutWindow: a message that a stream has no window for is not encoded
-// yet, whether or not it knows its size.
+// TestStreamsWithoutWindow: a message for which its stream has no window is not
+// encoded yet, whether or not it knows its size.
 func TestStreamsWithoutWindow(t *testing.T) {
 	for _, knows := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
@@ -96,7 +96,7 @@ func TestStreamsWithoutWindow(t *testing.T) {
 }
 
 // TestStreamsBesideStuckOnes: of streams that lack window a few messages are encoded;
-// those that have it, those that are read and other calls go on.
+// streams that have window, streams that are read, and other calls go on.
 func TestStreamsBesideStuckOnes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size, streams, least = 2 << 20, 20, 4
@@ -133,7 +133,7 @@ func TestStreamsBesideStuckOnes(t *testing.T) {
 		if n := encoded.Load(); n != want {
 			t.Errorf("%d messages were encoded, want %d", n, want)
 		}
-		// The oldest ones let go of their places one by one.
+		// The oldest ones give up their places one by one.
 		for id := uint32(1); id < 2*streams; id += 2 {
 			p.windowUpdate(id, size)
 			p.take()
@@ -145,9 +145,9 @@ func TestStreamsBesideStuckOnes(t *testing.T) {
 	})
 }
 
-// TestStalledStreams: messages that the client takes nothing of make room for a few
-// more, and then their streams are ended while others wait. Nobody's is as long as
-// nobody waits.
+// TestStalledStreams: messages of which the client reads nothing make room for a few
+// more, and then their streams are ended while others wait. None is ended while none
+// waits.
 func TestStalledStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size, least = 2 << 20, 4
@@ -199,8 +199,8 @@ func TestStalledStreams(t *testing.T) {
 	})
 }
 
-// TestMessageMemory: connections share memory for large messages. Who finds none
-// waits, others go on, and what is slow loses its place to those who wait.
+// TestMessageMemory: connections share memory for large messages. A message without
+// room waits, others go on, and a slow one loses its place to those that wait.
 func TestMessageMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size, small = 16 << 20, 2 << 20
@@ -246,7 +246,7 @@ func TestMessageMemory(t *testing.T) {
 		if peers[1].window(1, 5) < size || peers[2].window(1, 5) >= size {
 			t.Fatal("the second message was not granted window next")
 		}
-		// It does not come.
+		// The message does not arrive.
 		advance(8 * time.Second)
 		peers[1].want("nobody has waited for ten seconds")
 		advance(15 * time.Second)
@@ -290,8 +290,8 @@ func TestMessageMemoryForSending(t *testing.T) {
 	})
 }
 
-// TestStarvedCall: the client whose message is slow learns what its call ended with,
-// and so does the client whose server is.
+// TestStarvedCall: a client whose message is slow learns why its call ended, and so
+// does a client whose server is slow.
 func TestStarvedCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 16 << 20
@@ -350,7 +350,7 @@ type panicking struct{ raw }
 
 func (m *panicking) AppendTo([]byte) ([]byte, error) { panic("no") }
 
-// TestPanickingMessages: messages that were never encoded take no place for ever.
+// TestPanickingMessages: messages that were never encoded do not keep their place.
 func TestPanickingMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 2 << 20
@@ -374,8 +374,8 @@ func TestPanickingMessages(t *testing.T) {
 	})
 }
 
-// TestManyBehindALargeMessage: when a large message lets go of its place, all go on
-// for which there is room then.
+// TestManyBehindALargeMessage: when a large message gives up its place, all messages
+// for which there is room then go on.
 func TestManyBehindALargeMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size, small, streams = 8 << 20, 80_000, 8

@@ -18,8 +18,8 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/status"
 )
 
-// burst is a stream's messages in one piece of bytes: cut into frames anywhere,
-// some of them padded, and frames of other kinds between them.
+// burst returns a stream's messages in one piece of bytes: cut into frames anywhere,
+// some of them padded, with frames of other kinds in between.
 func burst(rng *rand.Rand, id uint32, messages []string, last http2.Flags) string {
 	body := ""
 	for _, m := range messages {
@@ -50,7 +50,7 @@ func burst(rng *rand.Rand, id uint32, messages []string, last http2.Flags) strin
 	}))
 }
 
-// someMessages are messages of all sizes that are treated differently.
+// someMessages returns messages of all sizes that are treated differently.
 func someMessages(rng *rand.Rand) (list []string) {
 	for range rng.IntN(200) {
 		n := []int{0, 1, 10, 100, 2043, 2044, 5000, 20_000}[min(rng.IntN(20), rng.IntN(9), 7)]
@@ -69,8 +69,8 @@ func receiveAll(s interface{ RecvMsg(any) error }) (got []string, err error) {
 	}
 }
 
-// TestBursts: messages that arrive many at once come out as they were, on both
-// ends.
+// TestBursts: messages that arrive many at once are received as they were sent, on
+// both ends.
 func TestBursts(t *testing.T) {
 	needs(t, fastpath.LoneWindow)
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -127,7 +127,7 @@ func equal(a, b []string) (n int) {
 	return n
 }
 
-// TestFaultInBurst: what comes before a fault counts.
+// TestFaultInBurst: messages before a fault count.
 func TestFaultInBurst(t *testing.T) {
 	for name, fault := range map[string]string{
 		"a flag that does not exist": "\x02\x00\x00\x00\x01x",
@@ -175,8 +175,8 @@ func TestBurstBeyondWindow(t *testing.T) {
 	})
 }
 
-// TestBurstsGivenUp: streams whose messages nobody reads to the end leave nothing
-// behind: the connection goes on however many they are.
+// TestBurstsGivenUp: streams whose messages are not read to the end leave nothing
+// behind: the connection goes on however many there are.
 func TestBurstsGivenUp(t *testing.T) {
 	needs(t, fastpath.LoneWindow)
 	const streams, count, size = 60, 1000, 1000 // 60 MB: more than may wait for consumers

@@ -18,18 +18,18 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/status"
 )
 
-// What busy applications do, which is made of the same frames as attacks
-// (frames_hostile_test.go), and other libraries for them. Nothing of it costs a
-// connection, and with it somebody else's calls.
+// What busy applications do, with the same frames as attacks
+// (frames_hostile_test.go), and what other libraries do for them. None of it ends a
+// connection, which would end the calls of others.
 
-// untilDone is a handler that heeds its context.
+// untilDone is a handler that obeys its context.
 func untilDone(ctx context.Context, _ *raw) (*raw, error) {
 	<-ctx.Done()
 	return nil, status.FromContextError(ctx.Err()).Err()
 }
 
-// bystander opens a stream that has nothing to do with what follows, and returns
-// a function that fails unless it lives.
+// bystander opens a stream that is unrelated to what follows, and returns a function
+// that fails unless the stream still works.
 func bystander(t *testing.T, cc *h2grpc.ClientConn) (lives func()) {
 	t.Helper()
 	s, err := cc.NewStream(t.Context(), &bidiDesc, bidiMethod)
@@ -48,9 +48,9 @@ func bystander(t *testing.T, cc *h2grpc.ClientConn) (lives func()) {
 	}
 }
 
-// TestCallsGivenUp: callers that give up on every call, at once or after a few
-// milliseconds, by a deadline or otherwise. The limit of streams is just what they
-// need: a call follows another before the server's handler has noticed.
+// TestCallsGivenUp: callers cancel every call, at once or after a few milliseconds,
+// by a deadline or otherwise. The limit of streams is just what they need: a call
+// follows another before the server's handler has noticed.
 func TestCallsGivenUp(t *testing.T) {
 	const callers, calls = 64, 200
 	for name, give := range map[string]func(context.Context) (context.Context, context.CancelFunc){
@@ -92,8 +92,8 @@ func TestCallsGivenUp(t *testing.T) {
 	}
 }
 
-// TestReplacedStreams: a client that has as many streams as it may, and opens one
-// as soon as it has reset another, in the same write.
+// TestReplacedStreams: a client that has as many streams as allowed opens one as soon
+// as it has reset another, in the same write.
 func TestReplacedStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const limit = 10
@@ -127,8 +127,8 @@ func TestReplacedStreams(t *testing.T) {
 	})
 }
 
-// TestLateHandlers: handlers that do not heed their contexts hold up neither the
-// connection nor, for more than a moment, a stream that would be one too many.
+// TestLateHandlers: handlers that ignore their contexts delay neither the connection
+// nor, for more than a moment, a stream that would be one too many.
 func TestLateHandlers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -162,7 +162,7 @@ func TestLateHandlers(t *testing.T) {
 		if refused != 500 || time.Since(began) > 40*time.Millisecond {
 			t.Errorf("%d of 500 calls were refused after %v", refused, time.Since(began))
 		}
-		// One that returns makes room for a call, also for one that waits.
+		// One that returns makes room for a call, even for one that is waiting.
 		release <- struct{}{}
 		synctest.Wait()
 		p.headers(1007, 0, request(unaryMethod)...)
@@ -180,7 +180,7 @@ func TestLateHandlers(t *testing.T) {
 }
 
 // TestTenThousandAtOnce: 10 000 calls that are open, or refused, at once and end at
-// once beside a stream that goes on.
+// once, beside a stream that goes on.
 func TestTenThousandAtOnce(t *testing.T) {
 	const calls = 10_000
 	begin := func(t *testing.T, streams uint32) *script {
@@ -250,10 +250,10 @@ func TestTenThousandAtOnce(t *testing.T) {
 	})
 }
 
-// TestWatchOfThousands: a watch of thousands of keys, a stream each, and tiny
-// events on all of them. The client grants window for each event, on the stream
-// and on the connection, as Python's h2 can be made to, or for all of them at
-// once, after a pause.
+// TestWatchOfThousands: a watch of thousands of keys, one stream for each, and tiny
+// events on all of them. The client grants window for each event, on the stream and
+// on the connection, as Python's h2 can be made to do, or for all of them at once,
+// after a pause.
 func TestWatchOfThousands(t *testing.T) {
 	const keys = 6000
 	for _, pause := range []bool{false, true} {
@@ -385,7 +385,7 @@ func TestChangingSettings(t *testing.T) {
 	})
 }
 
-// TestLargeHeaders: a header block that is far too large costs its call alone, in
+// TestLargeHeaders: a header block that is far too large fails its call alone, in
 // frames of the initial size or of half of it.
 func TestLargeHeaders(t *testing.T) {
 	for _, size := range []int{16 << 10, 8 << 10} {

@@ -44,8 +44,8 @@ func TestCancelUnary(t *testing.T) {
 	})
 }
 
-// TestCancelBeforeCloseSend: a call that was given up is not completed by what its
-// caller does next, however soon that is.
+// TestCancelBeforeCloseSend: a cancelled call is not completed by what its caller
+// does next, however soon that is.
 func TestCancelBeforeCloseSend(t *testing.T) {
 	cc, _ := start(t, setup{service: &testService{stream: func(s h2grpc.ServerStream) error {
 		for {
@@ -197,8 +197,8 @@ func TestCancelBlockedUnary(t *testing.T) {
 	})
 }
 
-// TestServerGivesUpEarly: a handler that returns before the client has sent
-// all: the client's SendMsg says EOF, RecvMsg the status.
+// TestServerGivesUpEarly: a handler returns before the client has sent everything:
+// the client's SendMsg returns EOF, RecvMsg the status.
 func TestServerGivesUpEarly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cc, _ := start(t, setup{service: &testService{stream: func(s h2grpc.ServerStream) error {

@@ -14,8 +14,8 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/status"
 )
 
-// TestForeignRequest: a request that is not gRPC's is answered when it has
-// ended, or after a moment, whatever its body is.
+// TestForeignRequest: a request that is not gRPC is answered when it has ended, or
+// after a moment, whatever its body is.
 func TestForeignRequest(t *testing.T) {
 	const head, body = "HEADERS 1 :status=405 content-type=text/plain; charset=utf-8 grpc-status=13…", "DATA 1 …END_STREAM"
 	begin := func(t *testing.T) *script {
@@ -57,8 +57,8 @@ func TestUnknownFormat(t *testing.T) {
 	}
 }
 
-// TestAfterReset: RFC 9113 §5.1. A client that has reset a stream may send
-// nothing more on it, also if the server reset it at the same time.
+// TestAfterReset: RFC 9113 §5.1. A client that has reset a stream must send nothing
+// more on it, even if the server reset it at the same time.
 func TestAfterReset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, _ := scriptClient(t, setup{})
@@ -72,8 +72,8 @@ func TestAfterReset(t *testing.T) {
 	})
 }
 
-// TestAfterServerClosed holds what a client does with frames on a stream that
-// the server has closed itself.
+// TestAfterServerClosed checks what a client does with frames on a stream that the
+// server has closed itself.
 func TestAfterServerClosed(t *testing.T) {
 	end := func(p *script) {
 		p.headers(1, 0, response()...)
@@ -110,8 +110,8 @@ func TestAfterServerClosed(t *testing.T) {
 	}
 }
 
-// TestSendOnEndedStream: generated code sends the one request of a call before
-// it hands the stream over. If the call has already ended, RecvMsg says how.
+// TestSendOnEndedStream: generated code sends the one request of a call before it
+// hands the stream over. If the call has already ended, RecvMsg returns the status.
 func TestSendOnEndedStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, cc := scriptServer(t, h2grpc.ClientConfig{})

@@ -47,7 +47,7 @@ func startProto(t *testing.T) *h2grpc.ClientConn {
 	return cc
 }
 
-// both is a message that codes itself and is a proto.Message, too.
+// both is a Message and a proto.Message.
 type both struct {
 	*wrapperspb.StringValue
 	used *int
@@ -63,7 +63,7 @@ func (b both) UnmarshalFrom(p []byte) error {
 	return proto.Unmarshal(p, b.StringValue)
 }
 
-// TestCodecs: proto.Message, Message, and which of them comes first.
+// TestCodecs: proto.Message, Message, and which of them is preferred.
 func TestCodecs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cc := startProto(t)
@@ -98,7 +98,7 @@ func TestCodecs(t *testing.T) {
 	})
 }
 
-// fragile fails to code itself.
+// fragile fails to encode or decode itself.
 type fragile struct{ in, out error }
 
 func (f *fragile) AppendTo(b []byte) ([]byte, error) { return append(b, "partial"...), f.in }
@@ -136,8 +136,8 @@ func TestCodecErrors(t *testing.T) {
 	})
 }
 
-// TestBuffersAreNotShared: what a Message is given to decode does not change
-// while it decodes, and replies do not change afterwards.
+// TestBuffersAreNotShared: the bytes that a Message decodes do not change while it
+// decodes them, and replies do not change afterwards.
 func TestBuffersAreNotShared(t *testing.T) {
 	cc, _ := start(t, setup{listen: listenSocket, service: &testService{unary: echo}})
 	var kept []*raw
@@ -190,7 +190,8 @@ func (rle) Decompress(dst, src []byte, limit int) ([]byte, error) {
 	return dst, nil
 }
 
-// TestCompressor: calls compress if asked to, and answers as requests do.
+// TestCompressor: calls are compressed if the option is given, and responses like
+// their requests.
 func TestCompressor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cc, _ := start(t, setup{
@@ -232,7 +233,7 @@ func TestCompressor(t *testing.T) {
 	})
 }
 
-// TestCompressionOnTheWire: what is said, and what is compressed.
+// TestCompressionOnTheWire: which fields are sent, and what is compressed.
 func TestCompressionOnTheWire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const run = "\x00\x00\x00\x03z"
@@ -283,7 +284,7 @@ func TestCompressionOnTheWire(t *testing.T) {
 	})
 }
 
-// sizedMessage knows its length, and notes how much room it was given.
+// sizedMessage knows its size, and records how much room it was given.
 type sizedMessage struct {
 	raw
 	room int
@@ -294,8 +295,8 @@ func (m *sizedMessage) AppendTo(b []byte) ([]byte, error) {
 	return m.raw.AppendTo(b)
 }
 
-// TestMessageSize: a message that knows its length is encoded without growing
-// anything, and one that has a wrong idea of it is sent all the same.
+// TestMessageSize: a message that knows its size is encoded without growing anything,
+// and one whose Size is wrong is sent nevertheless.
 func TestMessageSize(t *testing.T) {
 	cc, _ := start(t, setup{service: &testService{unary: echo}})
 	m := &sizedMessage{raw: raw(strings.Repeat("x", 100_000))}

@@ -19,15 +19,15 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/status"
 )
 
-// switchboard lets a client dial whichever server stands at present.
+// switchboard lets a client dial the present server.
 type switchboard struct {
 	mu    sync.Mutex
-	srv   *h2grpc.Server // nil: nobody
+	srv   *h2grpc.Server // nil: no server
 	dials int
 	conns []net.Conn
 }
 
-// place makes srv the server that stands, and returns the one before.
+// place makes srv the present server, and returns the one before.
 func (b *switchboard) place(srv *h2grpc.Server) *h2grpc.Server {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -61,8 +61,8 @@ func echoServer() *h2grpc.Server {
 	return srv
 }
 
-// TestReconnect: a client finds the server again after it went away in order,
-// at once, or by a cut connection.
+// TestReconnect: a client connects again after its server ended in order, at once, or
+// by a cut connection.
 func TestReconnect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &switchboard{srv: echoServer()}
@@ -97,7 +97,7 @@ func TestReconnect(t *testing.T) {
 	})
 }
 
-// TestConnect: Connect says what is wrong, and calls share one attempt.
+// TestConnect: Connect returns what is wrong, and calls share one attempt.
 func TestConnect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cause := errors.New("no such file")
@@ -137,7 +137,7 @@ func TestConnect(t *testing.T) {
 	})
 }
 
-// TestCloseWhileDialling: Close ends a dial that heeds its context.
+// TestCloseWhileDialling: Close ends a dial that obeys its context.
 func TestCloseWhileDialling(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cc := h2grpc.NewClient(&h2grpc.ClientConfig{Dial: func(ctx context.Context) (net.Conn, error) {
@@ -281,8 +281,8 @@ func TestMaxConcurrentStreams(t *testing.T) {
 	})
 }
 
-// TestWaitingCallsAndTheEnd: calls that wait for a stream when the connection
-// goes away find another one, or fail.
+// TestWaitingCallsAndTheEnd: calls that wait for a stream when the connection ends
+// use another one, or fail.
 func TestWaitingCallsAndTheEnd(t *testing.T) {
 	for name, end := range map[string]func(p *script){
 		"GOAWAY": func(p *script) { p.goAway(1, http2.ErrCodeNo, "") },

@@ -20,7 +20,7 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc"
 )
 
-// lines is a Logger that keeps messages, and how many each stands for.
+// lines is a Logger that keeps messages, and how many lines each stands for.
 type lines struct {
 	mu    sync.Mutex
 	texts []string
@@ -100,7 +100,7 @@ func onCrowded(t *testing.T, cfg h2grpc.ServerConfig, run func(t *testing.T, c *
 	}
 }
 
-// open returns a client that has called, or why it could not within a second.
+// open returns a client that has made a call, or the error if that took a second.
 func (c *crowded) open(t *testing.T) (*h2grpc.ClientConn, error) {
 	cc := h2grpc.NewClient(&h2grpc.ClientConfig{Dial: c.dial, TLS: c.client, ConnectTimeout: time.Second})
 	t.Cleanup(func() { cc.Close() })
@@ -111,8 +111,8 @@ func called(t *testing.T, cc *h2grpc.ClientConn) error {
 	return cc.Invoke(t.Context(), unaryMethod, msg("x"), new(raw))
 }
 
-// As many as MaxConnections are served. Another waits until one of them has ended,
-// and what comes after it is not even accepted. The server says so once.
+// As many connections as MaxConnections are served. Another waits until one of them
+// has ended, and those after it are not even accepted. The server logs that once.
 func TestMaxConnections(t *testing.T) {
 	onCrowded(t, h2grpc.ServerConfig{MaxConnections: 3}, func(t *testing.T, c *crowded) {
 		var open []*h2grpc.ClientConn
@@ -157,7 +157,7 @@ func TestMaxConnections(t *testing.T) {
 	})
 }
 
-// A server that is full ends as every other.
+// A server that is full ends like any other.
 func TestFullServerEnds(t *testing.T) {
 	for _, end := range []func(*h2grpc.Server) error{
 		(*h2grpc.Server).Close,
@@ -174,8 +174,8 @@ func TestFullServerEnds(t *testing.T) {
 	}
 }
 
-// Somebody connects all the time and says nothing, or only begins to. Those who
-// mean it come through, before and after; the oldest of the others go.
+// A peer connects all the time and sends nothing, or only begins to. Honest clients
+// are served, before and after; the oldest of the other connections are closed.
 func TestMaxHandshakes(t *testing.T) {
 	for name, say := range map[string]string{"nothing": "", "a part of the preface": http2.ClientPreface[:5], "no SETTINGS": http2.ClientPreface} {
 		t.Run(name, func(t *testing.T) {
@@ -223,7 +223,7 @@ func TestMaxHandshakes(t *testing.T) {
 				c.log.wants(t, "ServerConfig.MaxHandshakes", 10, 10)
 				c.log.wants(t, "handshake failed", 0, 0)
 				c.Close()
-				// Each that had to go is accounted for.
+				// Each that was closed is accounted for.
 				c.log.mu.Lock()
 				defer c.log.mu.Unlock()
 				for text, stand := range c.log.stand {
@@ -239,7 +239,7 @@ func TestMaxHandshakes(t *testing.T) {
 	}
 }
 
-// Negative limits are none.
+// Negative numbers mean no limit.
 func TestNoConnectionLimits(t *testing.T) {
 	onCrowded(t, h2grpc.ServerConfig{MaxConnections: -1, MaxHandshakes: -1}, func(t *testing.T, c *crowded) {
 		for range 1000 {
@@ -260,7 +260,7 @@ func TestNoConnectionLimits(t *testing.T) {
 	})
 }
 
-// What ServeConn is given is not counted.
+// Connections of ServeConn are not counted.
 func TestServeConnIsNotCounted(t *testing.T) {
 	onCrowded(t, h2grpc.ServerConfig{MaxConnections: 1, MaxHandshakes: 1}, func(t *testing.T, c *crowded) {
 		for range 5 {
@@ -280,7 +280,8 @@ func TestServeConnIsNotCounted(t *testing.T) {
 	})
 }
 
-// A hundred thousand failed handshakes, and handlers that panic, are a few lines.
+// A hundred thousand failed handshakes, and handlers that panic, cause only a few
+// lines.
 func TestLogFloods(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := new(lines)

@@ -109,7 +109,7 @@ func TestDeadlineExceeded(t *testing.T) {
 	}
 }
 
-// TestDeadlinePassed: an expired call sends nothing, and connects to nobody.
+// TestDeadlinePassed: an expired call sends nothing, and does not connect.
 func TestDeadlinePassed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cc := h2grpc.NewClient(&h2grpc.ClientConfig{Dial: func(context.Context) (net.Conn, error) {
@@ -173,9 +173,9 @@ func TestServerDeadline(t *testing.T) {
 	})
 }
 
-// TestServerClockAhead: a server whose clock runs fast cancels before the
-// client's deadline; the call's status is the deadline's all the same once it
-// has passed.
+// TestServerClockAhead: a server whose clock runs fast cancels before the client's
+// deadline; once the deadline has passed, the call's status is DEADLINE_EXCEEDED
+// nevertheless.
 func TestServerClockAhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cc, _ := start(t, setup{service: &testService{unary: func(ctx context.Context, in *raw) (*raw, error) {

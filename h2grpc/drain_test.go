@@ -36,7 +36,7 @@ func TestDrainUnderLoad(t *testing.T) {
 		}
 		b := &switchboard{srv: server()}
 		cc := h2grpc.NewClient(&h2grpc.ClientConfig{Dial: b.dial})
-		// exchange is a stream with two messages each way, one after the other and
+		// exchange is a stream with two messages in each direction, one after the other and
 		// with pauses.
 		exchange := func() error {
 			s, err := cc.NewStream(t.Context(), &bidiDesc, bidiMethod)

@@ -15,11 +15,11 @@ import (
 	"github.com/tenonrpc/tenon/testdata/examples/kvpb"
 )
 
-// fullKV is a KV whose handlers show what they are given.
+// fullKV is a KV whose handlers show what they receive.
 type fullKV struct{ kvpb.UnimplementedKVServer }
 
 func (fullKV) Get(ctx context.Context, in *kvpb.GetRequest) (*kvpb.Entry, error) {
-	// Metadata of the request, and of the response: before it, and after it.
+	// The request's metadata, and the response's: headers and trailers.
 	who := metadata.ValueFromIncomingContext(ctx, "user")
 	err := errors.Join(
 		h2grpc.SetHeader(ctx, metadata.Pairs("store", "memory")),
@@ -38,11 +38,11 @@ func (fullKV) Put(context.Context, *kvpb.Entry) (*kvpb.PutResponse, error) {
 }
 
 func (fullKV) Open(ctx context.Context, _ *kvpb.OpenRequest) (*kvpb.OpenResponse, error) {
-	<-ctx.Done() // as it does for a client that has hung up
+	<-ctx.Done() // as for a client that has cancelled
 	return nil, ctx.Err()
 }
 
-// connectFull returns a client of a fullKV, and what ends both.
+// connectFull returns a client of a fullKV, and a function that ends both.
 func connectFull(config h2grpc.ClientConfig) (kv kvpb.KVClient, end func()) {
 	server := h2grpc.NewServer(nil)
 	kvpb.RegisterKVServer(server, fullKV{})
@@ -55,7 +55,7 @@ func connectFull(config h2grpc.ClientConfig) (kv kvpb.KVClient, end func()) {
 	}
 }
 
-// Metadata goes with a context to the server, and comes back with options of the
+// Metadata is sent with the context of a call, and returned through options of the
 // call. A handler reads and sets it: see the file of this example.
 func ExampleHeader() {
 	kv, end := connectFull(h2grpc.ClientConfig{})
@@ -75,8 +75,8 @@ func ExampleHeader() {
 	// [memory] [no time]
 }
 
-// The deadline of a context travels with the call and holds at both ends: it ends
-// the context of the handler, too.
+// The deadline of a context is sent with the call and holds at both ends: it also
+// ends the handler's context.
 func ExampleClientConn_deadline() {
 	kv, end := connectFull(h2grpc.ClientConfig{})
 	defer end()

@@ -12,8 +12,8 @@ import (
 	"github.com/tenonrpc/tenon/testdata/examples/kvshared"
 )
 
-// pass returns a handler of calls that it knows nothing of: it makes the same one to
-// another server.
+// pass returns a handler that makes each call that it receives to another server,
+// without knowing its type.
 func pass(to *h2grpc.ClientConn) func(method string, from h2grpc.ServerStream) error {
 	return func(method string, from h2grpc.ServerStream) error {
 		ctx, cancel := context.WithCancel(from.Context())
@@ -37,7 +37,7 @@ func pass(to *h2grpc.ClientConn) func(method string, from h2grpc.ServerStream) e
 					return
 				}
 				if stream.SendMsg(&message) != nil {
-					return // RecvMsg below says why
+					return // RecvMsg below returns the status
 				}
 			}
 		}()
@@ -62,7 +62,7 @@ func pass(to *h2grpc.ClientConn) func(method string, from h2grpc.ServerStream) e
 	}
 }
 
-// A proxy passes on calls without decoding them, unary ones as well as streams.
+// A proxy passes calls on without decoding them, unary ones as well as streams.
 func ExampleRaw() {
 	server := h2grpc.NewServer(nil)
 	kvpb.RegisterKVServer(server, lister{kvshared.NewStore()})

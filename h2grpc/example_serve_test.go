@@ -8,8 +8,8 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc"
 )
 
-// serveOn serves on a port of this machine's, for the other examples. It returns how
-// clients dial it, and what ends it.
+// serveOn serves on a local port, for the other examples. It returns the Dial of its
+// clients, and a function that ends it.
 func serveOn(server *h2grpc.Server) (dial func(context.Context) (net.Conn, error), end func()) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -15,12 +15,13 @@ import (
 	"github.com/tenonrpc/tenon/testdata/examples/kvshared"
 )
 
-// Interceptors wrap all calls of a server, the first outermost. This one lets in
-// who has the token; one for streams is beside it, so that no call goes by.
+// Interceptors wrap all calls of a server, the first outermost. This one admits only
+// clients with the token; there is one for streams as well, so that no call bypasses
+// it.
 func ExampleUnaryServerInterceptor() {
 	allowed := func(ctx context.Context) error {
 		token := metadata.ValueFromIncomingContext(ctx, "token")
-		// How long the answer takes must not say how much of a guess is right.
+		// The duration must not reveal how much of a guess is right.
 		if len(token) != 1 || subtle.ConstantTimeCompare([]byte(token[0]), []byte("sesame")) != 1 {
 			return status.Error(codes.Unauthenticated, "who are you?")
 		}
@@ -84,8 +85,8 @@ func ExampleUnaryClientInterceptor() {
 	// Output: asked for by ["grace"] <nil>
 }
 
-// What a peer may make a server keep is limited; zero means a default. A message
-// that is too large fails its call, and the connection lives.
+// The limits bound what a peer can make a server keep; zero means a default. A
+// message that is too large fails its call, and the connection goes on.
 func ExampleServerConfig_limits() {
 	server := h2grpc.NewServer(&h2grpc.ServerConfig{
 		MaxRecvMessageSize:   1 << 10,
@@ -108,7 +109,7 @@ func ExampleServerConfig_limits() {
 	// 1000 OK
 }
 
-// MapError is the one place to give an application's errors their codes.
+// MapError is the one place that gives an application's errors their codes.
 func ExampleServerConfig_mapError() {
 	server := h2grpc.NewServer(&h2grpc.ServerConfig{
 		MapError: func(err error) error {
@@ -129,7 +130,7 @@ func ExampleServerConfig_mapError() {
 	// Output: rpc error: code = NotFound desc = open hello: file does not exist
 }
 
-// files is a KV whose errors are those of files.
+// files is a KV that returns the errors of files.
 type files struct{ kvpb.UnimplementedKVServer }
 
 func (files) Get(_ context.Context, in *kvpb.GetRequest) (*kvpb.Entry, error) {

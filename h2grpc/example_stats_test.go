@@ -16,8 +16,8 @@ import (
 )
 
 // metrics is an h2grpc.Stats that counts calls by side, method and code, as an
-// adapter to Prometheus or OpenTelemetry does: series would be counters and
-// histograms of theirs, and span a span.
+// adapter to Prometheus or OpenTelemetry does: there, series would be counters and
+// histograms, and span a span.
 type metrics struct {
 	mu     sync.Mutex
 	series map[labels]*series // guarded by mu
@@ -31,10 +31,10 @@ type labels struct {
 type series struct {
 	calls          int
 	took           time.Duration // of all calls together
-	sent, received int           // bytes of messages as they travelled
+	sent, received int           // bytes of messages as they were sent
 }
 
-// span is one call. Messages may be sent and received at the same time.
+// span is one call. Its messages may be sent and received at the same time.
 type span struct {
 	labels
 	mu             sync.Mutex
@@ -89,7 +89,7 @@ func (m *metrics) End(ctx context.Context, err error, took time.Duration) {
 	sum.received += received
 }
 
-// print lists the series. The time they took is never the same.
+// print lists the series, without the times, which differ from run to run.
 func (m *metrics) print() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -103,7 +103,7 @@ func (m *metrics) print() {
 	}
 }
 
-// text is a message of plain bytes. Generated messages do as well.
+// text is a message of plain bytes. Generated messages work as well.
 type text string
 
 func (m *text) AppendTo(b []byte) ([]byte, error) { return append(b, *m...), nil }
@@ -129,8 +129,7 @@ var hello = h2grpc.ServiceDesc{
 	}},
 }
 
-// Calls are counted on both ends by one type, without a change to the service or
-// to those who call it.
+// One type counts calls on both ends, without a change to the service or its clients.
 func ExampleStats() {
 	m := new(metrics)
 	client, server := net.Pipe()

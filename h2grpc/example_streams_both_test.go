@@ -10,7 +10,7 @@ import (
 	"github.com/tenonrpc/tenon/testdata/examples/kvshared"
 )
 
-// finder has a method with any number of messages both ways.
+// finder has a method with any number of messages in both directions.
 type finder struct{ *kvshared.Store }
 
 func (f finder) Lookup(stream h2grpc.BidiStreamingServer[kvpb.GetRequest, kvpb.Entry]) error {
@@ -32,8 +32,8 @@ func (f finder) Lookup(stream h2grpc.BidiStreamingServer[kvpb.GetRequest, kvpb.E
 	}
 }
 
-// One goroutine may send while another receives. Here they take turns; see CloseSend
-// and the io.EOF that the server answers it with.
+// One goroutine may send while another receives. Here one does both in turn;
+// CloseSend makes the server's Recv return io.EOF.
 func ExampleBidiStreamingClient() {
 	server := h2grpc.NewServer(nil)
 	kvpb.RegisterKVServer(server, finder{kvshared.NewStore()})
@@ -61,7 +61,7 @@ func ExampleBidiStreamingClient() {
 		}
 		entry, err := stream.Recv()
 		if err != nil {
-			fmt.Println(err) // also why Send returned io.EOF
+			fmt.Println(err) // also the reason why Send returned io.EOF
 			return
 		}
 		fmt.Println(entry.Key, entry.Value)

@@ -24,14 +24,14 @@ func (i importer) Import(stream h2grpc.ClientStreamingServer[kvpb.Entry, kvpb.Im
 			return err
 		}
 		if _, err := i.Put(stream.Context(), entry); err != nil {
-			return err // the client's next Send is io.EOF, and CloseAndRecv says why
+			return err // the client's next Send returns io.EOF, and CloseAndRecv the status
 		}
 		stored++
 	}
 }
 
-// The client sends as much as it likes, and gets its answer at the end, or earlier
-// if the server refuses.
+// The client sends as many messages as it likes, and gets its response at the end, or
+// earlier if the server refuses.
 func ExampleClientStreamingClient() {
 	server := h2grpc.NewServer(nil)
 	kvpb.RegisterKVServer(server, importer{kvshared.NewStore()})
@@ -49,7 +49,7 @@ func ExampleClientStreamingClient() {
 		}
 		for _, key := range keys {
 			if err := stream.Send(&kvpb.Entry{Key: key}); err == io.EOF {
-				break // the call has ended: CloseAndRecv says why
+				break // the call has ended: CloseAndRecv returns the status
 			} else if err != nil {
 				fmt.Println(err)
 				return

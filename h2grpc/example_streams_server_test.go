@@ -16,14 +16,14 @@ type lister struct{ *kvshared.Store }
 func (l lister) List(in *kvpb.ListRequest, stream h2grpc.ServerStreamingServer[kvpb.Entry]) error {
 	for _, entry := range l.Entries(in.Prefix) {
 		if err := stream.Send(entry); err != nil {
-			return err // the client has gone, or has heard enough
+			return err // the client has gone, or has cancelled
 		}
 	}
 	return nil
 }
 
-// The server sends until its handler returns; the client reads until io.EOF. A
-// client that does not read to the end cancels its context, which frees the stream.
+// The server sends until its handler returns; the client reads until io.EOF. A client
+// that does not read to the end cancels its context, which frees the stream.
 func ExampleServerStreamingClient() {
 	server := h2grpc.NewServer(nil)
 	kvpb.RegisterKVServer(server, lister{kvshared.NewStore()})

@@ -10,7 +10,7 @@ import (
 	"github.com/tenonrpc/tenon/testdata/examples/kvshared"
 )
 
-// A server and its client, which need no plugin: any net.Listener and net.Conn do.
+// A server and its client, without a plugin: any net.Listener and net.Conn will do.
 func Example() {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

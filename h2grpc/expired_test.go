@@ -13,8 +13,8 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/status"
 )
 
-// moments is a Stats that runs a function when a request has been sent, and
-// keeps how calls ended.
+// moments is a Stats that runs a function when a request has been sent, and records
+// how calls ended.
 type moments struct {
 	sent  func()
 	heads int
@@ -56,8 +56,8 @@ func (p *script) answer(code string, messages ...string) {
 	synctest.Wait()
 }
 
-// TestCompleteResponse: a response that is there as a whole decides how the call
-// ended, also when the call's context ends before anybody looks at it.
+// TestCompleteResponse: a response that has arrived as a whole determines how the
+// call ended, even if the call's context ends before the response is looked at.
 func TestCompleteResponse(t *testing.T) {
 	for _, c := range []struct {
 		grpc string
@@ -111,8 +111,8 @@ func TestCompleteResponse(t *testing.T) {
 			}
 		})
 
-		// The same while the last message is being decoded, and nobody asks for
-		// the status.
+		// The same while the last message is being decoded, and the status is not asked
+		// for.
 		for _, desc := range []h2grpc.StreamDesc{clientDesc, serverDesc} {
 			synctest.Test(t, func(t *testing.T) {
 				m := new(moments)
@@ -139,8 +139,8 @@ func TestCompleteResponse(t *testing.T) {
 	}
 }
 
-// TestExpiredResponse: a response of which messages are unread, or still to come,
-// is given up when the call's context ends.
+// TestExpiredResponse: a response of which messages are unread, or still to come, is
+// dropped when the call's context ends.
 func TestExpiredResponse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for name, whole := range map[string]bool{"unread": true, "incomplete": false} {
@@ -168,8 +168,8 @@ func TestExpiredResponse(t *testing.T) {
 	})
 }
 
-// TestEmptyResponse: no message where one is due is UNIMPLEMENTED, whether or not
-// the context ends first.
+// TestEmptyResponse: no message where one is required is UNIMPLEMENTED, whether or
+// not the context ends first.
 func TestEmptyResponse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, cc := scriptServer(t, h2grpc.ClientConfig{})

@@ -22,8 +22,8 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/status"
 )
 
-// TestFastPathsChangeNothing: what calls of all kinds give does not depend on what is
-// done for speed, each of which is left out once.
+// TestFastPathsChangeNothing: the results of calls of all kinds do not depend on the
+// optimizations, each of which is left out once.
 func TestFastPathsChangeNothing(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		plain := transcript(t, secure)
@@ -47,8 +47,8 @@ func TestFastPathsChangeNothing(t *testing.T) {
 
 const callsOfTranscript = 400
 
-// transcript is a line for each of many calls, alone and beside one another, the same
-// at each run.
+// transcript returns a line for each of many calls, alone and beside one another, the
+// same in each run.
 func transcript(t *testing.T, secure bool) string {
 	var lines [callsOfTranscript]string
 	t.Run("", func(t *testing.T) { // so that all of it ends before the next
@@ -82,7 +82,7 @@ func firstDifference(got, want string) string {
 	return "lengths"
 }
 
-// tellingUnary fails where the request's first byte is odd, and says what it got.
+// tellingUnary fails if the request's first byte is odd, and reports what it got.
 func tellingUnary(ctx context.Context, in *raw) (*raw, error) {
 	md, _ := metadata.FromIncomingContext(ctx)
 	h2grpc.SetHeader(ctx, metadata.Pairs("seen", fmt.Sprint(md["n"])))
@@ -112,7 +112,7 @@ func tellingStream(s h2grpc.ServerStream) error {
 	}
 }
 
-// tellingCall makes a call, and returns all that it gave.
+// tellingCall makes a call, and returns everything that it returned.
 func tellingCall(ctx context.Context, cc *h2grpc.ClientConn, rnd *rand.Rand) string {
 	if n := rnd.IntN(4); n > 0 {
 		ctx = metadata.NewOutgoingContext(ctx, metadata.Pairs("n", fmt.Sprint(rnd.IntN(n))))
@@ -139,13 +139,13 @@ func tellingCall(ctx context.Context, cc *h2grpc.ClientConn, rnd *rand.Rand) str
 	for i := range bodies {
 		bodies[i] = body()
 	}
-	room := make(chan struct{}, ahead) // of what is sent ahead of what is received
+	room := make(chan struct{}, ahead) // for what is sent ahead of what is received
 	var sender sync.WaitGroup
 	sender.Go(func() {
 		for _, b := range bodies {
 			room <- struct{}{}
 			if err := s.SendMsg(b); err != nil {
-				return // RecvMsg has the reason
+				return // RecvMsg returns the reason
 			}
 		}
 		if fails {

@@ -19,7 +19,7 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/status"
 )
 
-// fault says which I/O call of a connection goes wrong, and how.
+// fault is which I/O call of a connection fails, and how.
 type fault struct {
 	end  string // "client" or "server"
 	call string // "read" or "write"
@@ -41,7 +41,7 @@ type faultyConn struct {
 	reads, writes atomic.Int32
 	once          sync.Once
 	closed        chan struct{}
-	silent        net.Conn // nobody is at its other end
+	silent        net.Conn // its other end is unused
 }
 
 func newFaultyConn(nc net.Conn, f fault) *faultyConn {
@@ -102,9 +102,9 @@ func (c *faultyConn) Close() error {
 	return c.Conn.Close()
 }
 
-// scenario is a server, its client and calls of all kinds over TLS, which end
-// with a graceful stop. A fault strikes the first connection; the client may
-// make more, which work.
+// scenario is a server, its client and calls of all kinds over TLS, which end with a
+// graceful stop. The fault is in the first connection; the client may make more,
+// which work.
 type scenario struct {
 	t     *testing.T
 	fault fault
@@ -115,7 +115,7 @@ type scenario struct {
 	ok, failed atomic.Int32 // calls
 }
 
-// messages of a stream are told apart by its name and their place in it.
+// numbered returns a message of a stream with the stream's name and its place in it.
 func numbered(name string, i int) *raw {
 	m := raw(fmt.Sprintf("%s %d ", name, i))
 	m = append(m, bytes.Repeat([]byte{byte(i)}, i*100%5000)...)
@@ -125,7 +125,7 @@ func numbered(name string, i int) *raw {
 const faultMessages = 12
 
 // handle is every method of the server: it checks what it receives and answers
-// in kind.
+// likewise.
 func (s *scenario) handle(method string) func(h2grpc.ServerStream) error {
 	return func(stream h2grpc.ServerStream) error {
 		var name string
@@ -237,8 +237,8 @@ func (s *scenario) stream(ctx context.Context, name string, pause <-chan struct{
 	s.outcome(name, err)
 }
 
-// run plays the scenario. Everything must have ended within two minutes of fake
-// time, and no goroutine may be left.
+// run runs the scenario. Everything must have ended within two minutes of fake time,
+// and no goroutine may be left.
 func (s *scenario) run(serverTLS, clientTLS *tls.Config) {
 	t := s.t
 	s.srv = h2grpc.NewServer(&h2grpc.ServerConfig{TLS: serverTLS})
@@ -357,8 +357,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// faultTLS is testTLS for all the bubbles of a test: their clocks stand at the
-// year 2000.
+// faultTLS is testTLS for all the bubbles of a test, whose clocks start in the year
+// 2000.
 func faultTLS(t *testing.T) (server, client *tls.Config) {
 	synctest.Test(t, func(t *testing.T) { server, client = testTLS(t) })
 	return server, client

@@ -17,8 +17,8 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/internal/fastpath"
 )
 
-// TestPingStrikes: gRPC's keepalive document. A third PING before its time ends the
-// connection where the server sets a time.
+// TestPingStrikes: gRPC's keepalive document. A third early PING ends the connection
+// if the server sets a time.
 func TestPingStrikes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, _ := scriptClient(t, setup{server: h2grpc.ServerConfig{MinPingInterval: time.Minute}})
@@ -53,8 +53,8 @@ func TestPingStrikes(t *testing.T) {
 	})
 }
 
-// TestUnlimitedPings: without a limit a client may PING as its user likes, and all
-// that it sent while a debugger had stopped the server is answered.
+// TestUnlimitedPings: without a limit a client may send any number of PINGs, and all
+// that it sent while a debugger had stopped the server are answered.
 func TestUnlimitedPings(t *testing.T) {
 	for _, every := range []time.Duration{0, 10 * time.Millisecond, time.Second} {
 		synctest.Test(t, func(t *testing.T) {
@@ -75,8 +75,8 @@ func TestUnlimitedPings(t *testing.T) {
 	}
 }
 
-// TestPingsOnData: grpc-go's clients measure the connection with a PING whenever
-// they receive something, and have no strikes for it.
+// TestPingsOnData: grpc-go's clients measure the connection with a PING whenever they
+// receive something, and get no strikes for it.
 func TestPingsOnData(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, _ := scriptClient(t, setup{
@@ -101,8 +101,8 @@ func TestPingsOnData(t *testing.T) {
 	})
 }
 
-// TestHeaderBudget: calls with many headers are refused once all of them take
-// too much, and taken again when others have ended.
+// TestHeaderBudget: calls with many headers are refused once all of them take too
+// much, and accepted again when others have ended.
 func TestHeaderBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, _ := scriptClient(t, setup{service: &testService{stream: func(s h2grpc.ServerStream) error {
@@ -191,8 +191,8 @@ func TestSmallMessages(t *testing.T) {
 	})
 }
 
-// TestStalledResponse: a unary response that gets no window is given up, and one
-// that gets some is not.
+// TestStalledResponse: a unary response that gets no window is reset, and one that
+// gets some is not.
 func TestStalledResponse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, _ := scriptClient(t, setup{
@@ -232,8 +232,8 @@ func TestStalledResponse(t *testing.T) {
 	})
 }
 
-// TestUntakenResponses: a client that takes no responses gets no more of its
-// calls begun, and all of them once it does.
+// TestUntakenResponses: if a client reads no responses, no more of its calls begin;
+// all of them begin once it reads.
 func TestUntakenResponses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const calls, size = 200, 100 << 10

@@ -46,9 +46,9 @@ func (w *warnings) take() (list []string) {
 	return list
 }
 
-// TestParkedStreams: as many streams as the server allows, parked. They go on
-// working; further calls wait, within their deadlines, and the log says so after
-// a while; and a stream that ends lets them go on, one after the other.
+// TestParkedStreams: as many idle streams as the server allows. They go on working;
+// further calls wait, within their deadlines, and that is logged after a while; and
+// when a stream ends, a waiting call goes on, one after the other.
 func TestParkedStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const limit = 50
@@ -163,7 +163,7 @@ func TestClientSendWindows(t *testing.T) {
 }
 
 // TestClientWindowsFollowStreams: a client changes its own initial window while
-// streams are open, and takes what it has granted.
+// streams are open, and accepts what it has granted.
 func TestClientWindowsFollowStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, cc := scriptServer(t, h2grpc.ClientConfig{})
@@ -181,7 +181,7 @@ func TestClientWindowsFollowStreams(t *testing.T) {
 			t.Errorf("a hundred streams have windows of %d bytes, as the first had", p.initial)
 		}
 		p.held = nil
-		// What the windows allow is taken on each of them.
+		// What the windows allow is accepted on each of them.
 		size := make([]int, len(streams))
 		for i := range streams {
 			id := uint32(2*i + 1)
@@ -260,8 +260,8 @@ func TestPaddingCounts(t *testing.T) {
 	})
 }
 
-// TestClientManyFields: small fields are bounded in number, in headers and in
-// trailers, and the compression state survives.
+// TestClientManyFields: the number of small fields is bounded, in headers and in
+// trailers, and the compression state stays correct.
 func TestClientManyFields(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, cc := scriptServer(t, h2grpc.ClientConfig{MaxHeaderListSize: 1 << 20})

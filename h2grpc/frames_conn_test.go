@@ -62,7 +62,7 @@ func TestClientPreface(t *testing.T) {
 	})
 }
 
-// TestHandshakeTimeout: peers that say nothing, or not all of it.
+// TestHandshakeTimeout: peers that send nothing, or only a part.
 func TestHandshakeTimeout(t *testing.T) {
 	for _, said := range []string{"", http2.ClientPreface[:10], http2.ClientPreface, http2.ClientPreface + "\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -90,7 +90,7 @@ func TestHandshakeTimeout(t *testing.T) {
 	})
 }
 
-// TestSettingsAck: a peer that never acknowledges SETTINGS is given up.
+// TestSettingsAck: the connection of a peer that never acknowledges SETTINGS ends.
 func TestSettingsAck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, _ := bareClient(t, setup{})
@@ -100,7 +100,8 @@ func TestSettingsAck(t *testing.T) {
 		advance(40 * time.Second)
 		p.want("no ack for 40 s", "GOAWAY 0 SETTINGS_TIMEOUT …", "closed")
 	})
-	// Nor is one that does not acknowledge the first, whatever follows them.
+	// So does that of one that does not acknowledge the first SETTINGS, whatever follows
+	// them.
 	synctest.Test(t, func(t *testing.T) {
 		p, cc := bareServer(t, h2grpc.ClientConfig{})
 		p.settings()
@@ -115,8 +116,8 @@ func TestSettingsAck(t *testing.T) {
 		p.held = slices.DeleteFunc(p.held, func(l string) bool { return !strings.HasPrefix(l, "GOAWAY") && l != "closed" })
 		p.want("no ack for 35 s", "GOAWAY 0 SETTINGS_TIMEOUT …", "closed")
 	})
-	// A client that a debugger has stopped when the server changes the windows is
-	// waited for.
+	// A client that a debugger has stopped when the server changes the windows is waited
+	// for.
 	synctest.Test(t, func(t *testing.T) {
 		p, _ := scriptClient(t, setup{})
 		for id := uint32(1); id < 40; id += 2 {
@@ -139,9 +140,9 @@ func TestSettingsAck(t *testing.T) {
 	})
 }
 
-// TestUnfinishedHeaderBlock: a header block holds up the connection, so it must
-// come to its end, even if its parts go on coming. A client that a debugger has
-// stopped in the middle of one is waited for.
+// TestUnfinishedHeaderBlock: a header block delays the connection, so it must end,
+// even if its parts go on arriving. A client that a debugger has stopped in the
+// middle of one is waited for.
 func TestUnfinishedHeaderBlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, _ := scriptClient(t, setup{})
@@ -168,7 +169,7 @@ func TestAbortInsideHeaderBlock(t *testing.T) {
 		p.settings()
 		p.want("a server begins with SETTINGS, which are not acknowledged", "SETTINGS", "SETTINGS ack")
 		advance(30*time.Second - time.Microsecond)
-		// One write: the reader has all of it when it rests, and the time is over.
+		// One write: the reader has all of it when it rests, and the time has passed.
 		p.bytes(recorded(func(p *script) {
 			for range 1000 {
 				p.windowUpdate(0, 1)
@@ -183,7 +184,7 @@ func TestAbortInsideHeaderBlock(t *testing.T) {
 	})
 }
 
-// TestServerFirstFrame: what a client says of a server that is none.
+// TestServerFirstFrame: a client's error for a server that does not speak HTTP/2.
 func TestServerFirstFrame(t *testing.T) {
 	for first, want := range map[string]string{
 		"HTTP/1.1 400 Bad Request\r\n\r\n":             "HTTP/1",
@@ -278,7 +279,7 @@ func TestClientGoAway(t *testing.T) {
 	})
 }
 
-// TestGoAwayThenLoss: what the GOAWAY said explains the loss of the rest.
+// TestGoAwayThenLoss: the text of the GOAWAY explains the loss of the other calls.
 func TestGoAwayThenLoss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, cc := scriptServer(t, h2grpc.ClientConfig{})
@@ -331,8 +332,8 @@ func script2(t *testing.T, settings ...http2.Setting) (*h2grpc.ClientConn, func(
 	}
 }
 
-// TestTransparentRetry: gRFC A6. A unary call which the server certainly did
-// not process is tried once more, and others are not.
+// TestTransparentRetry: gRFC A6. A unary call that the server certainly did not
+// process is tried once more, and others are not.
 func TestTransparentRetry(t *testing.T) {
 	answer := func(p *script, id uint32) {
 		p.headers(id, 0, response()...)
@@ -406,8 +407,8 @@ func TestTransparentRetry(t *testing.T) {
 	}
 }
 
-// TestServerShutdownFrames: a server says GOAWAY twice, so that calls on their
-// way are not lost.
+// TestServerShutdownFrames: a server sends GOAWAY twice, so that calls on their way
+// are not lost.
 func TestServerShutdownFrames(t *testing.T) {
 	for _, acks := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {

@@ -38,7 +38,7 @@ func sent(t *testing.T, lines []string, id uint32) (n int) {
 	return n
 }
 
-// TestSendWindows: a server obeys both windows, and changes of them.
+// TestSendWindows: a server obeys both windows, and their changes.
 func TestSendWindows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, _ := scriptClient(t, setup{service: &testService{stream: func(s h2grpc.ServerStream) error {
@@ -81,7 +81,7 @@ func TestSendWindows(t *testing.T) {
 	})
 }
 
-// TestMaxFrameSize: frames are cut to what the peer takes, header blocks too.
+// TestMaxFrameSize: frames are no larger than the peer accepts, header blocks too.
 func TestMaxFrameSize(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, _ := scriptClient(t, setup{service: &testService{unary: func(ctx context.Context, in *raw) (*raw, error) {
@@ -220,8 +220,8 @@ func TestUnreadMessages(t *testing.T) {
 	})
 }
 
-// TestAssemblyBudget: 100 streams each announce a message at the limit and hold
-// back its last byte. The server takes in one maximal message and a few MiB.
+// TestAssemblyBudget: 100 streams each announce a message at the limit and withhold
+// its last byte. The server accepts one maximal message and a few MiB.
 func TestAssemblyBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 4 << 20
@@ -261,7 +261,7 @@ func TestAssemblyBudget(t *testing.T) {
 		if at[1] != len(message)-1 {
 			t.Errorf("the oldest message got window for %d bytes, want all", at[1])
 		}
-		// Each that ends lets the next ones in, until all have been answered.
+		// Each that ends admits the next ones, until all have been answered.
 		for id := uint32(1); id < 200; id += 2 {
 			for send(id) {
 			}
@@ -281,8 +281,8 @@ func TestAssemblyBudget(t *testing.T) {
 	})
 }
 
-// TestUnreadLargeMessage: one large message that nobody reads holds up neither
-// small calls nor other large ones.
+// TestUnreadLargeMessage: one large message that is not read delays neither small
+// calls nor other large messages.
 func TestUnreadLargeMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		read := make(chan struct{})
@@ -374,9 +374,9 @@ func TestLateData(t *testing.T) {
 	})
 }
 
-// TestLargeHeaderFrame: once a large message has made us advertise frames of
-// 1 MiB, a header block may come in one frame as long as the list limit allows
-// it, and not before.
+// TestLargeHeaderFrame: once a large message has made us advertise frames of 1 MiB, a
+// header block may arrive in one frame as long as the limit of the list allows, and
+// not before.
 func TestLargeHeaderFrame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, _ := scriptClient(t, setup{})

@@ -14,8 +14,8 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc"
 )
 
-// TestEndlessHeaderBlocks: a header block holds up its connection, so the parts of
-// one are limited, however small they are.
+// TestEndlessHeaderBlocks: a header block delays its connection, so its parts are
+// limited, however small they are.
 func TestEndlessHeaderBlocks(t *testing.T) {
 	for _, part := range []string{"", "\x82", strings.Repeat("\x82", 16<<10)} {
 		synctest.Test(t, func(t *testing.T) {
@@ -29,8 +29,9 @@ func TestEndlessHeaderBlocks(t *testing.T) {
 	}
 }
 
-// TestFloods: RFC 9113 §10.5. What makes a server keep nothing ends no connection,
-// however much of it comes. It is read with rests, and a call behind it is served.
+// TestFloods: RFC 9113 §10.5. Frames that make a server keep nothing do not end a
+// connection, however many arrive. The reader rests in between, and a call after them
+// is served.
 func TestFloods(t *testing.T) {
 	const frames = 30_000
 	call := func(p *script, id uint32) { p.headers(id, 0, request(unaryMethod)...) }
@@ -105,8 +106,9 @@ func TestFloods(t *testing.T) {
 	}
 }
 
-// TestUnreadAnswers: of a peer that does not read the answers to what it sends no
-// more is read, so that no more of them are kept, until it does; for some minutes.
+// TestUnreadAnswers: nothing more is read from a peer that does not read the answers
+// to what it sends, so that no more of them are kept, until it reads; for some
+// minutes.
 func TestUnreadAnswers(t *testing.T) {
 	const pings = 60_000
 	begin := func(t *testing.T) (p *script, sent *atomic.Int32) {
@@ -179,7 +181,7 @@ func TestManyFields(t *testing.T) {
 	})
 }
 
-// TestStreamLimit: handlers of cancelled calls count as long as they run.
+// TestStreamLimit: handlers of cancelled calls count as long as they are running.
 func TestStreamLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -230,7 +232,7 @@ func TestIncompleteCallsCount(t *testing.T) {
 	})
 }
 
-// TestPatientPeers: what a flood is made of is no fault when it comes slowly.
+// TestPatientPeers: the frames of a flood are no fault if they arrive slowly.
 func TestPatientPeers(t *testing.T) {
 	t.Run("a cancelled call a second", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {

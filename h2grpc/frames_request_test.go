@@ -182,9 +182,9 @@ func requestCases() []requestCase {
 	}
 }
 
-// TestRequests holds what a server that takes messages of 1000 bytes and headers
-// of 2000 answers, and that it still answers a call on stream 3 unless the
-// connection has ended.
+// TestRequests checks the answers of a server that accepts messages of 1000 bytes and
+// headers of 2000, and that it still answers a call on stream 3 unless the connection
+// has ended.
 func TestRequests(t *testing.T) {
 	for _, c := range requestCases() {
 		t.Run(c.name, func(t *testing.T) {

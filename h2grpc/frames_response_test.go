@@ -16,9 +16,9 @@ import (
 // requestFrames are the frames of a unary call with the request "q".
 var requestFrames = []string{"HEADERS 1 :method=POST …", `DATA 1 "\x00\x00\x00\x00\x01q" END_STREAM`}
 
-// answered makes a unary call of a client that accepts messages of 1000 bytes
-// and headers of 2000, and answers it with frames. It returns what became of
-// it and what the client said to that.
+// answered makes a unary call of a client that accepts messages of 1000 bytes and
+// headers of 2000, and answers it with frames. It returns the outcome of the call and
+// the frames that the client sent in return.
 func answered(t *testing.T, answer func(p *script)) (r result, frames []string) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -38,14 +38,14 @@ func answered(t *testing.T, answer func(p *script)) (r result, frames []string) 
 	return r, frames
 }
 
-// responseCase is how a server answers a unary call on stream 1, and what a
-// client makes of it.
+// responseCase is how a server answers a unary call on stream 1, and the result on
+// the client.
 type responseCase struct {
 	name   string
 	answer func(p *script)
 	code   codes.Code
 	text   string   // of the reply or the error's message; "…" stands for anything
-	frames []string // what the client says to it
+	frames []string // what the client sends in return
 }
 
 func responseCases() []responseCase {
@@ -194,7 +194,7 @@ func responseCases() []responseCase {
 	}
 }
 
-// TestResponses holds what a client makes of a server's answer to a unary call.
+// TestResponses checks the results of a server's answers to a unary call.
 func TestResponses(t *testing.T) {
 	for _, c := range responseCases() {
 		t.Run(c.name, func(t *testing.T) {

@@ -43,8 +43,8 @@ func hangs(data []byte) (stop func() bool) {
 	}).Stop
 }
 
-// feed writes data in two parts and then closes the connection, after some time
-// in which nothing more comes.
+// feed writes data in two parts and then closes the connection, after some time in
+// which nothing more arrives.
 func feed(nc net.Conn, data []byte, cut int) {
 	nc.SetWriteDeadline(time.Now().Add(time.Minute))
 	cut = min(cut, len(data))
@@ -56,8 +56,8 @@ func feed(nc net.Conn, data []byte, cut int) {
 	nc.Close()
 }
 
-// wellFormed reads what an end of a connection sends, and fails if any of it
-// breaks the rules that a stranger can check.
+// wellFormed reads what an end of a connection sends, and fails if any of it breaks
+// the rules that can be checked without its state.
 func wellFormed(t *testing.T, nc net.Conn, client bool) {
 	if client {
 		preface := make([]byte, len(http2.ClientPreface))
@@ -90,8 +90,8 @@ func wellFormed(t *testing.T, nc net.Conn, client bool) {
 
 const fuzzPreface = http2.ClientPreface + "\x00\x00\x00\x04\x00\x00\x00\x00\x00" + "\x00\x00\x00\x04\x01\x00\x00\x00\x00"
 
-// FuzzServer: any bytes to a server. It never panics or hangs, its memory is
-// bounded, and what it says is well-formed.
+// FuzzServer: any bytes to a server. It never panics or hangs, its memory is bounded,
+// and what it sends is well-formed.
 func FuzzServer(f *testing.F) {
 	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"), 3)
 	for _, c := range requestCases() {
@@ -123,8 +123,8 @@ func FuzzServer(f *testing.F) {
 	})
 }
 
-// FuzzClient: any bytes from a server to a client with calls under way. They
-// end, with whatever outcome.
+// FuzzClient: any bytes from a server to a client with calls in flight. They end,
+// with whatever outcome.
 func FuzzClient(f *testing.F) {
 	begin := "\x00\x00\x00\x04\x00\x00\x00\x00\x00" + "\x00\x00\x00\x04\x01\x00\x00\x00\x00"
 	f.Add([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"), 3)
@@ -165,8 +165,8 @@ func FuzzClient(f *testing.F) {
 	})
 }
 
-// TestSeedsAreComplete: the seeds of the fuzz targets are there and mean
-// something: a recorded script is what the script sends.
+// TestSeedsAreComplete: the seeds of the fuzz targets exist and are right: a recorded
+// script is what the script sends.
 func TestSeedsAreComplete(t *testing.T) {
 	got := recorded(func(p *script) { p.data(1, endStream, "x") })
 	if want := []byte("\x00\x00\x01\x00\x01\x00\x00\x00\x01x"); !bytes.Equal(got, want) {

@@ -15,9 +15,9 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/status"
 )
 
-// What gRPC's other implementations do that is neither wrong nor common.
+// What gRPC's other implementations do that is correct and uncommon.
 
-// lastPossible is the id that a GOAWAY has which only announces the end.
+// lastPossible is the id in a GOAWAY that only announces the end.
 const lastPossible = 1<<31 - 1
 
 // answers answers the call on a stream with a message.
@@ -34,12 +34,12 @@ func wantReply(t *testing.T, sentence string, call <-chan result, want string) {
 	}
 }
 
-// TestServersThatGoAway holds how servers end.
+// TestServersThatGoAway checks the ways in which servers end.
 func TestServersThatGoAway(t *testing.T) {
 	for name, run := range map[string]func(t *testing.T, cc *h2grpc.ClientConn, next func() *script){
-		// grpc-go, grpc-java, gRPC's C core from 1.46 on and Rust's h2 say first
-		// that they will go, learn from a PING when the client knows, and then
-		// which calls they have taken.
+		// grpc-go, grpc-java, gRPC's C core from 1.46 on and Rust's h2 first announce the
+		// end, learn from a PING when the client knows, and then send which calls they have
+		// accepted.
 		"in two steps": func(t *testing.T, cc *h2grpc.ClientConn, next func() *script) {
 			first := invoke(t.Context(), cc, "q")
 			p := next()
@@ -59,7 +59,7 @@ func TestServersThatGoAway(t *testing.T) {
 			q.answers(1, "a")
 			wantReply(t, "the new call", second, "a")
 		},
-		// The same with a call that the server never took.
+		// The same with a call that the server never accepted.
 		"in two steps, short of a call": func(t *testing.T, cc *h2grpc.ClientConn, next func() *script) {
 			first := invoke(t.Context(), cc, "q")
 			p := next()
@@ -75,8 +75,8 @@ func TestServersThatGoAway(t *testing.T) {
 			p.answers(1, "a")
 			wantReply(t, "the call that was taken", first, "a")
 		},
-		// A server that is told to end while a client connects, or that is past
-		// its maximal age, as grpc-java's can be.
+		// A server that is told to end while a client connects, or that has passed its
+		// maximal age, as grpc-java's can.
 		"before any call": func(t *testing.T, cc *h2grpc.ClientConn, next func() *script) {
 			connected := make(chan error, 1)
 			go func() { connected <- cc.Connect(t.Context()) }()
@@ -92,8 +92,8 @@ func TestServersThatGoAway(t *testing.T) {
 			q.answers(1, "a")
 			wantReply(t, "the call", call, "a")
 		},
-		// Python's h2 says it once, and whoever uses it closes the connection
-		// behind the last answer, as grpclib does.
+		// Python's h2 sends one GOAWAY, and its users close the connection after the last
+		// answer, as grpclib does.
 		"and hang up": func(t *testing.T, cc *h2grpc.ClientConn, next func() *script) {
 			call := invoke(t.Context(), cc, "q")
 			p := next()
@@ -118,8 +118,8 @@ func TestServersThatGoAway(t *testing.T) {
 	}
 }
 
-// TestResetBehindTrailers: nghttp2, which is Node's, and Netty reset a stream
-// whose client may still send, behind an answer that is complete.
+// TestResetBehindTrailers: nghttp2, which is Node's, and Netty reset a stream whose
+// client may still send, after a complete answer.
 func TestResetBehindTrailers(t *testing.T) {
 	for _, code := range []codes.Code{codes.OK, codes.NotFound} {
 		synctest.Test(t, func(t *testing.T) {
@@ -144,9 +144,9 @@ func TestResetBehindTrailers(t *testing.T) {
 	}
 }
 
-// TestPeersWithoutWindow: peers whose streams begin with no window, or with one
-// byte of it. gRPC's C core has none to give when its memory is scarce, and
-// grants what it is ready to read, or new SETTINGS, when there is some again.
+// TestPeersWithoutWindow: peers whose streams begin with no window, or with one byte.
+// gRPC's C core has none to grant when its memory is scarce, and grants what it is
+// ready to read, or sends new SETTINGS, when there is some again.
 func TestPeersWithoutWindow(t *testing.T) {
 	window := func(n uint32) http2.Setting {
 		return http2.Setting{ID: http2.SettingInitialWindowSize, Val: n}
@@ -237,9 +237,9 @@ func TestPeersWithoutWindow(t *testing.T) {
 }
 
 // TestNoUnaskedPings: the servers of grpc-go, grpc-java and gRPC's C core end a
-// connection, with ENHANCE_YOUR_CALM and too_many_pings, on which PINGs come more
-// often than every five minutes, or every two hours without a call. A client
-// that is not told to sends none, whatever goes on, and neither does a server.
+// connection, with ENHANCE_YOUR_CALM and too_many_pings, on which PINGs arrive more
+// often than every five minutes, or every two hours without a call. A client that is
+// not configured to sends none, whatever happens, and neither does a server.
 func TestNoUnaskedPings(t *testing.T) {
 	quiet := func(p *script, sentence string) {
 		p.t.Helper()

@@ -27,15 +27,15 @@ import (
 // connection.
 const mostDelay = 3 * time.Millisecond
 
-// runsOnReader says whether its caller runs on the goroutine that reads a
+// runsOnReader reports whether its caller runs on the goroutine that reads a
 // connection.
 func runsOnReader() bool {
 	buf := make([]byte, 16<<10)
 	return strings.Contains(string(buf[:runtime.Stack(buf, false)]), "h2.(*Conn).read(")
 }
 
-// TestQuickHandlersRunOnReader: a call that is alone is run by the reader unless
-// its method is slow, and others are not.
+// TestQuickHandlersRunOnReader: the reader runs a call that is alone unless its
+// method is slow, and no other calls.
 func TestQuickHandlersRunOnReader(t *testing.T) {
 	needs(t, fastpath.HandlersOnReader)
 	synctest.Test(t, func(t *testing.T) {
@@ -76,8 +76,8 @@ func TestQuickHandlersRunOnReader(t *testing.T) {
 	})
 }
 
-// blocked is a service whose unary calls wait until they are released if they
-// say so, in a way of their own.
+// blocked is a service whose unary calls, if their request asks for it, wait until
+// they are released, each in its own way.
 type blocked struct {
 	testService
 	begun   chan struct{}
@@ -100,8 +100,8 @@ func newBlocked(wait func(context.Context, <-chan struct{})) *blocked {
 	return b
 }
 
-// TestBlockedHandlerDelaysNobody: while a handler blocks other calls are
-// answered, messages of streams arrive, and cancelling works.
+// TestBlockedHandlerDelaysNobody: while a handler blocks, other calls are answered,
+// messages of streams arrive, and cancelling works.
 func TestBlockedHandlerDelaysNobody(t *testing.T) {
 	for name, wait := range map[string]func(context.Context, <-chan struct{}){
 		"and nobody can know": func(_ context.Context, release <-chan struct{}) { <-release },
@@ -181,8 +181,8 @@ func TestBlockedHandlerDelaysNobody(t *testing.T) {
 	}
 }
 
-// TestConnectionLostBesideBlockedHandler: a handler that blocks on the reader
-// learns that its client is gone.
+// TestConnectionLostBesideBlockedHandler: the context of a handler that blocks on the
+// reader ends when its client has gone.
 func TestConnectionLostBesideBlockedHandler(t *testing.T) {
 	needs(t, fastpath.HandlersOnReader)
 	synctest.Test(t, func(t *testing.T) {
@@ -244,7 +244,7 @@ func TestLargeResponseFromReader(t *testing.T) {
 	})
 }
 
-// TestGoexitOnReader: a handler that ends its goroutine ends no connection.
+// TestGoexitOnReader: a handler that ends its goroutine does not end the connection.
 func TestGoexitOnReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cc, _ := start(t, setup{service: &testService{unary: func(_ context.Context, in *raw) (*raw, error) {
@@ -308,9 +308,9 @@ func TestBlockingAtRandom(t *testing.T) {
 	})
 }
 
-// TestVeryQuickHandlersTogether: requests that come together are run by the reader
-// if their method is very quick, and answered together. One that blocks delays the
-// others, with answers that were not written yet, no longer than it may.
+// TestVeryQuickHandlersTogether: the reader runs requests that arrive together if
+// their method is very quick, and they are answered together. One that blocks delays
+// the others, with answers that were not written yet, no longer than allowed.
 func TestVeryQuickHandlersTogether(t *testing.T) {
 	needs(t, fastpath.HandlersOnReader)
 	synctest.Test(t, func(t *testing.T) {

@@ -17,7 +17,7 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/status"
 )
 
-// trace is what interceptors note, in order.
+// trace records what interceptors do, in order.
 type trace struct {
 	t     *testing.T
 	notes []string
@@ -71,7 +71,7 @@ func TestUnaryInterceptors(t *testing.T) {
 				if got := metadata.ValueFromIncomingContext(ctx, "by"); !slices.Equal(got, []string{"A", "B"}) {
 					t.Errorf("the interceptors' metadata arrived as %q", got)
 				}
-				// The context of an interceptor is still that of the call.
+				// The context of an interceptor is still the context of the call.
 				return in, h2grpc.SetHeader(ctx, metadata.Pairs("from", "handler"))
 			}},
 		})
@@ -88,7 +88,7 @@ func TestUnaryInterceptors(t *testing.T) {
 	})
 }
 
-// TestStreamInterceptors: likewise for streams.
+// TestStreamInterceptors: the same for streams.
 func TestStreamInterceptors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := &trace{t: t}
@@ -214,7 +214,7 @@ func TestInterceptorsThatAnswer(t *testing.T) {
 	})
 }
 
-// TestInterceptorPanics: as in handlers.
+// TestInterceptorPanics: a panic has the same result as in a handler.
 func TestInterceptorPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cc, _ := start(t, setup{service: &testService{unary: echo, stream: echoStream}, server: h2grpc.ServerConfig{
@@ -255,7 +255,7 @@ func TestRetryingInterceptor(t *testing.T) {
 	})
 }
 
-// seen is a Stats that notes the methods of the calls it sees.
+// seen is a Stats that records the methods of the calls that it sees.
 type seen struct {
 	h2grpc.Stats
 	mu      sync.Mutex
@@ -276,8 +276,8 @@ func (s *seen) note(method string) {
 	s.mu.Unlock()
 }
 
-// TestExempt: of calls of exempt methods neither interceptors nor Stats know, on either
-// end; of others both do.
+// TestExempt: neither interceptors nor Stats see calls of exempt methods, on either
+// end; both see the others.
 func TestExempt(t *testing.T) {
 	for _, exempt := range []string{unaryMethod, bidiMethod} {
 		synctest.Test(t, func(t *testing.T) {

@@ -30,8 +30,8 @@ func detailed(text string, size int) *status.Status {
 	return st
 }
 
-// TestLargeStatus: what grpc-go delivers between its ends arrives, over every
-// network, of unary calls and of streams.
+// TestLargeStatus: what grpc-go delivers between its own ends arrives, over every
+// network, for unary calls and for streams.
 func TestLargeStatus(t *testing.T) {
 	statuses := []*status.Status{
 		detailed("the reason", 47_000),
@@ -85,8 +85,8 @@ func (e *endings) End(_ context.Context, err error, _ time.Duration) {
 	e.errs = append(e.errs, err)
 }
 
-// TestShortenedStatus: a server leaves out what its client does not take, as little
-// as it can, says so in the text, and never changes the code.
+// TestShortenedStatus: a server leaves out what its client does not accept, as little
+// as possible, says so in the text, and never changes the code.
 func TestShortenedStatus(t *testing.T) {
 	const limit = 10_000
 	const asked = "; the client's MaxHeaderListSize is 10000]"
@@ -177,8 +177,8 @@ func TestShortenedStatus(t *testing.T) {
 	}
 }
 
-// TestShortenedAlways: a code arrives, however little the client takes, and what
-// is sent is within the limit wherever a text can be.
+// TestShortenedAlways: a code arrives, however little the client accepts, and what is
+// sent is within the limit whenever the text can be cut.
 func TestShortenedAlways(t *testing.T) {
 	st := detailed(strings.Repeat("größer ", 1000), 20_000)
 	for limit := uint32(0); limit < 700; limit += 7 {
@@ -209,7 +209,7 @@ func TestShortenedAlways(t *testing.T) {
 	}
 }
 
-// TestMetadataOfSuccess: a call that went well does not seem whole if its metadata
+// TestMetadataOfSuccess: a call that succeeded does not seem complete if its metadata
 // is not.
 func TestMetadataOfSuccess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -232,8 +232,8 @@ func TestMetadataOfSuccess(t *testing.T) {
 	})
 }
 
-// TestCutStatus: a client that is sent more than it takes keeps the code and what
-// it has of the text, and names its limit.
+// TestCutStatus: a client that is sent more than it accepts keeps the code and the
+// part of the text that it has, and names its limit.
 func TestCutStatus(t *testing.T) {
 	const mark = "… [cut: the response's headers are larger than this side takes: MaxHeaderListSize of the ClientConfig is 10000 bytes, and 1000 fields, for all that calls have not read]"
 	long, many := strings.Repeat("x", 50_000), strings.Repeat("\x00\x01c\x00", 1500)
@@ -297,9 +297,9 @@ func (p *script) blockFrames(id uint32, flags http2.Flags, block string) {
 	p.frame(typ, flags|endHeaders, id, block)
 }
 
-// TestResponseHeaderBudget: headers of responses that nobody has read take no more
-// than the limit all together. Calls past it keep their codes, and there is room
-// again when others have ended.
+// TestResponseHeaderBudget: headers of responses that have not been read take no more
+// than the limit together. Calls past it keep their codes, and there is room again
+// when others have ended.
 func TestResponseHeaderBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, cc := scriptServer(t, h2grpc.ClientConfig{})
@@ -367,8 +367,8 @@ func TestResponseHeaderBudget(t *testing.T) {
 	})
 }
 
-// TestRestOfBudget: of a status for which there is not enough room there is as much
-// of the text as there is room.
+// TestRestOfBudget: a status for which there is not enough room keeps as much of its
+// text as there is room for.
 func TestRestOfBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, cc := scriptServer(t, h2grpc.ClientConfig{})
@@ -387,8 +387,8 @@ func TestRestOfBudget(t *testing.T) {
 	})
 }
 
-// TestHeaderListAdvice: a client that was given no limit tells none, so that servers
-// send what they have; servers tell theirs.
+// TestHeaderListAdvice: a client without a limit announces none, so that servers send
+// everything; servers announce theirs.
 func TestHeaderListAdvice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		if p, _ := scriptServer(t, h2grpc.ClientConfig{}); p.list.Load() != 0 {
@@ -403,8 +403,8 @@ func TestHeaderListAdvice(t *testing.T) {
 	})
 }
 
-// TestStatusesOwed: no more calls begin while a client does not take the large
-// statuses of those before, of streams as well, and they begin when it does.
+// TestStatusesOwed: no more calls begin while a client does not read the large
+// statuses of earlier calls, including streams, and they begin when it does.
 func TestStatusesOwed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begun := 0

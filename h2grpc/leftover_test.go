@@ -12,11 +12,11 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc"
 )
 
-// What nobody reads any more must not go on counting against what may wait for
-// readers: the connection would stand still once it is too much.
+// What will not be read any more must stop counting against what may wait for
+// readers: otherwise the connection would stand still at the limit.
 
-// TestHandlerEndsWithinAMessage: handlers return while a message for them is coming
-// in.
+// TestHandlerEndsWithinAMessage: handlers return while a message for them is
+// arriving.
 func TestHandlerEndsWithinAMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -67,14 +67,14 @@ func TestTooManyResponses(t *testing.T) {
 }
 
 // TestLastResponseOfAShutdown: the response to the last request of a connection that
-// is being shut down is sent before the connection is closed, though more was read
+// is being shut down is sent before the connection is closed, although more was read
 // with the request.
 func TestLastResponseOfAShutdown(t *testing.T) {
 	for range 300 {
 		synctest.Test(t, func(t *testing.T) {
 			p, srv := scriptClient(t, setup{})
 			var id uint32
-			for id = 1; id < 10; id += 2 { // for the method to be known as quick
+			for id = 1; id < 10; id += 2 { // so that the method counts as quick
 				p.headers(id, 0, request(unaryMethod)...)
 				p.data(id, endStream, grpcMsg("x"))
 				p.take()

@@ -12,8 +12,8 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/status"
 )
 
-// TestMessageLimits: each of the four limits, of unary calls and of streams, at
-// the limit and one byte above.
+// TestMessageLimits: each of the four limits, for unary calls and for streams, at the
+// limit and one byte above.
 func TestMessageLimits(t *testing.T) {
 	const limit = 1000
 	synctest.Test(t, func(t *testing.T) {
@@ -70,8 +70,8 @@ func TestMessageLimits(t *testing.T) {
 	})
 }
 
-// TestDefaultLimits: a message of 73 MB, which Terraform's plans come to, goes both
-// ways, and a server takes no more than DefaultMaxRequestSize.
+// TestDefaultLimits: a message of 73 MB, the size that Terraform's plans reach, is
+// sent both ways, and a server accepts no more than DefaultMaxRequestSize.
 func TestDefaultLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, _ := scriptClient(t, setup{service: &testService{unary: echo}})
@@ -92,7 +92,7 @@ func TestDefaultLimits(t *testing.T) {
 }
 
 // TestSlowReader: a client that does not read stops its own stream alone, and
-// gets everything in the end.
+// receives everything in the end.
 func TestSlowReader(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -131,7 +131,7 @@ func TestSlowReader(t *testing.T) {
 				}
 			}
 			go func() {
-				for range sent { // so that nobody waits for room in it
+				for range sent { // so that no handler waits for room in it
 				}
 			}()
 			for _, s := range streams {

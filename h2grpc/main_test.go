@@ -29,8 +29,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// leftovers compares with what was there before. Goroutines that are about to
-// end get a moment.
+// leftovers compares with what existed before. Goroutines that are about to end get a
+// moment.
 func leftovers(goroutines int, files []string) int {
 	deadline := time.Now().Add(5 * time.Second)
 	for runtime.NumGoroutine() > goroutines || len(descriptors()) > len(files) {
@@ -46,7 +46,7 @@ func leftovers(goroutines int, files []string) int {
 	return 0
 }
 
-// descriptors lists what this process has open, where that can be known.
+// descriptors lists what this process has open, on systems where that can be found.
 func descriptors() []string {
 	dir, err := os.Open("/proc/self/fd")
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc"
 )
 
-// wantRoom fails unless a message of size on other's stream 1, which is announced here,
-// gets its window within a minute of waiting.
+// wantRoom fails unless a message of size bytes on other's stream 1, which is
+// announced here, gets its window within a minute.
 func wantRoom(t *testing.T, other *script, size int) {
 	t.Helper()
 	other.announce(1, size)
@@ -42,8 +42,8 @@ func replies(reply raw) func(h2grpc.ServerStream) error {
 	}
 }
 
-// TestMemoryOfUnendedRequests: the one request of a call, which is there but for
-// END_STREAM, does not keep memory from others for ever.
+// TestMemoryOfUnendedRequests: the only request of a call, which has arrived except
+// for END_STREAM, does not keep memory from others for ever.
 func TestMemoryOfUnendedRequests(t *testing.T) {
 	for _, method := range []string{unaryMethod, serverMethod} {
 		t.Run(method, func(t *testing.T) {
@@ -63,14 +63,15 @@ func TestMemoryOfUnendedRequests(t *testing.T) {
 	}
 }
 
-// TestMemoryBehindSmallMessages: a peer that has filled bufferedBudget with small messages for
-// handlers that wait for it does not keep the window of a large message for ever.
+// TestMemoryBehindSmallMessages: a peer that has filled bufferedBudget with small
+// messages, for handlers that wait for the peer, does not keep the window of a large
+// message for ever.
 func TestMemoryBehindSmallMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 16 << 20
 		peers := crowd(t, 2, size, replies(raw("y")), http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
 		stuck := peers[0]
-		stuck.announce(1, size) // nothing of it comes
+		stuck.announce(1, size) // nothing of it arrives
 		for id := uint32(3); id < 3+2*17; id += 2 {
 			stuck.headers(id, 0, request(bidiMethod)...)
 			stuck.data(id, 0, grpcMsg("x"))
@@ -86,15 +87,15 @@ func TestMemoryBehindSmallMessages(t *testing.T) {
 	})
 }
 
-// slowRaw is a message that is decoded as slowly as the channel says.
+// slowRaw is a message whose decoding waits for the channel.
 type slowRaw struct{ decode chan struct{} }
 
 func (m slowRaw) UnmarshalFrom([]byte) error { <-m.decode; return nil }
 
 func (m slowRaw) AppendTo(b []byte) ([]byte, error) { return b, nil }
 
-// TestMemoryOfTwoMessages: a message that began to come while the one before was being decoded
-// keeps its memory no longer than others do.
+// TestMemoryOfTwoMessages: a message that began to arrive while the one before was
+// being decoded keeps its memory no longer than others do.
 func TestMemoryOfTwoMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const first, size = 3 << 20, 16 << 20
@@ -123,8 +124,9 @@ func TestMemoryOfTwoMessages(t *testing.T) {
 	})
 }
 
-// TestMemoryOfBusySenders: a client that reads 20 MiB a second of what the handler sends
-// does not lose its call for a message that the handler takes afterwards.
+// TestMemoryOfBusySenders: a client that reads 20 MiB a second of what the handler
+// sends does not lose its call because of a message that the handler receives
+// afterwards.
 func TestMemoryOfBusySenders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 16 << 20
@@ -160,8 +162,8 @@ func TestMemoryOfBusySenders(t *testing.T) {
 	})
 }
 
-// TestMemoryBehindOwnReplies: a handler that waits behind other messages that the same peer
-// does not take, waits for the peer as well.
+// TestMemoryBehindOwnReplies: a handler that waits behind other messages which the
+// same peer does not read also waits for the peer.
 func TestMemoryBehindOwnReplies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 16 << 20
@@ -183,14 +185,14 @@ func TestMemoryBehindOwnReplies(t *testing.T) {
 	})
 }
 
-// TestMemoryForGiants: a message for which there is no room, as long as a handler that
-// works has another, does not keep those from theirs for which there is.
+// TestMemoryForGiants: a message for which there is no room, while a working handler
+// has another, does not keep messages waiting for which there is room.
 func TestMemoryForGiants(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const memory, size = 16 << 20, 6 << 20
 		work := make(chan struct{})
 		peers := crowd(t, 3, 2*memory, func(s h2grpc.ServerStream) error {
-			<-work // of the application's, for long
+			<-work // belongs to the application, for long
 			return s.RecvMsg(new(raw))
 		})
 		defer func() {
@@ -213,8 +215,8 @@ func TestMemoryForGiants(t *testing.T) {
 	})
 }
 
-// TestMemoryOfUnendedResponses is TestMemoryOfUnendedRequests for a client: two servers, one
-// of which sends a response but for its status.
+// TestMemoryOfUnendedResponses is TestMemoryOfUnendedRequests for a client: two
+// servers, one of which sends a response without its status.
 func TestMemoryOfUnendedResponses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 16 << 20
@@ -242,8 +244,8 @@ func TestMemoryOfUnendedResponses(t *testing.T) {
 	})
 }
 
-// TestMemoryOfHeldCalls: requests of unary calls that do not begin, because the client takes
-// nothing of an earlier response, do not keep memory from others.
+// TestMemoryOfHeldCalls: requests of unary calls that do not begin, because the
+// client does not read an earlier response, do not keep memory from others.
 func TestMemoryOfHeldCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 16 << 20

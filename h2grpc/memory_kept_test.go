@@ -13,8 +13,8 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc"
 )
 
-// TestMemoryOfEndedResponses: a response that is there with its status, and that the
-// application does not receive, gives its memory up like one without status.
+// TestMemoryOfEndedResponses: a response that has arrived with its status, and that
+// the application does not receive, gives up its memory like one without status.
 func TestMemoryOfEndedResponses(t *testing.T) {
 	for _, end := range []string{"open", "status", "reset"} {
 		t.Run(end, func(t *testing.T) {
@@ -62,8 +62,8 @@ func TestMemoryOfEndedResponses(t *testing.T) {
 	}
 }
 
-// TestMemoryOfResetRequests: a client that resets its stream keeps the memory of what it
-// sent no longer than one that does not.
+// TestMemoryOfResetRequests: a client that resets its stream does not keep memory for
+// what it sent longer than one that does not.
 func TestMemoryOfResetRequests(t *testing.T) {
 	for _, end := range []string{"open", "reset", "fault"} {
 		t.Run(end, func(t *testing.T) {
@@ -71,7 +71,7 @@ func TestMemoryOfResetRequests(t *testing.T) {
 				const size = 16 << 20
 				work := make(chan struct{})
 				peers := crowd(t, 2, size, func(s h2grpc.ServerStream) error {
-					<-work // of the application's, for long
+					<-work // belongs to the application, for long
 					return s.RecvMsg(new(raw))
 				})
 				stuck, other := peers[0], peers[1]
@@ -100,7 +100,8 @@ func TestMemoryOfResetRequests(t *testing.T) {
 	}
 }
 
-// TestMemoryOfAllButOneByte: a large message that has come quickly, but for one byte.
+// TestMemoryOfAllButOneByte: a large message of which all bytes except one arrived
+// quickly.
 func TestMemoryOfAllButOneByte(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 150 << 20
@@ -121,7 +122,7 @@ func TestMemoryOfAllButOneByte(t *testing.T) {
 	})
 }
 
-// TestPlaceAmongThoseThatWait: a message keeps its place while streams come and go.
+// TestPlaceAmongThoseThatWait: a message keeps its place while streams begin and end.
 func TestPlaceAmongThoseThatWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 16 << 20
@@ -157,8 +158,8 @@ func TestPlaceAmongThoseThatWait(t *testing.T) {
 	})
 }
 
-// TestPartsOfResetStreams: what has come of messages that lost their place goes,
-// although their handlers go on.
+// TestPartsOfResetStreams: the received parts of messages that lost their place are
+// freed, although their handlers go on.
 func TestPartsOfResetStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 64 << 20
@@ -201,8 +202,8 @@ func TestPartsOfResetStreams(t *testing.T) {
 	})
 }
 
-// TestMemoryOfCancelledCalls: a response that is there, of a call that was cancelled
-// before the application took it.
+// TestMemoryOfCancelledCalls: a response that has arrived, of a call that was
+// cancelled before the application received it.
 func TestMemoryOfCancelledCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 16 << 20

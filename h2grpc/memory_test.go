@@ -12,7 +12,7 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc"
 )
 
-// announce sends the beginning of a message of so many bytes, and rest the rest of it,
+// announce sends the beginning of a message of size bytes, and rest the rest of it,
 // for which there must be window.
 func (p *script) announce(id uint32, size int) {
 	p.data(id, 0, "\x00"+u32(uint32(size)))
@@ -26,7 +26,8 @@ func (p *script) rest(id uint32, size int) {
 	p.take()
 }
 
-// crowd is clients of servers that share memory for messages; each has a stream open.
+// crowd returns clients of servers that share memory for messages; each has a stream
+// open.
 func crowd(t *testing.T, n int, memory int64, handler func(h2grpc.ServerStream) error, settings ...http2.Setting) []*script {
 	m := h2grpc.NewMessageMemory(memory)
 	peers := make([]*script, n)
@@ -39,8 +40,8 @@ func crowd(t *testing.T, n int, memory int64, handler func(h2grpc.ServerStream) 
 	return peers
 }
 
-// TestMemoryBothWays: handlers that have received messages while they were about to
-// send do not wait for each other, whatever the memory.
+// TestMemoryBothWays: handlers that have received messages and are about to send do
+// not wait for each other, however little memory there is.
 func TestMemoryBothWays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size, clients = 6 << 20, 2
@@ -96,7 +97,7 @@ func TestMemoryBothWays(t *testing.T) {
 }
 
 // TestMemoryOfUnreadReplies: a message that waits for a handler, which waits for its
-// client to take what it sends, makes room for others when they have waited.
+// client to read, makes room for others once they have waited.
 func TestMemoryOfUnreadReplies(t *testing.T) {
 	for name, reply := range map[string]raw{"a large reply": raw(strings.Repeat("y", 1<<20)), "a small one": raw("y")} {
 		synctest.Test(t, func(t *testing.T) {
@@ -136,8 +137,8 @@ func TestMemoryOfUnreadReplies(t *testing.T) {
 	}
 }
 
-// TestMemoryOfUnreadConnections: a client that stops to read in the middle of the last
-// part of a message keeps its memory until others have waited.
+// TestMemoryOfUnreadConnections: a client that stops reading in the middle of the
+// last part of a message keeps its memory until others have waited.
 func TestMemoryOfUnreadConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 16 << 20
@@ -173,9 +174,9 @@ func TestMemoryOfUnreadConnections(t *testing.T) {
 	})
 }
 
-// TestRequestBesideFinalGoAway: a request that waits for a handler to return while the
-// server says the last GOAWAY is not among those that it names, so that the client may
-// send it again.
+// TestRequestBesideFinalGoAway: a request that waits for a handler to return while
+// the server sends the last GOAWAY is not among those that it names, so that the
+// client may send it again.
 func TestRequestBesideFinalGoAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -204,8 +205,8 @@ func TestRequestBesideFinalGoAway(t *testing.T) {
 	})
 }
 
-// TestUploadsBesideStuckOnes: messages that a server takes nothing of do not keep
-// others on streams of which it would.
+// TestUploadsBesideStuckOnes: messages that a server does not read do not keep others
+// waiting on streams that it would read.
 func TestUploadsBesideStuckOnes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size, uploads = 1 << 20, 20

@@ -28,7 +28,7 @@ var plenty = metadata.MD{
 	"large-bin":   {strings.Repeat("\xfe", 10_000)},
 }
 
-// wantMD fails unless got holds want, and of the keys in want nothing else.
+// wantMD fails unless got has the keys of want with exactly its values.
 func wantMD(t *testing.T, sentence string, got, want metadata.MD) {
 	t.Helper()
 	for k, v := range want {
@@ -38,7 +38,7 @@ func wantMD(t *testing.T, sentence string, got, want metadata.MD) {
 	}
 }
 
-// TestMetadata sends plenty both ways, with every kind of call.
+// TestMetadata sends plenty in both directions, with every kind of call.
 func TestMetadata(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var seen metadata.MD
@@ -113,7 +113,7 @@ func TestMetadata(t *testing.T) {
 	})
 }
 
-// TestMetadataOfErrors: a call that fails has its metadata too.
+// TestMetadataOfErrors: a call that fails has its metadata, too.
 func TestMetadataOfErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fail := func(ctx context.Context) error {
@@ -143,8 +143,8 @@ func TestMetadataOfErrors(t *testing.T) {
 	})
 }
 
-// TestReservedMetadata: what belongs to gRPC or HTTP is neither sent nor shown,
-// and does not fail a call that hands metadata on.
+// TestReservedMetadata: keys that belong to gRPC or HTTP are neither sent nor
+// visible, and do not fail a call that sends received metadata on.
 func TestReservedMetadata(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reserved := metadata.MD{
@@ -175,8 +175,8 @@ func TestReservedMetadata(t *testing.T) {
 	})
 }
 
-// TestMetadataOfInstrumentation: names that begin as gRPC's own do, and belong to
-// those who measure calls, arrive.
+// TestMetadataOfInstrumentation: names that begin as gRPC's own do, but belong to
+// instrumentation, arrive.
 func TestMetadataOfInstrumentation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sent := metadata.MD{"grpc-trace-bin": {"\x00\x00abc"}, "grpc-tags-bin": {"\xff"}, "grpc-previous-rpc-attempts": {"2"}, "traceparent": {"00-abc"}}
@@ -202,7 +202,8 @@ func TestMetadataOfInstrumentation(t *testing.T) {
 	})
 }
 
-// TestBadMetadata: what cannot be sent fails before anything is.
+// TestBadMetadata: a call with metadata that cannot be sent fails before anything is
+// sent.
 func TestBadMetadata(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, kv := range [][2]string{{"", "x"}, {"spa ce", "x"}, {"ü", "x"}, {"key", "line\nend"}, {"key", "ü"}, {"key", "\x00"}, {"key", "\x7f"}} {
@@ -230,7 +231,7 @@ func TestBadMetadata(t *testing.T) {
 	})
 }
 
-// TestSendHeader: headers go out at once, and once.
+// TestSendHeader: headers are sent at once, and once.
 func TestSendHeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -289,8 +290,8 @@ func TestSendHeader(t *testing.T) {
 	})
 }
 
-// TestHeaderAlongsideRecv: goroutines in Header and RecvMsg both learn of the
-// head, and of the end, whoever of them waited first.
+// TestHeaderAlongsideRecv: goroutines in Header and RecvMsg both learn of the head,
+// and of the end, whichever of them waited first.
 func TestHeaderAlongsideRecv(t *testing.T) {
 	for _, headFirst := range []bool{true, false} {
 		for _, end := range []string{"head", "loss", "trailers"} {
@@ -338,7 +339,7 @@ func TestHeaderAlongsideRecv(t *testing.T) {
 	}
 }
 
-// TestPeer: both ends can see who the other is.
+// TestPeer: both ends can see their peer.
 func TestPeer(t *testing.T) {
 	onEveryNetwork(t, func(t *testing.T, s setup) {
 		s.service = &testService{unary: func(ctx context.Context, in *raw) (*raw, error) {
@@ -362,7 +363,7 @@ func TestPeer(t *testing.T) {
 	})
 }
 
-// TestLargeTrailers: trailers larger than the client takes become a status.
+// TestLargeTrailers: trailers larger than the client accepts become a status.
 func TestLargeTrailers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		md := metadata.Pairs("large", strings.Repeat("x", 20_000))
@@ -403,7 +404,8 @@ func TestLargeTrailers(t *testing.T) {
 	})
 }
 
-// TestLargeStreamHeaders: so do headers of streams, and the handler is told.
+// TestLargeStreamHeaders: headers of streams do so as well, and the handler gets an
+// error.
 func TestLargeStreamHeaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		md := metadata.Pairs("large", strings.Repeat("x", 20_000))
@@ -426,7 +428,7 @@ func TestLargeStreamHeaders(t *testing.T) {
 	})
 }
 
-// TestLargeRequestHeaders: a client keeps to the server's limit by itself.
+// TestLargeRequestHeaders: a client obeys the server's limit by itself.
 func TestLargeRequestHeaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cc, _ := start(t, setup{server: h2grpc.ServerConfig{MaxHeaderListSize: 10_000}, service: &testService{unary: echo}})

@@ -2,8 +2,8 @@ package h2grpc_test
 
 import "testing"
 
-// needs skips a test of what is done for speed alone in a build that leaves it out:
-// see package fastpath.
+// needs skips a test of an optimization in a build that leaves it out: see package
+// fastpath.
 func needs(t testing.TB, on ...bool) {
 	for _, on := range on {
 		if !on {

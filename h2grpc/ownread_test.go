@@ -39,8 +39,8 @@ func answer(p *script, id uint32, text string) []byte {
 	return q.record.Bytes()
 }
 
-// ownReading returns a script whose client's next call, which has the stream id,
-// reads its own response: enough calls have been made before.
+// ownReading returns a script whose client's next call, which has stream id, reads
+// its own response: enough calls were made before.
 func ownReading(t *testing.T, cfg h2grpc.ClientConfig) (p *script, cc *h2grpc.ClientConn, id uint32) {
 	t.Helper()
 	p, cc = scriptServer(t, cfg)
@@ -51,7 +51,7 @@ func ownReading(t *testing.T, cfg h2grpc.ClientConfig) (p *script, cc *h2grpc.Cl
 	return p, cc, id
 }
 
-// call makes a call and answers it, and checks who reads meanwhile.
+// call makes a call and answers it, and checks which goroutine reads meanwhile.
 func call(t *testing.T, p *script, cc *h2grpc.ClientConn, id uint32, own bool) {
 	t.Helper()
 	done := begin(t, p, cc, context.Background(), id)
@@ -85,8 +85,8 @@ func ended(t *testing.T, done <-chan result) result {
 	}
 }
 
-// TestCallsReadTheirOwnResponses: after some calls, and one after the other, they
-// do. With two at once, or after a pause, they do not.
+// TestCallsReadTheirOwnResponses: after some calls, one after the other, they do.
+// With two at once, or after a pause, they do not.
 func TestCallsReadTheirOwnResponses(t *testing.T) {
 	needs(t, fastpath.OwnReading)
 	synctest.Test(t, func(t *testing.T) {
@@ -121,8 +121,8 @@ func TestCallsReadTheirOwnResponses(t *testing.T) {
 	})
 }
 
-// TestOwnReaderCanBeStopped: wherever the response is cut off, a call that reads
-// ends soon after its context has, and the connection can be used further.
+// TestOwnReaderCanBeStopped: wherever the response is cut off, a call that reads ends
+// soon after its context, and the connection remains usable.
 func TestOwnReaderCanBeStopped(t *testing.T) {
 	needs(t, fastpath.OwnReading)
 	synctest.Test(t, func(t *testing.T) {
@@ -157,8 +157,8 @@ func TestOwnReaderCanBeStopped(t *testing.T) {
 	})
 }
 
-// TestOwnReaderSeesItsDeadline: a call whose deadline is near does not read, and
-// ends when it should; another one ends not much later.
+// TestOwnReaderSeesItsDeadline: a call whose deadline is near does not read, and ends
+// in time; another one ends not much later.
 func TestOwnReaderSeesItsDeadline(t *testing.T) {
 	needs(t, fastpath.OwnReading)
 	synctest.Test(t, func(t *testing.T) {
@@ -188,8 +188,8 @@ func TestOwnReaderSeesItsDeadline(t *testing.T) {
 	})
 }
 
-// TestWhatElseArrives: what is not the response of the call that reads gets where
-// it should, also if nobody reads at the moment.
+// TestWhatElseArrives: frames that are not the response of the call that reads reach
+// their destination, even if nothing is reading at the moment.
 func TestWhatElseArrives(t *testing.T) {
 	needs(t, fastpath.OwnReading)
 	for _, reading := range []bool{true, false} {
@@ -215,7 +215,7 @@ func TestWhatElseArrives(t *testing.T) {
 						received <- string(m)
 					}
 				})
-				// The receiver, which waits, has made Run the reader again.
+				// The receiver, which waits, has made Run read again.
 				for id += 2; ; id += 2 {
 					done := begin(t, p, cc, t.Context(), id)
 					if ownReaders() == 1 {
@@ -259,8 +259,8 @@ func TestWhatElseArrives(t *testing.T) {
 	}
 }
 
-// TestNobodyReads: between two calls that read, whoever waits for something else
-// does not wait longer for that, and Close ends at once.
+// TestNobodyReads: between two calls that read, anything else that is waited for is
+// not delayed by that, and Close ends at once.
 func TestNobodyReads(t *testing.T) {
 	for name, c := range map[string]struct {
 		wait func(h2grpc.ClientStream) error
@@ -312,8 +312,8 @@ func TestNobodyReads(t *testing.T) {
 	})
 }
 
-// TestOwnReaderMeetsFaults: what goes wrong while a call reads has the same
-// outcome as otherwise.
+// TestOwnReaderMeetsFaults: a fault while a call reads has the same outcome as
+// otherwise.
 func TestOwnReaderMeetsFaults(t *testing.T) {
 	needs(t, fastpath.OwnReading)
 	for _, c := range []struct {
@@ -351,8 +351,8 @@ func TestOwnReaderMeetsFaults(t *testing.T) {
 	}
 }
 
-// TestLargeResponsesAreForRun: a response that does not fit into the reader's
-// buffer can be cancelled at any time.
+// TestLargeResponsesAreForRun: a response that does not fit in the reader's buffer
+// can be cancelled at any time.
 func TestLargeResponsesAreForRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, cc, id := ownReading(t, h2grpc.ClientConfig{})
@@ -371,8 +371,8 @@ func TestLargeResponsesAreForRun(t *testing.T) {
 	})
 }
 
-// TestOwnReadersOverSockets: calls that read, are cancelled, and share their
-// connection with others now and then, over sockets and TLS.
+// TestOwnReadersOverSockets: calls that read, are cancelled, and occasionally share
+// their connection with others, over sockets and TLS.
 func TestOwnReadersOverSockets(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		t.Run(fmt.Sprintf("TLS: %v", secure), func(t *testing.T) {
@@ -430,7 +430,7 @@ func TestOwnReadersOverSockets(t *testing.T) {
 	}
 }
 
-// TestOwnReaderAnswers: what a call that reads has to answer is sent when it has its
+// TestOwnReaderAnswers: the answers of a call that reads are sent when it has its
 // response, and not with the next call.
 func TestOwnReaderAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -464,8 +464,8 @@ func (c otherTimeout) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// TestOtherConnectionsAreNotStopped: nobody reads his own response where it is not
-// known how a read is stopped. A call that takes long succeeds.
+// TestOtherConnectionsAreNotStopped: no call reads its own response on a connection
+// of which it is not known how to stop a read. A call that takes long succeeds.
 func TestOtherConnectionsAreNotStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lis, dial := listenMemory(t)

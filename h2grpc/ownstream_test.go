@@ -19,11 +19,11 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/status"
 )
 
-// ownRounds is more than how many messages go to and fro on a stream before it
-// reads its own.
+// ownRounds is more than the number of messages that go to and fro on a stream before
+// it reads its own.
 const ownRounds = 17
 
-// receipt is what RecvMsg returned.
+// receipt is the result of RecvMsg.
 type receipt struct {
 	text string
 	code codes.Code
@@ -59,7 +59,7 @@ func wantReceipt(t *testing.T, got <-chan receipt, text string, code codes.Code)
 	}
 }
 
-// wantOwn fails unless n of those who wait read for themselves.
+// wantOwn fails unless n of the waiting consumers read for themselves.
 func wantOwn(t *testing.T, what string, n int) {
 	t.Helper()
 	synctest.Wait()
@@ -83,7 +83,7 @@ func ownStream(t *testing.T, ctx context.Context) (*script, *h2grpc.ClientConn, 
 	return p, cc, s
 }
 
-// rounds exchanges messages on a stream, of which none is read by itself before the
+// rounds exchanges messages on a stream, none of which it reads for itself before the
 // last.
 func rounds(t *testing.T, p *script, s h2grpc.ClientStream, id uint32) {
 	t.Helper()
@@ -99,8 +99,8 @@ func rounds(t *testing.T, p *script, s h2grpc.ClientStream, id uint32) {
 	}
 }
 
-// TestStreamsReadTheirOwnMessages: the one on which messages go to and fro does, at
-// either end, and not after a pause or when messages come one way.
+// TestStreamsReadTheirOwnMessages: a stream on which messages go to and fro does, at
+// either end, and not after a pause or when messages go one way only.
 func TestStreamsReadTheirOwnMessages(t *testing.T) {
 	needs(t, fastpath.OwnReading)
 	synctest.Test(t, func(t *testing.T) {
@@ -145,8 +145,8 @@ func ownHandler(t *testing.T, handler func(h2grpc.ServerStream) error) *script {
 	return p
 }
 
-// TestStreamThatReadsIsStopped: a stream that reads ends soon after its context has,
-// wherever a message is cut off, and the connection can be used further.
+// TestStreamThatReadsIsStopped: a stream that reads ends soon after its context,
+// wherever a message is cut off, and the connection remains usable.
 func TestStreamThatReadsIsStopped(t *testing.T) {
 	needs(t, fastpath.OwnReading)
 	for cut := range len(grpcMsg("y")) + 9 {
@@ -205,8 +205,8 @@ func TestStreamThatReadsIsStopped(t *testing.T) {
 	}
 }
 
-// TestBesideStreamThatReads: what is not for the stream that reads gets where it
-// should, and soon if nobody reads at the moment.
+// TestBesideStreamThatReads: frames that are not for the stream that reads reach
+// their destination, and soon if nothing is reading at the moment.
 func TestBesideStreamThatReads(t *testing.T) {
 	needs(t, fastpath.OwnReading)
 	for _, reads := range []bool{true, false} {
@@ -270,8 +270,8 @@ func TestBesideStreamThatReads(t *testing.T) {
 	})
 }
 
-// TestCallWhileNobodyReads: a call that begins while the only stream's handler is at
-// work waits no longer than it may, and not at all when the handler has returned.
+// TestCallWhileNobodyReads: a call that begins while the only stream's handler is
+// working waits no longer than allowed, and not at all when the handler has returned.
 func TestCallWhileNobodyReads(t *testing.T) {
 	needs(t, fastpath.OwnReading)
 	for name, work := range map[string]time.Duration{"works": time.Second, "returns": 0} {
@@ -308,8 +308,8 @@ func TestCallWhileNobodyReads(t *testing.T) {
 	}
 }
 
-// TestStreamThatReadsMeetsFaults: what goes wrong while a stream reads has the same
-// outcome as otherwise.
+// TestStreamThatReadsMeetsFaults: a fault while a stream reads has the same outcome
+// as otherwise.
 func TestStreamThatReadsMeetsFaults(t *testing.T) {
 	needs(t, fastpath.OwnReading)
 	for _, c := range []struct {
@@ -342,7 +342,7 @@ func TestStreamThatReadsMeetsFaults(t *testing.T) {
 }
 
 // TestStreamsThatReadOverSockets: streams read for themselves over sockets and TLS,
-// see their deadlines, and share their connection with calls now and then.
+// notice their deadlines, and occasionally share their connection with calls.
 func TestStreamsThatReadOverSockets(t *testing.T) {
 	needs(t, fastpath.OwnReading, fastpath.TryWrite)
 	for _, secure := range []bool{false, true} {
@@ -394,7 +394,7 @@ func TestStreamsThatReadOverSockets(t *testing.T) {
 				}
 				cancel()
 			}
-			// Where a write is not tried at once (internal/h2/trywrite_unix.go), nobody does.
+			// Where a write is not tried at once (internal/h2/trywrite_unix.go), none does.
 			if !own.Load() && runtime.GOOS != "windows" {
 				t.Error("no stream has read for itself")
 			}

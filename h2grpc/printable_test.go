@@ -26,11 +26,11 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/status"
 )
 
-// nasty is what makes a terminal do things: it sets the title, clears the screen,
-// begins a line, changes the direction of writing.
+// nasty is text that a terminal acts on: it sets the title, clears the screen, begins
+// a line, changes the direction of writing.
 const nasty = "\x1b]0;owned\a\x1b[2J\r\n2026/11/29 ERROR forged\x7f\u009b2J\u202e\u2066\u2028\xff\x00"
 
-// wantPrintable fails unless an error has all in it and can be shown.
+// wantPrintable fails unless the text of an error contains all and can be shown.
 func wantPrintable(t *testing.T, what string, err error, all ...string) {
 	t.Helper()
 	if err == nil {
@@ -54,8 +54,8 @@ func wantPrintable(t *testing.T, what string, err error, all ...string) {
 	}
 }
 
-// TestStatusTextsArePrintable: a status of the server's reaches the client, and on
-// through a server that hands it on.
+// TestStatusTextsArePrintable: a status of the server reaches the client, and passes
+// through a server that sends it on.
 func TestStatusTextsArePrintable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		failure := status.Error(codes.Aborted, nasty+strings.Repeat("A", 8000))
@@ -77,7 +77,7 @@ func TestStatusTextsArePrintable(t *testing.T) {
 	})
 }
 
-// namedTLS returns a certificate with names of the peer's choice.
+// namedTLS returns a certificate with names that the peer chooses.
 func namedTLS(t *testing.T, names ...string) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -92,8 +92,8 @@ func namedTLS(t *testing.T, names ...string) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// TestCertificateNamesArePrintable: crypto/x509 says as it is for whom a
-// certificate is valid.
+// TestCertificateNamesArePrintable: the errors of crypto/x509 contain unescaped the
+// names for which a certificate is valid.
 func TestCertificateNamesArePrintable(t *testing.T) {
 	skipInFIPSBubble(t)
 	names := []string{"\x1b[2J\r\n\x7f.example", strings.Repeat("a", 20_000)}
@@ -133,7 +133,7 @@ func TestCertificateNamesArePrintable(t *testing.T) {
 	}
 }
 
-// lostConn fails to be read.
+// lostConn is a connection whose reads fail.
 type lostConn struct {
 	net.Conn
 	err error
@@ -141,8 +141,8 @@ type lostConn struct {
 
 func (c lostConn) Read([]byte) (int, error) { return 0, c.err }
 
-// TestConnectionErrorsArePrintable: errors of package net name addresses, which may
-// be what a peer has announced.
+// TestConnectionErrorsArePrintable: errors of package net contain addresses, which a
+// peer may have announced.
 func TestConnectionErrorsArePrintable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		addr := &net.UnixAddr{Net: "unix", Name: "/tmp/" + nasty}
@@ -172,7 +172,7 @@ func TestConnectionErrorsArePrintable(t *testing.T) {
 	})
 }
 
-// TestFramesWordsArePrintable: what HTTP/2 has for words.
+// TestFramesWordsArePrintable: the texts that HTTP/2 frames carry.
 func TestFramesWordsArePrintable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, cc := scriptServer(t, h2grpc.ClientConfig{})

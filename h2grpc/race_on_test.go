@@ -2,6 +2,6 @@
 
 package h2grpc_test
 
-// raceEnabled says whether the race detector is on: it makes memory and
-// processor time several times as dear.
+// raceEnabled reports whether the race detector is on: it makes everything take
+// several times as much memory and processor time.
 const raceEnabled = true

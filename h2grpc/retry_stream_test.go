@@ -12,7 +12,7 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/status"
 )
 
-// TestStreamRetry: gRFC A6 for streams. One of which only the headers, or the
+// TestStreamRetry: gRFC A6 for streams. A stream of which only the headers, or the
 // headers and the only request, were sent is tried once more.
 func TestStreamRetry(t *testing.T) {
 	open := func(t *testing.T, cc *h2grpc.ClientConn, desc *h2grpc.StreamDesc, method string) h2grpc.ClientStream {

@@ -43,14 +43,14 @@ type script struct {
 	blocks [][]string // the fields of all header blocks
 
 	lines chan string
-	held  []string // received and not yet asked for
+	held  []string // received and not yet expected by want
 	gate  chan struct{}
-	// granted sums the WINDOW_UPDATEs by stream, which scripts mostly skip;
-	// initial is the other end's SETTINGS_INITIAL_WINDOW_SIZE.
+	// granted sums the WINDOW_UPDATEs of each stream, which want mostly ignores; initial
+	// is the other end's SETTINGS_INITIAL_WINDOW_SIZE.
 	granted map[uint32]int
 	initial int
 	table   atomic.Uint32 // the size of the table that blocks are decoded with
-	greeted bool          // the first SETTINGS are here; later ones are acknowledged at once
+	greeted bool          // the first SETTINGS have arrived; later ones are acknowledged at once
 	list    atomic.Int64  // the other end's SETTINGS_MAX_HEADER_LIST_SIZE
 }
 
@@ -118,7 +118,7 @@ func (p *script) read() {
 			block = f
 			dec.SetAllowedMaxDynamicTableSize(p.table.Load())
 			if p.table.Load() == 0 {
-				dec.SetMaxDynamicTableSize(0) // what was in it is gone, whatever the other end says
+				dec.SetMaxDynamicTableSize(0) // the table is emptied, whatever the other end sends
 			}
 			dec.Write(f.HeaderBlockFragment())
 			if f.HeadersEnded() {
@@ -154,10 +154,10 @@ func (p *script) read() {
 	}
 }
 
-// window is what may be sent on a stream on which sent bytes have been.
+// window returns what may be sent on a stream on which sent bytes were sent.
 func (p *script) window(id uint32, sent int) int { return p.initial + p.granted[id] - sent }
 
-// pause lets the other end come to rest between two frames.
+// pause lets the other end become idle between two frames.
 func (p *script) pause() {
 	if p.t != nil { // nil: the script is only recorded
 		p.send()
@@ -170,7 +170,7 @@ func (p *script) stopReading() { <-p.gate }
 
 func (p *script) readAgain() { p.gate <- struct{}{} }
 
-// take moves what has arrived to held, when all goroutines have come to rest.
+// take moves what has arrived to held, when all goroutines are idle.
 func (p *script) take() {
 	p.send()
 	synctest.Wait()
@@ -198,7 +198,7 @@ func (p *script) take() {
 	}
 }
 
-// matches says whether a line is as wanted; "…" stands for anything.
+// matches reports whether a line is as wanted; "…" stands for anything.
 func matches(want, line string) bool {
 	parts := strings.Split(want, "…")
 	last := len(parts) - 1
@@ -261,8 +261,8 @@ func shorten(lines []string) string {
 	return strings.Join(out, "\n\t")
 }
 
-// bytes writes b as it is. A connection that has ended is no failure: what
-// came from it says more.
+// bytes writes b unchanged. A connection that has ended is not a failure: what came
+// from it is more informative.
 func (p *script) bytes(b []byte) {
 	if p.t == nil || p.gather {
 		p.record.Write(b)
@@ -272,7 +272,7 @@ func (p *script) bytes(b []byte) {
 	p.nc.Write(b)
 }
 
-// send writes what has been gathered, in one piece.
+// send writes what has gathered, in one piece.
 func (p *script) send() {
 	if p.record.Len() > 0 {
 		p.gather = false
@@ -313,7 +313,7 @@ func (p *script) headers(id uint32, flags http2.Flags, fields ...string) {
 }
 
 func (p *script) data(id uint32, flags http2.Flags, payload string) {
-	// A payload that is larger than the first frames may be goes in several.
+	// A payload that is larger than the first frames may be is sent in several.
 	const most = 16 << 10
 	for len(payload) > most && !flags.Has(http2.FlagDataPadded) {
 		p.frame(http2.FrameData, flags&^http2.FlagDataEndStream, id, payload[:most])
@@ -370,7 +370,7 @@ func scriptClient(t *testing.T, s setup, settings ...http2.Setting) (*script, *h
 	return p, srv
 }
 
-// bareClient is scriptClient before anything was sent.
+// bareClient is scriptClient before anything is sent.
 func bareClient(t *testing.T, s setup) (*script, *h2grpc.Server) {
 	t.Helper()
 	a, b := net.Pipe()
@@ -405,7 +405,7 @@ func scriptServer(t *testing.T, cfg h2grpc.ClientConfig, settings ...http2.Setti
 	return p, cc
 }
 
-// bareServer is scriptServer before it sent anything.
+// bareServer is scriptServer before anything is sent.
 func bareServer(t *testing.T, cfg h2grpc.ClientConfig) (*script, *h2grpc.ClientConn) {
 	t.Helper()
 	a, b := net.Pipe()
@@ -433,7 +433,7 @@ func bareServer(t *testing.T, cfg h2grpc.ClientConfig) (*script, *h2grpc.ClientC
 	return p, cc
 }
 
-// result is what became of a call.
+// result is the outcome of a call.
 type result struct {
 	reply string
 	err   error

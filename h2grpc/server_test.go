@@ -17,7 +17,7 @@ import (
 
 type greeter interface{ Greet() }
 
-// TestRegisterServiceMistakes: they come out of Serve and ServeConn.
+// TestRegisterServiceMistakes: Serve and ServeConn return them.
 func TestRegisterServiceMistakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, c := range []struct {
@@ -60,8 +60,8 @@ func TestRegisterServiceMistakes(t *testing.T) {
 	})
 }
 
-// TestRegisterServiceLate: a service that comes too late changes nothing for
-// connections that are served, and the next one is told.
+// TestRegisterServiceLate: a service that is registered too late changes nothing for
+// connections that are being served, and the next ServeConn returns an error.
 func TestRegisterServiceLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cc, srv := start(t, setup{service: &testService{unary: echo}})
@@ -118,8 +118,7 @@ func TestUnknownMethods(t *testing.T) {
 	})
 }
 
-// TestBlockedHandlers: handlers that block hold up nobody else, however many
-// they are.
+// TestBlockedHandlers: handlers that block delay no others, however many there are.
 func TestBlockedHandlers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -151,8 +150,8 @@ func TestBlockedHandlers(t *testing.T) {
 	})
 }
 
-// TestHandlersThatCallEachOther: a chain of calls, each made by the handler of
-// the one before, comes to its end.
+// TestHandlersThatCallEachOther: a chain of calls, each made by the handler of the
+// one before, ends.
 func TestHandlersThatCallEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var cc *h2grpc.ClientConn
@@ -173,7 +172,7 @@ func TestHandlersThatCallEachOther(t *testing.T) {
 	})
 }
 
-// TestSlowHandlers: many calls that each take a while run side by side.
+// TestSlowHandlers: many calls that each take a while run concurrently.
 func TestSlowHandlers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cc, _ := start(t, setup{service: &testService{unary: func(_ context.Context, in *raw) (*raw, error) {

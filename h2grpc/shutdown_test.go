@@ -19,7 +19,7 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/status"
 )
 
-// TestShutdown: calls in flight end well, new ones find nobody.
+// TestShutdown: calls in flight end well, new ones find no server.
 func TestShutdown(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -86,8 +86,8 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-// TestShutdownUnderLoad: callers that never stop calling. Every call is either
-// answered, or UNAVAILABLE and not seen by any handler.
+// TestShutdownUnderLoad: callers call all the time. Every call is either answered, or
+// UNAVAILABLE and seen by no handler.
 func TestShutdownUnderLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var handled, answered atomic.Int32
@@ -153,12 +153,12 @@ func TestShutdownTimeout(t *testing.T) {
 	})
 }
 
-// TestShutdownOfNothing: where nothing runs, Shutdown succeeds, however late it
-// is. A connection is something that runs.
+// TestShutdownOfNothing: if nothing is running, Shutdown succeeds, even with an ended
+// context. A connection counts as running.
 func TestShutdownOfNothing(t *testing.T) {
 	late, cancel := context.WithCancel(t.Context())
 	cancel()
-	for range 100 { // both outcomes would be at hand
+	for range 100 { // both outcomes would be possible
 		srv := h2grpc.NewServer(nil)
 		for range 2 {
 			if err := srv.Shutdown(late); err != nil {
@@ -184,8 +184,8 @@ func TestShutdownOfNothing(t *testing.T) {
 	})
 }
 
-// TestStubbornHandlers: neither Shutdown nor Close waits for ever for handlers
-// that do not look at their contexts, and each says that there are some.
+// TestStubbornHandlers: neither Shutdown nor Close waits for ever for handlers that
+// ignore their contexts, and each returns an error.
 func TestStubbornHandlers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -230,7 +230,7 @@ func TestStubbornHandlers(t *testing.T) {
 	})
 }
 
-// TestCloseInHandler: a handler may close its own server; it is not waited for.
+// TestCloseInHandler: a handler may close its own server; Close does not wait for it.
 func TestCloseInHandler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var srv *h2grpc.Server
@@ -324,8 +324,8 @@ func TestCloseDespiteSilentPeer(t *testing.T) {
 	})
 }
 
-// TestServeConnContext: the end of ServeConn's context ends the connection and
-// is seen by handlers.
+// TestServeConnContext: the end of ServeConn's context ends the connection and the
+// contexts of handlers.
 func TestServeConnContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type key struct{}
@@ -367,7 +367,7 @@ func once(nc net.Conn) func(context.Context) (net.Conn, error) {
 	}
 }
 
-// lateListener hands out a last connection when it is closed, as the kernel may.
+// lateListener returns a last connection when it is closed, as the kernel may.
 type lateListener struct {
 	*memoryListener
 	last net.Conn
@@ -382,8 +382,8 @@ func (l *lateListener) Accept() (net.Conn, error) {
 	return nil, net.ErrClosed
 }
 
-// TestAcceptDuringClose: a connection that is accepted while the server closes
-// is closed, and Close has waited for that.
+// TestAcceptDuringClose: a connection that is accepted while the server closes is
+// closed, and Close waits for that.
 func TestAcceptDuringClose(t *testing.T) {
 	for range 200 {
 		synctest.Test(t, func(t *testing.T) {
@@ -424,7 +424,7 @@ func (l *failingListener) Accept() (net.Conn, error) {
 	return l.Listener.Accept()
 }
 
-// TestAcceptErrors: temporary ones are waited out, others end Serve.
+// TestAcceptErrors: temporary errors are waited out, others end Serve.
 func TestAcceptErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lis, dial := listenMemory(t)

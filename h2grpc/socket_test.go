@@ -23,9 +23,9 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/status"
 )
 
-// TestFullSocket: a peer that grants much window and does not read. Nobody
-// waits for the socket beyond a deadline, and what the peer reads in the end is
-// whole. This is what real sockets do and memory does not, so time is real.
+// TestFullSocket: a peer that grants much window and does not read. Nothing waits for
+// the socket beyond a deadline, and what the peer finally reads is complete. Real
+// sockets behave like this and memory does not, so time is real.
 func TestFullSocket(t *testing.T) {
 	for _, n := range networks[1:] {
 		for _, secure := range []bool{false, true} {
@@ -116,7 +116,7 @@ func fullSocket(t *testing.T, n network, secure bool) {
 			}
 		}
 	}
-	// A call that found no room for its headers has opened no stream.
+	// A call that found no room for its headers has not opened a stream.
 	if resets != opened-1 || resets == 0 {
 		t.Errorf("%d streams were reset, want %d", resets, opened-1)
 	}
@@ -168,7 +168,7 @@ func TestCloseFullSocket(t *testing.T) {
 	}
 }
 
-// socket is what *net.UnixConn and *net.TCPConn have in common.
+// socket has the methods that *net.UnixConn and *net.TCPConn have in common.
 type socket interface {
 	net.Conn
 	syscall.Conn
@@ -194,7 +194,8 @@ func (c scrambled) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// transparent says that its Write is the socket's. It is not, to see who asks.
+// transparent claims that its Write is the socket's. It is not, to see which Write is
+// called.
 type transparent struct {
 	net.Conn
 	written *atomic.Int64
@@ -221,9 +222,9 @@ func (l wrapping) Accept() (net.Conn, error) {
 	return l.wrap(nc), nil
 }
 
-// TestWrappedSockets: a connection that embeds a socket and has a Write of its
-// own is written through that, with TLS or without; one that says that its Write
-// is the socket's is not.
+// TestWrappedSockets: a connection that embeds a socket and has a Write of its own is
+// written to through that, with TLS or without; one that claims that its Write is the
+// socket's is not.
 func TestWrappedSockets(t *testing.T) {
 	needs(t, fastpath.TryWrite)
 	var written atomic.Int64

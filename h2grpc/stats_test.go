@@ -16,9 +16,8 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/status"
 )
 
-// tracer is a Stats of the kind that a tracing or metrics library would bring:
-// it gives each call a name, hands it on in the metadata, and writes down what
-// happens.
+// tracer is a Stats like that of a tracing or metrics library: it gives each call a
+// name, sends it in the metadata, and records what happens.
 type tracer struct {
 	mu    sync.Mutex
 	lines []string // guarded by mu
@@ -60,7 +59,7 @@ func (t *tracer) End(ctx context.Context, err error, took time.Duration) {
 	t.ended <- struct{}{}
 }
 
-// want compares with what was noted once n calls have ended.
+// want compares with what was recorded once n calls have ended.
 func (t *tracer) want(tb testing.TB, n int, want ...string) {
 	tb.Helper()
 	for range n {
@@ -171,7 +170,7 @@ func TestStats(t *testing.T) {
 		"server of abc: message sent 3 8",
 		"server of abc: end OK true")
 
-	// A call whose caller goes away ends all the same.
+	// A call whose caller goes away ends as well.
 	cancelled, cancel := context.WithCancel(ctx)
 	if _, err := cc.NewStream(cancelled, &bidiDesc, bidiMethod); err != nil {
 		t.Fatal(err)

@@ -87,7 +87,7 @@ func TestStatusDetails(t *testing.T) {
 				t.Errorf("got the details %v", d)
 			}
 		}
-		// A wrapped status keeps its code and details, and says it all.
+		// A wrapped status keeps its code and details, and has the text of the whole chain.
 		handlerErr = fmt.Errorf("while trying: %w", st.Err())
 		for _, err := range outcomes(t, cc) {
 			got := status.Convert(err)
@@ -226,7 +226,7 @@ func TestCardinality(t *testing.T) {
 			}
 			return err
 		}
-		wrong := bidiDesc // a client that does not keep to the method's kind
+		wrong := bidiDesc // a client that does not follow the method's kind
 		want := func(sentence string, err error, code codes.Code) {
 			t.Helper()
 			if (code == codes.OK && err != io.EOF) || (code != codes.OK && status.Code(err) != code) {
@@ -256,7 +256,7 @@ func TestCardinality(t *testing.T) {
 	})
 }
 
-// foreignStatus is what errors of another gRPC library look like from here.
+// foreignStatus looks like the errors of another gRPC library.
 type foreignStatus struct{}
 
 func (foreignStatus) Error() string              { return "rpc error: code = NotFound desc = gone" }
@@ -281,8 +281,8 @@ func (w *warned) Warn(msg string, args ...any) {
 	w.lines = append(w.lines, fmt.Sprintln(append([]any{msg}, args...)...))
 }
 
-// TestForeignStatus: a handler's status of another library loses its code, and the log
-// says so once, with the method and what to do, unless MapError knows it.
+// TestForeignStatus: a handler's status of another library loses its code, and that
+// is logged once, with the method and a remedy, unless MapError translates it.
 func TestForeignStatus(t *testing.T) {
 	ours := status.Error(codes.NotFound, "gone")
 	mapped := func(err error) error {

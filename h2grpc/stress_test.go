@@ -16,9 +16,9 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/status"
 )
 
-// TestMixedLoad: many callers with calls of every kind and size, which come and
-// go over a minute, so that streams are few and many by turns. Some are
-// cancelled half-way. Everything else arrives whole.
+// TestMixedLoad: many callers with calls of every kind and size, which come and go
+// over a minute, so that there are few streams and many in turn. Some are cancelled
+// half-way. All others arrive complete.
 func TestMixedLoad(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -81,7 +81,7 @@ func mixedCall(t *testing.T, cc *h2grpc.ClientConn, rnd *rand.Rand, name string)
 				return
 			}
 			if err := s.SendMsg(&m); err != nil {
-				return // RecvMsg has the reason
+				return // RecvMsg returns the reason
 			}
 			sent <- m
 		}

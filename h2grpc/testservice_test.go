@@ -107,8 +107,8 @@ type network struct {
 
 var networks = []network{{"memory", listenMemory}, {"unix", listenUnix}, {"tcp", listenTCP}}
 
-// hasUnix is whether this system has unix sockets: Wine has none, and Windows has
-// since its version 10.
+// hasUnix reports whether this system has unix sockets: Wine has none, and Windows
+// has them since version 10.
 var hasUnix = sync.OnceValue(func() bool {
 	dir, err := os.MkdirTemp("", "tn")
 	if err != nil {
@@ -134,8 +134,8 @@ func listenUnix(t testing.TB) (net.Listener, func(context.Context) (net.Conn, er
 	return listenOn(t, "unix", filepath.Join(dir, "s"))
 }
 
-// listenSocket is for tests that need a socket of the system's, of any kind: what
-// plugins and hosts use there.
+// listenSocket is for tests that need a real socket, of any kind: the kind that
+// plugins and hosts use on this system.
 func listenSocket(t testing.TB) (net.Listener, func(context.Context) (net.Conn, error)) {
 	if !hasUnix() {
 		return listenTCP(t)
@@ -157,7 +157,7 @@ func listenOn(t testing.TB, network, addr string) (net.Listener, func(context.Co
 	}
 }
 
-// memoryListener hands out the ends of net.Pipe.
+// memoryListener returns ends of net.Pipe.
 type memoryListener struct {
 	conns chan net.Conn
 	done  chan struct{}
@@ -204,7 +204,7 @@ type memoryAddr struct{}
 func (memoryAddr) Network() string { return "memory" }
 func (memoryAddr) String() string  { return "memory" }
 
-// setup is what a test may change of a client and a server.
+// setup is what a test may configure of a client and a server.
 type setup struct {
 	service *testService
 	server  h2grpc.ServerConfig
@@ -213,8 +213,8 @@ type setup struct {
 	listen  func(testing.TB) (net.Listener, func(context.Context) (net.Conn, error))
 }
 
-// start serves and returns a client. Both end with the test, and must have
-// left nothing behind then.
+// start serves and returns a client. Both end with the test, and must then have left
+// nothing behind.
 func start(t testing.TB, s setup) (*h2grpc.ClientConn, *h2grpc.Server) {
 	t.Helper()
 	if s.listen == nil {

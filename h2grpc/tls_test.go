@@ -17,8 +17,8 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/status"
 )
 
-// TestALPN: RFC 9113 §3.3. "h2" or nothing; anything else is refused by both
-// ends, even if the caller's config would allow it.
+// TestALPN: RFC 9113 §3.3. "h2" or nothing; both ends refuse anything else, even if
+// the caller's config would allow it.
 func TestALPN(t *testing.T) {
 	for _, c := range []struct {
 		name           string
@@ -45,10 +45,10 @@ func TestALPN(t *testing.T) {
 	}
 }
 
-// TestServerALPN: clients that are not ours. grpc-go before 1.67 lets a client
-// offer nothing, and so does a TLS library that nobody told of ALPN, such as
-// Python's or rustls; from 1.67 on grpc-go refuses it. Here nothing said is h2,
-// and anything else said is refused.
+// TestServerALPN: clients of other libraries. grpc-go before 1.67 lets a client offer
+// nothing, and so does a TLS library that is not configured for ALPN, such as
+// Python's or rustls; from 1.67 on grpc-go refuses that. Here no protocol means h2,
+// and any other is refused.
 func TestServerALPN(t *testing.T) {
 	for _, c := range []struct {
 		offer []string
@@ -86,8 +86,8 @@ func TestServerALPN(t *testing.T) {
 	}
 }
 
-// TestClientALPN: servers that are not ours, and select nothing, h2 or something
-// else. As in TestServerALPN, nothing is h2; grpc-go from 1.67 on refuses it.
+// TestClientALPN: servers of other libraries, which select nothing, h2 or something
+// else. As in TestServerALPN, nothing means h2; grpc-go from 1.67 on refuses that.
 func TestClientALPN(t *testing.T) {
 	for _, c := range []struct {
 		protos []string
@@ -142,7 +142,7 @@ func TestTLSMismatch(t *testing.T) {
 	})
 }
 
-// TestTLSHandshakeTimeout: both ends bound the handshake.
+// TestTLSHandshakeTimeout: both ends limit the handshake.
 func TestTLSHandshakeTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		serverTLS, clientTLS := testTLS(t)
@@ -176,7 +176,7 @@ func TestTLSHandshakeTimeout(t *testing.T) {
 	})
 }
 
-// TestMutualTLS: the client's certificate is required, and seen.
+// TestMutualTLS: the client's certificate is required, and visible.
 func TestMutualTLS(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		serverTLS, clientTLS := testTLS(t)

@@ -16,8 +16,7 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/status"
 )
 
-// slow is a compressor that changes nothing and takes its time over messages of
-// ones.
+// slow is a compressor that changes nothing and is slow with messages of ones.
 type slow struct {
 	release chan struct{}
 	panics  bool
@@ -37,9 +36,9 @@ func (s slow) Decompress(dst, src []byte, _ int) ([]byte, error) {
 	return append(dst, src...), nil
 }
 
-// TestTurns: a message that waits until others are decompressed waits no longer
-// than its call lasts, on either end, and a compressor that panics does not keep
-// its turn.
+// TestTurns: a message that waits for the decompression of others waits no longer
+// than its call lasts, on either end, and a compressor that panics does not keep its
+// turn.
 func TestTurns(t *testing.T) {
 	turns := max(1, runtime.GOMAXPROCS(0)/2)
 	large := func(digit byte) string { return string(bytes.Repeat([]byte{digit}, 1000)) }
@@ -86,7 +85,7 @@ func TestTurns(t *testing.T) {
 	}
 }
 
-// held is a message that takes its time to be decoded.
+// held is a message whose decoding takes long.
 type held struct {
 	decoding *atomic.Int32
 	release  chan struct{}
@@ -100,8 +99,8 @@ func (h held) UnmarshalFrom([]byte) error {
 	return nil
 }
 
-// TestTurnsLast: a message has its turn until it is decoded, since what it has been
-// decompressed to is there as long.
+// TestTurnsLast: a message has its turn until it is decoded, since what it was
+// decompressed into exists as long.
 func TestTurnsLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		quick := slow{make(chan struct{}), false}

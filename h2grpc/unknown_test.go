@@ -22,14 +22,14 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/status"
 )
 
-// TestUnknownOnTheWire: which calls reach ServerConfig.Unknown, and which are
-// refused as if there were none.
+// TestUnknownOnTheWire: which calls ServerConfig.Unknown gets, and which are refused
+// as if it were not set.
 func TestUnknownOnTheWire(t *testing.T) {
 	const refused = "HEADERS 1 :status=200 content-type=application/grpc grpc-status="
 	for _, c := range []struct {
 		name   string
 		fields []string
-		method string // what Unknown is told; empty: it is not called
+		method string // what Unknown gets; empty: it is not called
 		want   string // the beginning of the answer
 	}{
 		{"a service that is not there", request("/a.B/C"), "/a.B/C", replied(1, "q")[0]},
@@ -70,7 +70,7 @@ func TestUnknownOnTheWire(t *testing.T) {
 	}
 }
 
-// proxy is what a program does that passes on all calls.
+// proxy returns a handler that passes all calls on.
 func proxy(to *h2grpc.ClientConn) func(method string, from h2grpc.ServerStream) error {
 	return func(method string, from h2grpc.ServerStream) error {
 		ctx, cancel := context.WithCancel(from.Context())
@@ -113,7 +113,7 @@ func proxy(to *h2grpc.ClientConn) func(method string, from h2grpc.ServerStream) 
 	}
 }
 
-// proxied returns a connection to a proxy before the server that s is about.
+// proxied returns a connection to a proxy in front of the server of s.
 func proxied(t *testing.T, s setup, front h2grpc.ServerConfig) *h2grpc.ClientConn {
 	t.Helper()
 	compressors := s.server.Compressors
@@ -133,8 +133,7 @@ func proxied(t *testing.T, s setup, front h2grpc.ServerConfig) *h2grpc.ClientCon
 	return cc
 }
 
-// TestProxy: all that a call is made of goes through a server that has no method
-// at all.
+// TestProxy: all parts of a call pass through a server that has no methods.
 func TestProxy(t *testing.T) {
 	sent := metadata.MD{"word": {"one", "two"}, "some-bin": {"\x00\xff", ""}}
 	answer := metadata.MD{"answer": {"yes"}, "more-bin": {"\x01"}}
@@ -165,7 +164,7 @@ func TestProxy(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// Nobody on the way knows this type.
+			// No program on the way knows this type.
 			w := st.Proto()
 			w.Details = append(w.Details, status.Any{TypeURL: "example.com/unheard.Of", Value: []byte{1, 2, 3}})
 			st = status.FromProto(w)
@@ -274,7 +273,7 @@ func TestProxy(t *testing.T) {
 	})
 }
 
-// TestUnknownIsSeen: interceptors and statistics are told of the call by its name.
+// TestUnknownIsSeen: interceptors and statistics see the call by its name.
 func TestUnknownIsSeen(t *testing.T) {
 	tr := newTracer()
 	var infos []h2grpc.StreamServerInfo
@@ -294,7 +293,7 @@ func TestUnknownIsSeen(t *testing.T) {
 			return handler(srv, ss)
 		}},
 	}})
-	for range 2 { // the second has its head decoded from memory
+	for range 2 { // the second has its head from the memo
 		if err := cc.Invoke(t.Context(), "/a.B/C", msg("qq"), new(raw)); err != nil {
 			t.Fatal(err)
 		}
@@ -306,7 +305,7 @@ func TestUnknownIsSeen(t *testing.T) {
 	}
 }
 
-// TestUnknownPanics: as in other handlers.
+// TestUnknownPanics: a panic has the same result as in other handlers.
 func TestUnknownPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cc, _ := start(t, setup{server: h2grpc.ServerConfig{Unknown: func(string, h2grpc.ServerStream) error { panic("oh") }}})
@@ -338,7 +337,7 @@ func TestReceivingWhenTheHandlerReturns(t *testing.T) {
 	})
 }
 
-// TestRaw: what a Raw holds is replaced, in place if it can be.
+// TestRaw: the content of a Raw is replaced, in place if possible.
 func TestRaw(t *testing.T) {
 	r := make(h2grpc.Raw, 0, 8)
 	first := r[:cap(r)]
@@ -374,8 +373,8 @@ func (l *lateLogger) Error(msg string, args ...any) {
 	l.lines = append(l.lines, fmt.Sprintln(append([]any{msg}, args...)...))
 }
 
-// TestRegisterServiceWhileServing: a listener goes on being served, and somebody
-// is told.
+// TestRegisterServiceWhileServing: a listener goes on being served, and the mistake
+// is logged.
 func TestRegisterServiceWhileServing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := new(lateLogger)

@@ -15,8 +15,8 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/internal/fastpath"
 )
 
-// A call whose frames come in one piece, with header blocks that have come before,
-// ends as one whose frames come one by one, whatever is wrong with them.
+// A call whose frames arrive in one piece, with header blocks that have arrived
+// before, ends like one whose frames arrive one by one, whatever is wrong with them.
 
 // wholeResponseCases are answers to a call on stream 1 that are nearly usual.
 func wholeResponseCases() []responseCase {
@@ -176,8 +176,8 @@ func TestWholeRequestIsAsItsFrames(t *testing.T) {
 	}
 }
 
-// asItsFrames fails unless run has the same result whether or not the frames are
-// gathered.
+// asItsFrames fails unless run has the same result with and without gathering the
+// frames.
 func asItsFrames(t *testing.T, name string, run func(t *testing.T, gather bool) []string) {
 	t.Run(name, func(t *testing.T) {
 		apart, together := run(t, false), run(t, true)
@@ -187,8 +187,8 @@ func asItsFrames(t *testing.T, name string, run func(t *testing.T, gather bool) 
 	})
 }
 
-// wholeResponse returns what becomes of a call that is answered as c says, with
-// what the client says to it.
+// wholeResponse returns the outcome of a call that is answered as in c, with what the
+// client sends in return.
 func wholeResponse(t *testing.T, c responseCase, gather bool) (got []string) {
 	synctest.Test(t, func(t *testing.T) {
 		p, cc := scriptServer(t, h2grpc.ClientConfig{MaxRecvMessageSize: 1000, MaxHeaderListSize: 2000})
@@ -223,7 +223,7 @@ func wholeResponse(t *testing.T, c responseCase, gather bool) (got []string) {
 	return got
 }
 
-// teach has every header block that run sends sent before, so often that it comes
+// teach has every header block that run sends sent before, so often that it arrives
 // as references to the table and is remembered.
 func teach(run func(p *script), send func(fields []string)) {
 	p := new(script)
@@ -236,7 +236,7 @@ func teach(run func(p *script), send func(fields []string)) {
 	}
 }
 
-// wholeRequest returns what a server says to c's request.
+// wholeRequest returns what a server sends in return to c's request.
 func wholeRequest(t *testing.T, c requestCase, gather bool) (got []string) {
 	synctest.Test(t, func(t *testing.T) {
 		p, _ := scriptClient(t, setup{server: h2grpc.ServerConfig{MaxRecvMessageSize: 1000, MaxHeaderListSize: 2000}})
@@ -258,7 +258,7 @@ func wholeRequest(t *testing.T, c requestCase, gather bool) (got []string) {
 }
 
 // TestWholeRequestsGrowWindows: a window that shrank in a burst of streams grows
-// again beside calls that are taken whole.
+// again beside calls that are handled whole.
 func TestWholeRequestsGrowWindows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, _ := scriptClient(t, setup{})

@@ -9,10 +9,10 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc"
 )
 
-// TestWindowAtEnd checks that the window is not zero when the last byte of a
-// message is here. Servers on nghttp2, Node's for one, look for the end of a
-// body, after which the trailers come, only while there is window: an exact
-// grant would make them wait for ever.
+// TestWindowAtEnd checks that the window is not zero when the last byte of a message
+// has arrived. Servers that use nghttp2, Node's among them, look for the end of a
+// body, after which the trailers come, only while there is window: an exact grant
+// would make them wait for ever.
 func TestWindowAtEnd(t *testing.T) {
 	for _, size := range []int{streamWindow - 6, streamWindow - 5, streamWindow - 4, streamWindow, loneWindow - 6, loneWindow - 5, loneWindow - 4, 3 << 20} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {

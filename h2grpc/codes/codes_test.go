@@ -6,7 +6,7 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/codes"
 )
 
-// TestCodes holds names and numbers: they are gRPC's.
+// TestCodes checks that names and numbers are gRPC's.
 func TestCodes(t *testing.T) {
 	names := []string{
 		"OK", "Canceled", "Unknown", "InvalidArgument", "DeadlineExceeded", "NotFound", "AlreadyExists", "PermissionDenied", "ResourceExhausted",

@@ -10,8 +10,8 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/connlimit"
 )
 
-// The oldest that has not proved itself goes, whoever has come or gone before, and
-// nobody who has.
+// The oldest connection that has not proved itself is evicted, whatever came or went
+// before, and none that has.
 func TestOldestGoes(t *testing.T) {
 	l := connlimit.New(4, 3)
 	var closed []int
@@ -61,8 +61,8 @@ func TestOldestGoes(t *testing.T) {
 	}
 }
 
-// Whoever is unproven when the last place is taken may still prove itself: there
-// are never more than both limits together.
+// A connection that is unproven when the last place is taken may still prove itself:
+// there are never more than both limits together.
 func TestBothTogether(t *testing.T) {
 	l := connlimit.New(2, 3)
 	var open atomic.Int32

@@ -19,14 +19,14 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// patience is how long anything may take that is not to fail.
+// patience is how long anything may take without failing.
 const patience = 30 * time.Second
 
 // TestMain fails if the tests leave goroutines behind.
 func TestMain(m *testing.M) {
 	before := runtime.NumGoroutine()
 	code := m.Run()
-	// Those that are about to end get a moment.
+	// Goroutines that are about to end get a moment.
 	for end := time.Now().Add(5 * time.Second); code == 0 && runtime.NumGoroutine() > before; runtime.Gosched() {
 		if time.Now().After(end) {
 			fmt.Printf("FAIL: %d goroutines before the tests, %d after\n", before, runtime.NumGoroutine())
@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// A library is one that a server or a client is made with.
+// A library is what a server or a client is made with.
 type library int
 
 const (
@@ -47,8 +47,8 @@ const (
 
 func (l library) String() string { return [...]string{"h2grpc", "grpc-go"}[l] }
 
-// everyPair runs a test with each library at either end. grpc-go with itself is
-// there to say what is right.
+// everyPair runs a test with each library at either end. grpc-go with itself shows
+// what is right.
 func everyPair(t *testing.T, test func(t *testing.T, client, server library)) {
 	for _, client := range []library{ours, theirs} {
 		for _, server := range []library{ours, theirs} {
@@ -57,7 +57,7 @@ func everyPair(t *testing.T, test func(t *testing.T, client, server library)) {
 	}
 }
 
-// A setup is what the ends of a test have besides the defaults.
+// A setup is what the ends of a test have in addition to the defaults.
 type setup struct {
 	server grpcbridge.ServerConfig
 	client grpcbridge.ClientConfig
@@ -122,14 +122,14 @@ func dial(t *testing.T, with library, address string, s setup) grpc.ClientConnIn
 	return conn
 }
 
-// within is a context that lasts for as long as a test may.
+// within returns a context that lasts for as long as a test may.
 func within(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-// A service is somebody else's, with methods that tests fill in.
+// A service implements a service of another module, with methods that tests fill in.
 type service struct {
 	testpb.UnimplementedTestServiceServer
 	unary  func(context.Context, *testpb.SimpleRequest) (*testpb.SimpleResponse, error)

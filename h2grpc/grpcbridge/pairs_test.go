@@ -18,8 +18,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// TestUnary: metadata goes both ways, grpc's functions find the call in a handler's
-// context, and the options are filled.
+// TestUnary: metadata is sent both ways, grpc's functions find the call in a
+// handler's context, and the options are filled.
 func TestUnary(t *testing.T) {
 	everyPair(t, func(t *testing.T, client, server library) {
 		svc := &service{unary: func(ctx context.Context, req *testpb.SimpleRequest) (*testpb.SimpleResponse, error) {
@@ -59,7 +59,7 @@ func TestUnary(t *testing.T) {
 }
 
 // TestStatuses: a handler's status arrives with its details, the trailers and its
-// place in a chain of errors; one that is no status, as grpc-go has it.
+// place in a chain of errors; an error without a status arrives as with grpc-go.
 func TestStatuses(t *testing.T) {
 	detailed, err := status.New(codes.FailedPrecondition, "not now").WithDetails(&errdetails.ErrorInfo{Reason: "LATE", Domain: "test"})
 	if err != nil {
@@ -238,7 +238,7 @@ func fullStream(t *testing.T, stub testpb.TestServiceClient, address string) {
 }
 
 // TestEnds: deadlines and cancellation reach the handler, and the caller gets their
-// codes and learns of them by OnFinish.
+// codes, also from OnFinish.
 func TestEnds(t *testing.T) {
 	everyPair(t, func(t *testing.T, client, server library) {
 		begun, over := make(chan time.Time, 1), make(chan error, 1)
@@ -277,7 +277,7 @@ func TestEnds(t *testing.T) {
 		if got := <-begun; got.Sub(deadline).Abs() > patience {
 			t.Errorf("the handler's deadline is %v; want about %v", got, deadline)
 		}
-		<-over // which of the deadline and the reset comes first is nobody's to say
+		<-over // the deadline or the reset may come first
 
 		ctx, cancel = context.WithCancel(t.Context())
 		defer cancel()
@@ -303,7 +303,7 @@ func TestEnds(t *testing.T) {
 	})
 }
 
-// TestFinishUsesStream: what OnFinish is given may use the stream that has ended.
+// TestFinishUsesStream: a function of OnFinish may use the stream that has ended.
 func TestFinishUsesStream(t *testing.T) {
 	everyPair(t, func(t *testing.T, client, server library) {
 		svc := &service{full: func(s grpc.BidiStreamingServer[testpb.StreamingOutputCallRequest, testpb.StreamingOutputCallResponse]) error {
@@ -322,7 +322,7 @@ func TestFinishUsesStream(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		go stream.Recv() // which never returns if it is what the callback waits for
+		go stream.Recv() // which never returns if it waits for the callback
 		select {
 		case err := <-ended:
 			wantStatus(t, err, status.New(codes.OutOfRange, "far"))
@@ -332,8 +332,8 @@ func TestFinishUsesStream(t *testing.T) {
 	})
 }
 
-// TestSendFails: RecvMsg goes on returning the error that SendMsg has returned, and
-// io.EOF if that was first.
+// TestSendFails: RecvMsg goes on returning the error that SendMsg has returned, or
+// io.EOF if that came first.
 func TestSendFails(t *testing.T) {
 	everyPair(t, func(t *testing.T, client, server library) {
 		svc := &service{full: func(s grpc.BidiStreamingServer[testpb.StreamingOutputCallRequest, testpb.StreamingOutputCallResponse]) error {
@@ -390,8 +390,8 @@ func TestSendFails(t *testing.T) {
 	})
 }
 
-// TestOneResponseAfterError: a response that has arrived does not make a success of a
-// call that SendMsg has failed.
+// TestOneResponseAfterError: a response that has arrived does not make a call succeed
+// of which SendMsg has failed.
 func TestOneResponseAfterError(t *testing.T) {
 	svc := &service{input: func(s grpc.ClientStreamingServer[testpb.StreamingInputCallRequest, testpb.StreamingInputCallResponse]) error {
 		return s.SendAndClose(&testpb.StreamingInputCallResponse{})
@@ -411,8 +411,8 @@ func TestOneResponseAfterError(t *testing.T) {
 	}
 }
 
-// TestOwnMetadata: no two are handed the same map, trailers are never nil, and headers
-// that hold nothing can be set at any time.
+// TestOwnMetadata: no two results share a map, trailers are never nil, and empty
+// headers can be set at any time.
 func TestOwnMetadata(t *testing.T) {
 	everyPair(t, func(t *testing.T, client, server library) {
 		svc := &service{unary: func(ctx context.Context, _ *testpb.SimpleRequest) (*testpb.SimpleResponse, error) {
@@ -464,7 +464,7 @@ func TestOwnMetadata(t *testing.T) {
 	})
 }
 
-// TestTooLarge: the limits of a call hold, and nothing else than the call ends.
+// TestTooLarge: the limits of a call hold, and only the call ends.
 func TestTooLarge(t *testing.T) {
 	everyPair(t, func(t *testing.T, client, server library) {
 		svc := &service{unary: func(_ context.Context, req *testpb.SimpleRequest) (*testpb.SimpleResponse, error) {
@@ -483,8 +483,8 @@ func TestTooLarge(t *testing.T) {
 	})
 }
 
-// TestNoRead: a client that leaves a stream after an error of SendMsg leaves
-// nothing behind, and one whose server ends early learns why from RecvMsg.
+// TestNoRead: a client that leaves a stream after an error of SendMsg leaves nothing
+// behind, and one whose server ends early learns the reason from RecvMsg.
 func TestNoRead(t *testing.T) {
 	everyPair(t, func(t *testing.T, client, server library) {
 		over := make(chan struct{}, 1)

@@ -29,8 +29,8 @@ import (
 
 type custom struct{ error }
 
-// TestErrors: an error has the status for the other library, and is in its chain
-// still; there and back is the error itself.
+// TestErrors: an error has the status for the other library and is still in the
+// chain; translated back it is the error itself.
 func TestErrors(t *testing.T) {
 	st, err := status.New(codes.Aborted, "again").WithDetails(&errdetails.RetryInfo{})
 	if err != nil {
@@ -72,7 +72,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// TestContexts: what one library has put into a context, the other finds there.
+// TestContexts: the other library finds what one library has put into a context.
 func TestContexts(t *testing.T) {
 	addr := &net.TCPAddr{Port: 1}
 	state := &tls.ConnectionState{ServerName: "there"}
@@ -100,7 +100,8 @@ func TestContexts(t *testing.T) {
 	}
 }
 
-// TestBothSend: a call sends the metadata of both libraries, and what both have once.
+// TestBothSend: a call sends the metadata of both libraries, and a key that is in
+// both once.
 func TestBothSend(t *testing.T) {
 	check := func(ctx context.Context) {
 		md, _ := grpcmetadata.FromIncomingContext(ctx)
@@ -131,7 +132,7 @@ func TestBothSend(t *testing.T) {
 }
 
 // TestWaitForReady: a call that does not wait fails when dialling fails; one that
-// does, when its context ends.
+// waits fails when its context ends.
 func TestWaitForReady(t *testing.T) {
 	var s setup
 	s.h2client.Dial = func(context.Context) (net.Conn, error) { return nil, errors.New("nobody is there") }
@@ -145,15 +146,15 @@ func TestWaitForReady(t *testing.T) {
 	}
 }
 
-// The options of others' interceptors look like these.
+// The options of other packages' interceptors look like these.
 type (
 	foreignOption struct{ grpc.EmptyCallOption }
 	foreignHeader struct{ grpc.HeaderCallOption }
 	foreignAny    struct{ grpc.CallOption }
 )
 
-// TestOptions: an option that cannot be honoured fails its call and is named; one
-// of another package is the option that it embeds.
+// TestOptions: an option without support fails its call with an error that names it;
+// one of another package has the effect of the option that it embeds.
 func TestOptions(t *testing.T) {
 	svc := &service{unary: func(ctx context.Context, _ *testpb.SimpleRequest) (*testpb.SimpleResponse, error) {
 		return &testpb.SimpleResponse{}, grpc.SetHeader(ctx, grpcmetadata.Pairs("there", "yes"))

@@ -28,7 +28,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// A journal notes what comes after what.
+// A journal records the order of events.
 type journal struct {
 	mu    sync.Mutex
 	lines []string
@@ -48,7 +48,7 @@ func (j *journal) take() []string {
 	return lines
 }
 
-// noting returns interceptors of both kinds, at either end, that note their names.
+// noting returns interceptors of both kinds, for either end, that record their names.
 func noting(j *journal, names ...string) setup {
 	var s setup
 	for _, name := range names {
@@ -72,8 +72,8 @@ func noting(j *journal, names ...string) setup {
 	return s
 }
 
-// TestInterceptors: they run in order, inside h2grpc's on a server, and see what that
-// has changed; a client's are told the target.
+// TestInterceptors: they run in order, within h2grpc's on a server, and see what
+// those have changed; a client's get the target.
 func TestInterceptors(t *testing.T) {
 	var j journal
 	s := noting(&j, "first", "second")
@@ -174,7 +174,7 @@ func TestSideBySide(t *testing.T) {
 	})
 }
 
-// TestTwice: a mistake in registering is an error of Serve.
+// TestTwice: Serve returns a mistake of the registration.
 func TestTwice(t *testing.T) {
 	s := h2grpc.NewServer(nil)
 	r := grpcbridge.NewRegistrar(s, nil)
@@ -190,7 +190,7 @@ func TestTwice(t *testing.T) {
 	}
 }
 
-// TestTLS: both ends know the other's TLS in grpc-go's terms.
+// TestTLS: both ends find the other's TLS state in grpc-go's types.
 func TestTLS(t *testing.T) {
 	certified := httptest.NewUnstartedServer(nil)
 	certified.StartTLS() // for its certificate
@@ -216,7 +216,7 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// events notes what a stats handler is told.
+// events records the events of a stats handler.
 type events struct {
 	journal
 	tag   string
@@ -260,8 +260,9 @@ func (e *events) HandleRPC(ctx context.Context, s stats.RPCStats) {
 func (e *events) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
 func (e *events) HandleConn(context.Context, stats.ConnStats)                       {}
 
-// TestStats: both ends' stats handlers are told of a call, and what a client's adds
-// to the metadata travels; what a server's adds to it, the handler finds.
+// TestStats: the stats handlers of both ends are told of a call. Metadata that a
+// client's handler adds is sent; metadata that a server's handler adds is found by
+// the service's handler.
 func TestStats(t *testing.T) {
 	client, server := &events{tag: "mark", ended: make(chan struct{}, 1)}, &events{tag: "other", ended: make(chan struct{}, 1)}
 	var s setup

@@ -23,7 +23,7 @@ func (m *text) UnmarshalFrom(b []byte) error {
 	return nil
 }
 
-// counted counts what a compressor does.
+// counted counts the calls of a compressor.
 type counted struct {
 	h2grpc.Compressor
 	compressed, decompressed int
@@ -114,7 +114,7 @@ func TestCalls(t *testing.T) {
 		}
 		want("an empty message is not worth compressing", 1)
 
-		// The server takes messages of 1 MiB. These come in 1 and 5 kB.
+		// The server accepts messages of 1 MiB. These arrive in 1 and 5 kB.
 		if err := call(strings.Repeat("x", 1<<20), h2grpc.UseCompressor(gzip.Name)); err != nil {
 			t.Error(err)
 		}

@@ -11,7 +11,7 @@ import (
 	"github.com/tenonrpc/tenon/testdata/examples/kvpb"
 )
 
-// logged is a KV that says how its requests came.
+// logged is a KV that prints how its requests were compressed.
 type logged struct{ kvpb.UnimplementedKVServer }
 
 func (logged) Put(ctx context.Context, in *kvpb.Entry) (*kvpb.PutResponse, error) {

@@ -29,13 +29,13 @@ func member(t testing.TB, text string) []byte {
 	return b.Bytes()
 }
 
-// bomb is zeros, compressed: n MiB in as many members.
+// bomb returns compressed zeros: n MiB in as many members.
 func bomb(t testing.TB, n int) []byte {
 	t.Helper()
 	return bytes.Repeat(member(t, strings.Repeat("\x00", 1<<20)), n)
 }
 
-// texts have lengths around those where the decompressor changes its ways.
+// texts have lengths around those where the decompressor proceeds differently.
 func texts() map[string]string {
 	random := make([]byte, 3<<19)
 	chacha := rand.NewChaCha8([32]byte{1})
@@ -109,8 +109,8 @@ func TestLimit(t *testing.T) {
 	}
 }
 
-// TestBomb: 256 MiB that come in 256 kB are refused at the limit, and what that
-// costs does not depend on the limit.
+// TestBomb: 256 MiB that arrive in 256 kB are refused at the limit, and the cost does
+// not depend on the limit.
 func TestBomb(t *testing.T) {
 	const most = 3 << 20
 	small := bomb(t, 256)
@@ -129,7 +129,7 @@ func TestBomb(t *testing.T) {
 	}
 }
 
-// TestLargeOnce: a message within the limit costs its length and little more.
+// TestLargeOnce: a message within the limit takes its length and little more.
 func TestLargeOnce(t *testing.T) {
 	const size, most = 32 << 20, 36 << 20
 	small := bomb(t, size>>20)
@@ -247,7 +247,8 @@ func TestConcurrent(t *testing.T) {
 	all.Wait()
 }
 
-// TestAllocations: small messages cost nothing but the bytes they are put into.
+// TestAllocations: small messages allocate nothing except the bytes that they are put
+// into.
 func TestAllocations(t *testing.T) {
 	c := gzip.New()
 	text := []byte(strings.Repeat("text ", 100))

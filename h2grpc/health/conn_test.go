@@ -90,8 +90,8 @@ func TestClientList(t *testing.T) {
 	})
 }
 
-// TestClientWatch watches over a connection: every change arrives, the call
-// outlives Shutdown, and it ends when the client wants it to.
+// TestClientWatch watches over a connection: every change arrives, the call outlives
+// Shutdown, and it ends when the client ends it.
 func TestClientWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := health.NewServer()

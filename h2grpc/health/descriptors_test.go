@@ -25,7 +25,7 @@ func file(t testing.TB) protoreflect.FileDescriptor {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The path is the one that other implementations have.
+	// The path is the same as in other implementations.
 	fd, err := files.FindFileByPath("grpc/health/v1/health.proto")
 	if err != nil {
 		t.Fatal(err)
@@ -33,7 +33,7 @@ func file(t testing.TB) protoreflect.FileDescriptor {
 	return fd
 }
 
-// TestDescriptorsMatchService compares what reflection shows with what is
+// TestDescriptorsMatchService compares the descriptors for reflection with what is
 // registered.
 func TestDescriptorsMatchService(t *testing.T) {
 	desc := register(health.NewServer()).desc

@@ -67,8 +67,8 @@ func (s *service) watch(t *testing.T, name string) *watch {
 	return w
 }
 
-// watch is the server's end of a call of Watch. SendMsg waits until next takes
-// what it sends, like a stream whose window is closed.
+// watch is the server's end of a call of Watch. SendMsg waits until next receives
+// what it sends, like a stream without window.
 type watch struct {
 	h2grpc.ServerStream
 	service string
@@ -237,7 +237,7 @@ func TestWatchSlowReader(t *testing.T) {
 		w.want(t, "the newest status", health.NotServing)
 		w.want(t, "nothing in between", nothing)
 
-		// Back to what was sent last: there is nothing to say.
+		// Back to the status that was last sent: nothing is sent.
 		s.SetServingStatus("plugin", health.Serving)
 		w.want(t, "a change", health.Serving)
 		s.Shutdown()
@@ -246,7 +246,7 @@ func TestWatchSlowReader(t *testing.T) {
 		w.want(t, "the status that was being sent", health.NotServing)
 		w.want(t, "the newest status", health.Serving)
 
-		// A client that never reads does not keep the handler.
+		// A client that never reads does not keep the handler running.
 		s.Shutdown()
 		synctest.Wait()
 		w.cancel()
@@ -256,7 +256,7 @@ func TestWatchSlowReader(t *testing.T) {
 	})
 }
 
-// TestWatchRequestError ends the call if the request cannot be read.
+// TestWatchRequestError: a request that cannot be read ends the call.
 func TestWatchRequestError(t *testing.T) {
 	r := register(health.NewServer())
 	want := errors.New("no request")

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// read are the messages that are read here; HealthListResponse is for clients.
+// read has the messages that servers decode; HealthListResponse is for clients.
 var read = map[string]func() vectors.Codec{
 	"HealthCheckRequest":  func() vectors.Codec { return new(health.CheckRequest) },
 	"HealthCheckResponse": func() vectors.Codec { return new(health.CheckResponse) },
@@ -23,8 +23,8 @@ func TestVectors(t *testing.T) {
 	vectors.RunMessages(t, "health", read)
 }
 
-// FuzzMessages compares what is read and written with what protobuf's own
-// implementation makes of the same bytes.
+// FuzzMessages compares decoding and encoding with protobuf's own implementation, on
+// the same bytes.
 func FuzzMessages(f *testing.F) {
 	for _, v := range vectors.LoadMessages(f, "health") {
 		f.Add(v.Input)
@@ -53,7 +53,7 @@ func TestStatusString(t *testing.T) {
 	}
 }
 
-// TestAppendErrors appends what no peer would take.
+// TestAppendErrors encodes messages that no peer would accept.
 func TestAppendErrors(t *testing.T) {
 	long := strings.Repeat("a", health.MaxService+1)
 	for _, c := range []struct {
@@ -72,7 +72,7 @@ func TestAppendErrors(t *testing.T) {
 	}
 }
 
-// TestListIsSorted writes the same list twice.
+// TestListIsSorted encodes the same list twice.
 func TestListIsSorted(t *testing.T) {
 	list := health.ListResponse{Statuses: make(map[string]health.Status)}
 	var want []byte

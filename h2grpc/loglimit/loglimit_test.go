@@ -13,11 +13,11 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/loglimit"
 )
 
-// book is a Logger that keeps what it is given.
+// book is a Logger that keeps its lines.
 type book struct {
 	mu    sync.Mutex
 	lines []string
-	told  int // lines, and what they say was left out
+	told  int // lines, and how many they report as omitted
 }
 
 func (b *book) write(level, msg string, args []any) {
@@ -100,7 +100,7 @@ func TestLimit(t *testing.T) {
 	})
 }
 
-// One line that was left out is written as it was.
+// One line that was omitted is written unchanged.
 func TestOneLeftOut(t *testing.T) {
 	b := new(book)
 	log, tell := loglimit.Wrap(b)
@@ -112,7 +112,7 @@ func TestOneLeftOut(t *testing.T) {
 	wantLines(t, "the eleventh", b, "info come n 10")
 }
 
-// Texts that vary do not make it keep more: they share a kind from some number on.
+// Varying texts do not make it keep more: past some number they share a kind.
 func TestKinds(t *testing.T) {
 	b := new(book)
 	log, tell := loglimit.Wrap(b)
@@ -143,7 +143,8 @@ func TestWrappedOnce(t *testing.T) {
 	wantLines(t, "whoever wrapped it first tells", b, "warn refused more_like_it 9")
 }
 
-// Many write at once, also while it is told, and nothing is lost.
+// Many goroutines write at once, also while omitted lines are reported, and none is
+// lost.
 func TestConcurrently(t *testing.T) {
 	b := new(book)
 	log, tell := loglimit.Wrap(b)

@@ -13,8 +13,8 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/reflection"
 )
 
-// TestOverConnection asks a real server under both names for its services and
-// their files, and ends the call.
+// TestOverConnection asks a real server under both names for its services and their
+// files, and ends the call.
 func TestOverConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := h2grpc.NewServer(nil)

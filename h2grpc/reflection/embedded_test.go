@@ -10,8 +10,8 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 )
 
-// TestEmbeddedMalformed cuts and spoils a set at every byte: what is malformed
-// is an error and never a panic.
+// TestEmbeddedMalformed cuts and corrupts a set at every byte: malformed sets are an
+// error and never a panic.
 func TestEmbeddedMalformed(t *testing.T) {
 	failed := 0
 	for i := range sampleSet {
@@ -52,7 +52,7 @@ func TestEmbeddedNesting(t *testing.T) {
 	}
 }
 
-// TestEmbeddedTwice gives the same set twice: nothing is there twice.
+// TestEmbeddedTwice passes the same set twice: nothing appears twice.
 func TestEmbeddedTwice(t *testing.T) {
 	files, symbols, extensions, err := reflection.ParseEmbedded(sampleSet)
 	if err != nil || files != 3 || symbols == 0 || extensions != 3 {

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
 
-	// Their files are part of what the encoder is tried on.
+	// Their files are among those that the encoder is tested on.
 	_ "google.golang.org/protobuf/types/gofeaturespb"
 	_ "google.golang.org/protobuf/types/known/apipb"
 	_ "google.golang.org/protobuf/types/known/structpb"
@@ -24,7 +24,7 @@ import (
 //go:embed testdata/sample.binpb
 var sampleSet []byte
 
-// editions is a file of edition 2023, which Debian's protoc does not know. Its
+// editions is a file of edition 2023, which Debian's protoc does not support. Its
 // features differ from the defaults wherever they can.
 const editions = `
 	name: "sample/editions.proto"
@@ -233,7 +233,7 @@ func TestEncodeWithoutOptions(t *testing.T) {
 	}
 }
 
-// types is what files and messages have in common.
+// types is the common part of files and messages.
 type types interface {
 	Messages() protoreflect.MessageDescriptors
 	Enums() protoreflect.EnumDescriptors

@@ -7,8 +7,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// EncodeFile is the encoder, as it works in a program that links the
-// descriptor package (options) and in one that does not.
+// EncodeFile is the encoder as it works in a program that links the descriptor
+// package (options) and in one that does not.
 func EncodeFile(fd protoreflect.FileDescriptor, options bool) []byte {
 	return encoder{options: options}.file(fd)
 }
@@ -27,10 +27,11 @@ func RegisterWith(r h2grpc.ServiceRegistrar, services []string, extra ...[]byte)
 	register(r, func() []string { return services }, extra)
 }
 
-// Request is what a server reads.
+// Request is the request that a server decodes.
 type Request = request
 
-// Respond encodes responses with so many items, and one with the services.
+// Respond encodes responses with the given numbers of items, and one with the
+// services.
 func Respond(files, numbers int, services ...string) []error {
 	var out [3]response
 	out[0] = response{kind: responseFiles, files: make([][]byte, files)}

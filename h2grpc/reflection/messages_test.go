@@ -80,7 +80,7 @@ func (r *request) AppendTo(b []byte) ([]byte, error) {
 
 func (*request) UnmarshalFrom([]byte) error { return errors.New("not for clients") }
 
-// response is what a client makes of a response, again with protobuf's own
+// response is a response as a client decodes it, again with protobuf's own
 // implementation.
 type response struct {
 	ValidHost        string
@@ -147,8 +147,8 @@ func TestRequestVectors(t *testing.T) {
 	vectors.RunMessages(t, "reflection", read)
 }
 
-// FuzzRequest compares what is read, and given back, with what protobuf's own
-// implementation makes of the same bytes.
+// FuzzRequest compares decoding, and encoding again, with protobuf's own
+// implementation, on the same bytes.
 func FuzzRequest(f *testing.F) {
 	for _, v := range vectors.LoadMessages(f, "reflection") {
 		f.Add(v.Input)

@@ -146,8 +146,8 @@ func TestListServices(t *testing.T) {
 	}
 }
 
-// TestFindsFiles asks for files by everything they can be found by, both among
-// embedded files and in protobuf's registry.
+// TestFindsFiles asks for files by every key, both among embedded files and in
+// protobuf's registry.
 func TestFindsFiles(t *testing.T) {
 	const (
 		three  = "sample/three.proto"
@@ -290,7 +290,7 @@ func TestExtensionNumbers(t *testing.T) {
 	}
 }
 
-// TestErrorResponses asks wrongly; the call goes on each time.
+// TestErrorResponses sends faulty requests; the call goes on each time.
 func TestErrorResponses(t *testing.T) {
 	s := newServer(t, nil, sampleSet)
 	long := strings.Repeat("\x01", 4<<10)
@@ -382,7 +382,7 @@ func TestMissingImport(t *testing.T) {
 	}
 }
 
-// TestEmbeddedComesFirst gives a file that the registry has as well.
+// TestEmbeddedComesFirst embeds a file that the registry has as well.
 func TestEmbeddedComesFirst(t *testing.T) {
 	const path = "google/protobuf/go_features.proto"
 	fd, err := protoregistry.GlobalFiles.FindFileByPath(path)
@@ -410,7 +410,7 @@ func TestEmbeddedComesFirst(t *testing.T) {
 	}
 }
 
-// TestTooManyCalls opens as many calls as there may be, under both names.
+// TestTooManyCalls opens as many calls as are allowed, under both names.
 func TestTooManyCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, nil)
@@ -440,7 +440,7 @@ func TestTooManyCalls(t *testing.T) {
 	})
 }
 
-// idle is a call whose client says nothing, until wait lets it end.
+// idle is a call whose client sends nothing, until wait ends it.
 type idle struct {
 	h2grpc.ServerStream
 	wait chan struct{}

@@ -15,7 +15,7 @@ import (
 	"github.com/tenonrpc/tenon/wire/fields"
 )
 
-// schema describes the messages to protobuf's own implementation. The names stay
+// schema describes the messages for protobuf's own implementation. Their names stay
 // unregistered.
 const schema = `
 name: "status_test.proto" package: "status_test" syntax: "proto3"
@@ -35,8 +35,8 @@ var protoMessages = map[string]func() vectors.Codec{
 
 func TestProtoVectors(t *testing.T) { vectors.RunMessages(t, "status", protoMessages) }
 
-// FuzzProto checks that what is parsed can be appended and parsed again, and that
-// the result is what protobuf's own implementation makes of it.
+// FuzzProto checks that what is decoded can be encoded and decoded again, and that
+// the result is the same as with protobuf's own implementation.
 func FuzzProto(f *testing.F) {
 	for _, v := range vectors.LoadMessages(f, "status") {
 		f.Add(v.Input)
@@ -57,8 +57,8 @@ func FuzzProto(f *testing.F) {
 	})
 }
 
-// TestAppendRefuses checks that what could not be parsed is not sent either, and
-// that the buffer is then as it was.
+// TestAppendRefuses checks that what could not be decoded is not encoded either, and
+// that the buffer is then unchanged.
 func TestAppendRefuses(t *testing.T) {
 	for name, c := range map[string]struct {
 		message vectors.Codec

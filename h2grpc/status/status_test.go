@@ -35,14 +35,14 @@ func TestOK(t *testing.T) {
 	}
 }
 
-// carrier is another program's error that carries a status.
+// carrier is an error of another package that carries a status.
 type carrier struct{ s *status.Status }
 
 func (c carrier) Error() string              { return "carrier" }
 func (c carrier) GRPCStatus() *status.Status { return c.s }
 
-// TestDeadlineErrors: a status with the code DEADLINE_EXCEEDED is the context's error to
-// package errors, wherever it is made. One with CANCELLED is not.
+// TestDeadlineErrors: for package errors, a status with the code DEADLINE_EXCEEDED is
+// the context's error, wherever it is made. One with CANCELLED is not.
 func TestDeadlineErrors(t *testing.T) {
 	for code := range codes.Code(18) {
 		err := status.Error(code, "text")
@@ -148,8 +148,8 @@ func TestDetails(t *testing.T) {
 	}
 }
 
-// TestStrangeDetails: what a peer sent and this program cannot decode is an
-// error in its place.
+// TestStrangeDetails: a detail of a peer that this program cannot decode becomes an
+// error instead.
 func TestStrangeDetails(t *testing.T) {
 	s := status.FromProto(status.Proto{Code: 5, Details: []status.Any{
 		{TypeURL: "type.googleapis.com/no.such.Type", Value: []byte("x")},
@@ -173,8 +173,8 @@ func TestStrangeDetails(t *testing.T) {
 	}
 }
 
-// TestErrorsArePrintable: the message is the peer's, and data; the error's text is
-// made to be shown.
+// TestErrorsArePrintable: the message belongs to the peer, and is data; the error's
+// text is made to be shown.
 func TestErrorsArePrintable(t *testing.T) {
 	for message, want := range map[string]string{
 		"":                           "",
@@ -208,7 +208,7 @@ func TestErrorsArePrintable(t *testing.T) {
 	}
 }
 
-// TestPrintableErrorsCostNothing: their text is put together once.
+// TestPrintableErrorsCostNothing: their text is built once.
 func TestPrintableErrorsCostNothing(t *testing.T) {
 	err := status.Error(codes.NotFound, strings.Repeat("naïve ", 100))
 	if n := testing.AllocsPerRun(100, func() { _ = err.Error() }); n > 1 {

@@ -83,14 +83,14 @@ var sides = []struct {
 	rows   []row
 }{{"server", false, serverRows}, {"client", true, clientRows}}
 
-// judge runs a row, and again if other work on the machine may have spoiled it: a
-// few times if the machine was calm before and after, and more often if it was
-// not. The row holds if one run as a whole meets every bar.
+// judge runs a row, and again if other work on the machine may have disturbed it: a
+// few times if the machine was calm before and after, and more often if it was not.
+// The row passes if one run as a whole meets every bar.
 func judge(r *row, client bool) result {
 	return verdict(*all, &busyRuns, func() result { return run(r, client) })
 }
 
-// verdict is judge with any run. Without timed, time and memory do not count.
+// verdict is judge for any run. Without timed, time and memory do not count.
 func verdict(timed bool, busyRuns *atomic.Int64, run func() result) result {
 	var missed []string
 	for try, calm := 1, 0; ; try++ {
@@ -117,7 +117,7 @@ func verdict(timed bool, busyRuns *atomic.Int64, run func() result) result {
 	}
 }
 
-// busyRuns counts the runs of all rows that a busy machine has spoiled.
+// busyRuns counts the runs of all rows that a busy machine has disturbed.
 var busyRuns atomic.Int64
 
 // results are the table. Its rows come in any order.
@@ -169,8 +169,7 @@ func (rs *results) figures(took time.Duration) string {
 
 func milli(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d)/1e6) }
 
-// verdicts is the table for the README: nothing in it differs between two good
-// runs.
+// verdicts returns the table for the README: it is the same after any two good runs.
 func (rs *results) verdicts() string {
 	var b strings.Builder
 	for _, side := range sides {

@@ -34,13 +34,13 @@ func download(b []byte, id uint32) []byte {
 	return headers(b, id, endHeaders|endStream, request(downloadMethod))
 }
 
-// budgetRows use up the budgets of messages at the limits that everybody has.
+// budgetRows use up the budgets of messages, with the default limits.
 var budgetRows = []row{
 	{name: "1000 streams of 1 MiB, no window for them", want: none, quick: true, limits: options{Reply: 1 << 20}, attack: downloads(1000, 0)},
 	{name: "1000 streams of 16 KiB, no window for them", want: none, limits: options{Reply: 16 << 10}, attack: downloads(1000, 0)},
 	{name: "1000 streams of 1 MiB, a window of one byte each", want: none, limits: options{Reply: 1 << 20}, attack: downloads(1000, 1)},
 	{name: "1000 streams of 16 KiB, a window of one byte each", want: none, limits: options{Reply: 16 << 10}, attack: downloads(1000, 1)},
-	// Each is encoded once to learn how large it is.
+	// Each is encoded once to learn its size.
 	{name: "1000 streams of 1 MiB whose messages do not know their size, a window of one byte each", want: none, grows: 40 << 20, limits: options{Reply: 1 << 20, Unsized: true}, attack: downloads(1000, 1)},
 	{name: "1000 streams of 1 MiB, a window that grows by a byte", want: none, grows: 16 << 20, limits: options{Reply: 1 << 20}, attack: func(a *attack) {
 		downloads(1000, 1)(a)
@@ -60,13 +60,13 @@ var budgetRows = []row{
 		p.flood(1000, func(b []byte, i int) []byte { return headers(b, stream(i), endHeaders, request(echoMethod)) })
 		feed(p, 1000, stream, "\x00"+u32(256<<20)+strings.Repeat("x", 1<<20))
 	}},
-	// The oldest comes, into a buffer that grows.
+	// The oldest arrives, in a buffer that grows.
 	{name: "1000 messages of 64 MiB that lack one byte", want: none, grows: 2 * 64 << 20, attack: func(a *attack) {
 		p := a.hello()
 		p.flood(1000, func(b []byte, i int) []byte { return headers(b, stream(i), endHeaders, request(echoMethod)) })
 		feed(p, 1000, stream, message(strings.Repeat("x", 64<<20))[:64<<20])
 	}},
-	// What one is decompressed into, and what that has outgrown.
+	// What one is decompressed into, and the buffers that it has outgrown.
 	{name: "20 messages of 64 MiB, compressed to 64 KiB", want: "grpc-status 0", grows: 3 * 64 << 20, bear: 4 * defaultBear, limits: options{Gzip: true}, attack: compressed(20, uploadMethod, 64<<20)},
 	{name: "16 connections with a message of 16 MiB each, all of which but one byte comes, and memory for 32 MiB", want: none, grows: (32 + 16*4) << 20,
 		limits: options{Memory: 32 << 20}, attack: func(a *attack) {
@@ -100,8 +100,8 @@ func uploads(n, size int) options {
 	return options{Calls: uploadMethod, Workers: n, Timeout: 10 * time.Second, Reply: size}
 }
 
-// takeNothing is a server that grants no more window than its SETTINGS did, though all
-// that the connection may have.
+// takeNothing is a server that grants a stream no more window than its SETTINGS did,
+// but the connection all window that is possible.
 func takeNothing(window uint32) func(*attack) {
 	return func(a *attack) {
 		a.serve(func(p *peer) { p.write(windowUpdate(nil, 0, 1<<31-1-65535)) }, http2.Setting{ID: http2.SettingInitialWindowSize, Val: window})

@@ -47,7 +47,7 @@ func start(role string, o options) (*child, error) {
 	return c, nil
 }
 
-// stop ends the process; it is told by the end of its input.
+// stop ends the process by closing its input.
 func (c *child) stop() error {
 	c.in.Close()
 	io.Copy(io.Discard, c.out)
@@ -62,7 +62,7 @@ func tail(s string) string {
 	return s[max(0, len(s)-most):]
 }
 
-// tell gives a command and returns the answer.
+// tell sends a command and returns the answer.
 func (c *child) tell(command string) (report, error) {
 	var r report
 	if _, err := io.WriteString(c.in, command+"\n"); err != nil {
@@ -76,8 +76,8 @@ func (c *child) tell(command string) (report, error) {
 	return r, err
 }
 
-// memory returns a line of the process's /proc status in bytes: VmRSS is what
-// is resident, VmHWM its peak.
+// memory returns a line of the process's /proc status in bytes: VmRSS is the resident
+// memory, VmHWM its peak.
 func (c *child) memory(name string) (int, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.cmd.Process.Pid))
 	if err != nil {
@@ -92,7 +92,7 @@ func (c *child) memory(name string) (int, error) {
 	return 0, fmt.Errorf("there is no %s", name)
 }
 
-// forgetPeak makes the present memory the peak (proc(5), clear_refs).
+// forgetPeak resets the peak to the present memory (proc(5), clear_refs).
 func (c *child) forgetPeak() error {
 	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", c.cmd.Process.Pid), []byte("5"), 0)
 }

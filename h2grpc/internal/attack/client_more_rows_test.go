@@ -14,7 +14,7 @@ func parked(n int) options {
 	return options{Calls: parkMethod, Workers: n, Timeout: 10 * time.Second, MaxMessage: 1 << 20}
 }
 
-// gather waits for n calls and hands them to f.
+// gather waits for n calls and passes them to f.
 func gather(n int, f func(p *peer, ids []uint32)) func(*attack) {
 	return func(a *attack) {
 		a.serve(func(p *peer) {
@@ -34,7 +34,8 @@ func gather(n int, f func(p *peer, ids []uint32)) func(*attack) {
 	}
 }
 
-// compressedCalls is a client with n calls that takes gzip and messages of limit.
+// compressedCalls is a client with n calls that accepts gzip and messages of limit
+// bytes.
 func compressedCalls(n, limit int) options {
 	return options{Calls: downloadMethod, Workers: n, Timeout: 5 * time.Second, Gzip: true, MaxMessage: limit}
 }
@@ -196,7 +197,7 @@ var clientSilentRows = []row{
 			}
 		})
 	}},
-	// The acknowledgement of that would come in the middle of the block.
+	// The acknowledgement would come in the middle of the block.
 	{name: "a header block that does not end", want: none, limits: options{Calls: parkMethod, Workers: 2, Timeout: time.Minute}, attack: func(a *attack) {
 		a.serve(func(p *peer) {
 			if id, ok := p.nextCall(); ok {

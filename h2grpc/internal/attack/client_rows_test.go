@@ -13,10 +13,10 @@ import (
 // callEcho is a client with a few workers that make unary calls, and openStreams
 // one whose calls are streams.
 var (
-	// As many calls as the client has the largest windows for: its SETTINGS, and
-	// what the attacker says to them, do not come in between.
+	// As many calls as the largest windows are granted for: the client's SETTINGS, and
+	// the attacker's answers to them, do not come in between.
 	callEcho = options{Calls: echoMethod, Workers: 3, Timeout: 2 * time.Second}
-	// callLimited fills a limit for headers, as rows for messages do with theirs.
+	// callLimited uses up a limit of headers, as rows for messages use up theirs.
 	callLimited = options{Calls: echoMethod, Workers: 3, Timeout: 2 * time.Second, MaxHeaderList: 3 << 20}
 	openStreams = options{Calls: downloadMethod, Workers: 4, Timeout: 2 * time.Second}
 )
@@ -55,7 +55,7 @@ func (p *peer) nextCall() (id uint32, ok bool) {
 	}
 }
 
-// beside answers one call with what begins it, and then floods.
+// beside answers one call with its beginning, and then floods.
 func beside(first string, add func(b []byte, id uint32) []byte) func(*attack) {
 	return func(a *attack) {
 		a.serve(func(p *peer) {

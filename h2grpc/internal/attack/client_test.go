@@ -16,13 +16,13 @@ import (
 
 const (
 	probeEvery = 2 * time.Millisecond
-	// callPause is between two calls of a worker: a program that makes calls
-	// to a hostile server does not do so as fast as it can.
+	// callPause is the pause between two calls of a worker: a program that calls a
+	// hostile server does not do so as fast as it can.
 	callPause = 10 * time.Millisecond
 )
 
-// makeCalls is a process that makes well-behaved calls to one server and notes
-// how long they take. Where it is the victim, it also calls a hostile one.
+// makeCalls is a process that makes honest calls to one server and records how long
+// they take. If it is the victim, it also calls a hostile server.
 func makeCalls() error {
 	o, in, err := readOptions()
 	if err != nil {
@@ -85,7 +85,7 @@ func (t *tally) callHostile(o options) {
 		cfg.Compressors = []h2grpc.Compressor{gzip.New()}
 	}
 	cc := h2grpc.NewClient(&cfg)
-	t.request = &sized{make(raw, o.Reply)} // one for all: what calls send is the application's
+	t.request = &sized{make(raw, o.Reply)} // one for all: the application owns what calls send
 	ctx, cancel := context.WithCancel(context.Background())
 	stop := t.stubborn()
 	go func() {
@@ -137,7 +137,7 @@ func (t *tally) oneCall(ctx context.Context, cc *h2grpc.ClientConn, o options) e
 	}
 	for o.Calls == uploadMethod {
 		if err := s.SendMsg(request); err != nil {
-			break // RecvMsg says why
+			break // RecvMsg returns the reason
 		}
 	}
 	for m := (sink{}); ; {

@@ -66,13 +66,13 @@ func u32(n uint32) string { return string(binary.BigEndian.AppendUint32(nil, n))
 // message is a gRPC message with its prefix.
 func message(payload string) string { return "\x00" + u32(uint32(len(payload))) + payload }
 
-// literal is a header field that leaves the compression table alone (RFC 7541
-// §6.2.2), so that the same block serves any number of streams.
+// literal returns a header field that does not change the compression table (RFC 7541
+// §6.2.2), so that the same block is valid for any number of streams.
 func literal(name, value string) string {
 	return "\x00" + hpackString(name) + hpackString(value)
 }
 
-// indexed is a header field that enters the compression table (§6.2.1).
+// indexed returns a header field that is added to the compression table (§6.2.1).
 func indexed(name, value string) string {
 	return "\x40" + hpackString(name) + hpackString(value)
 }
@@ -96,8 +96,8 @@ func request(method string) string {
 		literal(":authority", "localhost") + literal("te", "trailers") + literal("content-type", "application/grpc")
 }
 
-// response is the header block that begins an answer, and trailer the one that
-// ends it.
+// response is the header block that begins an answer, and trailer the one that ends
+// it.
 func response() string {
 	return literal(":status", "200") + literal("content-type", "application/grpc")
 }

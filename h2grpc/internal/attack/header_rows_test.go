@@ -11,8 +11,8 @@ import (
 
 const tooLarge = "HTTP 431"
 
-// continued sends a header block that does not end: HEADERS, and n times a
-// CONTINUATION of part.
+// continued sends a header block that does not end: HEADERS, and n times CONTINUATION
+// with part.
 func continued(n int, part string) func(*attack) {
 	return func(a *attack) {
 		p := a.hello()
@@ -21,8 +21,8 @@ func continued(n int, part string) func(*attack) {
 	}
 }
 
-// block sends n requests whose header blocks have more in them, in as many
-// frames as that needs.
+// block sends n requests whose header blocks also contain more, in as many frames as
+// needed.
 func block(n int, first, more string) func(*attack) {
 	return func(a *attack) {
 		p := a.hello()
@@ -48,7 +48,7 @@ func blockFrames(b []byte, id uint32, flags http2.Flags, text string) []byte {
 	return frame(b, typ, flags|endHeaders, id, text)
 }
 
-// huffmanCoded is a field whose value is said to be in HPACK's Huffman code.
+// huffmanCoded returns a field whose value claims to be in HPACK's Huffman code.
 func huffmanCoded(name, code string) string {
 	field := literal(name, code)
 	at := 2 + len(name) // of the value's length

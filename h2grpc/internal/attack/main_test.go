@@ -1,13 +1,12 @@
 //go:build linux
 
-// Package attack_test attacks a server and a client of package h2grpc, each in
-// a process of its own, the way hostile peers do, and measures what comes of
-// it.
+// Package attack_test attacks a server and a client of package h2grpc, each in a
+// process of its own, as hostile peers do, and measures the effects.
 //
-// The test process is the peer: it speaks frames and breaks every rule. The
-// victim is the same program, started anew in another role. A third process
-// makes well-behaved calls all the while and notes how long they wait; when a
-// client is the victim, the victim does that itself, to a second server.
+// The test process is the peer: it sends any frames and breaks every rule. The victim
+// is the same program, started again in another role. A third process makes
+// well-behaved calls all the while and records how long they wait; if a client is the
+// victim, the victim does that itself, to a second server.
 //
 // Each row of the table is one attack and has these bars:
 //
@@ -20,18 +19,18 @@
 //   - within maxFree of the peer's leaving its connections, descriptors,
 //     goroutines and memory are free.
 //
-// Times and memory are those of a machine that does other things as well. Before
-// and after each attack the same calls are therefore timed while nobody attacks,
-// and an attack begins at a calm moment if one comes. A row that misses a bar of
-// time or memory is run again, on a new victim, up to maxTries times, and holds if
-// one run as a whole meets every bar; the table says how many runs it took. A run
-// beside which calls without any attack took longer than maxCalm says nothing: it
-// is made again as well, whatever was missed, but all rows together have no more
-// than maxBusyRuns of these, and a row that needs more fails and says why. Where a
-// row waits for a time-out of many seconds, the bar is held against the longest of
-// 99 calls of 100 instead of all. Nothing else is forgiven: on a calm machine a
-// wrong answer, too many handlers or something that is never freed fails at once,
-// and what a victim does again and again fails in every run.
+// Other work on the machine affects times and memory. So the same calls are also
+// timed before and after each attack, without one, and an attack begins at a calm
+// moment if there is one. A row that misses a bar of time or memory is run again, on
+// a new victim, up to maxTries times, and passes if one run as a whole meets every
+// bar; the table lists how many runs it took. A run beside which calls without any
+// attack took longer than maxCalm proves nothing: it is repeated too, whatever was
+// missed, but all rows together have no more than maxBusyRuns of these, and a row
+// that needs more fails with that reason. Where a row waits for a time-out of many
+// seconds, the bar applies to the longest of 99 calls of 100 instead of all. Nothing
+// else is excused: on a calm machine a wrong answer, too many handlers or something
+// that is never freed fails at once, and a fault that a victim repeats fails in every
+// run.
 //
 // Without -attack, a few rows are run, and time and memory are not judged.
 package attack_test
@@ -50,8 +49,7 @@ const (
 	maxCalm   = maxWait / 2
 	maxFree   = time.Second
 	maxTries  = 5
-	// maxBusyRuns is how many runs of all rows together may be spoiled by a busy
-	// machine.
+	// maxBusyRuns is how many runs of all rows together a busy machine may disturb.
 	maxBusyRuns = 40
 )
 
@@ -61,7 +59,7 @@ var (
 	figures = flag.String("figures", "", "write the full figures to this file")
 )
 
-// roleVariable says what the program is to be when it is not the test.
+// roleVariable names the role of the program when it is not the test.
 const roleVariable = "H2GRPC_ATTACK_ROLE"
 
 func TestMain(m *testing.M) {

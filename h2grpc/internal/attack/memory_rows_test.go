@@ -27,8 +27,8 @@ func compressedMessage(payload string) string {
 	return "\x01" + message(payload)[1:]
 }
 
-// feed sends payload on each of n streams as the victim's windows allow, a
-// frame a stream in turn, and stops when none of them may send more.
+// feed sends payload on each of n streams as the victim's windows allow, one frame
+// for each stream in turn, and stops when none of them may send more.
 func feed(p *peer, n int, first func(int) uint32, payload string) {
 	const most = 16 << 10
 	sent := make([]int, n)
@@ -78,7 +78,7 @@ func anyRoom(p *peer, sent []int, first func(int) uint32, size int) bool {
 }
 
 // compressed sends a message of size bytes, compressed, on each of n streams, and
-// ends them all when they are there.
+// ends all streams when all messages are there.
 func compressed(n int, method string, size int) func(*attack) {
 	return func(a *attack) {
 		text := bomb(size)
@@ -106,7 +106,7 @@ func sum(counts map[string]int) (n int) {
 	return n
 }
 
-// memoryRows make the victim hold as much as possible.
+// memoryRows make the victim keep as much memory as possible.
 var memoryRows = []row{
 	{name: "a message of 4 GiB is announced", want: "grpc-status 8", quick: true, attack: repeated(100, func(b []byte, id uint32) []byte {
 		return data(headers(b, id, endHeaders, request(echoMethod)), id, 0, "\x00\xff\xff\xff\xff")

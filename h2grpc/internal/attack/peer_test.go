@@ -21,7 +21,7 @@ type peer struct {
 	nc    net.Conn
 	calls chan uint32   // of a hostile server: the streams that were opened
 	read  chan struct{} // closed when the reader has ended
-	// pace is held by a writer that keeps to the victim's windows.
+	// pace is held by a writer that obeys the victim's windows.
 	pace sync.Mutex
 
 	mu       sync.Mutex
@@ -32,9 +32,9 @@ type peer struct {
 	acks     int            // of PINGs
 	granted  map[uint32]int
 	window   int  // SETTINGS_INITIAL_WINDOW_SIZE
-	known    bool // the victim's SETTINGS are here
-	leaving  bool // we close
-	ended    bool // the victim closed
+	known    bool // the victim's SETTINGS have arrived
+	leaving  bool // we close the connection
+	ended    bool // the victim closed the connection
 }
 
 func newPeer(nc net.Conn) *peer {
@@ -67,7 +67,7 @@ func (p *peer) listen() {
 		}
 		set, ok := f.(*http2.SettingsFrame)
 		if ok = ok && !set.IsAck(); ok {
-			p.pace.Lock() // what is sent after the acknowledgement keeps to it
+			p.pace.Lock() // what is sent after the acknowledgement obeys it
 		}
 		p.mu.Lock()
 		switch f := f.(type) {
@@ -93,7 +93,7 @@ func (p *peer) listen() {
 			p.mu.Lock()
 			select {
 			case p.calls <- f.StreamID:
-			default: // more than any attack looks at
+			default: // more than any attack needs
 			}
 		case *http2.ContinuationFrame:
 			p.mu.Unlock()
@@ -110,22 +110,21 @@ func (p *peer) listen() {
 	}
 }
 
-// floodTime bounds a flood, and writeTime the wait for a victim that does not
-// read.
+// floodTime limits a flood, and writeTime the wait for a victim that does not read.
 const (
 	floodTime = 2 * time.Second
 	writeTime = 500 * time.Millisecond
 )
 
-// write sends b. It returns false if the victim takes no more.
+// write sends b. It returns false if the victim accepts no more.
 func (p *peer) write(b []byte) bool {
 	p.nc.SetWriteDeadline(time.Now().Add(writeTime))
 	_, err := p.nc.Write(b)
 	return err == nil
 }
 
-// flood sends n frames, or what stands for a frame, as fast as the victim takes
-// them, but not longer than floodTime. It returns how many were sent.
+// flood sends n frames, or groups of frames, as fast as the victim accepts them, but
+// no longer than floodTime. It returns how many were sent.
 func (p *peer) flood(n int, add func(b []byte, i int) []byte) int {
 	const batch = 32 << 10
 	end := time.Now().Add(floodTime)
@@ -142,7 +141,7 @@ func (p *peer) flood(n int, add func(b []byte, i int) []byte) int {
 	return n
 }
 
-// leave closes the connection as a peer does that has gone.
+// leave closes the connection as a peer does that ends.
 func (p *peer) leave() {
 	p.mu.Lock()
 	p.leaving = true
@@ -150,32 +149,32 @@ func (p *peer) leave() {
 	p.nc.Close()
 }
 
-// closeWrite ends our side of the connection alone.
+// closeWrite closes only our sending side of the connection.
 func (p *peer) closeWrite() {
 	if c, ok := p.nc.(*net.UnixConn); ok {
 		c.CloseWrite()
 	}
 }
 
-// is looks at the peer's state.
+// is evaluates f on the peer's state.
 func (p *peer) is(f func() bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return f()
 }
 
-// closedUnsaid says whether the victim closed the connection without a GOAWAY.
+// closedUnsaid reports whether the victim closed the connection without a GOAWAY.
 func (p *peer) closedUnsaid() bool {
 	return p.is(func() bool { return p.ended && len(p.goAways) == 0 })
 }
 
-// lost says whether the victim has ended the connection, or says that it will.
+// lost reports whether the victim has ended the connection, or announced its end.
 func (p *peer) lost() bool {
 	return p.is(func() bool { return p.ended || len(p.goAways) > 0 })
 }
 
-// answer is the gravest thing that the victim said: a GOAWAY with an error, a
-// reset, an HTTP or gRPC status; of several kinds the most frequent.
+// answer returns the gravest answer of the victim: a GOAWAY with an error, a reset,
+// an HTTP or gRPC status; of several kinds the most frequent.
 func (p *peer) answer() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()

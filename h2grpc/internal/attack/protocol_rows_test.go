@@ -82,8 +82,8 @@ var protocolRows = []row{
 	}},
 }
 
-// quickHandshake shortens the time-out for prefaces, so that the table does not
-// take longer for it.
+// quickHandshake shortens the time-out for prefaces, so that the table does not take
+// longer because of it.
 var quickHandshake = options{Handshake: time.Second, Stall: 2 * time.Second}
 
 // silentRows do nothing, and wait.

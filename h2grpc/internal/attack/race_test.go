@@ -2,5 +2,5 @@
 
 package attack_test
 
-// raced says that the race detector is on: it multiplies memory and time.
+// raced reports that the race detector is on: it multiplies memory and time.
 const raced = true

@@ -21,29 +21,28 @@ import (
 type row struct {
 	name string // what the peer does
 	want string // what the victim answers
-	// limits configures the victim. Of a client, Calls says what it calls.
+	// limits configures the victim. For a client, Calls names what it calls.
 	limits options
 	slow   bool // it waits for a time-out, beside the others
 	quick  bool // it is also run without -attack
 	// bear is how long the answer may take; zero means defaultBear.
 	bear time.Duration
-	// grows is how much more memory than maxGrowth the row may take: the sum of the
+	// grows is how much more memory than maxGrowth the row may use: the sum of the
 	// budgets that it uses up, if that is more.
 	grows  int
 	attack func(*attack)
 }
 
-// defaultBear is how long the victim may take to answer. It is watched for
-// watchTime after that, or for holdTime if it is to bear something.
+// defaultBear is how long the victim may take to answer. It is watched for watchTime
+// after that, or for holdTime if it is to tolerate the attack.
 const (
 	defaultBear = 5 * time.Second
 	watchTime   = 100 * time.Millisecond
 	holdTime    = 300 * time.Millisecond
 )
 
-// calmTime is how long a machine is watched, before an attack and after it, for
-// what calls take while nobody attacks, and patience how long all rows together
-// may wait for a calm moment.
+// calmTime is how long, before an attack and after it, calls are timed without an
+// attack, and patience how long all rows together may wait for a calm moment.
 const (
 	calmTime = 100 * time.Millisecond
 	patience = time.Minute
@@ -67,7 +66,7 @@ type attack struct {
 	finish   sync.Once
 }
 
-// result is what came of one run of a row.
+// result is the result of one run of a row.
 type result struct {
 	row         *row
 	side        string
@@ -90,7 +89,7 @@ type result struct {
 	took        time.Duration
 }
 
-// The bars, each as the words for what is wrong, or "".
+// The bars; each returns a text for what is wrong, or "".
 func (r *result) wrong() string {
 	switch {
 	case len(r.problems) > 0:
@@ -107,11 +106,11 @@ func (r *result) wrong() string {
 	return ""
 }
 
-// busy says that the machine itself, with nobody attacking, takes so much of the
-// bar that the run says nothing of the victim.
+// busy reports that the machine itself, without an attack, uses up so much of the bar
+// that the run proves nothing about the victim.
 func (r *result) busy() bool { return r.calm > maxCalm }
 
-// noisy is wrong for the bars that other work on the machine may spoil.
+// noisy is wrong for the bars that other work on the machine may affect.
 func (r *result) noisy() string {
 	switch {
 	case r.growth > maxGrowth+r.row.grows:
@@ -126,7 +125,7 @@ func (r *result) noisy() string {
 
 func mib(n int) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
 
-// problem notes that the attack could not be made.
+// problem records that the attack could not be made.
 func (a *attack) problem(format string, args ...any) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -201,8 +200,8 @@ func (a *attack) serveDeaf(f func(*peer), list ...http2.Setting) {
 	})
 }
 
-// done says, in f of serve, that the attack has been made, and wait waits for
-// that.
+// done, called in f of serve, reports that the attack has been made, and wait waits
+// for that.
 func (a *attack) done() { a.finish.Do(func() { close(a.finished) }) }
 
 func (a *attack) wait() {
@@ -235,7 +234,7 @@ func (a *attack) serveBare(f func(*peer)) {
 	}
 }
 
-// answer is the gravest answer that any connection got.
+// answer returns the gravest answer that any connection got.
 func (a *attack) answer() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -243,14 +242,14 @@ func (a *attack) answer() string {
 		return borne
 	}
 	if strings.HasPrefix(a.row.want, "calls ") {
-		// What counts is what the application is told.
+		// What the application sees counts.
 		r, err := a.victim.tell("report")
 		if err != nil {
 			return err.Error()
 		}
 		return "calls " + mostFrequent(r.Statuses)
 	}
-	// Connections that the attack did not get to have little to say.
+	// Connections that the attack did not reach have little to report.
 	counts := map[string]int{}
 	for _, p := range a.peers {
 		counts[p.answer()]++
@@ -290,7 +289,7 @@ func run(r *row, client bool) (res result) {
 	return res
 }
 
-// measure starts the processes, attacks and looks at the victim meanwhile.
+// measure starts the processes, attacks and watches the victim meanwhile.
 func (a *attack) measure(res *result) (err error) {
 	victim, prober, err := a.processes()
 	stop := func(c *child) {
@@ -400,7 +399,7 @@ func (a *attack) calm(beside *child) (time.Duration, error) {
 }
 
 // awaitCalm waits for a moment in which the machine is not too busy, as long as
-// there is patience left, and notes how busy it was when it gave up.
+// patience lasts, and records how busy it was when it gave up.
 func (a *attack) awaitCalm(res *result, beside *child) (err error) {
 	for {
 		if res.calm, err = a.calm(beside); err != nil || !res.busy() || awaited.Add(int64(calmTime)) > int64(patience) {
@@ -409,7 +408,7 @@ func (a *attack) awaitCalm(res *result, beside *child) (err error) {
 	}
 }
 
-// free leaves, and waits until the victim has freed everything.
+// free closes the connections, and waits until the victim has freed everything.
 func (a *attack) free(res *result, before report) error {
 	left := time.Now()
 	if a.client {
@@ -423,8 +422,8 @@ func (a *attack) free(res *result, before report) error {
 	}
 	var err error
 	until(10*maxFree, func() bool {
-		// Requests that came before the end may begin after it, and each time there may
-		// be handlers that were not there the last time.
+		// Requests that arrived before the end may begin after it, and each time there may
+		// be handlers that did not exist the last time.
 		if _, err = a.victim.tell("release"); err != nil {
 			return true
 		}
@@ -439,14 +438,14 @@ func (a *attack) free(res *result, before report) error {
 	return err
 }
 
-// A server keeps a few goroutines for calls to come, and both ends keep buffers
-// and the like.
+// A server keeps a few goroutines for further calls, and both ends keep buffers and
+// the like.
 const (
 	keptGoroutines = 8
 	keptMemory     = 3 << 20
 )
 
-// leftover says what a victim holds that it did not hold before.
+// leftover describes what a victim holds that it did not hold before.
 func leftover(before, now report, client bool) string {
 	switch {
 	case now.Live > 1: // the well-behaved call

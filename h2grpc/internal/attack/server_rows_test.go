@@ -15,8 +15,8 @@ const defaultStreams = 1024
 
 // The answers.
 const (
-	none       = "none"                 // the peer is borne with, and told nothing
-	borne      = "the connection lives" // whatever is said of single streams
+	none       = "none"                 // the peer is tolerated, and told nothing
+	borne      = "the connection lives" // whatever happens to single streams
 	calm       = "GOAWAY ENHANCE_YOUR_CALM"
 	protocol   = "GOAWAY PROTOCOL_ERROR"
 	frameSize  = "GOAWAY FRAME_SIZE_ERROR"
@@ -45,10 +45,10 @@ func repeated(n int, add func(b []byte, id uint32) []byte) func(*attack) {
 	}
 }
 
-// churnRows are streams that bring nothing but work.
+// churnRows are streams that cause nothing but work.
 var churnRows = []row{
-	// The first is no attack, and the measure of the others: anybody may make calls
-	// as fast as they are taken.
+	// The first is not an attack, and the measure of the others: any client may make
+	// calls as fast as they are accepted.
 	{name: "calls as fast as they can be sent", want: borne, limits: hundred, attack: repeated(many, func(b []byte, id uint32) []byte {
 		return call(b, id, request(echoMethod), "x")
 	})},

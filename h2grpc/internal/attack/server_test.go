@@ -25,12 +25,12 @@ func (m *raw) UnmarshalFrom(b []byte) error {
 	return nil
 }
 
-// sized is one that knows its size, as generated ones do.
+// sized is a raw that knows its size, as generated messages do.
 type sized struct{ raw }
 
 func (m *sized) Size() int { return len(m.raw) }
 
-// sink is a message that is not kept: what handlers hold is their own affair.
+// sink is a message that is not kept: memory that handlers hold does not count.
 type sink struct{}
 
 func (sink) AppendTo(b []byte) ([]byte, error) { return b, nil }
@@ -40,12 +40,12 @@ func (sink) UnmarshalFrom([]byte) error { return nil }
 // The methods of the server under attack.
 const (
 	echoMethod     = "/attack.Victim/Echo"     // answers with the request
-	stubbornMethod = "/attack.Victim/Stubborn" // does not look at its context
+	stubbornMethod = "/attack.Victim/Stubborn" // ignores its context
 	bigMethod      = "/attack.Victim/Big"      // answers with many bytes
 	failMethod     = "/attack.Victim/Fail"     // answers with a status of many bytes
 	failStream     = "/attack.Victim/FailStream"
 	parkMethod     = "/attack.Victim/Park"     // a stream that waits until it is cancelled
-	deafMethod     = "/attack.Victim/Deaf"     // a stream that never reads, nor looks at its context
+	deafMethod     = "/attack.Victim/Deaf"     // a stream that never reads, and ignores its context
 	uploadMethod   = "/attack.Victim/Upload"   // reads everything, answers with nothing
 	downloadMethod = "/attack.Victim/Download" // sends until it cannot
 )

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// TestVerdict: a fault of the victim is never excused by saying that the machine
-// was busy, and a busy machine is not taken for a fault of the victim.
+// TestVerdict: a fault of the victim is never excused by a busy machine, and a busy
+// machine is not taken for a fault of the victim.
 func TestVerdict(t *testing.T) {
 	bears := &row{want: none}
 	good := result{row: bears, answer: none}
@@ -68,8 +68,8 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
-// TestReadmeRows: the README has every row, with the answer that is wanted. What
-// it says of bars is what the last full run found.
+// TestReadmeRows: the README has every row, with the expected answer. What it lists
+// about bars is the result of the last full run.
 func TestReadmeRows(t *testing.T) {
 	var held results
 	for _, side := range sides {

@@ -18,11 +18,10 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc"
 )
 
-// options is what a process is told when it starts, as JSON in its first line
-// of input.
+// options configures a process: it is JSON in the first line of its input.
 type options struct {
 	Socket     string // the server listens here; the client calls the hostile peer here
-	Good       string // where the client finds a server that means well
+	Good       string // where the client finds an honest server
 	MaxMessage int
 	// MaxHeaderList is a client's MaxHeaderListSize.
 	MaxHeaderList int
@@ -35,7 +34,7 @@ type options struct {
 	Workers       int    // how many at once
 	Timeout       time.Duration
 	Reply         int   // bytes of a Big reply, a message of a Download, or a request
-	Unsized       bool  // such messages do not know their size before they are encoded
+	Unsized       bool  // such messages have no Size
 	Memory        int64 // of all connections; 0: the default
 }
 
@@ -47,7 +46,7 @@ func (o options) memory() *h2grpc.MessageMemory {
 	return h2grpc.NewMessageMemory(o.Memory)
 }
 
-// report is what a process says of itself.
+// report is what a process reports about itself.
 type report struct {
 	Live, MaxLive int // handlers, or a client's calls
 	Conns         int // connections that are served
@@ -58,11 +57,11 @@ type report struct {
 	Statuses      map[string]int
 	Probes        int           // well-behaved calls
 	Longest       time.Duration // the longest of them
-	High          time.Duration // 99 of 100 are quicker
+	High          time.Duration // 99 of 100 are faster
 	Failed        string        // why one failed
 }
 
-// tally counts what lives. Guarded by mu.
+// tally counts handlers and calls. Guarded by mu.
 type tally struct {
 	mu            sync.Mutex
 	live, maxLive int
@@ -93,7 +92,7 @@ func (t *tally) leave() {
 	t.mu.Unlock()
 }
 
-// stubborn is what a handler waits for that does not look at its context.
+// stubborn returns what a handler waits for that ignores its context.
 func (t *tally) stubborn() <-chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -140,7 +139,7 @@ func (t *tally) obey(in *bufio.Reader, begin func()) error {
 		}
 		var heap runtime.MemStats
 		switch line {
-		case "settle\n": // what was needed to get going is given back
+		case "settle\n": // memory that starting took is given back
 			debug.FreeOSMemory()
 			debug.FreeOSMemory() // pools survive one collection
 			t.mu.Lock()
@@ -181,7 +180,7 @@ func readOptions() (options, *bufio.Reader, error) {
 	return o, in, err
 }
 
-// ready says that the process can be used.
+// ready reports that the process can be used.
 func ready() { os.Stdout.WriteString("ready\n") }
 
 // listen listens on a unix socket that ends with the process's directory.

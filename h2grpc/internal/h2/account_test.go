@@ -7,8 +7,8 @@ import (
 	"testing/synctest"
 )
 
-// TestAccount: who waits is served in the order of coming, one message of any size is
-// let through, and nothing is kept of those who have gone.
+// TestAccount: requests are granted in order, one message of any size is admitted,
+// and nothing is kept of connections that have ended.
 func TestAccount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := NewAccount(100)
@@ -70,12 +70,12 @@ func TestAccount(t *testing.T) {
 	})
 }
 
-// TestOnlyTheFirstHurries: looking at all connections takes time, and what one finds is
-// for all that wait.
+// TestOnlyTheFirstHurries: looking at all connections takes time, and the result
+// counts for all that wait.
 func TestOnlyTheFirstHurries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := NewAccount(100)
-		l := &ledger{} // of no connection: it cannot be looked at
+		l := &ledger{} // of no connection: looking at it would fail
 		a.force(l, 100)
 		first, second := a.wait(l, 10, func() {}), a.wait(l, 10, func() {})
 		first.slow.Stop()

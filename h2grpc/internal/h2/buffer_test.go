@@ -10,8 +10,8 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/internal/h2"
 )
 
-// TestBuffer: lengths are exact, capacities not much more, and what is released
-// comes back only as it should.
+// TestBuffer: lengths are exact, capacities not much larger, and a released buffer is
+// reused only as it should be.
 func TestBuffer(t *testing.T) {
 	for n := range 1 << 13 {
 		checkBuffer(t, n)
@@ -42,9 +42,9 @@ func checkBuffer(t *testing.T, n int) {
 	b.Release()
 }
 
-// TestLargeBuffers: a large buffer that was released is the next one of its
-// size, whoever asks, as long as it is used now and then; not more than a few
-// are kept, and none for long.
+// TestLargeBuffers: a large buffer that was released is the next one of its size,
+// whoever asks, as long as it is used now and then; no more than a few are kept, and
+// none for long.
 func TestLargeBuffers(t *testing.T) {
 	h2.Needs(t, fastpath.LargeBuffers)
 	const size = 1 << 20

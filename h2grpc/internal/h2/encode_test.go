@@ -1,7 +1,7 @@
 package h2
 
-// This test is inside the package because what it holds, the cache of encoded
-// blocks, cannot be seen from outside unless it is wrong.
+// This test is in the package because it is about the cache of encoded blocks, which
+// is invisible from outside unless it is wrong.
 
 import (
 	"fmt"
@@ -13,8 +13,8 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// TestHeaderEncoder encodes random blocks, most of them out of the cache, with
-// changes of the table in between, and decodes them as a peer does.
+// TestHeaderEncoder encodes random blocks, most of them from the cache, with changes
+// of the table in between, and decodes them as a peer does.
 func TestHeaderEncoder(t *testing.T) {
 	for seed := range uint64(40) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
@@ -64,7 +64,7 @@ func TestHeaderEncoder(t *testing.T) {
 	}
 }
 
-// TestHeaderCacheIsUsed: a block that was sent before costs a few bytes.
+// TestHeaderCacheIsUsed: a block that was sent before takes a few bytes.
 func TestHeaderCacheIsUsed(t *testing.T) {
 	enc := newHeaderEncoder()
 	fields := []Field{{Name: ":path", Value: "/some/method"}, {Name: "user-agent", Value: "somebody"}}

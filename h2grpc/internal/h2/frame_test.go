@@ -87,8 +87,8 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// A verdict is what a parser says of a frame: "ok" and what it found, or what
-// it makes an error, of what, and with which code.
+// A verdict is a parser's result for a frame: "ok" and what it found, or the scope of
+// the error and its code.
 type verdict string
 
 func broken(what string, code any) verdict { return verdict(fmt.Sprintf("%s error %v", what, code)) }
@@ -113,7 +113,7 @@ func ourVerdict(fh FrameHeader, p []byte) verdict {
 	return verdict(fmt.Sprintf("ok %x", p))
 }
 
-// theirVerdict is that of x/net's Framer.
+// theirVerdict returns the verdict of x/net's Framer.
 func theirVerdict(fh FrameHeader, p []byte) verdict {
 	fr := framer(append(fh.append(nil), p...))
 	fr.AllowIllegalReads = fh.Type == FrameContinuation // without a HEADERS frame before it
@@ -143,8 +143,8 @@ func theirVerdict(fh FrameHeader, p []byte) verdict {
 	return verdict(fmt.Sprintf("ok %x", p))
 }
 
-// excused says why the two may differ: each line is a place where x/net's Framer
-// is laxer or stricter than RFC 9113, or leaves a check to its caller.
+// excused returns the reason why the two may differ: each line is a place where
+// x/net's Framer is laxer or stricter than RFC 9113, or leaves a check to its caller.
 func excused(fh FrameHeader, p []byte, ours, theirs verdict) bool {
 	switch fh.Type {
 	case FrameHeaders:
@@ -160,9 +160,8 @@ func excused(fh FrameHeader, p []byte, ours, theirs verdict) bool {
 		// §6.9: an increment of zero is judged where the stream is known.
 		return len(p) == 4 && p[0]&0x7f == 0 && p[1] == 0 && p[2] == 0 && p[3] == 0
 	case FrameSettings:
-		// §6.5.2: a wrong value is found where the settings are applied; the
-		// Framer looks at one of them itself. Which of two faults is named
-		// first is free.
+		// §6.5.2: a wrong value is found where the settings are applied; the Framer checks
+		// one of them itself. Either of two faults may be reported first.
 		return theirs == broken("connection", ErrCodeFlowControl) ||
 			ours == broken("connection", ErrCodeFrameSize) && theirs == broken("connection", ErrCodeProtocol) ||
 			ours == broken("connection", ErrCodeProtocol) && theirs == broken("connection", ErrCodeFrameSize)
@@ -173,7 +172,7 @@ func excused(fh FrameHeader, p []byte, ours, theirs verdict) bool {
 	return false
 }
 
-// FuzzFrame compares what is made of a frame with what x/net's Framer makes of it.
+// FuzzFrame compares the result for a frame with that of x/net's Framer.
 func FuzzFrame(f *testing.F) {
 	seed := func(typ FrameType, flags Flags, id uint32, p string) { f.Add(uint8(typ), uint8(flags), id, []byte(p)) }
 	for typ := FrameHeaders; typ <= FrameContinuation; typ++ {

@@ -2,7 +2,7 @@ package h2
 
 import "testing"
 
-// TestGrowth: the buffer of a message grows in steps while little of it is there,
+// TestGrowth: the buffer of a message grows in steps while little of it has arrived,
 // and never beyond what the peer has window for.
 func TestGrowth(t *testing.T) {
 	const mib = 1 << 20

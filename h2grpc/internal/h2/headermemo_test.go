@@ -22,8 +22,8 @@ func (d *headerDecoder) whole(kind blockKind, p []byte) (*Head, string, error) {
 	return d.end()
 }
 
-// TestHeaderMemo: blocks of all kinds decode to the same with the memo as
-// without it, and so do their costs.
+// TestHeaderMemo: blocks of all kinds decode to the same with and without the memo,
+// and cost the same.
 func TestHeaderMemo(t *testing.T) {
 	Needs(t, fastpath.HeaderMemo)
 	hits := 0
@@ -92,7 +92,7 @@ func TestHeaderMemo(t *testing.T) {
 	}
 }
 
-// TestHeaderMemoBounds: a known block costs no allocation, and what is kept is
+// TestHeaderMemoBounds: a known block causes no allocation, and what is kept is
 // bounded.
 func TestHeaderMemoBounds(t *testing.T) {
 	Needs(t, fastpath.HeaderMemo)
@@ -126,8 +126,9 @@ func TestHeaderMemoBounds(t *testing.T) {
 	}
 }
 
-// FuzzScanBlock: whatever scanBlock says leaves the table alone does, and blocks
-// decode to the same with and without the memo, errors included.
+// FuzzScanBlock: blocks that scanBlock reports as not changing the table do not
+// change it, and blocks decode to the same with and without the memo, errors
+// included.
 func FuzzScanBlock(f *testing.F) {
 	f.Add([]byte{0x83, 0x86, 0x84}, []byte{0x83, 0x86, 0x84, 0x00, 1, 'a', 1, 'b'})
 	f.Add([]byte{0x40, 1, 'a', 1, 'b'}, []byte{0xbe})

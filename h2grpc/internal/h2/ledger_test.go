@@ -26,8 +26,8 @@ func idleConn(t *testing.T, a *Account) *Conn {
 	return c
 }
 
-// TestResetStreamsDoNotWait: of a stream that is reset while it waits for the window
-// of a large message, nothing stays in the list of those that wait.
+// TestResetStreamsDoNotWait: a stream that is reset while it waits for the window of
+// a large message is removed from the list of those that wait.
 func TestResetStreamsDoNotWait(t *testing.T) {
 	c := idleConn(t, nil)
 	ask := asker(c, 3<<20)
@@ -46,7 +46,8 @@ func TestResetStreamsDoNotWait(t *testing.T) {
 	}
 }
 
-// asker returns what makes another stream of which a message lacks n bytes of window.
+// asker returns a function that makes another stream with a message that lacks n
+// bytes of window.
 func asker(c *Conn, n int) func() *Stream {
 	return func() *Stream {
 		s := &Stream{}
@@ -65,8 +66,8 @@ func asker(c *Conn, n int) func() *Stream {
 	}
 }
 
-// TestResetStreamAsksForNothing: what was asked of the account for a stream that is
-// gone is not waited for, also while the next stream has to wait for something else.
+// TestResetStreamAsksForNothing: a request of the account for a stream that has ended
+// is withdrawn, even while the next stream has to wait for something else.
 func TestResetStreamAsksForNothing(t *testing.T) {
 	a := NewAccount(8 << 20)
 	if _, ok := idleConn(t, a).ledger.take(unary, 8<<20, nil); !ok {
@@ -87,8 +88,8 @@ func TestResetStreamAsksForNothing(t *testing.T) {
 	}
 }
 
-// TestRoomOfItsOwn: a sender that has come to wait for the account goes on when its
-// connection has room of its own again, however full the account is.
+// TestRoomOfItsOwn: a sender that waits for the account goes on when its connection
+// has room of its own again, however full the account is.
 func TestRoomOfItsOwn(t *testing.T) {
 	a := NewAccount(8 << 20)
 	hog := idleConn(t, a)
@@ -120,8 +121,8 @@ func TestRoomOfItsOwn(t *testing.T) {
 	}
 }
 
-// TestHeldUpByUs: a message that does not come because this side renews no window loses
-// its place to nobody.
+// TestHeldUpByUs: a message that does not arrive because this side renews no window
+// does not lose its place.
 func TestHeldUpByUs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := NewAccount(8 << 20)
@@ -150,8 +151,8 @@ func TestHeldUpByUs(t *testing.T) {
 	})
 }
 
-// TestGrantedForNothing: what the account has granted to a message that has no
-// room in assemblyBudget meanwhile does not stay with it for ever.
+// TestGrantedForNothing: bytes that the account has granted to a message which no
+// longer fits in assemblyBudget are given back.
 func TestGrantedForNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := NewAccount(8 << 20)
@@ -182,8 +183,8 @@ func TestGrantedForNothing(t *testing.T) {
 	})
 }
 
-// TestStuckAfterBurst: a peer that has read a GiB at once, and reads nothing since, is
-// not excused by that.
+// TestStuckAfterBurst: a peer that has read a GiB at once, and nothing since, is not
+// excused by that.
 func TestStuckAfterBurst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := idleConn(t, NewAccount(8<<20))

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestLife: a state is followed by later ones alone, keeps its reason, and is the end
-// of opening streams from draining on.
+// TestLife: only a later phase follows a phase, keeps its reason, and from draining
+// on no streams are opened.
 func TestLife(t *testing.T) {
 	states := []phase{opening, open, draining, closing, closed}
 	if got := fmt.Sprint(states); got != "[opening open draining closing closed]" {

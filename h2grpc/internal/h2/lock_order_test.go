@@ -4,7 +4,7 @@ package h2
 
 import "testing"
 
-// TestLockOrder: the tag does what it is there for.
+// TestLockOrder: locks panic with the tag if their order is violated.
 func TestLockOrder(t *testing.T) {
 	var c Conn
 	var s Stream

@@ -2,8 +2,8 @@ package h2
 
 import "testing"
 
-// Needs skips a test of what is done for speed alone in a build that leaves it out:
-// see package fastpath.
+// Needs skips a test of an optimization in a build that leaves it out: see package
+// fastpath.
 func Needs(t testing.TB, on ...bool) {
 	for _, on := range on {
 		if !on {

@@ -10,7 +10,7 @@ import (
 )
 
 // TestStepBackForOneWhoWaits: the role is not left free if the stream that could take
-// it has begun to wait while the reader was about to step back.
+// it began to wait while the reader was about to step back.
 func TestStepBackForOneWhoWaits(t *testing.T) {
 	Needs(t, fastpath.OwnReading)
 	for asked, want := range map[bool]state{false: free, true: running} {
@@ -43,7 +43,7 @@ func TestStepBackForOneWhoWaits(t *testing.T) {
 	}
 }
 
-// TestTurns: a turn that is over is not passed on, whatever the state is.
+// TestTurns: a turn that is over cannot be passed on, whatever the state is.
 func TestTurns(t *testing.T) {
 	var r role
 	pass := func(from turn, to state, want bool) turn {
@@ -66,7 +66,7 @@ func TestTurns(t *testing.T) {
 	pass(mine, stopping, false)
 }
 
-// TestStreak: only what one alone was waiting for adds to a streak.
+// TestStreak: only what one consumer alone was waiting for adds to a streak.
 func TestStreak(t *testing.T) {
 	var r role
 	for i, c := range []struct {

@@ -20,9 +20,9 @@ func (takesAll) Quick(*Stream, bool) bool { return false }
 func (takesAll) Run(*Stream)              {}
 func (takesAll) Reset(*Stream)            {}
 
-// TestWholeIsTaken: calls of which the header blocks are known, and that are there
-// as a whole, are taken at once. Whatever else is true of calls is true of these
-// as well, so no other test would miss them.
+// TestWholeIsTaken: calls whose header blocks are known, and that have arrived as a
+// whole, are handled at once. Everything else that holds for calls holds for these
+// too, so no other test would notice if they were not.
 func TestWholeIsTaken(t *testing.T) {
 	Needs(t, fastpath.HeaderMemo, fastpath.WholeExchange)
 	head := []Field{{Name: ":status", Value: "200"}, {Name: "content-type", Value: "application/grpc"}}
@@ -32,7 +32,7 @@ func TestWholeIsTaken(t *testing.T) {
 	for name, client := range map[string]bool{"client": true, "server": false} {
 		t.Run(name, func(t *testing.T) {
 			nc, peer := net.Pipe()
-			peer.Close() // what is sent is of no interest
+			peer.Close() // what is sent does not matter
 			cfg := Config{MaxMessage: 100, MaxHeaderList: 1000, MaxStreams: 10}
 			if !client {
 				cfg.Handler = takesAll{}

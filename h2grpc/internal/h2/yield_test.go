@@ -1,8 +1,8 @@
 package h2
 
-// These tests are inside the package because what they are about is no part of what
-// anybody sees: how long a writer lets others add to what it is about to write, and how
-// soon a reader lets others run.
+// These tests are in the package because they are about things that are invisible
+// from outside: how long a writer lets others add to what it is about to write, and
+// how soon a reader lets others run.
 
 import (
 	"io"
@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// yielding calls yield until another goroutine has had the connection's lock meanwhile,
-// which does what is given, or for n times. Each time it is as crowded as is said; what
-// the last one has found is in c.
+// yielding calls yield n times, or until another goroutine, which runs other, has had
+// the connection's lock meanwhile. Each time c.out.crowded is set as given; the last
+// value is in c.
 func yielding(c *Conn, n int, crowded time.Time, other func()) (let bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -39,13 +39,13 @@ func yielding(c *Conn, n int, crowded time.Time, other func()) (let bool) {
 	return let
 }
 
-// takes lets time pass that counts.
+// takes uses up real time, which counts as slow.
 func takes(d time.Duration) {
 	for begun := time.Now(); time.Since(begun) < d; {
 	}
 }
 
-// TestYield: a writer lets others in, unless that has taken long for nothing of late.
+// TestYield: a writer yields to others, unless that recently took long for nothing.
 func TestYield(t *testing.T) {
 	const often = 1 << 30
 	c := new(Conn)
@@ -69,7 +69,7 @@ func TestYield(t *testing.T) {
 	}
 }
 
-// flood is a connection whose peer has always sent one frame more, up to most.
+// flood is a connection whose peer always has one more frame, up to most.
 type flood struct {
 	net.Conn
 	begin []byte
@@ -90,7 +90,7 @@ func (f *flood) Read(p []byte) (int, error) {
 	return copy(p, f.frame), nil
 }
 
-// TestReaderGivesWay: a reader that never has to wait for its peer lets others run, and
+// TestReaderGivesWay: a reader that never has to wait for its peer lets others run,
 // long before the scheduler would make it.
 func TestReaderGivesWay(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
@@ -112,7 +112,7 @@ func TestReaderGivesWay(t *testing.T) {
 		select {
 		case err := <-ended:
 			t.Logf("at most %d frames one after the other; the end: %v", longest, err)
-			// Whoever reads rests after idleFrames, whatever comes of giveWay.
+			// The reader rests after idleFrames, whatever giveWay does.
 			if longest > 2*giveWay {
 				t.Errorf("%d frames were read before anybody else ran, want about %d", longest, giveWay)
 			}
