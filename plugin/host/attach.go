@@ -17,8 +17,7 @@ import (
 // settleReattach checks a record.
 func settleReattach(c *Config, s *settings) error {
 	r := *c.Reattach
-	// The record may be anybody's: what it says goes through the checks of one
-	// that was read.
+	// The record may come from anywhere: it is checked like one that was read.
 	checked, err := parseRecord(appendRecord(nil, &r))
 	switch {
 	case err != nil:
@@ -35,7 +34,7 @@ func settleReattach(c *Config, s *settings) error {
 	return nil
 }
 
-// attach takes the place of launching a plugin and reading its handshake.
+// attach is done instead of launching a plugin and reading its handshake.
 func (c *Client) attach() error {
 	s, r := c.settings, c.settings.target.reattach
 	h, err := openAttached(r)
@@ -82,7 +81,7 @@ func (c *Client) attach() error {
 	return nil
 }
 
-// noPipe stands for the streams of a process that was not launched here.
+// noPipe replaces the streams of a process that was not launched here.
 type noPipe struct{}
 
 func (noPipe) Read([]byte) (int, error) { return 0, io.EOF }
@@ -90,21 +89,20 @@ func (noPipe) Close() error             { return nil }
 
 // attached is the handle of a process that another host has launched.
 //
-// It must never signal a stranger that has got the plugin's process id since.
-// So it gets hold of the process first (a pidfd on Linux), then compares its
-// start time with the record's, and signals through what it holds. Where the
-// record has no start time, or the system no such hold, the process is never
-// signalled.
+// It must never signal an unrelated process that has received the plugin's process id
+// since. So it first opens a handle of the process (a pidfd on Linux), then compares
+// its start time with the record's, and signals through the handle. If the record has
+// no start time, or the system no such handles, the process is never signalled.
 type attached struct {
 	proc  *os.Process
-	known bool // proc is the plugin
-	test  bool // the plugin belongs to a test, and is not ours to end
+	known bool // proc is certainly the plugin
+	test  bool // the plugin belongs to a test, and must not be ended
 
 	once sync.Once
 	quit chan struct{} // closed by letGo
 }
 
-// openAttached gets hold of the process of a record.
+// openAttached opens a handle of a record's process.
 func openAttached(r *Reattach) (*attached, error) {
 	proc, err := os.FindProcess(r.PID)
 	if err != nil || !running(proc) || procid.Ended(r.PID) {
@@ -117,7 +115,7 @@ func openAttached(r *Reattach) (*attached, error) {
 	id, ok := procid.Of(r.PID)
 	switch {
 	case !running(proc):
-		// What procid.Of has looked at may be another process.
+		// procid.Of may have looked at another process.
 		return nil, ErrNotRunning
 	case ok && id != procid.ID{StartTime: r.StartTime, BootID: r.BootID}:
 		return nil, fmt.Errorf("%w, and its process id is another's", ErrNotRunning)
@@ -147,8 +145,8 @@ func (h *attached) kill() {
 
 func (h *attached) letGo() { h.once.Do(func() { close(h.quit) }) }
 
-// pollExit waits for a process's end by looking at it from time to time. It
-// returns false if quit is closed before.
+// pollExit waits for a process's end by checking it every exitInterval. It returns
+// false if quit is closed first.
 func pollExit(proc *os.Process, quit <-chan struct{}) bool {
 	ticker := time.NewTicker(exitInterval)
 	defer ticker.Stop()

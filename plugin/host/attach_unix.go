@@ -10,7 +10,7 @@ import (
 	"github.com/tenonrpc/tenon/plugin/internal/poll"
 )
 
-// hasModes is whether the modes of files say who may do what.
+// hasModes reports whether the modes of files determine who may do what.
 const hasModes = true
 
 // running reports whether the process has not ended.
@@ -19,8 +19,8 @@ func running(proc *os.Process) bool {
 	return err == nil || errors.Is(err, os.ErrPermission)
 }
 
-// awaitExit waits for the end of a process that need not be a child. It returns
-// false if quit is closed before.
+// awaitExit waits for the end of a process, which need not be a child. It returns false
+// if quit is closed first.
 func awaitExit(proc *os.Process, quit <-chan struct{}) bool {
 	poller, err := poll.New()
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 	"github.com/tenonrpc/tenon/plugin/internal/files"
 )
 
-// Client is a running plugin. Any goroutine may call any method, at any time.
+// Client is a running plugin. Its methods may be called by several goroutines at once.
 type Client struct {
 	// Set by Start, stage by stage, and constant afterwards.
 	settings    *settings
@@ -31,7 +31,7 @@ type Client struct {
 	lifeline    *os.File   // our end of it; nil without one
 	proc        *process
 	socket      string     // the path of the plugin's socket, "" if it has none
-	attachedDir *files.Dir // of a plugin that was attached to, held; nil if it is none of a host's
+	attachedDir *files.Dir // held directory of a plugin that was attached to; nil if no host made it
 	terms       *terms
 	mux         *broker.Mux // nil without Config.Multiplex
 	conn        *h2grpc.ClientConn
@@ -45,51 +45,51 @@ type Client struct {
 	done chan struct{} // closed when the plugin has ended and everything is freed
 }
 
-// dialled is what connecting to the plugin has shown. The connection dials whenever
-// it needs to, Start's first time and any later one, so each of these changes by
-// itself, and is what it was last.
+// dialled is what connecting to the plugin has shown. The connection dials in Start and
+// again whenever it breaks, so each field changes on its own and holds the latest
+// result.
 type dialled struct {
-	outside atomic.Pointer[files.Socket] // the plugin's main socket, if it is to be removed: see dialOutside
+	outside atomic.Pointer[files.Socket] // the plugin's main socket, if the host has to remove it: see dialOutside
 	err     atomic.Pointer[error]        // how the latest dial failed, if one did
-	times   atomic.Uint64                // attempts to dial, so that another connection shows
+	times   atomic.Uint64                // attempts to dial, so that a new connection is noticed
 	known   atomic.Bool                  // the plugin has asked for this host's certificate
-	floor   automtls.Floor               // of the brokered connections: what the main one has
+	floor   automtls.Floor               // the lowest TLS version of brokered connections: the main one's
 }
 
-// stopping is what this host does to end the plugin, or to let it go, as far as it
-// has come. Nothing of it is ever undone, except that the ladder becomes free.
+// stopping records how far this host has come in ending the plugin or letting it go.
+// Nothing in it is ever undone, except that ladder becomes free again.
 type stopping struct {
-	asked  atomic.Bool   // it has begun
+	asked  atomic.Bool   // ending or letting go has begun
 	forced atomic.Bool   // Shutdown had to kill the plugin
 	failed atomic.Bool   // Shutdown could not end it
 	letOne sync.Once     // closes let
 	let    chan struct{} // closed when the plugin is let go, to live on
-	ladder chan struct{} // holds one token: whoever puts it in runs the ladder
+	ladder chan struct{} // holds one token: whoever puts it in runs the steps of Shutdown
 }
 
-// Conn returns the connection to the plugin, for generated clients to call
-// through. It must not be closed; the Client does that.
+// Conn returns the connection to the plugin, for generated clients. It must not be
+// closed: the Client does that.
 func (c *Client) Conn() *h2grpc.ClientConn { return c.conn }
 
-// Broker returns the broker of the connection, for further connections between
-// host and plugin.
+// Broker returns the broker, which opens further connections between host and plugin,
+// in both directions. See [plugin.Broker].
 func (c *Client) Broker() *plugin.Broker { return c.streams.broker }
 
-// PID returns the process id of the plugin, 0 if a Runner has launched it. Once Done is closed the id may be
-// another process's.
+// PID returns the plugin's process id, or 0 if a Runner launched it. Once Done is
+// closed, the id may belong to another process.
 func (c *Client) PID() int { return c.proc.pid }
 
-// Version returns the application protocol version that was agreed on.
+// Version returns the application protocol version that host and plugin agreed on.
 func (c *Client) Version() int { return c.terms.version }
 
-// Done returns a channel that is closed when the plugin has ended, for whatever
-// reason, or was let go, and everything that belonged to it is freed.
+// Done returns a channel that is closed when the plugin has ended for any reason, or
+// was let go, and everything that belonged to it is freed.
 func (c *Client) Done() <-chan struct{} { return c.done }
 
-// Err says how the plugin ended: it is an *ExitError if the plugin ended by itself,
-// as soon as the error of a call says so, and at the latest once Done is closed. It
-// is nil while the plugin runs, and if Shutdown, Close or Kill ended it, or Detach let
-// it go.
+// Err reports how the plugin ended. It returns an *ExitError if the plugin ended by
+// itself: as soon as the error of a call reports that, and at the latest once Done is
+// closed. It returns nil while the plugin runs, and if Shutdown, Close or Kill ended it
+// or Detach let it go.
 func (c *Client) Err() error {
 	if !over(c.done) {
 		if over(c.proc.drained) && !c.stop.asked.Load() {
@@ -103,9 +103,9 @@ func (c *Client) Err() error {
 	return nil
 }
 
-// ExitStatus says how the plugin's process ended, whoever ended it. It is the
-// zero value until Done is closed, and for a plugin that was let go alive. The
-// exit status of a plugin that was attached to is not known.
+// ExitStatus reports how the plugin's process ended, whoever ended it. It returns the
+// zero value until Done is closed, and for a plugin that was let go alive. If the
+// plugin was attached to, its exit status is unknown (Code is -1).
 func (c *Client) ExitStatus() ExitStatus {
 	if over(c.done) && c.proc.hasEnded() {
 		return c.proc.status
@@ -113,9 +113,8 @@ func (c *Client) ExitStatus() ExitStatus {
 	return ExitStatus{}
 }
 
-// Ping asks the plugin's health service whether it serves. Its error is the
-// call's; what exactly the plugin answers plays no part, as in every host of
-// the protocol.
+// Ping calls the plugin's health service and returns the call's error. As in every host
+// of the protocol, the status in the answer is ignored.
 func (c *Client) Ping(ctx context.Context) error {
 	if _, err := health.Check(ctx, c.conn, control.HealthService); err != nil {
 		return fmt.Errorf("host: pinging the plugin: %w", err)
@@ -123,10 +122,10 @@ func (c *Client) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Dispense returns the application's client for the plugin of that name, made
-// by the GRPCClient method that Config has for it in the version agreed on. It
-// may be called any number of times. The error says which names there are, if
-// name is none of them, and which type there is, if it is not T.
+// Dispense returns the application's client for the plugin called name: what the
+// GRPCClient method of that plugin in Config returns, for the agreed version. Each call
+// of Dispense calls GRPCClient. If there is no such plugin, the error lists the names
+// that there are; if the client is not a T, the error names the client's type.
 func Dispense[T any](ctx context.Context, c *Client, name string) (T, error) {
 	var none T
 	p, ok := c.terms.set[name]
@@ -145,7 +144,7 @@ func Dispense[T any](ctx context.Context, c *Client, name string) (T, error) {
 	return typed, nil
 }
 
-// watch waits for the plugin's end and frees what belongs to it.
+// watch waits until the plugin has ended or is let go, and frees what belongs to it.
 func (c *Client) watch() {
 	select {
 	case <-c.proc.drained:

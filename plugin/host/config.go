@@ -27,255 +27,257 @@ import (
 // Curve is the elliptic curve of the host's AutoMTLS key.
 type Curve int
 
-// The curves. P521 is the protocol's own and works with every peer; P256 makes
-// a start some 15 ms faster in a fresh process, and works with peers whose TLS
-// library lacks P-521.
+// The curves. P521 is the protocol's own and works with every peer. P256 makes a start
+// some 15 ms faster in a fresh process, and works with peers whose TLS library lacks
+// P-521.
 const (
 	P521 Curve = iota
 	P384
 	P256
 )
 
-// Config says how to start a plugin and what to expect of it. Start copies what
-// it needs: the Config, its maps and the Cmd may be changed or used again once
-// Start has returned, and are never changed by this package.
-// The fields stand in groups; the first line above a group says what it is about.
+// Config describes how to start a plugin and what to expect of it. Start copies what it
+// needs and changes nothing: the Config, its maps and the Cmd may be changed or used
+// again once Start has returned. The fields are in groups; the line above a group names
+// its subject.
 type Config struct {
-	// What host and plugin agreed on.
+	// What host and plugin have agreed on beforehand.
 	//
-	// Handshake is what host and plugin were built with. Key and value of the
-	// magic cookie are required. ProtocolVersion is the version of Plugins.
+	// Handshake holds the values that host and plugin were both built with. The magic
+	// cookie's key and value are required. ProtocolVersion is the version of Plugins.
 	plugin.Handshake
-	// Plugins are the plugins that Dispense can hand out; hosts that only use
+	// Plugins are the plugins that Dispense makes clients for. Hosts that use only
 	// Client.Conn need none.
 	Plugins plugin.Set
-	// Versions offers several protocol versions, each with its plugins. The
-	// highest that the plugin has too is chosen. Plugins, if set, adds
-	// ProtocolVersion to them, unless Versions has that one itself.
+	// Versions offers several protocol versions, each with its plugins; the highest
+	// that the plugin supports too is chosen. Plugins, if set, is added as version
+	// ProtocolVersion, unless Versions has that version itself. Versions are from 0 to
+	// [wire.MaxVersion], at most [wire.MaxVersions] of them.
 	Versions map[int]plugin.Set
 
 	// Which plugin it is, and how it is launched.
 	//
-	// Cmd says what to run. It is a recipe: Start runs a new command made from
-	// its Path, Args, Env, Dir, Stdin, ExtraFiles, SysProcAttr and Err; a
-	// context given to exec.CommandContext is not looked at. Stdout, Stderr and
-	// Process must not be set, except for Stderr with Detach. Stdin nil means the
-	// host's own stdin, so that a plugin can ask its user for a password, unless
-	// package confine gives it /dev/null; anything else must be an *os.File, because
-	// it is passed on as a descriptor and never copied from. The protocol's own
-	// variables (PLUGIN_MIN_PORT and so on; package wire lists them) in Cmd.Env are
-	// not passed on: they are most likely those of this host, which is a plugin
-	// itself.
+	// Cmd is the command to run. It is a template: Start runs a new command made from
+	// its Path, Args, Env, Dir, Stdin, ExtraFiles, SysProcAttr and Err. A context given
+	// to exec.CommandContext is ignored. Stdout, Stderr and Process must be nil, except
+	// for Stderr with Detach. Stdin nil means the host's own stdin, so that a plugin
+	// can ask its user for a password (unless package confine replaces it with
+	// /dev/null); any other Stdin must be an *os.File, because the plugin inherits it
+	// as a descriptor and nothing is copied from it. The protocol's own variables
+	// (PLUGIN_MIN_PORT and so on; package wire lists them) in Cmd.Env are not passed
+	// on: they are most likely those of this host, if it is a plugin itself.
 	Cmd *exec.Cmd
-	// Verify says whether the plugin's file may be executed: package verify
-	// makes such functions. What is executed then is a private copy; see Verifier
-	// for what that means to the plugin. It is for plugins launched with Cmd. Nil
-	// means that whatever is at Cmd.Path is executed.
+	// Verify decides whether the plugin's file may be executed; package verify makes
+	// such functions. What is executed is then a private copy of the file: see
+	// [Verifier] for what that means to the plugin. Verify requires Cmd. Nil means that
+	// whatever is at Cmd.Path is executed.
 	Verify Verifier
-	// StartCmd starts the command that was made of Cmd, in place of its Start
-	// method, so that something can be done around it: package confine confines
-	// the plugin so. It must not change the command's Path, Args, Env, standard
-	// output and error, or ExtraFiles, and must have started it when it returns nil.
-	// socketDir is the directory in which the plugin makes its sockets; it finds
-	// the host's in a directory beside it, or wherever else they are announced to
-	// be. It is "" if none could be made. Several Starts may call it at once, and
-	// one more than once: if its error is syscall.ETXTBSY, because the program is
-	// open for writing, it is called again after a pause, with another command.
+	// StartCmd, if set, starts the command made from Cmd, instead of the command's
+	// Start method, so that something can be done around it: package confine confines
+	// the plugin this way. It requires Cmd. It must not change the command's Path,
+	// Args, Env, Stdout, Stderr or ExtraFiles, and must have started the command when
+	// it returns nil. socketDir is the directory in which the plugin makes its sockets;
+	// the host's sockets are in a directory beside it, or wherever else they are
+	// announced. It is "" if no directory could be made. Several Starts may call
+	// StartCmd at once, and one Start may call it several times: if it returns
+	// syscall.ETXTBSY, because the program is open for writing, it is called again
+	// after a pause, with another command.
 	StartCmd func(cmd *exec.Cmd, socketDir string) error
-	// Runner launches the plugin in another way, in place of Cmd. Exactly one
-	// of Cmd, Runner and Reattach must be set.
+	// Runner launches the plugin in another way than Cmd. Exactly one of Cmd, Runner
+	// and Reattach must be set.
 	Runner Runner
-	// Reattach attaches to a plugin that runs already, as its record says, in
-	// place of launching one. Under AutoMTLS the record must hold the host's
-	// key. What the process writes to its own stdout and stderr is not seen;
-	// what it prints otherwise is, from where the last host stopped.
+	// Reattach is the record of a plugin that is already running: Start attaches to it
+	// instead of launching one. Under AutoMTLS the record must hold the host's key: see
+	// [Client.ReattachWithKey]. What the process writes to its own stdout and stderr is
+	// not received; what it prints otherwise is, from where the last host stopped.
 	Reattach *Reattach
 	// InheritEnv gives the plugin the host's whole environment, except for the
-	// protocol's own variables. Otherwise it gets those that a program needs to run as
-	// its operator meant: search path, home and user, locale, time zone, terminal,
-	// temporary and runtime directories, certificate authorities, libraries, and what
-	// the Go runtime and Windows look for. plugin/MIGRATING.md has the table; names that are
-	// left out are logged at level debug.
+	// protocol's own variables. Otherwise the plugin gets the variables that a program
+	// needs to run as its operator intended: search path, home and user, locale, time
+	// zone, terminal, temporary and runtime directories, certificate authorities,
+	// libraries, and what the Go runtime and Windows look for. plugin/MIGRATING.md has
+	// the table. The names that are left out are logged at level debug.
 	InheritEnv bool
-	// Env are further "NAME=value" entries. They take precedence over Cmd.Env,
-	// which takes precedence over what is inherited. The protocol's own
-	// variables and the cookie's take precedence over all and must not be here.
+	// Env holds further "NAME=value" entries. They take precedence over Cmd.Env, which
+	// takes precedence over what is inherited. The protocol's own variables and the
+	// cookie's take precedence over all of these; to set one here is an error.
 	Env []string
 
 	// How it starts and ends.
 	//
-	// StartTimeout bounds Start, next to its context. Zero means
-	// DefaultStartTimeout; negative is an error.
+	// StartTimeout bounds Start, as does Start's context. Zero means
+	// DefaultStartTimeout; a negative value is an error.
 	StartTimeout time.Duration
-	// StopTimeout bounds Close, and Shutdown if its context has no deadline.
-	// Zero means DefaultStopTimeout; negative is an error.
+	// StopTimeout bounds Close, and Shutdown if its context has no deadline. Zero means
+	// DefaultStopTimeout; a negative value is an error.
 	StopTimeout time.Duration
-	// ProcessGroup gives the plugin a process group of its own. SIGTERM and
-	// SIGKILL then go to the whole group, and what the plugin leaves of it when
-	// it ends is killed. Should the host die while the plugin is stopped, the
-	// system ends the plugin. A plugin in a group of its own cannot read from the
-	// host's terminal, and does not see its Ctrl-C. It is for plugins launched
-	// with Cmd. On Windows the group is a job object: what the plugin starts is
-	// ended with it, and with the host. Plugins have a process group there in any
-	// case, for CTRL_BREAK, which takes SIGTERM's place and goes to what they have
-	// started, too.
+	// ProcessGroup gives the plugin a process group of its own. SIGTERM and SIGKILL
+	// then go to the whole group, and what is left of the group when the plugin ends is
+	// killed. If the host dies while the plugin is stopped, the system ends the plugin.
+	// A plugin in a group of its own cannot read from the host's terminal and does not
+	// receive its Ctrl-C. ProcessGroup requires Cmd. On Windows the group is a job
+	// object: what the plugin starts ends with the plugin, and with the host. Every
+	// plugin has a process group there anyway, for CTRL_BREAK, which is sent instead of
+	// SIGTERM and also reaches what the plugin has started.
 	ProcessGroup bool
-	// Detach lets the plugin outlive this host, for another host to attach to
-	// with its record. Unless the plugin is let go with Client.Detach, Close
-	// ends it all the same.
+	// Detach lets the plugin outlive this host, so that another host can attach to it
+	// with its record. Close still ends the plugin, unless Client.Detach has let it go.
 	//
-	// When the host is gone nobody reads the plugin's stdout and stderr, and
-	// writing to them is an error. Plugins made with package plugin get that
-	// error; up to 1 MiB of what they print by os.Stdout and os.Stderr waits for
-	// the next host. Plugins made with other libraries may be ended by it, with
-	// SIGPIPE: for those, set Cmd.Stderr to an *os.File, which they write to
-	// directly, in place of Logger.
+	// When the host is gone, nobody reads the plugin's stdout and stderr, and writing
+	// to them fails. Plugins made with package plugin get that error; up to 1 MiB of
+	// what they print through os.Stdout and os.Stderr waits for the next host. Plugins
+	// made with other libraries may be ended by SIGPIPE: for those, set Cmd.Stderr to
+	// an *os.File, which they write to directly; Logger does not get it then.
 	Detach bool
 
 	// How the connection is secured.
 	//
-	// TLS is the configuration to connect with, for plugins with certificates of
-	// their own. Nil means AutoMTLS: host and plugin make a key pair each, for
-	// this one connection between them, hand each other the certificate and
-	// accept nothing else. With TLS set, a certificate that the plugin announces
-	// is ignored. An empty ServerName means "localhost". A plugin that does not
-	// ask for the host's certificate under AutoMTLS, as some libraries' do not, is
-	// used all the same, with a warning: it lets everyone in who reaches its socket.
+	// TLS is the configuration to connect with, for plugins that have certificates of
+	// their own. An empty ServerName means "localhost", and a certificate that the
+	// plugin announces is ignored. Brokered connections use TLS too, also those that
+	// the plugin makes to this host. Nil means AutoMTLS: host and plugin make a key
+	// pair each, for this one connection between them, exchange certificates and accept
+	// nothing else. A plugin that does not ask for the host's certificate under
+	// AutoMTLS, as some libraries' do not, is used all the same, with a warning: anyone
+	// who can reach its socket can use it.
 	TLS *tls.Config
-	// Curve is the curve of the host's key under AutoMTLS.
+	// Curve is the curve of the host's key under AutoMTLS. The zero value is P521.
 	Curve Curve
-	// InsecurePlaintext connects without TLS: everyone who can reach the
-	// plugin's socket can then use the plugin. It excludes TLS.
+	// InsecurePlaintext connects without TLS: anyone who can reach the plugin's socket
+	// can then use the plugin. It excludes TLS.
 	InsecurePlaintext bool
 
-	// How host and plugin reach each other, and the limits of that.
+	// How host and plugin reach each other, and its limits.
 	//
-	// Sockets says where host and plugin listen for each other, how they get there,
+	// Sockets configures where host and plugin listen for each other, how they connect,
 	// and who else may.
 	Sockets Sockets
-	// Multiplex carries all connections, the brokered ones too, over one: for
-	// plugins that can be reached on one socket only, in a container for
-	// example. A plugin without support for it is refused with
-	// ErrMuxUnsupported. Such a plugin cannot be attached to again.
+	// Multiplex carries all connections, including the brokered ones, over one: for
+	// plugins that can be reached on one socket only, in a container for example. A
+	// plugin without support for it is refused with ErrMuxUnsupported. A multiplexed
+	// plugin cannot be attached to again.
 	Multiplex bool
-	// Client is the configuration of the connection. Dial and TLS must be nil:
-	// they come from the handshake. ConnectTimeout zero means StartTimeout. A
-	// MapError given here is called with errors that this package has mapped
-	// already. Exempt nil exempts the protocol's own calls (controller, broker, output,
-	// health) from interceptors and Stats: these see the application's.
+	// Client configures the connection to the plugin, and the brokered connections that
+	// this host dials. Dial and TLS must be nil: they come from the handshake.
+	// ConnectTimeout zero means StartTimeout. A MapError given here is called with
+	// errors that this package has already mapped. On the main connection, Exempt nil
+	// exempts the protocol's own calls (controller, broker, output, health) from
+	// interceptors and Stats, which then see the application's calls only.
 	Client h2grpc.ClientConfig
-	// Server configures the servers of the brokered connections that the plugin
-	// makes to this host: limits, interceptors, MapError. Its TLS must be nil. Zero
-	// means 64 for MaxConnections and 128 for MaxHandshakes; all these servers
-	// together have no more handshakes than two of them may have.
+	// Server configures the servers of the brokered connections that the plugin makes
+	// to this host: limits, interceptors, MapError. Its TLS must be nil. Zero means 64
+	// for MaxConnections and 128 for MaxHandshakes; all these servers together have no
+	// more handshakes in progress than two of them may have.
 	Server h2grpc.ServerConfig
-	// MaxBrokered limits the brokered listeners that are open at once for the
-	// plugin, and the connections that it has made to all of them, to so many each.
-	// A further listener is an error; a further connection waits in the system's
-	// queue, and takes no descriptor of this process. Zero means 1024, a negative
-	// number no limit.
+	// MaxBrokered limits how many brokered listeners are open for the plugin at once,
+	// and how many connections it has to all of them together, to this number each. A
+	// further listener is an error; a further connection waits in the system's queue
+	// and takes no descriptor of this process. Zero means 1024; a negative value means
+	// no limit.
 	MaxBrokered int
 
 	// What the plugin prints, and what is logged.
 	//
-	// Output says who gets what the plugin prints.
+	// Output configures who gets what the plugin prints.
 	Output Output
-	// Logger receives the lines that the plugin writes to its process's stderr,
-	// and what this package has to say, at level debug. Of the plugin's lines,
-	// hclog's, in JSON and as text, have their level, module, time and
-	// attributes; others are records at level debug, or error once the plugin has
-	// crashed. The Go runtime's account of a crash is one record at level error,
-	// with all but its first line as the attribute "stack". Lines over 64 KiB are
-	// logged in pieces. hclog's trace is slog.LevelDebug-4. In messages everything
-	// is escaped, as in a Go string, that a terminal would act on, and line ends;
-	// attributes are as the plugin wrote them, and the handler's to escape, as
-	// slog's do. Of this package's own records with the same message the first ten
-	// are logged; after that there is one every ten seconds, with the number of
-	// those that it stands for ("more_like_it"). The plugin's lines are not limited
-	// so: it is held up while the handler takes its time. Nil means slog.Default().
+	// Logger receives the lines that the plugin writes to its process's stderr, and
+	// this package's own records, which are at levels debug and warn. The plugin's
+	// lines keep their level, module, time and attributes if they are hclog's, in JSON
+	// or as text, or JSON of slog, zap or logrus; others are records at level debug, or
+	// error once the plugin has crashed. The Go runtime's report of a crash is one
+	// record at level error: its first line is the message, the rest the attribute
+	// "stack". Lines over 64 KiB are logged in pieces. hclog's trace is
+	// slog.LevelDebug-4. Messages are escaped as in a Go string: line ends, and
+	// everything that a terminal would act on. Attributes are passed on as the plugin
+	// wrote them; handlers have to escape them, as slog's do. Of this package's own
+	// records with the same message, the first ten are logged, then one every ten
+	// seconds, with the number of records that it stands for ("more_like_it"). The
+	// plugin's lines are not limited in number: the plugin waits while the handler
+	// takes its time. Nil means slog.Default().
 	//
-	// It is a *slog.Logger, where a plugin has the interface plugin.Logger:
-	// records that come with a time and attributes need slog's handlers, and a
-	// host does not mind what linking them costs.
+	// It is a *slog.Logger, whereas a plugin has the interface plugin.Logger: records
+	// with a time and attributes need slog's handlers, and linking them costs a host
+	// little. A host that logs with hclog passes slog.New(sloghclog.ToLogger(logger)).
 	Logger *slog.Logger
 }
 
-// Sockets says where host and plugin listen for each other, how they get there, and
-// who else may. The zero value is right for a plugin that runs on this machine, as
-// this process's user or the one of Config.Cmd.SysProcAttr.
+// Sockets configures where host and plugin listen for each other, how they connect, and
+// who else may. The zero value is right for a plugin that runs on this machine, as this
+// process's user or as the one of Config.Cmd.SysProcAttr.
 type Sockets struct {
-	// Group gives the plugin's sockets, the host's and the plugin's directory
-	// to a group of users, by name or number: for a plugin that runs as another
-	// user, who must be in the group, as this host's user must. All of the group
-	// can then connect, and make sockets of their own beside the plugin's; AutoMTLS
-	// keeps them from more. Empty means that the plugin's user alone can. It is not
-	// supported on Windows.
+	// Group gives the plugin's sockets, the host's, and the plugin's directory to a
+	// group of users, by name or number: for a plugin that runs as another user, who
+	// must be in the group, as must this host's user. Every member can then connect,
+	// and make sockets beside the plugin's; AutoMTLS keeps them from doing more. Empty
+	// means that only the plugin's user can. It is not supported on Windows.
 	Group string
-	// TempDir is where the directory for the plugin's sockets is made, if not in
-	// the usual place: the directory for temporary files (TMPDIR), or, where that
-	// has too long a name for sockets, XDG_RUNTIME_DIR or /tmp. What is made there
-	// is this user's and the plugin's alone. A directory that does not do is an
-	// error; without TempDir, it is one only if the plugin or a brokered
-	// connection needs a unix socket.
+	// TempDir is where the directory for the plugin's sockets is made. Empty means the
+	// directory for temporary files (TMPDIR) or, if its name is too long for sockets,
+	// XDG_RUNTIME_DIR or /tmp. Only this user and the plugin's can use what is made
+	// there. A directory that cannot be used is an error; if TempDir is empty, it is
+	// one only if the plugin or a brokered connection needs a unix socket.
 	TempDir string
 	// MinPort and MaxPort bound the port of a plugin that listens on TCP, both
-	// included. Both zero means 10000 to 25000, the protocol's traditional range.
+	// inclusive. Both zero means 10000 to 25000, the protocol's traditional range.
 	MinPort, MaxPort int
-	// Dial connects to what the plugin announces, its main address and those of
-	// brokered connections: for transports other than a socket of this machine.
-	// The network is "unix" or "tcp", and the address is the plugin's as its Runner
-	// translates it. Nil dials it: a path as it is, and of TCP addresses those that
-	// RemoteTCP allows. One that is localhost's or unspecified, such as
-	// [::]:10000, is dialled on the loopback interface.
+	// Dial connects to the addresses that the plugin announces, its main one and those
+	// of brokered connections: for transports other than a socket of this machine.
+	// network is "unix" or "tcp", and address is the plugin's, as its Runner translates
+	// it. Nil means that paths are dialled as they are, and TCP addresses as far as
+	// RemoteTCP allows: localhost and an unspecified address, such as [::]:10000, are
+	// dialled on the loopback interface.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Listen opens a listener for each brokered connection that the plugin is to
-	// make to this host. Its address must have the network "unix" or "tcp"; the
-	// plugin gets it as the Runner translates it. Whom it lets in is the
-	// application's business. Nil means a socket in the plugin's directory.
+	// Listen opens a listener for each brokered connection that the plugin is to make
+	// to this host. The listener's address must have the network "unix" or "tcp"; the
+	// plugin gets it as the Runner translates it. Whom the listener lets in is up to
+	// the application. Nil means a socket in the host's directory beside the plugin's.
 	Listen func() (net.Listener, error)
-	// RemoteTCP allows TCP addresses other than the loopback interface's, and
-	// names other than localhost, which are looked up: of plugins that a Runner
-	// launches in a container or on another machine. Otherwise a plugin could make
-	// its host connect to wherever it says, and ask name servers what it likes.
-	// Dial is not restricted.
+	// RemoteTCP allows TCP addresses other than the loopback interface's, and names
+	// other than localhost, which are then looked up: for plugins that a Runner
+	// launches in a container or on another machine. Without it, a plugin cannot make
+	// its host connect to an address of its choice, or query name servers. Dial is not
+	// restricted.
 	RemoteTCP bool
-	// AllowUIDs are users whom the plugin may run as besides this process's own, and
-	// besides the one of Config.Cmd.SysProcAttr, by number: for wrappers that change
-	// the user, such as sudo or setpriv. The plugin's directory, and the host's
-	// sockets, are given to the first of them who is not this process's, if this is
-	// root; only root can give them away, and connect to that user's sockets. Other
-	// hosts need a group of users (Group) for that. On Linux, the kernel says whose
-	// process is at the other end of a unix socket, and others are refused before
-	// anything is sent to them or read, on brokered connections too. With
-	// Config.InsecurePlaintext it must also be the plugin's process, or one that it
-	// has started, unless a Runner has launched it, or with Detach or Reattach.
-	// Nothing of this holds with Group, nor for Listen and Dial.
+	// AllowUIDs lists further users, by number, that the plugin may run as, besides
+	// this process's user and the one of Config.Cmd.SysProcAttr: for wrappers that
+	// change the user, such as sudo or setpriv. If this process is root, the plugin's
+	// directory and the host's sockets are given to the first of them that is not root.
+	// Only root can give them away, and connect to that user's sockets; other hosts
+	// need a group of users (Group) for that.
+	//
+	// On Linux, the kernel reports which process is at the other end of a unix socket.
+	// If it belongs to another user, the connection is refused before anything is sent
+	// or read; this holds for brokered connections too. With Config.InsecurePlaintext
+	// the process must also be the plugin's or one that the plugin has started, unless
+	// a Runner launched it or Detach or Reattach is set. None of this holds with Group,
+	// nor for Listen and Dial.
 	AllowUIDs []int
 }
 
-// Output says who gets what the plugin prints, besides Config.Logger, and how much of
-// it waits for them.
+// Output configures who gets what the plugin prints, besides Config.Logger, and how
+// much of it waits for them.
 type Output struct {
-	// Stdout and Stderr receive what the plugin prints after its handshake. Stdout
-	// gets the plugin's process stdout as well. What arrives on the process's stderr
-	// goes to Config.Logger. Nil means that it is dropped (process stdout: logged at
-	// level debug). Calls of Write never overlap, also not between the two and
-	// RawStderr, so all may be the same writer. A slow writer makes the plugin wait
-	// once the buffers between are full; a writer that takes nothing for two seconds
-	// does not: see Buffer. A writer that fails is not called again.
+	// Stdout and Stderr receive what the plugin prints after its handshake. Stdout also
+	// gets what the plugin's process writes to its own stdout; what the process writes
+	// to its own stderr goes to Config.Logger. Nil means that the output is dropped
+	// (the process's stdout: logged at level debug). Calls of Write never overlap, not
+	// even those of different writers, RawStderr included, so all may be the same
+	// writer. A slow writer makes the plugin wait once the buffers in between are full;
+	// a writer that takes nothing for two seconds does not: see Buffer. A writer that
+	// fails is not called again.
 	Stdout, Stderr io.Writer
-	// RawStderr receives a copy of everything that arrives on the process's stderr,
-	// byte for byte, besides the records that Config.Logger gets. Nil means none.
+	// RawStderr receives a copy of everything that the process writes to its own
+	// stderr, byte for byte, in addition to the records that Config.Logger gets. Nil
+	// means none.
 	RawStderr io.Writer
-	// Buffer is how many bytes wait for these writers, before more is counted,
-	// logged and dropped should a writer be stuck. Zero means 1 MiB; negative is
-	// an error.
+	// Buffer is how many bytes wait for these writers if one is stuck; what exceeds it
+	// is counted, logged and dropped. Zero means 1 MiB; a negative value is an error.
 	Buffer int
 }
 
-// settings is a Config that was found valid, with the defaults filled in.
-// Nothing in it is shared with the caller except what must be (loggers,
-// writers), and nothing in it changes.
+// settings is a Config that was found valid, with the defaults filled in. It shares
+// nothing with the caller except what must be shared (loggers, writers), and never
+// changes.
 type settings struct {
 	handshake plugin.Handshake
 	versions  map[int]plugin.Set
@@ -298,32 +300,32 @@ type settings struct {
 	maxBrokered               int
 }
 
-// target says which plugin is meant. It is one of three: what the recipe launches,
-// what a Runner does, or what runs already, to be attached to.
+// target is the plugin that is meant, one of three kinds: what the recipe launches,
+// what a Runner launches, or what runs already and is attached to.
 type target struct {
-	recipe       recipe // the zero value for the others, as verify, startCmd and processGroup are
+	recipe       recipe // zero for the other kinds, as are verify, startCmd and processGroup
 	verify       Verifier
 	startCmd     func(cmd *exec.Cmd, socketDir string) error
 	processGroup bool
-	runner       Runner    // nil for the others
-	reattach     *Reattach // nil for the others
-	detach       bool      // it may outlive this host, which launches it
+	runner       Runner    // nil for the other kinds
+	reattach     *Reattach // nil for the other kinds
+	detach       bool      // it is launched here and may outlive this host
 }
 
 // sockets is a Sockets that was found valid, with the ports and Dial filled in.
 type sockets struct {
 	Sockets
 	gid     *int // Group's number; nil without one
-	ownDial bool // Dial is the application's
+	ownDial bool // the application has set Dial
 }
 
 // autoMTLS reports whether host and plugin exchange certificates.
 func (s *settings) autoMTLS() bool { return s.tls == nil && !s.plaintext }
 
-// versionList returns the versions this host has, in ascending order.
+// versionList returns this host's versions in ascending order.
 func (s *settings) versionList() []int { return slices.Sorted(maps.Keys(s.versions)) }
 
-// recipe is what Start takes over from the caller's exec.Cmd.
+// recipe is what Start copies from the caller's exec.Cmd.
 type recipe struct {
 	cmd exec.Cmd // the fields to copy; never started itself
 	err error    // why Path could not be found
@@ -337,7 +339,7 @@ func (r *recipe) path() string {
 	return filepath.Join(r.cmd.Dir, r.cmd.Path)
 }
 
-// settle checks a Config and copies it. Its errors say which field is wrong.
+// settle checks a Config and copies it. Its errors name the field that is wrong.
 func settle(c *Config) (*settings, error) {
 	if c == nil {
 		return nil, errors.New("the Config is nil")
@@ -411,7 +413,7 @@ func settleVersions(c *Config, s *settings) error {
 	return nil
 }
 
-// settleTarget checks what says which plugin is meant.
+// settleTarget checks the fields that choose the plugin.
 func settleTarget(c *Config, s *settings) error {
 	s.target = target{verify: c.Verify, startCmd: c.StartCmd, processGroup: c.ProcessGroup, runner: c.Runner, detach: c.Detach}
 	set := 0

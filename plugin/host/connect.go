@@ -20,9 +20,8 @@ import (
 	"github.com/tenonrpc/tenon/plugin/internal/peercred"
 )
 
-// connect connects to the plugin and opens the streams that are kept for its
-// life: the broker's and the plugin's output. Hosts are expected to do so at
-// once.
+// connect connects to the plugin and opens the streams that stay open for its life: the
+// broker's and the plugin's output. Plugins expect their hosts to do so at once.
 func (c *Client) connect(ctx context.Context) error {
 	// A plugin that dies must not make its host wait for the time-out.
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -57,19 +56,19 @@ func (c *Client) connect(ctx context.Context) error {
 		return c.connectProblem(ctx, err)
 	}
 	if c.settings.autoMTLS() && !c.dialled.known.Load() {
-		// Whom it serves is the plugin's to decide: this host is as sure of the
-		// plugin as ever.
+		// The plugin decides whom it serves. This host still knows that it is the right
+		// plugin.
 		c.proc.own.Warn("the plugin does not ask for this host's certificate: whoever reaches its socket can use it")
 	}
 	c.streams = openStreams(c, client, server)
 	return nil
 }
 
-// errEnded says that the plugin is gone.
+// errEnded reports that the plugin has ended.
 var errEnded = errors.New("the plugin has ended")
 
-// dialRaw opens a connection to the plugin. Once the plugin has ended, whatever
-// answers at its address is something else.
+// dialRaw opens a connection to the plugin. It fails once the plugin has ended:
+// whatever answers at its address then is something else.
 func (c *Client) dialRaw(ctx context.Context) (net.Conn, error) {
 	if c.proc.hasEnded() {
 		return nil, errEnded
@@ -86,8 +85,8 @@ func (c *Client) dialRaw(ctx context.Context) (net.Conn, error) {
 	return conn, err
 }
 
-// tlsConfigs returns what secures connections to the plugin and from it. Both
-// are nil for plaintext.
+// tlsConfigs returns the TLS configurations for connections to the plugin and from it.
+// Both are nil for plaintext.
 func (c *Client) tlsConfigs() (client, server *tls.Config) {
 	switch s := c.settings; {
 	case s.plaintext:
@@ -111,11 +110,12 @@ func (c *Client) tlsConfigs() (client, server *tls.Config) {
 	return client, automtls.ServerConfig(c.identity, c.terms.certificate, &c.dialled.floor)
 }
 
-// connectProblem says why the plugin could not be connected to.
+// connectProblem returns the error for err, with the reason why the plugin could not be
+// connected to.
 func (c *Client) connectProblem(ctx context.Context, err error) error {
 	where := c.terms.network + " " + quoted(c.terms.address)
-	// A connection breaks before the operating system reports the death that
-	// broke it.
+	// The connection breaks before the operating system reports the death that broke
+	// it.
 	if isHangup(err) {
 		waitFor(c.proc.exited, exitStatusWait)
 	}
@@ -125,7 +125,7 @@ func (c *Client) connectProblem(ctx context.Context, err error) error {
 			&namedError{"the plugin ended before there was a connection to " + where, errEnded}}
 	}
 	if d, ok := ctx.Deadline(); ok && !time.Now().Before(d) {
-		<-ctx.Done() // the attempt's own time-out may be noticed first
+		<-ctx.Done() // the attempt's own time-out may come first
 	}
 	if ctx.Err() != nil {
 		return &problem{StageConnect,
@@ -150,7 +150,7 @@ func (c *Client) connectProblem(ctx context.Context, err error) error {
 	p := &problem{StageConnect, "", fmt.Errorf("no connection to %s: %w", where, err)}
 	switch record, mux := (tls.RecordHeaderError{}), (*broker.MuxProtocolError)(nil); {
 	case errors.As(err, &mux):
-		// Whether it is noticed while a stream is opened or after is chance.
+		// It is chance whether this shows while a stream is opened or later.
 		p.err = fmt.Errorf("no connection to %s: %w", where, mux)
 		p.hint = "the plugin announced multiplexing and speaks something else; leave Config.Multiplex unset to do without"
 	case errors.Is(err, automtls.ErrPin):
@@ -168,11 +168,11 @@ func (c *Client) connectProblem(ctx context.Context, err error) error {
 // isAlert reports whether the peer ended a connection with an alert of TLS.
 func isAlert(err error) bool {
 	op := (*net.OpError)(nil)
-	return errors.As(err, &op) && op.Op == "remote error" // so crypto/tls marks them
+	return errors.As(err, &op) && op.Op == "remote error" // crypto/tls marks them so
 }
 
-// isHangup reports whether the peer closed a connection. How that looks depends
-// on who was writing at the time.
+// isHangup reports whether the peer closed a connection. The error depends on which
+// side was writing at the time.
 func isHangup(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		isReset(err)
@@ -187,7 +187,7 @@ type namedError struct {
 func (e *namedError) Error() string { return e.text }
 func (e *namedError) Unwrap() error { return e.err }
 
-// dialHint says what to do about an address that could not be dialled.
+// dialHint returns what to do about an address that could not be dialled.
 func dialHint(err error) string {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist):
@@ -202,8 +202,8 @@ func dialHint(err error) string {
 	return "the plugin announced an address that is of no use"
 }
 
-// maskedSocket reports whether the plugin's socket is this user's, who must not
-// connect to it nevertheless.
+// maskedSocket reports whether the plugin's socket belongs to this user, but its mode
+// does not let the user connect.
 func (c *Client) maskedSocket() bool {
 	if c.socket == "" {
 		return false
@@ -212,7 +212,8 @@ func (c *Client) maskedSocket() bool {
 	return err == nil && files.Own(info) && info.Mode()&0o200 == 0
 }
 
-// hangupHint says what to do about a plugin that speaks something else.
+// hangupHint returns what to do about a plugin that does not speak the expected
+// protocol.
 func (c *Client) hangupHint() string {
 	if c.settings.plaintext {
 		return "the plugin may expect TLS; leave InsecurePlaintext unset"

@@ -4,8 +4,7 @@ package host
 
 import "syscall"
 
-// credential returns the user and group that attr makes the plugin run as, if
-// it does.
+// credential returns the user and group that attr makes the plugin run as, if any.
 func credential(attr *syscall.SysProcAttr) (uid, gid int, ok bool) {
 	if attr == nil || attr.Credential == nil {
 		return 0, 0, false

@@ -5,14 +5,14 @@ import (
 	"fmt"
 )
 
-// Detach lets go of the plugin, to live on: it closes the connection and all
-// that belongs to it here, and nothing more is read of what the plugin prints.
-// Another host, or this one, can attach to the plugin with its record. The end
-// of this process has the same effect.
+// Detach lets go of the plugin and leaves it running. It closes the connection and
+// everything that belongs to it here, and stops reading what the plugin prints. Another
+// host, or this one, can attach to the plugin with its record. The end of this process
+// has the same effect.
 //
-// It fails unless Config.Detach or Config.Reattach is set: other plugins do not
-// outlive their host. A process that this one has launched stays its child, and
-// a goroutine waits for its end.
+// It fails unless Config.Detach or Config.Reattach is set: other plugins do not outlive
+// their host. A process that this one has launched remains its child, and a goroutine
+// waits for its end.
 func (c *Client) Detach() error {
 	s := c.settings
 	switch {
@@ -28,7 +28,7 @@ func (c *Client) Detach() error {
 	return nil
 }
 
-// letGo makes the client end without the plugin.
+// letGo ends the client but not the plugin.
 func (c *Client) letGo() {
 	c.ask()
 	c.stop.letOne.Do(func() { close(c.stop.let) })
@@ -36,8 +36,8 @@ func (c *Client) letGo() {
 
 func (c *Client) isLetGo() bool { return over(c.stop.let) && !c.proc.hasEnded() }
 
-// abandon frees what belongs to a process that lives on. reap still waits for
-// the end of one that was launched here.
+// abandon frees what belongs to a process that lives on. For one that was launched
+// here, reap still waits for its end.
 func (p *process) abandon() {
 	p.handle.letGo()
 	p.closeStreams()

@@ -10,10 +10,10 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// inherited are the variables of the host that every plugin gets: what a program
-// needs to run as its operator meant. Credentials, proxies (which may hold some),
-// preloaded libraries and whatever else an environment collects stay out;
-// Config.InheritEnv opts in to them. plugin/MIGRATING.md has the same table.
+// inherited are the host's variables that every plugin gets: what a program needs to
+// run as its operator intended. Credentials, proxies (which may contain some),
+// preloaded libraries and everything else stay out, unless Config.InheritEnv is set.
+// plugin/MIGRATING.md has the same table.
 var inherited = []struct {
 	names []string
 	why   string
@@ -43,8 +43,8 @@ func isInherited(name string) bool {
 	return false
 }
 
-// foldNames is whether the names of variables differ by more than case. They do
-// not on Windows.
+// foldNames reports whether names of variables that differ only in case are the same,
+// as on Windows.
 const foldNames = runtime.GOOS == "windows"
 
 // canonicalName returns the form in which names are compared.
@@ -55,9 +55,9 @@ func canonicalName(name string) string {
 	return name
 }
 
-// environ returns the plugin's whole environment, without duplicates. What
-// comes later takes precedence: what is inherited from own (the host's
-// environment), Cmd.Env, Config.Env, the cookie, and the protocol's variables.
+// environ returns the plugin's whole environment, without duplicates. Later entries
+// take precedence: what is inherited from own (the host's environment), Cmd.Env,
+// Config.Env, the cookie, and the protocol's variables.
 func environ(s *settings, own []string, protocol wire.Env) []string {
 	if !s.inheritEnv {
 		own = slices.DeleteFunc(slices.Clone(own), func(entry string) bool { return !isInherited(entryName(entry)) })
@@ -71,8 +71,8 @@ func environ(s *settings, own []string, protocol wire.Env) []string {
 	)
 }
 
-// withheld returns the names of the variables of own that are not in env, for the
-// log: at most maxWithheld of them, and how many there are.
+// withheld returns the names of the variables in own that are not in env, for the log:
+// at most maxWithheld names, and their total count.
 func withheld(own, env []string) (names []string, count int) {
 	for _, entry := range own {
 		name := entryName(entry)
@@ -87,8 +87,8 @@ func withheld(own, env []string) (names []string, count int) {
 	return names, count
 }
 
-// mergeEnv joins environments. Of several entries with the same name the last
-// one stays.
+// mergeEnv joins environments. Of several entries with the same name, the last one
+// wins.
 func mergeEnv(envs ...[]string) []string {
 	var merged []string
 	at := make(map[string]int)

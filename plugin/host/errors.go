@@ -9,16 +9,17 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// ErrKilled is what Shutdown and Close return, wrapped, when the plugin did not
-// end by itself in time and had to be killed. Everything is freed all the same.
+// ErrKilled is wrapped by the error of Shutdown and Close if the plugin did not end by
+// itself in time and had to be killed. Everything is freed all the same.
 var ErrKilled = errors.New("the plugin did not end by itself and was killed")
 
-// ErrNotKilled is what Shutdown and Close return, wrapped, when a plugin that
-// was attached to did not end by itself, and it is not certain which process it
-// is. Nothing was killed; the connection is closed.
+// ErrNotKilled is wrapped by the error of Shutdown and Close if a plugin that was
+// attached to did not end by itself, and it is not certain which process it is. Nothing
+// was killed; the connection is closed.
 var ErrNotKilled = errors.New("the plugin did not end by itself; it was not killed, because nothing proves which process it is")
 
-// ErrNotRunning says that a plugin to attach to has ended.
+// ErrNotRunning is wrapped by the error of Start, Reattach and ReattachWithKey if the
+// plugin to attach to has ended.
 var ErrNotRunning = errors.New("the plugin does not run any more")
 
 // Stage is a step of Start.
@@ -30,13 +31,13 @@ const (
 	StagePrepare                    // making the key pair, the socket directory and the environment
 	StageLaunch                     // starting the process
 	StageHandshake                  // waiting for the plugin's handshake line and reading it
-	StageCheck                      // comparing what the line says with what Config allows
-	StageConnect                    // connecting to the address the line names
-	StageAttach                     // finding the running plugin, in place of StageLaunch and StageHandshake
-	StageVerify                     // having Config.Verify judge the plugin's file, before StageLaunch
+	StageCheck                      // comparing the handshake with what Config allows
+	StageConnect                    // connecting to the address in the handshake
+	StageAttach                     // finding the running plugin, instead of StageLaunch and StageHandshake
+	StageVerify                     // verifying the plugin's file with Config.Verify, before StageLaunch
 )
 
-// String returns the stage as the doing it is, such as "reading the handshake".
+// String returns a description of the stage, such as "reading the handshake".
 func (s Stage) String() string {
 	switch s {
 	case StageConfig:
@@ -59,11 +60,11 @@ func (s Stage) String() string {
 	return fmt.Sprintf("stage %d", int(s))
 }
 
-// ExitStatus says how a plugin's process ended. The zero value means that it
-// had not ended, or was never started.
+// ExitStatus describes how a plugin's process ended. The zero value means that it had
+// not ended, or was never started.
 type ExitStatus struct {
 	Ended  bool
-	Code   int    // the exit status; -1 if a signal ended it, or it is not known
+	Code   int    // the exit status; -1 if a signal ended the process, or it is not known
 	Signal string // the name of the signal that ended it, "" otherwise
 }
 
@@ -80,24 +81,22 @@ func (s ExitStatus) String() string {
 	return fmt.Sprintf("exit status %d", s.Code)
 }
 
-// StartError is the error of [Start]. It says at which stage the start failed,
-// what the plugin had written until then, and, where that can be told, what to
-// do about it. Nothing is left of the plugin when it is returned, unless it was
-// to be attached to.
+// StartError is the error of [Start]. It holds the stage at which the start failed,
+// what the plugin had written until then and, if known, what to do about it. When it is
+// returned, nothing is left of the plugin, unless Start was to attach to it.
 type StartError struct {
 	Stage Stage
-	Path  string // the executable, or a Runner's name for it; "" if Config did not say
-	PID   int    // the process it was; 0 if there was none, or a Runner launched it
-	ID    string // what the Runner launched; "" without one
-	Hint  string // what the user can do about it; "" if nothing is known
-	// Diagnosis is what the Runner had to say, at most 4 KiB, as it is.
+	Path  string // the executable, or a Runner's name for it; "" if Config named none
+	PID   int    // the plugin's process id; 0 if there was none, or a Runner launched it
+	ID    string // the Runner's id for it; "" without a Runner
+	Hint  string // what the user can do about it; "" if unknown
+	// Diagnosis is what the Runner's Diagnose returned, unescaped, at most 4 KiB.
 	Diagnosis string
-	// Stdout and Stderr are the ends of what the plugin wrote, at most 16 KiB
-	// each. They come from the plugin as they are: escape them before showing
-	// them on a terminal, as Error does.
+	// Stdout and Stderr are the last 16 KiB at most of what the plugin wrote to each.
+	// They are unescaped: escape them before showing them on a terminal, as Error does.
 	Stdout, Stderr []byte
-	// ExitStatus says how the plugin ended by itself. It is the zero value if
-	// the plugin was running when the start failed, and was killed then.
+	// ExitStatus describes how the plugin ended by itself. It is the zero value if the
+	// plugin was still running when the start failed; it was then killed.
 	ExitStatus ExitStatus
 	Err        error // the failure itself
 
@@ -107,8 +106,8 @@ type StartError struct {
 // Unwrap returns e.Err.
 func (e *StartError) Unwrap() error { return e.Err }
 
-// Error returns the failure, the hint and the last lines of the plugin's
-// output, over several lines.
+// Error returns the failure, the hint and the last lines of the plugin's output, on
+// several lines.
 func (e *StartError) Error() string {
 	var b strings.Builder
 	b.WriteString("host: starting the plugin")
@@ -119,8 +118,8 @@ func (e *StartError) Error() string {
 	if name := who(e.Path, e.PID, e.ID); name != "" {
 		b.WriteString(" " + name)
 	}
-	// The parser's errors say that they are about a handshake; so does Stage.
-	// What a Runner, a Verifier or a Dial returns may have the plugin's words in it.
+	// The parser's errors begin with "handshake: ", which Stage already tells. The
+	// error of a Runner, a Verifier or a Dial may quote the plugin.
 	cause := wire.Printable(strings.TrimPrefix(fmt.Sprint(e.Err), "handshake: "), maxErrorText)
 	fmt.Fprintf(&b, ": %v: %s", e.Stage, cause)
 	if e.ExitStatus.Ended {
@@ -139,19 +138,17 @@ func (e *StartError) Error() string {
 	return b.String()
 }
 
-// ExitError says that a plugin ended without having been asked to. It is what
-// [Client.Err] returns, and what errors.As finds in the errors of calls that
-// failed because of it.
+// ExitError reports that a plugin ended without having been asked to. [Client.Err]
+// returns it, and errors.As finds it in the errors of calls that failed because of it.
 type ExitError struct {
 	Path   string // the executable, or a Runner's name for it
 	PID    int    // 0 if a Runner launched it
-	ID     string // what the Runner launched; "" without one
+	ID     string // the Runner's id for it; "" without a Runner
 	Status ExitStatus
-	Stderr []byte // the end of what it wrote to stderr, at most 16 KiB, as it is
+	Stderr []byte // the last 16 KiB at most of what it wrote to stderr, unescaped
 }
 
-// Error returns the status and the last lines of the plugin's stderr, over
-// several lines.
+// Error returns the status and the last lines of the plugin's stderr, on several lines.
 func (e *ExitError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "host: the plugin %s ended unexpectedly: %v", who(e.Path, e.PID, e.ID), e.Status)
@@ -161,7 +158,7 @@ func (e *ExitError) Error() string {
 	return b.String()
 }
 
-// who names a plugin, as far as it is known.
+// who returns a plugin's path, process id and Runner's id, as far as they are known.
 func who(path string, pid int, id string) string {
 	var words []string
 	if path != "" {
@@ -178,8 +175,8 @@ func who(path string, pid int, id string) string {
 
 func (p *process) who() string { return who(p.path, p.pid, p.id) }
 
-// problem is an error of one stage of Start, on its way to becoming a
-// StartError: what failed, and what to do about it.
+// problem is an error of one stage of Start, before it becomes a StartError: what
+// failed, and what to do about it.
 type problem struct {
 	stage Stage
 	hint  string

@@ -15,7 +15,7 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// terms are what host and plugin have agreed on.
+// terms is what host and plugin have agreed on.
 type terms struct {
 	version          int
 	set              plugin.Set
@@ -48,7 +48,7 @@ func readHandshake(ctx context.Context, p *process) (wire.Handshake, error) {
 	return none, endedEarly(ctx, p, line.text)
 }
 
-// noHandshake says that the time for the handshake is up.
+// noHandshake returns the error for a handshake that did not come in time.
 func noHandshake(ctx context.Context, p *process) error {
 	err := &problem{stage: StageHandshake}
 	switch text := p.stdoutTail.Bytes(); {
@@ -64,7 +64,7 @@ func noHandshake(ctx context.Context, p *process) error {
 	return err
 }
 
-// endedEarly says that the plugin's stdout ended before there was a line.
+// endedEarly returns the error for a stdout that ended before the handshake line did.
 func endedEarly(ctx context.Context, p *process, begun []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, exitNoticeWait)
 	defer cancel()
@@ -82,18 +82,18 @@ func endedEarly(ctx context.Context, p *process, begun []byte) error {
 	return &problem{StageHandshake, endHint(p), errors.New("the plugin ended before it printed a handshake line")}
 }
 
-// cookieWords are in the texts with which the known libraries' plugins refuse
-// their cookie, in lower case: the ports', go-plugin's and package plugin's.
+// cookieWords occur in the texts with which plugins of known libraries refuse the
+// cookie, in lower case: those of the ports, of go-plugin and of package plugin.
 var cookieWords = []string{"cookie", "executed directly", "started by hand"}
 
-// loaderWords are in the texts with which the dynamic loaders of Linux (glibc, musl),
-// macOS and FreeBSD refuse a program, in lower case; notFoundStatus is the exit
-// status that goes with them, and with a shell that has not found a program.
+// loaderWords occur in the texts with which the dynamic loaders of Linux (glibc, musl),
+// macOS and FreeBSD refuse a program, in lower case. notFoundStatus is the exit status
+// that goes with them, and that of a shell that has not found a program.
 var loaderWords = []string{"error while loading shared libraries", "error loading shared library", "library not loaded", "cannot open shared object file", "shared object \""}
 
 const notFoundStatus = 127
 
-// endHint guesses from a plugin's last words why it ended.
+// endHint guesses from the end of a plugin's stderr why it ended.
 func endHint(p *process) string {
 	text := string(bytes.ToLower(p.stderrTail.Bytes()))
 	lines := strings.Split(text, "\n")
@@ -112,7 +112,7 @@ func endHint(p *process) string {
 	return "the plugin said nothing; run it by hand to see whether it starts at all"
 }
 
-// parseHint adds to the parser's own advice what a host knows.
+// parseHint returns what a host can add to the parser's own advice.
 func parseHint(err error) string {
 	switch {
 	case errors.Is(err, hostwire.ErrEmptyLine), errors.Is(err, hostwire.ErrNotHandshake),
@@ -161,9 +161,9 @@ func check(s *settings, h wire.Handshake) (*terms, error) {
 	return t, nil
 }
 
-// checkCertificate refuses every answer to the question of TLS but the one that
-// the host asked for. There is no falling back: a plugin that announces no
-// certificate under AutoMTLS could be anyone's.
+// checkCertificate refuses a plugin whose use of TLS is not what the host asked for.
+// Nothing falls back: a plugin that announces no certificate under AutoMTLS could be
+// anyone's.
 func checkCertificate(s *settings, der []byte) error {
 	switch {
 	case s.plaintext && len(der) > 0:
@@ -171,8 +171,8 @@ func checkCertificate(s *settings, der []byte) error {
 			"InsecurePlaintext is set, but the plugin uses TLS all the same; leave it unset",
 			errors.New("the plugin announced a certificate, and none was asked for")}
 	case !s.autoMTLS():
-		// Config.TLS says whom to trust. What the plugin says about that is
-		// ignored: it must not be able to widen it.
+		// Config.TLS decides whom to trust. What the plugin announces is ignored: it
+		// must not be able to widen that.
 		return nil
 	case len(der) == 0:
 		return &problem{StageCheck,

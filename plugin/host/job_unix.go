@@ -4,7 +4,7 @@ package host
 
 import "os/exec"
 
-// job is nothing: it is for Windows, where no signal goes to a group.
+// job does nothing: it is for Windows, where signals do not go to groups.
 type job struct{}
 
 func newJob(*settings, *exec.Cmd) (job, error) { return job{}, nil }

@@ -9,10 +9,10 @@ import (
 	"unsafe"
 )
 
-// job is a job object with the plugin's process in it. The system kills what is in
-// it when its last handle is closed, and so when this host ends, in whatever way: a
-// plugin does not outlive its host. With Config.ProcessGroup, what the plugin starts
-// is in it as well; otherwise that is not, as on other systems.
+// job is a job object that holds the plugin's process. The system kills what is in it
+// when its last handle is closed, and so when this host ends, in whatever way: a plugin
+// does not outlive its host. With Config.ProcessGroup, what the plugin starts is in it
+// as well; without, it is not, as on other systems.
 //
 // https://learn.microsoft.com/windows/win32/procthread/job-objects
 type job struct {
@@ -56,16 +56,16 @@ var (
 	ntResumeProcess          = syscall.NewLazyDLL("ntdll.dll").NewProc("NtResumeProcess")
 )
 
-// newJob makes the job for a command, and has the command's process wait for it: one
-// that runs before it is in the job could be left behind by a host that ends just
-// then. Where the application starts the command itself, it does not wait.
+// newJob makes the job for a command, and makes the command's process start suspended:
+// a process that runs before it is in the job could be left behind by a host that ends
+// just then. If the application starts the command itself, it is not suspended.
 func newJob(s *settings, cmd *exec.Cmd) (job, error) {
 	attr := new(syscall.SysProcAttr)
 	if cmd.SysProcAttr != nil {
 		*attr = *cmd.SysProcAttr
 	}
-	// What terminate sends goes to a group. The plugin does not get the terminal's
-	// CTRL_C then, which is for its host.
+	// What terminate sends goes to a group. The plugin then does not get the terminal's
+	// CTRL_C, which is for its host.
 	attr.CreationFlags |= syscall.CREATE_NEW_PROCESS_GROUP
 	cmd.SysProcAttr = attr
 	if s.target.detach && !s.target.processGroup {
@@ -94,8 +94,8 @@ func newJob(s *settings, cmd *exec.Cmd) (job, error) {
 	return j, nil
 }
 
-// adopt puts the command's process into the job and lets it run. If it cannot, the
-// process is ended.
+// adopt puts the command's process into the job and lets it run. If it cannot, it ends
+// the process.
 func (j job) adopt(cmd *exec.Cmd) error {
 	if j.jobObject == nil {
 		return nil
@@ -112,7 +112,7 @@ func (j job) adopt(cmd *exec.Cmd) error {
 		if !j.suspended {
 			return
 		}
-		// It has one thread, which waits. Its handle is os/exec's, and closed.
+		// The process has one thread, suspended, whose handle os/exec has closed.
 		if status, _, _ := ntResumeProcess.Call(process); int32(status) < 0 {
 			failed = fmt.Errorf("NtResumeProcess: status %#x", uint32(status))
 		}
@@ -121,7 +121,7 @@ func (j job) adopt(cmd *exec.Cmd) error {
 		err = failed
 	}
 	if err != nil && !j.suspended && !running(cmd.Process) {
-		return nil // one that nobody held up has ended already
+		return nil // it was not suspended, and has already ended
 	}
 	if err != nil {
 		cmd.Process.Kill()

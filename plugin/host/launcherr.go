@@ -14,9 +14,9 @@ import (
 	"syscall"
 )
 
-// launchHint says what to do about a program that could not be started. The
-// operating system's errors are terse: "no such file or directory" can be about
-// the interpreter of a script that is there.
+// launchHint returns what to do about a program that could not be started. The
+// operating system's errors are terse: "no such file or directory" may be about the
+// interpreter of a script that exists.
 func launchHint(path string, err error) string {
 	switch {
 	case errors.Is(err, exec.ErrNotFound) && isPath(path):
@@ -44,12 +44,11 @@ func launchHint(path string, err error) string {
 	return ""
 }
 
-// isPath reports whether path is more than a name that PATH's directories are
-// searched for.
+// isPath reports whether path is more than a name to be searched for in PATH.
 func isPath(path string) bool { return filepath.Base(path) != path }
 
-// notThere has the error say fs.ErrNotExist where a path leads nowhere: on Windows
-// os/exec has one error for that and for a name that no directory of PATH has.
+// notThere makes the error wrap fs.ErrNotExist if a path leads nowhere: on Windows
+// os/exec has the same error for that and for a name that is in no directory of PATH.
 func notThere(path string, err error) error {
 	if errors.Is(err, exec.ErrNotFound) && isPath(path) {
 		return fmt.Errorf("%w: %w", err, fs.ErrNotExist)
@@ -87,7 +86,7 @@ func permissionHint(path string) string {
 	return "the file may not be executed by this user, or its file system is mounted noexec"
 }
 
-// formatHint says why the system does not know how to execute a file.
+// formatHint returns why the system cannot execute a file.
 func formatHint(path string) string {
 	head, err := readHead(path)
 	own := runtime.GOOS + "/" + runtime.GOARCH
@@ -107,13 +106,13 @@ func formatHint(path string) string {
 	return fmt.Sprintf("the file is neither a binary for %s nor a script that names its interpreter; a script must begin with #! and the interpreter's path", own)
 }
 
-// headSize is how much of an executable is looked at to say what it is, in
-// bytes: the kernel reads this much of a script's first line.
+// headSize is how many bytes of an executable are read to tell what it is: the kernel
+// reads this much of a script's first line.
 const headSize = 256
 
 // readHead returns the beginning of a regular file.
 func readHead(path string) ([]byte, error) {
-	// A look before opening: opening a pipe would wait.
+	// Check before opening: opening a pipe would wait.
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err

@@ -14,17 +14,16 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// What a plugin leaves when it ends is removed by its host, which has more rights
-// than the plugin now and then. So a host goes by what it has seen, and not by
-// what the plugin says.
+// What a plugin leaves behind is removed by its host, which may have more rights than
+// the plugin. So the host goes by what it has seen, not by what the plugin claims.
 
-// dialOutside connects to the plugin's main socket where that is not in the
-// plugin's directory: plugins of old libraries ignore the directory that they are
-// given. Such a socket is removed with the plugin if the plugin, or a process
-// that it has started, was who listened on it when this host connected to it.
+// dialOutside connects to the plugin's main socket if it is not in the plugin's
+// directory: plugins of old libraries ignore that directory. Such a socket is removed
+// with the plugin if, when this host connected to it, the plugin or a process that it
+// has started was listening on it.
 //
-// The directory is looked up once, and the socket is dialled by that: what was
-// connected to is what was looked at.
+// The directory is looked up once, and the socket is dialled through it: what was
+// checked is what was connected to.
 func (c *Client) dialOutside(ctx context.Context) (net.Conn, error) {
 	s, ok := files.OpenSocket(c.socket)
 	if !ok {
@@ -32,7 +31,7 @@ func (c *Client) dialOutside(ctx context.Context) (net.Conn, error) {
 	}
 	defer s.Close()
 	path := s.DialPath()
-	if path == "" { // nothing would be certain
+	if path == "" { // it could not be checked
 		return c.dial(ctx, wire.NetworkUnix, c.socket)
 	}
 	conn, err := c.dial(ctx, wire.NetworkUnix, path)
@@ -46,8 +45,8 @@ func (c *Client) dialOutside(ctx context.Context) (net.Conn, error) {
 	return conn, nil
 }
 
-// findOutside finds out whose the plugin's main socket is, if it is outside and was
-// not connected to yet: a plugin that is refused leaves it, too. Nothing is sent.
+// findOutside finds out whose the plugin's main socket is, if it is outside and was not
+// connected to yet: a plugin that was refused also leaves it behind. Nothing is sent.
 func (c *Client) findOutside() {
 	if !c.isOutside() || c.dialled.times.Load() > 0 || c.proc.hasEnded() {
 		return
@@ -59,23 +58,23 @@ func (c *Client) findOutside() {
 	}
 }
 
-// isOutside reports whether the plugin's main socket is to be looked at: it is on
-// this machine, and in none of the directories that are this host's to remove.
+// isOutside reports whether the plugin's main socket is on this machine and in none of
+// the directories that this host removes.
 func (c *Client) isOutside() bool {
 	return c.socket != "" && !c.settings.sockets.ownDial && filepath.IsAbs(c.socket) &&
 		filepath.Dir(c.socket) != c.socketDir() && c.attachedDir == nil
 }
 
-// ofPlugin reports whether a process is the plugin's, or one that it has started.
+// ofPlugin reports whether a process is the plugin's, or one that the plugin has
+// started.
 func (c *Client) ofPlugin(pid int) bool {
 	return pid > 0 && c.proc.pid > 0 && (pid == c.proc.pid || slices.Contains(procid.Ancestors(pid), c.proc.pid))
 }
 
-// removeLeft removes what a plugin that has ended has left outside of its
-// directory.
+// removeLeft removes what a plugin that has ended left outside of its directory.
 func (c *Client) removeLeft() {
 	if s := c.dialled.outside.Load(); s != nil {
-		// It may have removed it itself.
+		// The plugin may have removed it itself.
 		s.Remove()
 	}
 	if c.attachedDir != nil {
@@ -88,8 +87,8 @@ func (c *Client) removeLeft() {
 	}
 }
 
-// holdAttached holds the directory in which a plugin of another host has its
-// sockets, if it is one that such a host has made.
+// holdAttached holds the directory that has the sockets of a plugin that was attached
+// to, if a host of this library has made it.
 func (c *Client) holdAttached() {
 	path := filepath.Dir(filepath.Dir(c.socket))
 	if !filepath.IsAbs(path) || !strings.HasPrefix(filepath.Base(path), dirPrefix) {
@@ -111,7 +110,7 @@ func (c *Client) holdAttached() {
 	c.attachedDir = d
 }
 
-// sweep looks for what dead hosts have left, where this one leaves things.
+// sweep removes what dead hosts have left where this one makes directories.
 func (c *Client) sweep() {
 	sweepOnce(os.TempDir())
 	if c.dir != nil {

@@ -11,15 +11,14 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// lifeline is the pipe by which a plugin learns that its host is gone. The host
-// keeps the write end and never writes: the kernel closes it with the host.
+// lifeline is the pipe by which a plugin detects that its host is gone. The host keeps
+// the write end and never writes: the kernel closes it with the host.
 type lifeline struct {
 	plugin, host *os.File
 	id           wire.Lifeline
 }
 
-// newLifeline makes a pipe whose read end the plugin is to have as descriptor
-// fd.
+// newLifeline makes a pipe whose read end the plugin is to have as descriptor fd.
 func newLifeline(fd int) (*lifeline, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -35,7 +34,7 @@ func newLifeline(fd int) (*lifeline, error) {
 	return &lifeline{r, w, wire.Lifeline{FD: fd, Device: uint64(st.Dev), Inode: uint64(st.Ino)}}, nil
 }
 
-// newOutputPipe is newLifeline the other way round: the plugin writes.
+// newOutputPipe is newLifeline in the other direction: the plugin writes.
 func newOutputPipe(fd int) (*lifeline, error) {
 	p, err := newLifeline(fd)
 	if err != nil {
@@ -48,7 +47,7 @@ func newOutputPipe(fd int) (*lifeline, error) {
 // newStreamPipe makes a pipe for a standard stream.
 func newStreamPipe() (r, w *os.File, err error) { return os.Pipe() }
 
-// inherit has a command inherit files.
+// inherit makes a command inherit files.
 func inherit(cmd *exec.Cmd, files []*os.File) {
 	cmd.ExtraFiles = slices.Concat(cmd.ExtraFiles, files)
 }

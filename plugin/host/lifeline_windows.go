@@ -9,9 +9,8 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// lifeline is the pipe by which a plugin learns that its host is gone. The host
-// keeps the end that is written to and never writes: the system closes it with the
-// host.
+// lifeline is the pipe by which a plugin detects that its host is gone. The host keeps
+// the write end and never writes: the system closes it with the host.
 type lifeline struct {
 	plugin, host *os.File
 	id           wire.Lifeline
@@ -36,8 +35,8 @@ func newOutputPipe(int) (*lifeline, error) {
 	return &lifeline{p.Plugin, p.Host, p.ID}, nil
 }
 
-// newStreamPipe makes a pipe for a standard stream. One of os.Pipe's would be read on
-// after it was closed, for as long as anybody has its other end.
+// newStreamPipe makes a pipe for a standard stream. Reads of os.Pipe's would go on
+// after Close, as long as anybody has its other end.
 func newStreamPipe() (r, w *os.File, err error) {
 	p, err := winpipe.ToHost()
 	if err != nil {
@@ -46,7 +45,7 @@ func newStreamPipe() (r, w *os.File, err error) {
 	return p.Host, p.Plugin, nil
 }
 
-// inherit has a command inherit files.
+// inherit makes a command inherit files.
 func inherit(cmd *exec.Cmd, files []*os.File) {
 	if len(files) == 0 {
 		return

@@ -7,30 +7,30 @@ import (
 
 // Every limit and time-out of this package.
 const (
-	// DefaultStartTimeout bounds Start when Config.StartTimeout is zero. It is
-	// the time a cold machine may need to page in a large plugin and run its
-	// init functions; a healthy plugin needs milliseconds.
+	// DefaultStartTimeout bounds Start if Config.StartTimeout is zero. It is the time a
+	// cold machine may need to page in a large plugin and run its init functions; a
+	// healthy plugin needs milliseconds.
 	DefaultStartTimeout = time.Minute
 
-	// DefaultStopTimeout bounds Close when Config.StopTimeout is zero: long
-	// enough to flush a file, short enough for someone who pressed Ctrl-C.
+	// DefaultStopTimeout bounds Close if Config.StopTimeout is zero: long enough to
+	// flush a file, short enough for someone who pressed Ctrl-C.
 	DefaultStopTimeout = 5 * time.Second
 
-	// busyAttempts is how often a program is started that is open for writing, and
-	// busyPause the first pause in between; it doubles each time. Children that
-	// were forked while the program was written have it open for less than a
-	// millisecond, and on a busy machine for some. All pauses together are a
-	// second, after which it is somebody who writes for longer.
+	// busyAttempts is how often a program that is open for writing is started, and
+	// busyPause the first pause in between; it doubles each time. Children that were
+	// forked while the program was written have it open for less than a millisecond, or
+	// for some milliseconds on a busy machine. All pauses together are a second; after
+	// that, somebody writes for longer.
 	busyAttempts = 11
 	busyPause    = time.Millisecond
 
-	// gracePercent is the part of the stop time that a plugin has to end after
-	// the Shutdown call; the rest is what it has after SIGTERM.
+	// gracePercent is the share of the stop time that a plugin has to end after the
+	// Shutdown call; the rest is for after SIGTERM.
 	gracePercent = 60
 
-	// stdioLinger is how long the stdio stream is kept open after Shutdown was
-	// sent: the plugin's last output still arrives, and a plugin that waits for
-	// its open streams to end before it answers is not held up for long.
+	// stdioLinger is how long the stdio stream is kept open after Shutdown was sent:
+	// the plugin's last output still arrives, and a plugin that waits for its open
+	// streams to end before it answers does not wait for long.
 	stdioLinger = 250 * time.Millisecond
 
 	// killWait is how long Kill waits for the kernel to report the end of a
@@ -38,51 +38,50 @@ const (
 	// takes longer than a moment.
 	killWait = 2 * time.Second
 
-	// diagnoseTimeout bounds a Runner's Diagnose, and maxDiagnosis what is kept
-	// of its answer, in bytes.
+	// diagnoseTimeout bounds a Runner's Diagnose, and maxDiagnosis how much of its
+	// answer is kept, in bytes.
 	diagnoseTimeout = 2 * time.Second
 	maxDiagnosis    = 4 << 10
 
-	// exitInterval is how often a process that is not a child is looked at, on
-	// systems where its end cannot be waited for.
+	// exitInterval is how often a process that is not a child is checked, on systems
+	// where its end cannot be waited for.
 	exitInterval = time.Second
 
-	// drainGrace is how long the plugin's pipes are still read after the
-	// plugin has ended. Without grandchildren the end of file is there at once;
-	// a grandchild that holds a pipe must not hold the host.
+	// drainGrace is how long the plugin's pipes are still read after the plugin has
+	// ended. Without grandchildren the end of file is there at once; a grandchild that
+	// holds a pipe must not hold up the host.
 	drainGrace = 250 * time.Millisecond
 
-	// drainLimit bounds how long the plugin's last output may take, from its pipes
-	// to the application's writers, however steadily it goes on: the megabyte that
-	// may wait takes milliseconds, unless a writer talks to a network. Twice this
-	// and the pauses of drainGrace are less than killWait.
+	// drainLimit bounds how long the plugin's last output may take, from its pipes to
+	// the application's writers, however steadily it goes on: the megabyte that may
+	// wait takes milliseconds, unless a writer talks to a network. Twice this and the
+	// pauses of drainGrace are less than killWait.
 	drainLimit = 750 * time.Millisecond
 
 	// defaultOutputBuffer is how much of the plugin's output waits for the
-	// application's writers, in bytes, when Config.Output.Buffer is zero: what a
-	// chatty plugin prints while a terminal scrolls.
+	// application's writers, in bytes, if Config.Output.Buffer is zero: what a chatty
+	// plugin prints while a terminal scrolls.
 	defaultOutputBuffer = 1 << 20
 
-	// outputPatience is how long the plugin's output is not read because a
-	// writer has stopped to take any. A writer that works takes microseconds, and
-	// a second on a machine that swaps; one that is stuck holds the plugin up
-	// once.
+	// outputPatience is how long the plugin's output is left unread because a writer
+	// has stopped taking any. A writer that works takes microseconds, or a second on a
+	// machine that swaps; one that is stuck holds the plugin up once.
 	outputPatience = 2 * time.Second
 
-	// exitStatusWait is how long a call that failed because the connection
-	// broke waits for the plugin's exit status, so that its error can say it.
+	// exitStatusWait is how long a call that failed because the connection broke waits
+	// for the plugin's exit status, so that its error can include it.
 	exitStatusWait = 100 * time.Millisecond
 
-	// exitNoticeWait is how long a Start that failed because the plugin's stdout
-	// has ended waits for the plugin's end, so that its error can say how. Only
-	// a plugin that closed its stdout and goes on makes use of it all.
+	// exitNoticeWait is how long a Start that failed because the plugin's stdout has
+	// ended waits for the plugin's end, so that its error can include how. Only a
+	// plugin that closed its stdout and goes on takes all of it.
 	exitNoticeWait = time.Second
 
-	// redialMin and redialMax bound the pause between two attempts to connect to
-	// a plugin that lives and has dropped the connection; it doubles each time.
-	// A plugin that only closed the connection is there at once; one that does
-	// not listen any more, or hangs up whenever it was connected to, should not be
-	// dialled all the time.
+	// redialMin and redialMax bound the pause between two attempts to connect to a
+	// plugin that lives and has dropped the connection; it doubles each time. A plugin
+	// that only closed the connection is there at once; one that does not listen any
+	// more, or hangs up as soon as it is connected to, should not be dialled all the
+	// time.
 	redialMin = 20 * time.Millisecond
 	redialMax = 5 * time.Second
 
@@ -97,21 +96,20 @@ const (
 	// escaped, which makes at most four bytes of one.
 	maxMessage = 4 * maxLogLine
 
-	// maxCrash is how much of a crash's account is logged as one record, in
-	// bytes: that of a program with hundreds of goroutines fits. What is longer
-	// becomes several records.
+	// maxCrash is how much of a crash report is logged as one record, in bytes: that of
+	// a program with hundreds of goroutines fits. A longer one becomes several records.
 	maxCrash = 256 << 10
 
-	// crashWait is how long a crash's account is held for its next line. The
-	// runtime writes it in one go, and the process ends with it; it matters for
-	// plugins that live on after a line that looks like a crash.
+	// crashWait is how long a crash report is held for its next line. The runtime
+	// writes it at once, and the process ends with it; this matters for plugins that
+	// live on after a line that looks like a crash.
 	crashWait = time.Second
 
-	// pipeRead is how much is read from one of the plugin's four pipes at once,
-	// in bytes. Each has a buffer of that size as long as the plugin runs, and
-	// most have nothing to read.
+	// pipeRead is how much is read at a time from one of the plugin's four pipes, in
+	// bytes. Each has a buffer of that size as long as the plugin runs, and most have
+	// nothing to read.
 	pipeRead = 4 << 10
-	// outputPiece is how much of what a plugin prints waits in one piece for the
+	// outputPiece is the size of one piece of the plugin's output that waits for the
 	// application's writers, in bytes: half of what a Linux pipe holds.
 	outputPiece = 32 << 10
 
@@ -120,11 +118,12 @@ const (
 	shownLines   = 24
 	shownColumns = 240
 
-	// maxErrorText bounds the text of a StartError's cause in its own, in bytes.
+	// maxErrorText bounds the text of the cause within the text of a StartError, in
+	// bytes.
 	maxErrorText = 4 << 10
 
-	// maxSocketName is the longest name of a plugin's socket in its directory,
-	// with the slash before it, in bytes: what package plugin and go-plugin make.
+	// maxSocketName is the longest name of a plugin's socket in its directory, with the
+	// slash before it, in bytes: what package plugin and go-plugin make.
 	maxSocketName = 17
 
 	// socketPathLinux and socketPathOthers are the longest paths of unix sockets
@@ -132,15 +131,15 @@ const (
 	socketPathLinux  = 107
 	socketPathOthers = 103
 
-	// maxSwept bounds how many directory entries the search for what dead hosts
-	// have left looks at, and dirTries how often a directory that a concurrent
-	// sweep took away is made anew: hosts that start at the same moment all
-	// sweep, and a try takes microseconds.
+	// maxSwept bounds how many directory entries the search for what dead hosts have
+	// left looks at, and dirTries how often a directory that a concurrent sweep removed
+	// is made again: hosts that start at the same moment all sweep, and a try takes
+	// microseconds.
 	maxSwept = 4096
 	dirTries = 64
 
-	// maxParents bounds how many directories are searched in that way in the life
-	// of a process: a host has one or two, unless it makes up Config.Sockets.TempDir for
+	// maxParents bounds how many directories are searched that way in the life of a
+	// process: a host has one or two, unless it uses another Config.Sockets.TempDir for
 	// each plugin.
 	maxParents = 16
 
@@ -152,8 +151,9 @@ const (
 	// copySize is the size of one read and write of such a copy, in bytes.
 	copySize = 256 << 10
 
-	// maxWithheld is how many variables that a plugin does not get are named in the
-	// log, and maxNameShown how long each name is there, in bytes: a terminal full.
+	// maxWithheld is how many of the variables that a plugin does not get are named in
+	// the log, and maxNameShown how much of each name is shown, in bytes: a terminal
+	// full.
 	maxWithheld  = 100
 	maxNameShown = 64
 
@@ -166,8 +166,8 @@ const (
 	minPort = 10000
 	maxPort = 25000
 
-	// maxRecord bounds a reattach record, and the variable with several, in
-	// bytes: room for maxProviders usual entries of about 200 bytes.
+	// maxRecord bounds a reattach record, and the variable with several, in bytes: room
+	// for maxProviders usual entries of about 200 bytes.
 	maxRecord = 64 << 10
 
 	// maxProviders bounds the plugins in the variable.

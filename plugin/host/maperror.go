@@ -10,7 +10,7 @@ import (
 	"github.com/tenonrpc/tenon/plugin/internal/control"
 )
 
-// mapError adds to the error of a call how the plugin ended, if that is why it
+// mapError adds to the error of a call how the plugin ended, if that is why the call
 // failed.
 func (c *Client) mapError(err error) error {
 	switch status.Code(err) {
@@ -19,8 +19,8 @@ func (c *Client) mapError(err error) error {
 			return &callError{err, c.proc.exitError()}
 		}
 	case codes.Canceled:
-		// What a call on a closed connection gets. This one was closed because
-		// the plugin ended.
+		// Calls on a closed connection get this. The connection was closed because the
+		// plugin ended.
 		if over(c.proc.drained) && !c.stop.asked.Load() {
 			return &callError{err, c.proc.exitError()}
 		}
@@ -33,26 +33,24 @@ func (c *Client) mapError(err error) error {
 	return err
 }
 
-// endedError is the error of a call that failed because this host has ended the
-// plugin.
+// endedError is the error of a call that failed because this host has ended the plugin.
 type endedError struct{ error }
 
 func (e *endedError) Error() string              { return e.error.Error() + " (this host has ended the plugin)" }
 func (e *endedError) Unwrap() error              { return e.error }
 func (e *endedError) GRPCStatus() *status.Status { return status.Convert(e.error) }
 
-// mapBrokered is mapError for calls over brokered connections. That one has
-// broken says nothing of the plugin, and the main connection may seem to stand
-// for a moment after the plugin's death. So the plugin is asked: if it is alive
-// it answers at once.
+// mapBrokered is mapError for calls over brokered connections. A broken one does not
+// show that the plugin has ended, and the main connection may seem up for a moment
+// after the plugin's death. So the plugin is asked: if it is alive it answers at once.
 func (c *Client) mapBrokered(err error) error {
 	if status.Code(err) != codes.Unavailable || c.stop.asked.Load() {
 		return c.mapError(err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), exitStatusWait)
 	defer cancel()
-	// Its error, if there is one, has been mapped, which has waited for the exit
-	// status.
+	// The health check's error, if any, has been through mapError, which has waited for
+	// the exit status.
 	if _, unanswered := health.Check(ctx, c.conn, control.HealthService); unanswered == nil || c.stop.asked.Load() {
 		return err
 	}
@@ -62,10 +60,10 @@ func (c *Client) mapBrokered(err error) error {
 	return err
 }
 
-// died reports whether the plugin has ended, after a call has failed with
-// UNAVAILABLE. If the connection stands, or another can be made, that was the
-// answer of a plugin that is alive. Otherwise the kernel reports the plugin's
-// end a moment after that of its connection.
+// died reports whether the plugin has ended, after a call has failed with UNAVAILABLE.
+// If the connection is up, or another can be made, the plugin is alive and the status
+// was its answer. Otherwise the kernel reports the plugin's end a moment after that of
+// its connection.
 func (c *Client) died() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), exitStatusWait)
 	defer cancel()
@@ -81,8 +79,8 @@ func (c *Client) died() bool {
 	}
 }
 
-// callError is the error of a call that failed because the plugin ended. It is
-// an *ExitError to package errors, and UNAVAILABLE to package status.
+// callError is the error of a call that failed because the plugin ended. It wraps an
+// *ExitError, and its status is UNAVAILABLE.
 type callError struct {
 	err  error
 	exit *ExitError
@@ -98,7 +96,7 @@ func (e *callError) GRPCStatus() *status.Status {
 	return status.Newf(codes.Unavailable, "the plugin ended: %v", e.exit.Status)
 }
 
-// exitError returns how the plugin ended. It must have.
+// exitError returns how the plugin ended, which it must have.
 func (p *process) exitError() *ExitError {
 	return &ExitError{Path: p.path, PID: p.pid, ID: p.id, Status: p.status, Stderr: p.stderrTail.Bytes()}
 }

@@ -11,12 +11,12 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// ErrMuxUnsupported says that Config.Multiplex is set and the plugin has no
-// multiplexing.
+// ErrMuxUnsupported is wrapped by the error of Start if Config.Multiplex is set and the
+// plugin does not support multiplexing.
 var ErrMuxUnsupported = errors.New("the plugin does not support multiplexing (Config.Multiplex)")
 
-// checkMux refuses a plugin that has no multiplexing if Config asks for it. A
-// plugin that was not asked says nothing about it.
+// checkMux refuses a plugin that does not multiplex if Config asks for it. If it is not
+// asked for, the handshake does not mention multiplexing.
 func checkMux(s *settings, h wire.Handshake) error {
 	if !s.multiplex {
 		return nil
@@ -33,8 +33,8 @@ func checkMux(s *settings, h wire.Handshake) error {
 	return nil
 }
 
-// connectMux makes the one connection that carries everything. Plugins wait for
-// it for a few seconds after their handshake, so it is made within Start.
+// connectMux makes the one connection that carries everything. Plugins wait for it for
+// a few seconds after their handshake, so Start makes it.
 func (c *Client) connectMux(ctx context.Context) error {
 	raw, err := c.dialRaw(ctx)
 	if err != nil {
@@ -44,11 +44,11 @@ func (c *Client) connectMux(ctx context.Context) error {
 	return nil
 }
 
-// muxEnded reports whether there was one connection for everything, and it has
-// ended: nothing can be made up again.
+// muxEnded reports whether the client had one connection for everything and it has
+// ended: it cannot be made again.
 func (c *Client) muxEnded() bool { return over(c.mux.Ended()) }
 
-// dialMux opens another main connection over it.
+// dialMux opens another main connection over c.mux.
 func (c *Client) dialMux(ctx context.Context) (net.Conn, error) {
 	if c.proc.hasEnded() {
 		return nil, errEnded

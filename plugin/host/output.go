@@ -11,12 +11,12 @@ import (
 // firstLine is the beginning of a plugin's stdout up to its first newline.
 type firstLine struct {
 	text     []byte
-	complete bool // a newline ended it, and not the end of stdout or the limit
+	complete bool // a newline ended it, not the end of stdout or the limit
 }
 
-// readStdout reads the process's stdout to its end, whatever happens: the first
-// line is for Start, the rest for the application. A plugin whose stdout is not
-// read would block at some point.
+// readStdout reads the process's stdout to its end, whatever happens: the first line is
+// for Start, the rest for the application. A plugin whose stdout is not read would
+// block at some point.
 func (p *process) readStdout(out *outputs) {
 	defer close(p.stdoutDone)
 	var (
@@ -68,9 +68,9 @@ func (p *process) readStdout(out *outputs) {
 	}
 }
 
-// lineWriter cuts what is written to it into lines and hands each to emit,
-// without its line end. Lines over maxLogLine are handed on in pieces. emit
-// must not keep its argument.
+// lineWriter splits what is written to it into lines and passes each to emit, without
+// its line end. Lines over maxLogLine are passed on in pieces. emit must not keep its
+// argument.
 type lineWriter struct {
 	emit func(line []byte)
 	part []byte // the beginning of a line whose end has not come yet
@@ -93,7 +93,7 @@ func (w *lineWriter) Write(data []byte) (int, error) {
 	return n, nil
 }
 
-// flush hands on a last line without an end.
+// flush passes on a last line that has no end.
 func (w *lineWriter) flush() {
 	if len(w.part) > 0 {
 		w.emit(w.part)

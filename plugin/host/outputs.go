@@ -14,26 +14,26 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// outputs are the application's writers, with what waits for them: one goroutine
-// writes to all, because they may be the same. What comes is read no faster than they
-// take it, unless one is stuck: past a limit, what comes then is counted and dropped,
-// or the plugin would be stuck with it.
+// outputs are the application's writers, with what waits for them. One goroutine writes
+// to all, because they may be the same. The plugin's output is read no faster than they
+// take it, unless one is stuck: what then exceeds a limit is counted and dropped, since
+// otherwise the plugin would be stuck too.
 type outputs struct {
 	*spool.Spool[*sink]
 	stdout, stderr, raw sink
 	limit               int
 	log                 plugin.Logger
-	tell                func()        // writes what is to be told of lines that log left out
+	tell                func()        // logs how many lines log has left out
 	pipes               []*pluginPipe // made for the plugin, and read by its process's goroutines
 
-	begin     sync.Once     // begins to deliver
+	begin     sync.Once     // starts deliver
 	delivered chan struct{} // closed when everything has been written, after End
 }
 
 // sink is one of the writers.
 type sink struct {
-	io.Writer             // nil: not wanted
-	failed    atomic.Bool // its plugin must not be held up, and it is not written to again
+	io.Writer             // nil if the application has none
+	failed    atomic.Bool // it is not written to again, and the plugin does not wait for it
 }
 
 // pluginPipe is a pipe for one of the plugin's streams.
@@ -63,7 +63,7 @@ func (o *outputs) process() io.Writer {
 	return processStdout{o}
 }
 
-// processStdout makes Write of write.
+// processStdout is an io.Writer that calls write.
 type processStdout struct{ *outputs }
 
 func (o processStdout) Write(data []byte) (int, error) {
@@ -71,7 +71,7 @@ func (o processStdout) Write(data []byte) (int, error) {
 	return len(data), nil
 }
 
-// write hands over what the plugin has printed.
+// write adds what the plugin has printed.
 func (o *outputs) write(channel wire.Channel, data []byte) {
 	to := &o.stdout
 	if channel == wire.ChannelStderr {
@@ -80,7 +80,7 @@ func (o *outputs) write(channel wire.Channel, data []byte) {
 	o.add(to, data)
 }
 
-// writeRaw hands over what the process has written to its stderr.
+// writeRaw adds what the process has written to its own stderr.
 func (o *outputs) writeRaw(data []byte) { o.add(&o.raw, data) }
 
 func (o *outputs) add(to *sink, data []byte) {
@@ -90,7 +90,7 @@ func (o *outputs) add(to *sink, data []byte) {
 	}
 }
 
-// deliver writes what was added until it has ended.
+// deliver writes what is added, until End and all is written.
 func (o *outputs) deliver() {
 	defer close(o.delivered)
 	for {
@@ -119,8 +119,8 @@ func (o *outputs) logDropped() {
 	}
 }
 
-// close ends the output when everything has been written, or when that has taken
-// drainLimit. For writers that were stuck before it waits for drainGrace alone.
+// close ends the output when everything has been written or drainLimit has passed. If a
+// writer was already stuck it waits only drainGrace.
 func (o *outputs) close() {
 	wait := drainLimit
 	if o.End() {
@@ -133,8 +133,8 @@ func (o *outputs) close() {
 	o.tell()
 }
 
-// newPipes makes pipes for the plugin's two streams, which it is to have as
-// descriptors from fd on, and returns its ends of them.
+// newPipes makes pipes for the plugin's two streams, which the plugin is to have as
+// descriptors from fd on, and returns the plugin's ends.
 func (o *outputs) newPipes(fd int, env *wire.Env) ([]*os.File, error) {
 	var files []*os.File
 	for i, stream := range []struct {

@@ -14,8 +14,8 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// peers says who may be at the other end of the plugin's sockets, and of this
-// host's. See Config.Sockets.AllowUIDs.
+// peers returns the policy of who may be at the other end of the plugin's sockets and
+// of this host's. See Config.Sockets.AllowUIDs.
 func (c *Client) peers() *peercred.Policy {
 	s := c.settings
 	if s.sockets.gid != nil {
@@ -26,7 +26,7 @@ func (c *Client) peers() *peercred.Policy {
 	if uid, _, ok := credential(attr); ok {
 		policy.UIDs = append(policy.UIDs, outsideUser(uid, attr))
 	}
-	// Without TLS nothing else tells the plugin from other programs of its user.
+	// Without TLS, only the process id distinguishes the plugin from other programs of its user.
 	if s.plaintext && s.target.runner == nil && s.target.reattach == nil && !s.target.detach {
 		policy.PID = func(pid int) bool {
 			return pid == c.proc.pid || slices.Contains(procid.Ancestors(pid), c.proc.pid)
@@ -35,15 +35,15 @@ func (c *Client) peers() *peercred.Policy {
 	return policy
 }
 
-// dialer connects to where plugins say that they are: on this machine, unless
-// remote. A plugin must not make its host speak to others on the network, a name
-// server included, so names are not looked up to see what they mean.
+// dialer connects to the addresses that plugins announce: those on this machine, unless
+// remote is set. A plugin must not make its host talk to others on the network, not
+// even to a name server, so names are not looked up to check them.
 type dialer struct{ remote bool }
 
 func localDialer(remote bool) dialer { return dialer{remote} }
 
-// DialContext has the form of net.Dialer's. Its error wraps errRemote for what is
-// not to be dialled.
+// DialContext is like net.Dialer's. Its error wraps errRemote if the address must not
+// be dialled.
 func (d dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	if network != wire.NetworkTCP {
 		return new(net.Dialer).DialContext(ctx, network, address)
@@ -60,10 +60,10 @@ func (d dialer) DialContext(ctx context.Context, network, address string) (net.C
 	return local.DialAny(ctx, to)
 }
 
-// errRemote says that a plugin's TCP address is none of the loopback interface.
+// errRemote reports that a plugin's TCP address is not on the loopback interface.
 var errRemote = errors.New("the address is not one of this machine's loopback interface")
 
-// dial connects to an address that the plugin named, as this host sees it.
+// dial connects to an address of the plugin, as translated for this host.
 func (c *Client) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	if c.settings.sockets.ownDial {
 		return c.settings.sockets.Dial(ctx, network, address)

@@ -2,8 +2,8 @@ package host
 
 import "syscall"
 
-// outsideUser returns as whom the plugin's user appears to this process, if attr
-// gives the plugin a user namespace of its own: user_namespaces(7).
+// outsideUser returns the plugin's user as this process sees it, if attr gives the
+// plugin a user namespace of its own: user_namespaces(7).
 func outsideUser(uid int, attr *syscall.SysProcAttr) int {
 	for _, m := range attr.UidMappings {
 		if uid >= m.ContainerID && uid-m.ContainerID < m.Size {

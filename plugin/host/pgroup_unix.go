@@ -11,7 +11,7 @@ import (
 	"github.com/tenonrpc/tenon/plugin/internal/poll"
 )
 
-// checkGroup reports whether a plugin with these attributes can have a process
+// checkGroup returns an error if a plugin with these attributes cannot have a process
 // group of its own.
 func checkGroup(attr *syscall.SysProcAttr) error {
 	if attr != nil && attr.Setpgid && attr.Pgid != 0 {
@@ -31,16 +31,16 @@ func ownGroup(attr *syscall.SysProcAttr) *syscall.SysProcAttr {
 	return own
 }
 
-// processGroup is the handle of a process with a process group of its own: what it is
-// told, its group is told, and the group ends with it.
+// processGroup is the handle of a process that has a process group of its own: signals
+// go to the whole group, and the group ends with the process.
 //
-// The number of a group is good for signals only while its leader is in the
-// process table; after that it may be another's. So nothing is signalled once
-// the leader may have been taken out of it.
+// A group's number is safe to signal only while its leader is in the process table;
+// after that it may belong to another group. So nothing is signalled once the leader
+// may have been removed from it.
 type processGroup struct {
 	command
 	mu     sync.Mutex
-	reaped bool // guarded by mu; also if it is about to be
+	reaped bool // guarded by mu; set just before or after the leader is reaped
 }
 
 func (g *processGroup) signal(sig syscall.Signal) bool {
@@ -57,16 +57,16 @@ func (g *processGroup) wait() ExitStatus {
 		g.endGroup()
 		return g.command.wait()
 	}
-	// Elsewhere than on Linux the end cannot be waited for without taking the
-	// leader out of the table. The group is told at once after that: for its
-	// number to be another's by then, all others would have to be used up in
+	// On systems other than Linux the end cannot be waited for without removing the
+	// leader from the table. The group is killed right after that: for its number to
+	// belong to another group by then, all other numbers would have to be used up in
 	// between.
 	status := g.command.wait()
 	g.endGroup()
 	return status
 }
 
-// endGroup kills what the leader has left behind.
+// endGroup kills what is left of the group.
 func (g *processGroup) endGroup() {
 	g.mu.Lock()
 	defer g.mu.Unlock()

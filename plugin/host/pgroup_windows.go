@@ -2,14 +2,14 @@ package host
 
 import "syscall"
 
-// checkGroup has no objection: see job.
+// checkGroup allows everything: see job.
 func checkGroup(*syscall.SysProcAttr) error { return nil }
 
-// ownGroup returns attr: every plugin has a process group, which is for terminate.
+// ownGroup returns attr: every plugin has a process group, for terminate.
 func ownGroup(attr *syscall.SysProcAttr) *syscall.SysProcAttr { return attr }
 
-// processGroup is the handle of a process with all that it starts in one job: it is
-// ended with it.
+// processGroup is the handle of a process that is in one job with all that it starts:
+// they end with it.
 type processGroup struct{ command }
 
 func (g *processGroup) kill() { g.job.terminate() }

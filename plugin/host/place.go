@@ -13,10 +13,9 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// placeDir makes the directory for the plugin's sockets where there is room for
-// their names: in the directory for temporary files, or, if that has too long a
-// name, in the user's own for what runs, or in /tmp. Config.Sockets.TempDir says it
-// otherwise.
+// placeDir makes the directory for the plugin's sockets where there is room for their
+// names: in Config.Sockets.TempDir if that is set, otherwise in the directory for
+// temporary files or, if its name is too long, in the user's runtime directory or /tmp.
 func (c *Client) placeDir(env []string) (*socketDir, error) {
 	s := c.settings
 	if s.sockets.TempDir != "" {
@@ -40,11 +39,11 @@ func (c *Client) placeDir(env []string) (*socketDir, error) {
 // dirBelow makes the directory below parent.
 func (c *Client) dirBelow(parent string) (*socketDir, error) {
 	s := c.settings
-	parent, err := filepath.Abs(parent) // whatever Cmd.Dir is, and where this process goes
+	parent, err := filepath.Abs(parent) // independent of Cmd.Dir and of this process's directory
 	if err != nil {
 		return nil, err
 	}
-	// Paths go into a line of fields, and to peers that take them for text.
+	// Paths become a field of the handshake line, and peers take them for text.
 	if i := wire.Unspeakable(parent); i >= 0 {
 		return nil, &badPathError{parent, parent[i]}
 	}
@@ -54,21 +53,22 @@ func (c *Client) dirBelow(parent string) (*socketDir, error) {
 	to := ownerOf(s)
 	d, err := newSocketDir(parent, to, s.target.detach, s.target.runner != nil)
 	if to.maybe && (errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EINVAL)) {
-		// Not all that root may this root may. The plugin may yet be this user.
+		// In some environments root may not give files away. The plugin may still run
+		// as this user.
 		s.logger.Warn("the plugin's directory cannot be given to a user of Sockets.AllowUIDs, and is kept", "user", to.uid, "err", err)
 		return newSocketDir(parent, owner{uid: -1, gid: -1}, s.target.detach, s.target.runner != nil)
 	}
 	return d, err
 }
 
-// roomOn returns how many bytes the path of the directory may have in which that for
-// a plugin's sockets is made.
+// roomOn returns how long the path of the directory may be, in bytes, in which the
+// directory for a plugin's sockets is made.
 func roomOn(goos string) int {
 	return maxSocketPathOn(goos) - len("/"+dirPrefix) - files.NameLength - len("/"+pluginDirName) - maxSocketName
 }
 
-// safeParent reports whether a directory that the user has not chosen is one in
-// which nobody else can take ours away, and which others can enter if they have to.
+// safeParent reports whether nobody else can remove our directory from a directory that
+// the user has not chosen, and whether others can enter it if they have to.
 func safeParent(path string, others bool) bool {
 	info, err := os.Stat(path)
 	if err != nil || !info.IsDir() || !files.Trusted(info) {
@@ -80,7 +80,7 @@ func safeParent(path string, others bool) bool {
 	return info.Mode()&0o022 == 0 || info.Mode()&fs.ModeSticky != 0
 }
 
-// dirTooLongError says that a directory's name leaves no room for sockets.
+// dirTooLongError reports that a directory's name leaves no room for sockets.
 type dirTooLongError struct {
 	path string
 	room int
@@ -90,7 +90,7 @@ func (e *dirTooLongError) Error() string {
 	return fmt.Sprintf("the directory %q has a name of %d bytes; at most %d leave room for the paths of sockets in it", e.path, len(e.path), e.room)
 }
 
-// badPathError says that a directory's name cannot be told to a peer.
+// badPathError reports that a directory's name cannot be sent to a peer.
 type badPathError struct {
 	path string
 	char byte
@@ -100,7 +100,7 @@ func (e *badPathError) Error() string {
 	return fmt.Sprintf("the directory %q has a %q in its name, which the protocol's handshake cannot carry", e.path, e.char)
 }
 
-// dirHint says what to do about a directory that could not be made.
+// dirHint returns what to do about a directory that could not be made.
 func (s *settings) dirHint(err error) string {
 	where := "TMPDIR"
 	if s.sockets.TempDir != "" {
@@ -120,12 +120,12 @@ func (s *settings) dirHint(err error) string {
 	return "check that the directory for temporary files (" + where + ") is there and can be written to"
 }
 
-// dirNeeded reports whether a plugin cannot do without the directory: it was
-// asked for. Others may serve on TCP, or have their sockets elsewhere.
+// dirNeeded reports whether Config asks for the directory, so that it is an error if it
+// cannot be made. Other plugins may serve on TCP, or have their sockets elsewhere.
 func (s *settings) dirNeeded() bool { return s.sockets.gid != nil || s.sockets.TempDir != "" }
 
-// addDirHint says in the error of a Start that there was no directory for the
-// plugin's sockets, which may be why it failed.
+// addDirHint adds to the error of a Start that there was no directory for the plugin's
+// sockets, which may be why it failed.
 func (c *Client) addDirHint(e *StartError) {
 	if c.dirErr == nil || e.Stage != StageLaunch && e.Stage != StageHandshake {
 		return

@@ -17,22 +17,21 @@ import (
 	"github.com/tenonrpc/tenon/plugin"
 )
 
-// process is a plugin's process with its two pipes, from the moment it runs
-// until everything about it is freed. Three goroutines belong to it: one reads
-// each pipe, and reap waits for the end.
+// process is a plugin's process with its two pipes, from its start until everything
+// about it is freed. Its goroutines: one reads each pipe, and reap waits for the end.
 type process struct {
 	path string        // or a Runner's name for it
 	pid  int           // 0 if a Runner has launched it
 	id   string        // the Runner's id for it
-	log  *slog.Logger  // for the plugin's words; says which plugin it is
-	own  plugin.Logger // for ours: what the plugin can make us say is bounded
-	tell func()        // writes what is to be told of lines that own left out
+	log  *slog.Logger  // for the plugin's lines; names the plugin
+	own  plugin.Logger // for our own records: what the plugin can make us log is bounded
+	tell func()        // logs how many records own has left out
 
 	handle         handle
 	runner         Process       // nil unless a Runner has launched it
 	stdout, stderr io.ReadCloser // our ends of the pipes; reap closes them
-	pipes          []*pluginPipe // those for what the plugin prints; likewise
-	printed        atomic.Int64  // bytes read from them and handed over
+	pipes          []*pluginPipe // for what the plugin prints; reap closes them
+	printed        atomic.Int64  // bytes read from pipes and passed on
 
 	line       chan firstLine // the first line of stdout, once, if there is one
 	stdoutTail tail
@@ -44,12 +43,12 @@ type process struct {
 	drained    chan struct{} // closed when reap has ended: both pipes are closed
 }
 
-// handle is how a process is told to end, and how its end is waited for. wait is
-// called once; the others at any time, by any goroutine, also after the end.
+// handle is how a process is ended and how its end is waited for. wait is called once;
+// the other methods at any time, by any goroutine, also after the end.
 type handle interface {
-	wait() ExitStatus // waits for the end; zero if the process was let go before
-	terminate() bool  // asks it to end; false if that is not possible
-	mayKill() bool    // whether kill does anything
+	wait() ExitStatus // waits for the end; returns zero if the process is let go first
+	terminate() bool  // asks it to end; returns false if that is not possible
+	mayKill() bool    // reports whether kill does anything
 	kill()            // ends it; does not wait for the end
 	letGo()           // makes wait return if it may
 }
@@ -71,16 +70,16 @@ func (p *process) logTo(log *slog.Logger) {
 	p.own, p.tell = loglimit.Wrap(log)
 }
 
-// launch starts the process and its goroutines. The caller must see to it that
-// it is ended, with kill for example. files are what the process inherits
-// besides what the recipe says. With a verified copy, that is what is executed.
+// launch starts the process and its goroutines. The caller must make sure that it is
+// ended, for example with kill. The process inherits files in addition to those of the
+// recipe. If v is not nil, the verified copy is executed.
 func launch(ctx context.Context, s *settings, v *verified, socketDir string, env []string, files []*os.File, out *outputs) (*process, error) {
 	if s.target.recipe.err != nil {
 		return nil, s.target.recipe.err
 	}
 	p := newProcess(s.target.recipe.path())
-	// Pipes of our own, rather than os/exec's: nobody else copies from them, and
-	// Wait does not wait for grandchildren that hold them.
+	// Our own pipes, not os/exec's: nothing copies from them in between, and Wait does
+	// not wait for grandchildren that hold them.
 	outRead, outWrite, err := newStreamPipe()
 	if err != nil {
 		return nil, err
@@ -137,7 +136,7 @@ func launch(ctx context.Context, s *settings, v *verified, socketDir string, env
 	return p, nil
 }
 
-// unstarted returns a new command with what matters of cmd. A command can be
+// unstarted returns a new command with the fields of cmd that matter. A command can be
 // started only once, even if that fails.
 func unstarted(cmd *exec.Cmd) *exec.Cmd {
 	return &exec.Cmd{
@@ -153,12 +152,12 @@ func unstarted(cmd *exec.Cmd) *exec.Cmd {
 	}
 }
 
-// startPatiently starts a command, and another one like it for as long as the
-// program is open for writing. It returns the one that it has started.
+// startPatiently starts a command, and copies of it again as long as the program is
+// open for writing. It returns the one that was started.
 //
-// A program that was written and closed a moment ago may still be open: a child
-// that was forked in between, by another Start for example, has it open until it
-// executes its own program.
+// A program that was written and closed a moment ago may still be open: a child that
+// was forked in between, for example by another Start, has it open until it executes
+// its own program.
 func (s *settings) startPatiently(ctx context.Context, cmd *exec.Cmd, socketDir string) (*exec.Cmd, error) {
 	pause := busyPause
 	for attempt := 1; ; attempt++ {
@@ -174,7 +173,7 @@ func (s *settings) startPatiently(ctx context.Context, cmd *exec.Cmd, socketDir 
 	}
 }
 
-// start starts a command as Config.StartCmd wants it.
+// start starts a command, with Config.StartCmd if that is set.
 func (s *settings) start(cmd *exec.Cmd, socketDir string) error {
 	if s.target.startCmd == nil {
 		return cmd.Start()
@@ -188,7 +187,7 @@ func (s *settings) start(cmd *exec.Cmd, socketDir string) error {
 	return nil
 }
 
-// run starts the goroutines of a process that runs.
+// run starts the goroutines of a running process.
 func (p *process) run(stdout, stderr io.ReadCloser, out *outputs) {
 	p.stdout, p.stderr = stdout, stderr
 	go p.readStdout(out)
@@ -215,13 +214,13 @@ func (c *command) wait() ExitStatus {
 func (c *command) mayKill() bool { return true }
 func (c *command) kill()         { c.cmd.Process.Kill() }
 
-// letGo does nothing: a process must be waited for by the one that has started
-// it, or it stays in the process table.
+// letGo does nothing: the parent must wait for its child, or the child stays in the
+// process table.
 func (c *command) letGo() {}
 
-// reap waits for the process to end and frees what belongs to it. A grandchild
-// that holds a pipe, or a writer of the application's that blocks, delays it by
-// drainGrace at most each.
+// reap waits for the process to end and frees what belongs to it. A grandchild that
+// holds a pipe delays it by at most drainGrace, as does a writer of the application
+// that blocks.
 func (p *process) reap() {
 	defer close(p.drained)
 	if status := p.handle.wait(); status.Ended {
@@ -241,8 +240,8 @@ func (p *process) closeStreams() {
 	}
 }
 
-// awaitOutput waits until all pipes have been read to their ends, or nothing has
-// come of the plugin's output for drainGrace, or drainLimit has passed.
+// awaitOutput waits until all pipes have been read to their ends, no output has come
+// for drainGrace, or drainLimit has passed.
 func (p *process) awaitOutput() {
 	limit := time.NewTimer(drainLimit)
 	defer limit.Stop()
@@ -297,7 +296,7 @@ func over(c <-chan struct{}) bool {
 	}
 }
 
-// waitFor waits until c is closed, or d has passed, and reports which it was.
+// waitFor waits until c is closed or d has passed, and reports whether c is closed.
 func waitFor(c <-chan struct{}, d time.Duration) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()

@@ -11,17 +11,16 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// Reattach is the record of a plugin that runs, for Config.Reattach. One made with
-// [Client.ReattachWithKey] holds a secret: keep it in a file of [WriteReattach],
-// and out of logs.
+// Reattach is the record of a running plugin, for Config.Reattach. One made by
+// [Client.ReattachWithKey] holds a secret: store it with [WriteReattach], and keep it
+// out of logs.
 type Reattach = plugin.Reattach
 
-// Reattach returns the record with which a host can attach to the plugin again,
-// except for the secret that it takes under AutoMTLS: see ReattachWithKey.
+// Reattach returns the record with which a host can attach to the plugin again, without
+// the host's key, which that requires under AutoMTLS: see ReattachWithKey.
 //
-// It fails for plugins with Config.Multiplex, which serve one connection only
-// and end with it, and for those that a Runner has launched, which have no
-// process id here.
+// It fails for plugins with Config.Multiplex, which serve one connection only and end
+// with it, and for those that a Runner launched, whose process id is not known here.
 func (c *Client) Reattach() (*Reattach, error) {
 	r, err := c.record()
 	if err != nil {
@@ -31,10 +30,10 @@ func (c *Client) Reattach() (*Reattach, error) {
 	return r, nil
 }
 
-// ReattachWithKey is Reattach with the host's certificate and private key,
-// which the plugin asks for under AutoMTLS. Whoever has the record can use the
-// plugin, and no other: each has a key pair of the host's to itself. Without
-// AutoMTLS there is no key, and the record is that of Reattach. It fails where
+// ReattachWithKey returns the record of Reattach together with the host's certificate
+// and private key, which the plugin requires under AutoMTLS. Whoever has the record can
+// use this plugin, but no other: the host has a key pair for each. Without AutoMTLS
+// there is no key, and the record is that of Reattach. ReattachWithKey fails where
 // Reattach does.
 func (c *Client) ReattachWithKey() (*Reattach, error) {
 	r, err := c.record()
@@ -78,10 +77,10 @@ func (c *Client) record() (*Reattach, error) {
 	return r, nil
 }
 
-// WriteReattach writes a record to a file that only this user can read (mode
-// 0600; on Windows, whoever may read the files of its directory: choose one below
-// the user's own, such as os.UserCacheDir). A file that is there is replaced in one step, and stays as it was if
-// that fails.
+// WriteReattach writes a record to a file that only this user can read (mode 0600). An
+// existing file is replaced atomically, and stays as it was if that fails. On Windows,
+// whoever may read the files of the directory can read the record: choose a directory
+// below the user's own, such as os.UserCacheDir.
 func WriteReattach(path string, r *Reattach) error {
 	if err := files.Replace(path, appendRecord(nil, r)); err != nil {
 		return fmt.Errorf("host: writing a reattach record: %w", err)
@@ -89,11 +88,11 @@ func WriteReattach(path string, r *Reattach) error {
 	return nil
 }
 
-// ReadReattach reads a record from a file. It refuses a file that others could
-// write, because whoever does so chooses what this host talks to: one that does
-// not belong to this process's user, or root, and one whose mode lets others write
-// it. It refuses one with a key that others could read, too. Windows has no such
-// owners and modes.
+// ReadReattach reads a record from a file. It refuses a file that others can write,
+// since they would choose what this host connects to: one that belongs neither to this
+// process's user nor to root, or whose mode lets others write it. It also refuses a
+// record with a key in a file that others can read. Windows has no such owners and
+// modes: nothing is checked there.
 func ReadReattach(path string) (*Reattach, error) {
 	f, info, err := files.Read(path)
 	if err != nil {
@@ -123,11 +122,11 @@ func ReadReattach(path string) (*Reattach, error) {
 	return r, nil
 }
 
-// ParseProviders reads the value of the variable TF_REATTACH_PROVIDERS, by
-// which Terraform and OpenTofu are told of plugins that run already: a record
-// for each, by name. Such plugins are in plaintext, so that a Config for them
-// needs InsecurePlaintext; nothing proves that a process is the one that is
-// meant, so that it is never killed.
+// ParseProviders parses the value of the variable TF_REATTACH_PROVIDERS, by which
+// Terraform and OpenTofu learn of plugins that are already running, and returns a
+// record for each, by name. Such plugins serve in plaintext, so a Config for them needs
+// InsecurePlaintext. Nothing proves that a process is the plugin, so it is never
+// killed.
 func ParseProviders(value string) (map[string]*Reattach, error) {
 	plugins, err := parseProviders(value)
 	if err != nil {
@@ -136,8 +135,8 @@ func ParseProviders(value string) (map[string]*Reattach, error) {
 	return plugins, nil
 }
 
-// FormatProviders returns the value of that variable for plugins, by name. It
-// fails for plugins with TLS, of which the variable cannot tell.
+// FormatProviders returns the value of the variable TF_REATTACH_PROVIDERS for plugins,
+// by name. It fails for plugins with TLS, which the variable cannot describe.
 func FormatProviders(plugins map[string]*Reattach) (string, error) {
 	bare := make(map[string]wire.Reattach, len(plugins))
 	for name, r := range plugins {

@@ -13,11 +13,11 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// Here are both JSON forms of a Reattach: the variable EnvReattach, of which
-// package wire has the writer, and tenon's own record, which says more.
+// This file has both JSON forms of a Reattach: the variable EnvReattach, which package
+// wire writes, and tenon's own record, which holds more.
 
-// The kinds of reattach faults. A wrong network, address or protocol is one of a
-// handshake's.
+// What can be wrong with a record. For a wrong network, address or protocol the error
+// is that of a handshake.
 var (
 	errReattachJSON   = errors.New("not a reattach configuration in JSON; check that it was copied whole from where it was printed")
 	errReattachLimit  = errors.New("over the limits of a reattach configuration")
@@ -25,8 +25,8 @@ var (
 	errReattachFormat = errors.New("unknown format of reattach record; it was written by another version of this library")
 )
 
-// providerJSON is the form of a plugin in the variable. Source: Terraform's
-// documentation of debugging providers.
+// providerJSON is a plugin in the variable. Source: Terraform's documentation of
+// debugging providers.
 type providerJSON struct {
 	Protocol        string
 	ProtocolVersion int64 // wide, so that the same value means the same everywhere
@@ -35,7 +35,7 @@ type providerJSON struct {
 	Addr            struct{ Network, String string }
 }
 
-// parseProviders reads the value of EnvReattach: an object from a plugin's name
+// parseProviders parses the value of EnvReattach: an object that maps a plugin's name
 // (a provider's source address) to how to reach it. Unknown keys are ignored. The
 // errors name the plugin.
 func parseProviders(value string) (map[string]*Reattach, error) {
@@ -50,7 +50,7 @@ func parseProviders(value string) (map[string]*Reattach, error) {
 		return nil, fmt.Errorf("%d plugins: %w", len(entries), errReattachLimit)
 	}
 	plugins := make(map[string]*Reattach, len(entries))
-	// Sorted, so that of several faults the same one is always reported.
+	// Sorted, so that the same one of several faults is always reported.
 	for _, name := range slices.Sorted(maps.Keys(entries)) {
 		e := entries[name]
 		if len(name) > maxProviderName {
@@ -68,8 +68,8 @@ func parseProviders(value string) (map[string]*Reattach, error) {
 	return plugins, nil
 }
 
-// badReattachJSON reports JSON that encoding/json refused with err, by the key
-// whose type is wrong if that is what it is.
+// badReattachJSON returns the error for JSON that encoding/json refused with err. It
+// names the key whose type is wrong, if that is the reason.
 func badReattachJSON(value string, err error) error {
 	var wrongType *json.UnmarshalTypeError
 	if errors.As(err, &wrongType) && wrongType.Field != "" {
@@ -81,7 +81,7 @@ func badReattachJSON(value string, err error) error {
 	return fmt.Errorf("%s: %w", wire.Quote(value), errReattachJSON)
 }
 
-// record checks what both forms share, and returns what e says.
+// record checks what both forms share, and returns the record.
 func (e *providerJSON) record() (*Reattach, error) {
 	switch e.Protocol {
 	case wire.ProtocolGRPC:
@@ -124,8 +124,8 @@ type recordJSON struct {
 	HostKey         []byte `json:",omitempty"`
 }
 
-// parseRecord reads what appendRecord wrote and keeps nothing of b. Unknown keys
-// are errors, since a record is security-relevant.
+// parseRecord parses what appendRecord wrote and keeps nothing of b. Unknown keys are
+// errors, since a record is security-relevant.
 func parseRecord(b []byte) (*Reattach, error) {
 	r, err := parseRecordJSON(b)
 	if err != nil {
@@ -138,8 +138,8 @@ func parseRecordJSON(b []byte) (*Reattach, error) {
 	if len(b) > maxRecord {
 		return nil, fmt.Errorf("%d bytes: %w", len(b), errReattachLimit)
 	}
-	// The format first, loosely: a newer one may have keys unknown here. This
-	// also refuses bytes behind the object, which a Decoder would not see.
+	// The format comes first, parsed loosely: a newer one may have keys unknown here.
+	// This also refuses bytes after the object, which a Decoder would not see.
 	var format struct {
 		Format int64 `json:"tenon_reattach"`
 	}

@@ -16,75 +16,77 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// Runner launches plugins in another way than as child processes: in a
-// sandbox, in a container, through a service manager. It has the parts of
-// go-plugin's runners, so that those are easily adapted.
+// Runner launches plugins in another way than as child processes: in a sandbox, in a
+// container, through a service manager. It has the parts of go-plugin's runners, so
+// that those are easily adapted.
 //
-// A Runner may be used by several Starts at once.
+// A Runner must allow several Starts to use it at once.
 type Runner interface {
-	// Run launches the plugin. ctx bounds the launch and not the life of the
-	// plugin. If it fails nothing may be left behind.
+	// Run launches the plugin. ctx bounds the launch, not the life of the plugin. If
+	// Run fails it must leave nothing behind.
 	Run(ctx context.Context, launch *Launch) (Process, error)
 }
 
-// Launch is what a Runner launches a plugin with. The Runner may keep and
-// change it.
+// Launch is what a Runner gets to launch a plugin with. The Runner may keep and change
+// it.
 type Launch struct {
 	// Env is the whole environment of the plugin, as "NAME=value" entries.
 	Env []string
-	// SocketDir is the directory in which the plugin is to make its sockets and
-	// finds the host's; it must be reachable by the plugin, and is removed with
-	// it. Env names it to the plugin. It is "" if none could be made, and on Windows
-	// unless Sockets.TempDir is set: a plugin on TCP does without. For a plugin that sees it elsewhere, see SetSocketDir.
+	// SocketDir is the directory in which the plugin makes its sockets and finds the
+	// host's. The plugin must be able to reach it; Env tells the plugin its path, and
+	// it is removed when the plugin has ended. If the plugin sees it under another
+	// path, call SetSocketDir. It is "" if it could not be made, and on Windows unless
+	// Sockets.TempDir is set: the plugin can still serve on TCP.
 	SocketDir string
-	// Files are to be inherited by the plugin, from descriptor 3 on, and on Windows
-	// as handles of the same numbers (SysProcAttr.AdditionalInheritedHandles). They
-	// stay the host's to close. A Runner that cannot do that leaves them out;
-	// the plugin then recognises the end of its host by other signs, and sends what
-	// it prints over the connection.
+	// Files are files that the plugin is to inherit: from descriptor 3 on, and on
+	// Windows as handles with the same numbers
+	// (SysProcAttr.AdditionalInheritedHandles). The host closes them. A Runner that
+	// cannot pass them leaves them out; the plugin then detects the end of its host by
+	// other means, and sends what it prints over the connection.
 	Files []*os.File
 	// Logger is Config.Logger.
 	Logger *slog.Logger
 }
 
-// SetSocketDir changes the path under which the plugin sees SocketDir. The
-// Process must translate addresses accordingly.
+// SetSocketDir changes the path under which the plugin sees SocketDir, in Env. The
+// Process must then translate addresses accordingly.
 func (l *Launch) SetSocketDir(dir string) {
 	l.Env = mergeEnv(l.Env, hostwire.AppendEnv(nil, wire.Env{UnixSocketDir: dir}))
 }
 
-// Process is a plugin that a Runner has launched. Any goroutine may call any
-// method at any time; each of Stdout, Stderr and Wait is called once.
+// Process is a plugin that a Runner has launched. Its methods may be called by several
+// goroutines at once; Stdout, Stderr and Wait are called once each.
 //
-// A Process may also have a method Signal(os.Signal) error. A plugin that does
-// not end when it is asked to is then sent SIGTERM before it is killed.
+// A Process may also have a method Signal(os.Signal) error. A plugin that does not end
+// when asked to is then sent SIGTERM before it is killed.
 type Process interface {
-	// Name says what runs, for messages: the path of the program, for example.
+	// Name returns a name for messages, such as the program's path.
 	Name() string
-	// ID says which one it is, for messages: a process or container id.
+	// ID returns an id for messages, such as that of a process or container.
 	ID() string
-	// Stdout and Stderr return what the plugin writes. They end with the
-	// plugin; closing them ends a Read in progress.
+	// Stdout and Stderr return the streams that the plugin writes to. They end with the
+	// plugin; closing one ends a Read in progress.
 	Stdout() io.ReadCloser
 	Stderr() io.ReadCloser
-	// Wait waits for the plugin's end. It returns nil if the plugin's exit
-	// status is 0, an error with an *exec.ExitError for another, and any other
-	// error if it is not known. ctx never ends unless the plugin is let go.
+	// Wait waits for the plugin's end. It returns nil if the plugin's exit status is 0,
+	// an error that wraps an *exec.ExitError if it is another, and any other error if
+	// it is not known. ctx ends only if the plugin is let go.
 	Wait(ctx context.Context) error
-	// Kill ends the plugin, and whatever it was launched with, at once.
+	// Kill ends the plugin at once, with everything that it was launched in. ctx bounds
+	// it to two seconds.
 	Kill(ctx context.Context) error
-	// Diagnose says what may help to find out why the plugin could not be
-	// started, "" if there is nothing to say.
+	// Diagnose returns what may help to find out why the plugin could not be started,
+	// or "". ctx bounds it to two seconds; 4 KiB of the text are kept.
 	Diagnose(ctx context.Context) string
-	// PluginToHost and HostToPlugin translate the address of a socket as the
-	// plugin sees it into what the host can dial, and the other way round.
-	// network is "unix" or "tcp".
+	// PluginToHost translates an address that the plugin listens on into one that the
+	// host can dial, and HostToPlugin one of the host's into one that the plugin can
+	// dial. network is "unix" or "tcp".
 	PluginToHost(network, address string) (hostNetwork, hostAddress string, err error)
 	HostToPlugin(network, address string) (pluginNetwork, pluginAddress string, err error)
 }
 
-// SameAddresses is for embedding in a Process whose plugin and host see the
-// same file system and network.
+// SameAddresses implements PluginToHost and HostToPlugin for a Process whose plugin
+// sees the host's file system and network: embed it.
 type SameAddresses struct{}
 
 // PluginToHost returns its arguments.
@@ -106,7 +108,7 @@ type runnerHandle struct {
 
 	mu     sync.Mutex
 	ended  bool          // guarded by mu
-	killed chan struct{} // guarded by mu; nil until kill; closed when that is done
+	killed chan struct{} // guarded by mu; nil before kill; closed when kill is done
 }
 
 func (h *runnerHandle) wait() ExitStatus {
@@ -158,7 +160,7 @@ func (h *runnerHandle) kill() {
 func (h *runnerHandle) mayKill() bool { return true }
 func (h *runnerHandle) letGo()        { h.end() }
 
-// runProcess has the Runner launch the plugin.
+// runProcess launches the plugin with the Runner.
 func runProcess(ctx context.Context, s *settings, launch *Launch, out *outputs) (*process, error) {
 	proc, err := s.target.runner.Run(ctx, launch)
 	if err == nil && proc == nil {
@@ -178,7 +180,7 @@ func runProcess(ctx context.Context, s *settings, launch *Launch, out *outputs) 
 	return p, nil
 }
 
-// toHost translates an address of the plugin's.
+// toHost translates an address of the plugin for the host.
 func (p *process) toHost(network, address string) (string, string, error) {
 	if p.runner == nil {
 		return network, address, nil
@@ -190,7 +192,7 @@ func (p *process) toHost(network, address string) (string, string, error) {
 	return n, a, nil
 }
 
-// toPlugin translates an address of the host's.
+// toPlugin translates an address of the host for the plugin.
 func (p *process) toPlugin(network, address string) (string, string, error) {
 	if p.runner == nil {
 		return network, address, nil
@@ -202,7 +204,7 @@ func (p *process) toPlugin(network, address string) (string, string, error) {
 	return n, a, nil
 }
 
-// diagnose returns what the Runner has to say about a failure.
+// diagnose returns the Runner's diagnosis of a failure.
 func (p *process) diagnose() string {
 	if p.runner == nil {
 		return ""

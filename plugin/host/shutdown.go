@@ -10,19 +10,20 @@ import (
 	"github.com/tenonrpc/tenon/plugin/internal/control"
 )
 
-// Shutdown ends the plugin and frees everything that belonged to it. It goes
-// down a ladder until the plugin is gone: the Shutdown call, SIGTERM, SIGKILL.
-// The deadline of ctx, or StopTimeout if it has none, is shared out among the
-// first two; when ctx ends the plugin is killed at once. Nothing can make it
-// wait longer than that and two seconds for the kernel, grandchildren that hold
-// the plugin's pipes included.
+// Shutdown ends the plugin and frees everything that belonged to it. It takes up to
+// three steps until the plugin has ended: the Shutdown call, SIGTERM, SIGKILL. The
+// deadline of ctx, or StopTimeout if it has none, is divided between the first two;
+// when ctx ends, the plugin is killed at once. Nothing makes Shutdown take longer than
+// that and two seconds for the kernel, not even grandchildren that hold the plugin's
+// pipes.
 //
-// A plugin that was attached to is killed only if it is certain which process it
-// is. One that belongs to a test is never ended: it is let go.
+// A plugin that was attached to is killed only if it is certain which process it is.
+// One that belongs to a test is never ended, but let go.
 //
-// The error wraps ErrKilled if the plugin had to be killed, and ErrNotKilled if
-// it should have been; everything is freed then too. Shutdown of a plugin that has ended already returns nil: Err says
-// how it ended. Calls of Shutdown and Close that overlap wait for the same end.
+// The error wraps ErrKilled if the plugin had to be killed, and ErrNotKilled if it
+// would have had to be; everything is freed then too. If the plugin has already ended,
+// Shutdown returns nil: Err reports how it ended. Overlapping calls of Shutdown and
+// Close wait for the same end.
 func (c *Client) Shutdown(ctx context.Context) error {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -36,7 +37,7 @@ func (c *Client) Shutdown(ctx context.Context) error {
 		defer func() { <-c.stop.ladder }()
 		c.descend(ctx)
 	default:
-		// Another call is on the ladder.
+		// Another call takes the steps.
 		if !await(ctx, c.done) {
 			c.force()
 		}
@@ -47,26 +48,26 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	return c.verdict()
 }
 
-// Close is Shutdown within StopTimeout. It may be deferred, and called any
-// number of times.
+// Close is Shutdown within StopTimeout. It may be deferred, and called any number of
+// times.
 func (c *Client) Close() error { return c.Shutdown(context.Background()) }
 
-// Kill ends the plugin at once, with SIGKILL. It returns when everything is
-// freed, which takes a moment. A plugin that Shutdown would not kill is let go.
+// Kill ends the plugin at once, with SIGKILL. It returns when everything is freed,
+// after two seconds at the latest. A plugin that Shutdown would not kill is let go.
 func (c *Client) Kill() {
 	c.ask()
 	c.end()
 	waitFor(c.done, killWait)
 }
 
-// ask notes that the plugin is to end, unless it has by itself.
+// ask notes that this host ends the plugin, unless it has ended by itself.
 func (c *Client) ask() {
 	if !c.proc.hasEnded() {
 		c.stop.asked.Store(true)
 	}
 }
 
-// end kills the plugin if that can be done, and lets it go otherwise.
+// end kills the plugin if it may, and lets it go otherwise.
 func (c *Client) end() {
 	if c.proc.handle.mayKill() {
 		c.proc.handle.kill()
@@ -75,10 +76,10 @@ func (c *Client) end() {
 	}
 }
 
-// ending reports whether the plugin is about to end, or has.
+// ending reports whether the plugin is being ended or has ended.
 func (c *Client) ending() bool { return c.stop.asked.Load() || c.proc.hasEnded() }
 
-// verdict is what Shutdown returns when the plugin is gone.
+// verdict returns the result of Shutdown when the plugin has ended.
 func (c *Client) verdict() error {
 	switch {
 	case c.stop.failed.Load():
@@ -102,8 +103,8 @@ func (c *Client) force() {
 	c.end()
 }
 
-// descend goes down the ladder until the plugin has ended, or ctx has and the
-// plugin was killed.
+// descend takes the steps of Shutdown until the plugin has ended, or ctx has ended and
+// the plugin was killed.
 func (c *Client) descend(ctx context.Context) {
 	if c.proc.hasEnded() {
 		return
@@ -118,9 +119,9 @@ func (c *Client) descend(ctx context.Context) {
 	defer cancel()
 
 	c.streams.endBroker()
-	// The plugin's last words may still come, and each gives it time for more; a
-	// plugin that waits for this stream to end before it answers must not wait
-	// for long.
+	// The plugin's last output may still come, and each piece extends the time. A
+	// plugin that waits for this stream to end before it answers must not wait for
+	// long.
 	linger := time.AfterFunc(stdioLinger, c.streams.cancelStdio)
 	c.streams.linger.Store(linger)
 	defer linger.Stop()
@@ -133,10 +134,10 @@ func (c *Client) descend(ctx context.Context) {
 	c.force()
 }
 
-// askToEnd makes the Shutdown call and reports whether the plugin can be
-// expected to end. A connection that breaks is an answer: some plugins end
-// before they have given another. But it may have broken for another reason,
-// and then the plugin can be connected to again and is asked again.
+// askToEnd makes the Shutdown call and reports whether the plugin can be expected to
+// end. A broken connection counts as an answer: some plugins end before they answer.
+// But it may have broken for another reason; if the plugin can be connected to again,
+// it is asked again.
 func (c *Client) askToEnd(ctx context.Context) bool {
 	err := control.Shutdown(ctx, c.conn)
 	if status.Code(err) == codes.Unavailable &&
@@ -150,7 +151,8 @@ func (c *Client) askToEnd(ctx context.Context) bool {
 	return false
 }
 
-// await waits until done is closed, or ctx has ended, and reports which it was.
+// await waits until done is closed or ctx has ended, and reports whether done is
+// closed.
 func await(ctx context.Context, done <-chan struct{}) bool {
 	select {
 	case <-done:

@@ -15,21 +15,21 @@ import (
 )
 
 const (
-	// dirPrefix begins the name of every directory that a host makes for a
-	// plugin, by which the next host finds those of dead ones.
+	// dirPrefix begins the name of every directory that a host makes for a plugin. By
+	// it the next host finds the directories of dead ones.
 	dirPrefix = "tenon-"
-	// In that directory the plugin has one for its sockets, and the host one for
-	// those that it listens on.
+	// In that directory, the plugin has one for its sockets, and the host one for those
+	// that it listens on.
 	pluginDirName = "p"
 	hostDirName   = "h"
-	// keepName is the file in it that a plugin inherits, locked, which is to
-	// outlive its host.
+	// keepName is a file in it that a plugin which is to outlive its host inherits,
+	// locked.
 	keepName = "keep"
 )
 
-// The modes of these directories. The sticky bit on the outer one, which means
-// nothing where only one user can write, is how a sweep knows it from whatever
-// else somebody has given such a name: it is there from the first moment on.
+// The modes of these directories. The outer one's sticky bit has no effect where only
+// one user can write; by it a sweep tells the directory from anything else with such a
+// name. It is set from the first moment on.
 const (
 	outerMode       = 0o700 | fs.ModeSticky
 	outerSharedMode = 0o711 | fs.ModeSticky
@@ -37,16 +37,15 @@ const (
 	dirSharedMode   = 0o711
 )
 
-// socketDir is where one plugin's sockets live, and its host's for it: a directory
-// that only this process's user can change, and in it one of the plugin's. It is
-// removed with the plugin; should the host die first, the next host finds that
-// nobody holds it and removes it. plugin/host/SECURITY.md says who may do what
-// there.
+// socketDir is the directory for the sockets of one plugin and of its host: only this
+// process's user can change it, and a directory in it is the plugin's. It is removed
+// with the plugin; if the host dies first, the next host finds that nobody holds it and
+// removes it. plugin/host/SECURITY.md has who may do what there.
 type socketDir struct {
 	to     owner
 	detach bool
 	one    bool   // the host's sockets are in the plugin's directory
-	path   string // the plugin's directory, where it is made anew, too
+	path   string // the plugin's directory, also if it has to be made again
 
 	mu sync.Mutex
 	// guarded by mu
@@ -56,8 +55,8 @@ type socketDir struct {
 	closed bool
 }
 
-// newSocketDir makes the directories below parent. With one, the host's sockets
-// are in the plugin's: for a Runner, which knows of one directory.
+// newSocketDir makes the directories below parent. If one is set, the host's sockets
+// are in the plugin's directory: for a Runner, which knows only that one.
 func newSocketDir(parent string, to owner, detach, one bool) (*socketDir, error) {
 	d := &socketDir{to: to, detach: detach && files.CanHold, one: one}
 	p, err := files.OpenParent(parent)
@@ -86,9 +85,9 @@ func newSocketDir(parent string, to owner, detach, one bool) (*socketDir, error)
 	return nil, fmt.Errorf("making the plugin's socket directory: %w", files.ErrHeld)
 }
 
-// retryable reports whether a directory with another name may do: this one is
-// somebody else's, or a sweep took it for a dead host's before it was held, or
-// systemd-tmpfiles has just looked at it.
+// retryable reports whether a directory with another name may work: this one belongs to
+// somebody else, or a sweep took it for a dead host's before it was held, or
+// systemd-tmpfiles was just looking at it.
 func retryable(err error) bool {
 	return errors.Is(err, fs.ErrExist) || errors.Is(err, files.ErrHeld) || errors.Is(err, files.ErrReplaced) || errors.Is(err, fs.ErrNotExist)
 }
@@ -110,7 +109,7 @@ func makeOuter(parent *files.Dir, name string, mode fs.FileMode) (*files.Dir, er
 	return outer, nil
 }
 
-// fill makes what is missing in the outer directory, and takes it over.
+// fill makes what is missing in the outer directory, and keeps outer in d.
 func (d *socketDir) fill(outer *files.Dir) error {
 	plugin, err := findOrMake(outer, pluginDirName, dirMode, d.to.dir())
 	if err != nil {
@@ -126,8 +125,8 @@ func (d *socketDir) fill(outer *files.Dir) error {
 	return nil
 }
 
-// listenIn opens a listener in the directory for the host's sockets, which is made
-// with the first one. It is called with mu held.
+// listenIn opens a listener in the directory for the host's sockets, which is made with
+// the first listener. It is called with mu held.
 func (d *socketDir) listenIn(name string) (net.Listener, error) {
 	if d.host == nil {
 		name, mode := hostDirName, d.to.hostDirMode()
@@ -143,7 +142,8 @@ func (d *socketDir) listenIn(name string) (net.Listener, error) {
 	return d.host.Listen(name, d.to.socket())
 }
 
-// findOrMake returns a directory in the outer one. A new one is given away.
+// findOrMake returns a directory in the outer one. If it makes it, it gives it away as
+// a says.
 func findOrMake(outer *files.Dir, name string, mode fs.FileMode, a files.Access) (*files.Dir, error) {
 	sub, err := outer.Find(name)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -171,9 +171,9 @@ func makeKeep(outer *files.Dir) (*os.File, error) {
 	return f, nil
 }
 
-// listen opens a listener on a socket of that name among the host's. If the
-// directories are gone, as they are where something clears old files away, they
-// are made anew in the same place.
+// listen opens a listener on a socket of that name in the host's directory. If
+// something has removed the directories, as cleaners of old files do, they are made
+// again in the same place.
 func (d *socketDir) listen(name string) (net.Listener, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -190,7 +190,7 @@ func (d *socketDir) listen(name string) (net.Listener, error) {
 	return l, err
 }
 
-// renew is called with mu held.
+// renew makes the directories again. It is called with mu held.
 func (d *socketDir) renew() error {
 	parent, err := files.OpenParent(filepath.Dir(d.outer.Path()))
 	if err != nil {
@@ -217,8 +217,8 @@ func (d *socketDir) renew() error {
 	return nil
 }
 
-// remove removes the directories with everything in them, and lets go of them.
-// The error says what is left: it is for the next host to remove.
+// remove removes the directories with everything in them, and releases them. The error
+// names what is left, for the next host to remove.
 func (d *socketDir) remove() error {
 	parent, outer := d.close()
 	if outer == nil {
@@ -240,8 +240,8 @@ func (d *socketDir) letGo() {
 	}
 }
 
-// close ends the use of the directories. It returns the outer one, unless that
-// was done before.
+// close ends the use of the directories. It returns the outer one, or nil if it was
+// closed before.
 func (d *socketDir) close() (parent string, outer *files.Dir) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -256,18 +256,18 @@ func (d *socketDir) close() (parent string, outer *files.Dir) {
 	return filepath.Dir(d.outer.Path()), d.outer
 }
 
-// removeOuter removes a directory as makeOuter makes it, and closes it.
+// removeOuter removes a directory made by makeOuter, and closes it.
 func removeOuter(parent, outer *files.Dir) error {
 	left := removeAll(outer)
 	err := parent.Remove(outer)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // somebody has cleared it away
+		return nil // somebody has removed it
 	}
 	return errors.Join(left, err)
 }
 
-// removeAll removes what is in such a directory. What is the plugin's goes by the
-// rules for what is the plugin's: see files.Dir.Empty.
+// removeAll removes what is in such a directory. For the plugin's directory special
+// rules apply: see files.Dir.Empty.
 func removeAll(outer *files.Dir) error {
 	outer.Mend()
 	var failed error
@@ -287,14 +287,14 @@ func closeFile(f *os.File) {
 	}
 }
 
-// swept are the directories that this process has swept: once in the life of a
-// host is enough, since each sweep reads a directory that others fill.
+// swept are the directories that this process has swept. Once in a host's life is
+// enough, since each sweep reads a directory that others fill.
 var swept struct {
 	mu    sync.Mutex
 	paths []string
 }
 
-// sweepOnce sweeps a directory the first time that it is called for it.
+// sweepOnce sweeps a directory, the first time that it is called for it.
 func sweepOnce(parent string) {
 	parent, err := filepath.Abs(parent)
 	if err != nil {
@@ -314,9 +314,8 @@ func sweepOnce(parent string) {
 	}
 }
 
-// sweep removes from parent the directories of hosts that died without removing
-// them, for sockets and for copies of plugins: those that a host of this user has
-// made and nobody holds.
+// sweep removes from parent the directories that dead hosts have left, for sockets and
+// for copies of plugins: those that a host of this user has made and nobody holds.
 func sweep(parent string) {
 	p, err := files.OpenParent(parent)
 	if err != nil {
@@ -349,7 +348,7 @@ func outerKind(d *files.Dir) bool {
 	return d.Owned() && (mode == outerMode || mode == outerSharedMode)
 }
 
-// unkept reports whether no plugin holds the directory that has outlived its host.
+// unkept reports whether no plugin that has outlived its host holds the directory.
 func unkept(d *files.Dir) bool {
 	f, err := d.Open(keepName)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -362,5 +361,5 @@ func unkept(d *files.Dir) bool {
 	return files.ClaimFile(f) == nil
 }
 
-// listenerName returns the name of the nth socket of the host's.
+// listenerName returns the name of the host's nth socket.
 func listenerName(n uint64) string { return "host" + strconv.FormatUint(n, 10) }

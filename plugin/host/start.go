@@ -13,12 +13,12 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// Start starts a plugin and connects to it. It returns when the plugin can be
-// used, StartTimeout has passed or ctx has ended; ctx plays no part after that.
-// The plugin is then to be ended with Close, Shutdown or Kill.
+// Start starts a plugin and connects to it. It returns when the plugin can be used,
+// when StartTimeout has passed, or when ctx ends; after that, ctx has no effect. The
+// caller must end the plugin with Close, Shutdown or Kill, or let it go with Detach.
 //
-// The error is a *StartError. Nothing is left behind then: no process, no
-// socket, no directory. A plugin that was to be attached to stays as it was.
+// The error is a *StartError. If Start fails it leaves nothing behind: no process, no
+// socket, no directory. A plugin that it was to attach to stays as it was.
 func Start(ctx context.Context, config *Config) (*Client, error) {
 	c := &Client{done: make(chan struct{})}
 	c.stop.ladder, c.stop.let = make(chan struct{}, 1), make(chan struct{})
@@ -32,8 +32,8 @@ func Start(ctx context.Context, config *Config) (*Client, error) {
 	return c, nil
 }
 
-// start goes through the stages of Start. What it has made when it fails is in
-// c, for abort to free.
+// start goes through the stages of Start. If it fails, what it has made is in c, for
+// abort to free.
 func (c *Client) start(ctx context.Context, config *Config) error {
 	s, err := settle(config)
 	if err != nil {
@@ -68,7 +68,7 @@ func (c *Client) start(ctx context.Context, config *Config) error {
 		}
 		return &problem{StageLaunch, launchHint(s.target.recipe.path(), err), notThere(s.target.recipe.path(), err)}
 	}
-	// There is nothing else to do until the plugin is up.
+	// While the plugin starts there is time for this.
 	c.sweep()
 	shake, err := readHandshake(ctx, c.proc)
 	if err != nil {
@@ -86,8 +86,8 @@ func (c *Client) start(ctx context.Context, config *Config) error {
 	return c.connect(ctx)
 }
 
-// prepareDir makes the directory for sockets. Where that fails and nobody has
-// asked for one, the start goes on: a plugin that serves on TCP needs none.
+// prepareDir makes the directory for sockets. If that fails and Config does not ask for
+// a directory, the start goes on: a plugin that serves on TCP needs none.
 func (c *Client) prepareDir(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return problemf(StagePrepare, "gave up: %w", context.Cause(ctx))
@@ -109,7 +109,7 @@ func (c *Client) prepareDir(ctx context.Context) error {
 	return nil
 }
 
-// prepare makes the protocol's part of the plugin's environment.
+// prepare returns the protocol's part of the plugin's environment.
 func (c *Client) prepare() (protocol wire.Env, err error) {
 	s := c.settings
 	protocol = wire.Env{
@@ -131,7 +131,7 @@ func (c *Client) prepare() (protocol wire.Env, err error) {
 	return protocol, nil
 }
 
-// socketDir returns the plugin's directory for sockets, "" if there is none.
+// socketDir returns the plugin's directory for sockets, or "".
 func (c *Client) socketDir() string {
 	if c.dir == nil {
 		return ""
@@ -139,15 +139,15 @@ func (c *Client) socketDir() string {
 	return c.dir.path
 }
 
-// launch starts the process, with a lifeline unless it is to be detached.
+// launch starts the process, with a lifeline unless it may outlive the host.
 func (c *Client) launch(ctx context.Context, env wire.Env) error {
 	s := c.settings
 	var files []*os.File
 	if s.target.detach {
 		env.Lifeline = wire.LifelineNone
 		if c.dir != nil && c.dir.keep != nil && s.target.runner == nil {
-			// The plugin holds it, too, so that nobody takes the directory away
-			// when this host has ended.
+			// The plugin holds it too, so that no other host removes the directory when
+			// this one has ended.
 			files = append(files, c.dir.keep)
 		}
 	} else {
@@ -219,7 +219,7 @@ func (c *Client) abort(err error) error {
 	return e
 }
 
-// release frees everything but the process.
+// release frees everything except the process.
 func (c *Client) release() {
 	if c.streams != nil {
 		c.streams.close(c.proc.hasEnded())
@@ -255,12 +255,12 @@ func (c *Client) release() {
 	}
 }
 
-// startTimeoutError is the cause of the end of a Start that took too long.
+// startTimeoutError is the cause when a Start takes too long.
 type startTimeoutError time.Duration
 
 func (e startTimeoutError) Error() string {
 	return fmt.Sprintf("the StartTimeout of %v has passed", time.Duration(e))
 }
 
-// Is makes it a deadline's end for errors.Is, as every other is.
+// Is makes errors.Is report context.DeadlineExceeded, as for other deadlines.
 func (startTimeoutError) Is(target error) bool { return target == context.DeadlineExceeded }

@@ -37,7 +37,7 @@ func (p *process) readStderr(out *outputs) {
 // levelTrace is below slog's debug, as hclog's trace is.
 const levelTrace = slog.LevelDebug - 4
 
-// levelOf converts a level of hclog's.
+// levelOf converts a level of hclog.
 func levelOf(level wire.LogLevel) slog.Level {
 	switch level {
 	case wire.LogTrace:
@@ -52,19 +52,18 @@ func levelOf(level wire.LogLevel) slog.Level {
 	return slog.LevelDebug
 }
 
-// stderrLog turns the lines of a plugin's stderr into log records: each line is
-// one, but for the account that the Go runtime gives of a crash, which is one
-// record as a whole.
+// stderrLog turns the lines of a plugin's stderr into log records: one for each line,
+// except that the Go runtime's report of a crash is one record as a whole.
 type stderrLog struct {
 	log *slog.Logger
 
 	mu sync.Mutex
 	// guarded by mu
-	crashed bool        // a line that begins a crash's account was seen
-	account []string    // the lines of one that is being held, nil if none is
+	crashed bool        // a line that begins a crash report was seen
+	account []string    // the lines of the report being collected, or nil
 	size    int         // of account, in bytes
 	begun   time.Time   // when its first line arrived
-	timer   *time.Timer // logs it should nothing more come
+	timer   *time.Timer // logs the report if nothing more comes
 }
 
 // line logs one line.
@@ -75,8 +74,8 @@ func (l *stderrLog) line(line []byte) {
 	defer l.mu.Unlock()
 	level := levelOf(record.Level)
 	if !record.Tagged {
-		// PROTOCOL: from a crash's first line on, what has no level of its own
-		// is the runtime's account of it.
+		// PROTOCOL: from a crash's first line on, lines without a level of their own
+		// belong to the runtime's report.
 		starts := hostwire.IsPanicStart(line)
 		if starts || l.account != nil {
 			l.crashed = true
@@ -104,9 +103,9 @@ func (l *stderrLog) line(line []byte) {
 	l.emit(record.Time, level, record.Message, attrs...)
 }
 
-// emit hands a record to the application's logger. Handlers escape attributes, as
-// far as their format needs it; the message is written as it is by some, slog's
-// default among them, so that it must not be able to end its line.
+// emit passes a record to the application's logger. Handlers escape attributes as their
+// format needs. Some handlers, slog's default among them, write the message as it is,
+// so it is escaped here and cannot end its line.
 func (l *stderrLog) emit(at time.Time, level slog.Level, message string, attrs ...slog.Attr) {
 	ctx := context.Background()
 	if !l.log.Enabled(ctx, level) {
@@ -118,7 +117,7 @@ func (l *stderrLog) emit(at time.Time, level slog.Level, message string, attrs .
 	_ = l.log.Handler().Handle(ctx, r)
 }
 
-// hold adds a line to the account of a crash. It is called with mu held.
+// hold adds a line to a crash report. It is called with mu held.
 func (l *stderrLog) hold(line string, now time.Time) {
 	switch {
 	case l.account == nil:
@@ -137,10 +136,10 @@ func (l *stderrLog) hold(line string, now time.Time) {
 	l.size += len(line) + 1
 }
 
-// continued marks the records after the first of a very long account.
+// continued marks the records of a very long report, except for the first.
 const continued = " (continued)"
 
-// flush logs an account that is being held.
+// flush logs a report that is being collected.
 func (l *stderrLog) flush() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -158,9 +157,9 @@ func (l *stderrLog) tell() {
 	l.emit(l.begun, slog.LevelError, first, slog.String("stack", strings.Join(stack, "\n")))
 }
 
-// logAttr is an attribute of a plugin's. An object is a group, as it was to the
-// plugin's logger, so that handlers show its members and not a Go map; of how deep it
-// is package hostwire has made sure.
+// logAttr returns an attribute for a plugin's. An object becomes a group, as it was to
+// the plugin's logger, so that handlers show its members rather than a Go map. Package
+// hostwire bounds its depth.
 func logAttr(key string, value any) slog.Attr {
 	members, ok := value.(map[string]any)
 	if !ok || len(members) == 0 { // handlers leave out a group without members

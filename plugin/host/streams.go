@@ -15,27 +15,27 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// streams are the two calls that a host keeps open for its plugin's life: the
-// broker's stream, and the plugin's output. A plugin without one of the
-// services is used without it.
+// streams are the two calls that a host keeps open for its plugin's life: the broker's
+// stream, and the plugin's output. A plugin that lacks one of the services is used
+// without it.
 //
-// Should the connection break while the plugin lives, the host connects anew
-// and makes both calls again. What the two sides had announced to each other
-// and not yet dialled is lost; open brokered connections and servers are not
-// touched, having sockets of their own. The plugins of go-plugin answer the
-// second StartStream by ending it, and then there is no broker any more.
+// If the connection breaks while the plugin lives, the host connects again and makes
+// both calls again. What the two sides had announced to each other but not yet dialled
+// is lost; open brokered connections and servers are not affected, since they have
+// sockets of their own. Plugins of go-plugin end the second StartStream at once, and
+// then there is no broker any more.
 type streams struct {
 	broker      *plugin.Broker
 	endBroker   func()        // ends the broker with everything it serves; returns at once
 	brokerDone  chan struct{} // closed when it has ended
 	cancelStdio context.CancelFunc
-	stdioDone   chan struct{} // closed when the plugin's output has ended and is delivered
+	stdioDone   chan struct{} // closed when the plugin's output has ended and was delivered
 
 	heard  atomic.Uint64              // pieces of the plugin's output
 	linger atomic.Pointer[time.Timer] // calls cancelStdio; nil before Shutdown
 }
 
-// openStreams sends both calls, in this order, and serves them from then on.
+// openStreams makes both calls, in this order, and serves them from then on.
 func openStreams(c *Client, client, server *tls.Config) *streams {
 	b := broker.New(c.brokerConfig(client, server))
 	brokerCtx, endBroker := context.WithCancel(context.Background())
@@ -48,7 +48,7 @@ func openStreams(c *Client, client, server *tls.Config) *streams {
 		stdioDone:   make(chan struct{}),
 	}
 	announcements := c.openKept("broker", func() (func() error, error) {
-		// Nothing is brokered yet, by either side.
+		// Neither side has brokered anything yet.
 		var main peer.Peer
 		stream, err := control.StartStream(brokerCtx, c.conn, h2grpc.Peer(&main))
 		if main.TLS != nil {
@@ -74,7 +74,7 @@ func openStreams(c *Client, client, server *tls.Config) *streams {
 	return s
 }
 
-// kept is a call that is made again when its connection broke.
+// kept is a call that is made again when its connection breaks.
 type kept struct {
 	client *Client
 	name   string
@@ -98,9 +98,9 @@ func (k *kept) reopen() {
 	k.serve, k.err = k.open()
 }
 
-// keep serves the call until ctx or the plugin ends, or the plugin ends the call
-// without an end of the connection. A plugin that hangs up again and again is
-// connected to ever more slowly.
+// keep serves the call until ctx or the plugin ends, or the plugin ends the call while
+// the connection stays up. A plugin that hangs up repeatedly is connected to ever more
+// slowly.
 func (k *kept) keep(ctx context.Context) {
 	c := k.client
 	for wait := time.Duration(0); ; wait = min(max(2*wait, redialMin), redialMax) {
@@ -125,9 +125,9 @@ func (k *kept) keep(ctx context.Context) {
 	}
 }
 
-// redialled waits until there is a connection to the plugin, first of all for so
-// long, and reports whether it is another than after so many dials. It is false if
-// the plugin or ctx ends.
+// redialled waits for wait, then until there is a connection to the plugin, and reports
+// whether it is a new one: whether the number of dials is no longer dials. It returns
+// false if the plugin or ctx ends.
 func (c *Client) redialled(ctx context.Context, dials uint64, wait time.Duration) bool {
 	for pause := max(wait, redialMin); ; pause, wait = min(2*pause, redialMax), 0 {
 		if wait == 0 && c.conn.Connect(ctx) == nil {
@@ -142,9 +142,9 @@ func (c *Client) redialled(ctx context.Context, dials uint64, wait time.Duration
 	}
 }
 
-// close ends both streams. Of a plugin that has ended, what it printed last is
-// delivered first, unless the application's writers take too long; a
-// handler of the application's that does not end is not waited for either.
+// close ends both streams. If the plugin has ended, its last output is delivered first,
+// unless the application's writers take too long. A handler of the application that
+// does not end is not waited for either.
 func (s *streams) close(ended bool) {
 	s.endBroker()
 	if ended {
@@ -155,7 +155,7 @@ func (s *streams) close(ended bool) {
 	waitFor(s.brokerDone, drainGrace)
 }
 
-// hear notes that a piece of output has been delivered: more may come.
+// hear notes that a piece of output was delivered: more may come.
 func (s *streams) hear() {
 	s.heard.Add(1)
 	if timer := s.linger.Load(); timer != nil {
@@ -163,9 +163,8 @@ func (s *streams) hear() {
 	}
 }
 
-// awaitStdio waits for the end of the output of a plugin that has ended, for as
-// long as it keeps coming. What is on the way is not much, but the machine may be
-// busy.
+// awaitStdio waits for the end of the output of a plugin that has ended, as long as
+// output keeps coming. There is not much of it, but the machine may be busy.
 func (s *streams) awaitStdio() {
 	for begun := time.Now(); time.Since(begun) < killWait/2; {
 		heard := s.heard.Load()
@@ -175,8 +174,8 @@ func (s *streams) awaitStdio() {
 	}
 }
 
-// copyStdio passes on what the plugin prints, and calls heard for each piece. It
-// never waits for anything but the plugin and the application's writers.
+// copyStdio passes on what the plugin prints, and calls heard for each piece. It waits
+// only for the plugin and the application's writers.
 func copyStdio(out *outputs, stream h2grpc.ServerStreamingClient[wire.StdioData], heard func()) error {
 	for {
 		data, err := stream.Recv()
@@ -191,8 +190,8 @@ func copyStdio(out *outputs, stream h2grpc.ServerStreamingClient[wire.StdioData]
 	}
 }
 
-// brokerConfig says how the broker connects: its sockets are in the plugin's
-// directory, and what secures the main connection secures all of them.
+// brokerConfig returns the broker's configuration: its sockets are in the plugin's
+// directory, and its connections are secured like the main one.
 func (c *Client) brokerConfig(client, server *tls.Config) *broker.Config {
 	clientConfig := c.settings.client
 	clientConfig.MapError = chain(c.mapBrokered, clientConfig.MapError)

@@ -11,8 +11,8 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// tail keeps the last maxTail bytes of what is written to it. Any goroutine may
-// call any method.
+// tail keeps the last maxTail bytes of what is written to it. Its methods may be called
+// by several goroutines at once.
 type tail struct {
 	mu  sync.Mutex
 	buf []byte // guarded by mu; at most 2*maxTail long, of which the end counts
@@ -41,8 +41,9 @@ func (t *tail) Bytes() []byte {
 	return bytes.Clone(t.buf[max(0, len(t.buf)-maxTail):])
 }
 
-// showTail adds a stream's last lines to an error text. Where a crash is told
-// of, the lines from there on are shown: its first lines say more than its last.
+// showTail appends a stream's last lines to an error text. If they contain a crash
+// report, it shows the lines from there on: a report's first lines tell more than its
+// last.
 func showTail(b *strings.Builder, name string, data []byte) {
 	text := strings.TrimRight(string(data), "\r\n")
 	if text == "" {
@@ -69,8 +70,8 @@ func showTail(b *strings.Builder, name string, data []byte) {
 	}
 }
 
-// quoted returns words of the plugin's, quoted like a Go string and cut to
-// shownColumns bytes.
+// quoted returns text from the plugin, quoted like a Go string and cut to shownColumns
+// bytes.
 func quoted(words string) string {
 	if len(words) <= shownColumns {
 		return strconv.Quote(words)

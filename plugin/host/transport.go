@@ -16,7 +16,7 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// settleTransport checks how host and plugin reach each other.
+// settleTransport checks Config.Sockets.
 func settleTransport(c *Config, s *settings) error {
 	s.sockets = sockets{Sockets: c.Sockets, ownDial: c.Sockets.Dial != nil}
 	to := &s.sockets
@@ -44,18 +44,18 @@ func settleTransport(c *Config, s *settings) error {
 	return nil
 }
 
-// owner says to whom a plugin's sockets and their directory are given.
+// owner is whom a plugin's sockets and their directory are given to.
 type owner struct {
-	uid, gid int  // -1: they stay this process's
+	uid, gid int  // -1 means this process's
 	shared   bool // the whole group may use them
-	maybe    bool // the plugin may as well run as this process's user
+	maybe    bool // the plugin may also run as this process's user
 }
 
-// ownerOf returns the owner for a plugin: the user that it runs as, if that is
-// another than this process's, and the group of Config.Sockets.Group.
+// ownerOf returns the owner for a plugin: the user that it runs as, if that is not this
+// process's, and the group of Config.Sockets.Group.
 //
-// Whom a wrapper makes the plugin run as, such as sudo or setpriv, only
-// Config.Sockets.AllowUIDs says; only root can give anything to such a user.
+// If a wrapper, such as sudo or setpriv, changes the plugin's user, only
+// Config.Sockets.AllowUIDs names that user, and only root can give anything to it.
 func ownerOf(s *settings) owner {
 	o := owner{uid: -1, gid: -1}
 	own := os.Geteuid()
@@ -76,7 +76,7 @@ func ownerOf(s *settings) owner {
 // sockets.
 func (o owner) others() bool { return o.uid != -1 || o.shared }
 
-// outerMode and hostDirMode are the modes of the directories that only this
+// outerMode and hostDirMode return the modes of the directories that only this
 // process's user changes.
 func (o owner) outerMode() fs.FileMode {
 	if o.others() {
@@ -92,8 +92,8 @@ func (o owner) hostDirMode() fs.FileMode {
 	return dirMode
 }
 
-// dir is the access to the plugin's directory. In a group's, members remove what
-// is their own alone.
+// dir returns the access to the plugin's directory. If it is given to a group, members
+// can remove only what is their own.
 func (o owner) dir() files.Access {
 	if o.shared {
 		return files.Access{UID: o.uid, GID: o.gid, Mode: group.DirMode}
@@ -101,7 +101,7 @@ func (o owner) dir() files.Access {
 	return files.Access{UID: o.uid, GID: o.gid, Mode: dirMode}
 }
 
-// socket is the access to a socket of the host's.
+// socket returns the access to a socket of the host.
 func (o owner) socket() files.Access {
 	if o.shared {
 		return files.Access{UID: o.uid, GID: o.gid, Mode: group.SocketMode}
@@ -109,7 +109,7 @@ func (o owner) socket() files.Access {
 	return files.Access{UID: o.uid, GID: o.gid, Mode: files.SocketMode}
 }
 
-// listenBroker opens a listener for a brokered connection of the plugin's.
+// listenBroker opens a listener for a brokered connection that the plugin makes.
 func (c *Client) listenBroker() (net.Listener, error) {
 	if c.ending() { // the directory may be gone
 		return nil, plugin.ErrBrokerClosed

@@ -15,50 +15,48 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// Verifier says whether a plugin may be started. r is the plugin's file, and
-// name its path as Config.Cmd gives it. An error refuses the plugin, and so does
-// a Verifier that has not read r to its end: it cannot know all that would be
-// executed. Reading fails when ctx ends, which is the one of Start, with its
-// StartTimeout. Several Starts may call a Verifier at once. If the error, or one
-// that it wraps, has a method Hint() string, that is the StartError's Hint. Package
+// Verifier decides whether a plugin may be started. r reads the plugin's file, and name
+// is its path as given by Config.Cmd. An error refuses the plugin; so does returning
+// nil without having read r to its end, because the Verifier cannot have seen all that
+// would be executed. Reading fails when ctx ends: ctx is Start's, bounded by
+// StartTimeout. Several Starts may call a Verifier at once. If the error, or one that
+// it wraps, has a method Hint() string, its result becomes StartError.Hint. Package
 // verify makes Verifiers.
 //
-// What r reads is not the file at name but a private copy of it, and this copy
-// is what is executed. So it does not matter what becomes of the file in the
-// meantime.
+// r does not read the file at name but a private copy of it, and this copy is what is
+// executed. So it does not matter if the file changes in the meantime.
 //
-//   - On Linux, a binary (ELF) is copied to memory and sealed there before it
-//     is verified. From then on nobody can change it, not even the same user or
-//     root, and it is executed by its descriptor. It takes as much memory as it
-//     has bytes until the plugin ends.
-//   - Everything else (scripts, other systems, kernels that do not allow memory
-//     to be executed) is copied to a new directory of this user's, mode 0700,
-//     with mode 0500. It is removed with the plugin. Other users cannot change
-//     it; the same user's programs can, as they can change this process. On Windows
-//     there are no such modes: the directory for temporary files is the user's own
-//     there, and what it lets others do, they may.
+//   - On Linux, a binary (ELF) is copied to memory and sealed there before it is
+//     verified. From then on nobody can change it, not even the same user or root. It
+//     is executed by its descriptor, and takes as much memory as it has bytes until the
+//     plugin ends.
+//   - Everything else (scripts, other systems, kernels that do not allow memory to be
+//     executed) is copied to a new directory of this user, mode 0700, with mode 0500,
+//     and removed with the plugin. Other users cannot change it; programs of the same
+//     user can, as they can change this process. Windows has no such modes: there, the
+//     permissions of the user's directory for temporary files apply.
 //
-// The plugin sees another path than its own then: os.Executable returns
-// "/memfd:" and the file's name on Linux, or the copy's path. It cannot find
-// what was installed beside it in this way, nor libraries by $ORIGIN; argv[0] is
-// what Cmd.Args says, as always. The name in process lists is a number on Linux.
-// Set-user-id bits and file capabilities are not copied. Of a script the
-// interpreter is not verified, nor what either reads later.
+// The plugin then sees another path than its own: os.Executable returns "/memfd:" and
+// the file's name on Linux, or the copy's path. The plugin cannot use it to find what
+// was installed beside it, nor libraries by $ORIGIN. argv[0] is what Cmd.Args says, as
+// always. On Linux, the name in process lists is a number. Set-user-id bits and file
+// capabilities are not copied. A script's interpreter is not verified, nor is anything
+// that script or interpreter reads later.
 type Verifier func(ctx context.Context, name string, r io.Reader) error
 
-// verified is the copy of a plugin's file that a Verifier has accepted, or is to
-// judge.
+// verified is the copy of a plugin's file that a Verifier has accepted, or is about to
+// check.
 type verified struct {
-	file *os.File   // open for reading; sealed means that it is executed itself
-	path string     // of a private copy; "" if file is sealed
+	file *os.File   // open for reading; if it is sealed, it is what is executed
+	path string     // the private copy's; "" if file is sealed
 	dir  *files.Dir // the directory of that copy; held
 }
 
-// verify copies the plugin's file and has Config.Verify judge the copy.
+// verify copies the plugin's file and checks the copy with Config.Verify.
 func (c *Client) verify(ctx context.Context) error {
 	s := c.settings
 	if s.target.recipe.err != nil {
-		return nil // launching says what is wrong
+		return nil // launching reports what is wrong
 	}
 	path := s.target.recipe.path()
 	v, err := copyPlugin(ctx, path, s)
@@ -72,14 +70,14 @@ func (c *Client) verify(ctx context.Context) error {
 	return err
 }
 
-// judge has the Verifier read the copy.
+// judge calls the Verifier with the copy.
 func (v *verified) judge(ctx context.Context, verify Verifier, name string) error {
 	info, err := v.file.Stat()
 	if err != nil {
 		return &problem{stage: StageVerify, err: err}
 	}
-	// The descriptor's own offset plays no part: it is shared with the others
-	// of the same file.
+	// The descriptor's own offset is not used: all descriptors of the same open file
+	// share it.
 	all := io.NewSectionReader(v.file, 0, info.Size())
 	err = verify(ctx, name, &contextReader{ctx, all})
 	if err != nil {
@@ -93,8 +91,7 @@ func (v *verified) judge(ctx context.Context, verify Verifier, name string) erro
 	return nil
 }
 
-// verifyHint is what the Verifier's error says of what to do. It may have the
-// plugin's words in it.
+// verifyHint returns the hint of the Verifier's error. The hint may quote the plugin.
 func verifyHint(err error) string {
 	var e interface{ Hint() string }
 	if !errors.As(err, &e) {
@@ -103,7 +100,7 @@ func verifyHint(err error) string {
 	return wire.Printable(e.Hint(), maxErrorText)
 }
 
-// copyPlugin makes the copy of the file at path. It is not verified yet.
+// copyPlugin copies the file at path. The copy is not verified yet.
 func copyPlugin(ctx context.Context, path string, s *settings) (*verified, error) {
 	launchProblem := func(err error) error { return &problem{StageLaunch, launchHint(path, err), err} }
 	path = wholeName(path)
@@ -117,8 +114,8 @@ func copyPlugin(ctx context.Context, path string, s *settings) (*verified, error
 	}
 	v, err := copySealed(ctx, src, filepath.Base(path))
 	if err == nil && !v.isELF() {
-		// Others than the kernel have to read it by its path, at a time when
-		// the descriptor is closed.
+		// An interpreter or loader has to read it by its path, when the descriptor is
+		// already closed.
 		defer v.close()
 		src, err = v.file, errors.ErrUnsupported
 	}
@@ -133,7 +130,7 @@ func copyPlugin(ctx context.Context, path string, s *settings) (*verified, error
 
 // openPlugin opens a regular file.
 func openPlugin(path string) (*os.File, error) {
-	// Opening a pipe would wait for its other end otherwise.
+	// Without O_NONBLOCK, opening a pipe would wait for its other end.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
@@ -195,11 +192,10 @@ func makeHeld(parent string, mode fs.FileMode) (*files.Dir, error) {
 
 // writeCopy writes a new file in dir.
 //
-// A file that is open for writing cannot be executed. A process that another
-// goroutine starts in the meantime would inherit the descriptor, and hold it for
-// the moment until it executes its own program. So nothing is started as long as
-// it is open. The source is a file that was opened, and nothing in between calls
-// anyone.
+// A file that is open for writing cannot be executed. A process that another goroutine
+// starts in the meantime would inherit the descriptor and hold it until it executes its
+// own program. So no process is started while the file is open. The source is an open
+// file, and nothing in between calls other code.
 func writeCopy(ctx context.Context, dir *files.Dir, name string, mode fs.FileMode, src io.ReaderAt) error {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
@@ -217,8 +213,8 @@ func writeCopy(ctx context.Context, dir *files.Dir, name string, mode fs.FileMod
 // copyBytes copies a whole file.
 func copyBytes(ctx context.Context, dst io.Writer, src io.ReaderAt) error {
 	from := &contextReader{ctx, io.NewSectionReader(src, 0, maxVerified+1)}
-	// Only plain reads and writes: with more methods, io.Copy would look for
-	// shortcuts of the system's.
+	// Only plain reads and writes: if it saw more methods, io.Copy would use
+	// shortcuts of the system.
 	n, err := io.CopyBuffer(struct{ io.Writer }{dst}, from, make([]byte, copySize))
 	if err == nil && n > maxVerified {
 		err = fmt.Errorf("the file has more than the %d bytes that are verified", int64(maxVerified))
@@ -239,7 +235,7 @@ func (c *contextReader) Read(b []byte) (int, error) {
 	return c.r.Read(b)
 }
 
-// isELF reports whether the copy is a binary that the kernel executes by itself.
+// isELF reports whether the copy is a binary that the kernel executes directly.
 func (v *verified) isELF() bool {
 	magic := make([]byte, len(elfMagic))
 	_, err := v.file.ReadAt(magic, 0)
@@ -248,8 +244,7 @@ func (v *verified) isELF() bool {
 
 const elfMagic = "\x7fELF"
 
-// use makes cmd execute the copy. done frees what it needed for that, once it is
-// started.
+// use makes cmd execute the copy. Once cmd is started, done frees what that needed.
 func (v *verified) use(cmd *exec.Cmd) (done func(), err error) {
 	if len(cmd.Args) == 0 {
 		cmd.Args = []string{cmd.Path}

@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// The seals of memory files: fcntl(2), section "File Sealing". The syscall
-// package has no names for them.
+// The seals of memory files: fcntl(2), section "File Sealing". Package syscall has no
+// names for them.
 const (
 	fAddSeals   = 1033
 	sealSeal    = 0x1 // no more seals, so that none can be missed
@@ -24,13 +24,13 @@ const (
 	memfdExec   = 0x10 // MFD_EXEC, since Linux 6.3
 )
 
-// maxMemfdName is the longest name of a memory file that is given here, in
-// bytes: memfd_create(2) takes up to 249.
+// maxMemfdName is the longest name given to a memory file here, in bytes:
+// memfd_create(2) takes up to 249.
 const maxMemfdName = 200
 
 // copySealed copies a plugin to a memory file and seals it. The error wraps
-// errors.ErrUnsupported where that is not possible, or where the memory could
-// not be executed.
+// errors.ErrUnsupported if that is not possible, or if the memory could not be
+// executed.
 func copySealed(ctx context.Context, src *os.File, name string) (*verified, error) {
 	file, err := newMemfd(name[:min(len(name), maxMemfdName)])
 	if err != nil {
@@ -58,7 +58,7 @@ func isFile(file *os.File, there os.FileInfo) bool {
 	return err == nil && os.SameFile(info, there)
 }
 
-// newMemfd makes an empty memory file that can be executed.
+// newMemfd makes an empty, executable memory file.
 func newMemfd(name string) (*os.File, error) {
 	const flags = memfdCloser | memfdSeals
 	fd, err := memfdCreate(name, flags|memfdExec)
@@ -72,8 +72,8 @@ func newMemfd(name string) (*os.File, error) {
 	return os.NewFile(fd, name), nil
 }
 
-// memfdNumber is the number of the system call memfd_create, which the syscall
-// package does not have for each architecture.
+// memfdNumber returns the number of the system call memfd_create, which package syscall
+// does not have for every architecture.
 func memfdNumber() (uintptr, bool) {
 	n, ok := map[string]uintptr{
 		"386": 356, "amd64": 319, "arm": 385, "arm64": 279, "loong64": 279,
@@ -83,16 +83,16 @@ func memfdNumber() (uintptr, bool) {
 	return n, ok
 }
 
-// procPath returns a path that leads to an open file.
+// procPath returns a path to an open file.
 func procPath(f *os.File) string { return "/proc/self/fd/" + strconv.Itoa(int(f.Fd())) }
 
-// executionPath returns what to execute in a process that is started with files
-// as its descriptors from 0 on. done is to be called when it is started.
+// executionPath returns the path to execute in a process that is started with files as
+// its descriptors from 0 on. done must be called once it is started.
 //
-// Between fork and execve the child duplicates those files: each to its place,
-// and before that, to have nothing in the way, some of them to above the highest
-// one. Any of that may replace the descriptor of the copy, which would then be
-// another file that is executed. So a duplicate of it is made above all of that.
+// Between fork and execve the child duplicates those files: each to its number and, to
+// get them out of the way first, some of them to numbers above the highest one. Any of
+// that may replace the descriptor of the copy, and another file would be executed. So
+// the copy's descriptor is duplicated to a number above all of those.
 func (v *verified) executionPath(files []*os.File) (path string, done func(), err error) {
 	if v.path != "" {
 		return v.path, func() {}, nil
@@ -112,7 +112,7 @@ func (v *verified) executionPath(files []*os.File) (path string, done func(), er
 	return procPath(file), func() { file.Close() }, nil
 }
 
-// spareFDs is how many descriptors a child has beside its files before it
-// executes: one end of a pipe for errors, and of another one for user
-// namespaces. The rest is in reserve.
+// spareFDs is how many descriptors a child has in addition to its files before it
+// executes: one end of a pipe for errors, and of another one for user namespaces. The
+// rest is in reserve.
 const spareFDs = 8

@@ -8,7 +8,7 @@ import (
 	"os"
 )
 
-// copySealed has nothing to seal with.
+// copySealed fails: only Linux can seal files.
 func copySealed(context.Context, *os.File, string) (*verified, error) {
 	return nil, errors.ErrUnsupported
 }

@@ -5,11 +5,11 @@ import (
 	"syscall"
 )
 
-// executable leaves it to the system, which goes by the name.
+// executable allows everything: the system goes by the name.
 func executable(string) error { return nil }
 
-// wholeName returns the path of the program with the ending that may be left out: the
-// first of PATHEXT's that there is a file with.
+// wholeName returns the path of the program with the extension that may be left out:
+// the first in PATHEXT for which there is a file.
 func wholeName(path string) string {
 	if whole, err := exec.LookPath(path); err == nil {
 		return whole
