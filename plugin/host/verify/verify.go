@@ -1,6 +1,6 @@
-// Package verify makes the functions that say whether a plugin's file is the one
-// that was approved: by its sum, by a list of sums, by a signed list, or by a
-// signature over the file.
+// Package verify makes Verifiers, which decide whether a plugin's file is the one that
+// was approved: by its sum, by a list of sums, by a signed list, or by a signature over
+// the file.
 //
 //	client, err := host.Start(ctx, &host.Config{
 //		Handshake: handshake,
@@ -8,9 +8,10 @@
 //		Verify:    verify.SignedSumsFile(key, "/usr/lib/app/SHA256SUMS", "/usr/lib/app/SHA256SUMS.minisig"),
 //	})
 //
-// What is judged is the copy that is executed then; see [host.Verifier]. The key of
-// the file that minisign writes is what [MinisignKey] returns. Lists and signatures
-// are read anew for each start, so an update of the plugin brings its own.
+// The copy that is checked is the one that is executed; see [host.Verifier].
+// [MinisignKey] reads the public key that minisign writes. Lists and signatures are
+// read again for each start, so an update of the plugin can replace them. The Verifiers
+// may be used by several Starts at once.
 package verify
 
 import (
@@ -37,31 +38,33 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// What the Verifiers of this package return, wrapped.
+// The errors of this package's Verifiers wrap these.
 var (
-	// ErrMismatch says that a plugin's file has another sum than it must have.
+	// ErrMismatch reports that a plugin's file has another sum than expected.
 	ErrMismatch error = &refusal{"the file is not the one that is expected", notApproved}
-	// ErrNotListed says that a list of sums has none for the plugin's file.
+	// ErrNotListed reports that a list has no sum for the plugin's file.
 	ErrNotListed error = &refusal{"the list has no sum for the plugin", "the list of sums is another plugin's, or the plugin's file was renamed"}
-	// ErrSignature says that a signature is not by the key, or over something
-	// else.
+	// ErrSignature reports that a signature is not by the key, or not over this
+	// content.
 	ErrSignature error = &refusal{"the signature is not valid", notApproved}
 )
 
 const notApproved = "the plugin, or what it is compared with, is not what was approved; install the plugin anew from where you trust it, or approve this one"
 
-// refusal is an error that knows what to do about it, which host.StartError shows.
+// refusal is an error with a hint, which host.StartError shows.
 type refusal struct{ text, hint string }
 
 func (r *refusal) Error() string { return r.text }
 
-// Hint is what host.Verifier asks for.
+// Hint returns what to do about the error: see host.Verifier.
 func (r *refusal) Hint() string { return r.hint }
 
-// SHA256 accepts the one file that has this SHA-256 sum, of 32 bytes.
+// SHA256 returns a Verifier that accepts only the file with this SHA-256 sum, of 32
+// bytes. With a sum of another length it accepts none.
 func SHA256(sum []byte) host.Verifier { return sumVerifier(slices.Clone(sum), sha256.Size) }
 
-// SHA512 accepts the one file that has this SHA-512 sum, of 64 bytes.
+// SHA512 returns a Verifier that accepts only the file with this SHA-512 sum, of 64
+// bytes. With a sum of another length it accepts none.
 func SHA512(sum []byte) host.Verifier { return sumVerifier(slices.Clone(sum), sha512.Size) }
 
 func sumVerifier(sum []byte, size int) host.Verifier {
@@ -73,7 +76,7 @@ func sumVerifier(sum []byte, size int) host.Verifier {
 	}
 }
 
-// compare sums up r and compares. The length of sum says with what.
+// compare compares the sum of what r reads. The length of sum decides the algorithm.
 func compare(r io.Reader, sum []byte) error {
 	var h hash.Hash
 	name := "SHA-256"
@@ -91,13 +94,12 @@ func compare(r io.Reader, sum []byte) error {
 	return nil
 }
 
-// SumsFile accepts files that are listed in the file at path with the sum that
-// they have. The list is as the programs sha256sum and sha512sum write it, and
-// is read anew each time. An entry is for the plugin if the last elements of
-// their paths are the same; several for it with different sums are an error.
+// SumsFile returns a Verifier that accepts a file whose sum is in the list at path. The
+// list has the format of the programs sha256sum and sha512sum, at most 1 MiB, and is
+// read again each time. An entry applies to the plugin if the last elements of their
+// paths are the same. Several such entries with different sums are an error.
 //
-// Whoever can write to the list can have any plugin accepted: see
-// SignedSumsFile.
+// Whoever can write to the list can have any plugin accepted: see SignedSumsFile.
 func SumsFile(path string) host.Verifier {
 	return func(_ context.Context, name string, r io.Reader) error {
 		list, err := readSmall(path)
@@ -108,11 +110,10 @@ func SumsFile(path string) host.Verifier {
 	}
 }
 
-// SignedSumsFile is SumsFile with a list that must be signed with the key. The
-// file at signature holds 64 bytes, an Ed25519 signature over the list, or is
-// the file that minisign writes if it is told not to hash (option -l). Its
-// default is to sign a BLAKE2b hash, which this package does not have; such a
-// signature is refused.
+// SignedSumsFile is SumsFile with a list that must be signed with the key. The file at
+// signature is either an Ed25519 signature over the list, of 64 bytes, or the file that
+// minisign writes with option -l, at most 1 MiB. By default minisign signs a BLAKE2b
+// hash instead, which this package does not implement; such a signature is refused.
 func SignedSumsFile(key ed25519.PublicKey, path, signature string) host.Verifier {
 	key = slices.Clone(key)
 	return func(_ context.Context, name string, r io.Reader) error {
@@ -134,9 +135,9 @@ func SignedSumsFile(key ed25519.PublicKey, path, signature string) host.Verifier
 	}
 }
 
-// Ed25519ph accepts the files that signature, of 64 bytes, is an Ed25519ph
-// signature over: RFC 8032, section 5.1, the variant that signs the SHA-512 of
-// what is signed, with an empty context.
+// Ed25519ph returns a Verifier that accepts a file if signature, of 64 bytes, is an
+// Ed25519ph signature over it: RFC 8032, section 5.1, the variant that signs the
+// SHA-512 of the content, with an empty context.
 func Ed25519ph(key ed25519.PublicKey, signature []byte) host.Verifier {
 	key, signature = slices.Clone(key), slices.Clone(signature)
 	return func(_ context.Context, _ string, r io.Reader) error {
@@ -154,7 +155,7 @@ func Ed25519ph(key ed25519.PublicKey, signature []byte) host.Verifier {
 	}
 }
 
-// checkKey guards against ed25519's panic.
+// checkKey checks the key's length, for which package ed25519 would panic.
 func checkKey(key ed25519.PublicKey) error {
 	if len(key) != ed25519.PublicKeySize {
 		return fmt.Errorf("the Ed25519 key has %d bytes, not %d", len(key), ed25519.PublicKeySize)
@@ -176,8 +177,7 @@ func readSmall(path string) ([]byte, error) {
 	return text, err
 }
 
-// compareListed compares r with the sum that list, the file at listPath, has for
-// name.
+// compareListed compares r with the sum for name in list, the file at listPath.
 func compareListed(list []byte, listPath, name string, r io.Reader) error {
 	base := filepath.Base(name)
 	sum, err := listedSum(list, base)
@@ -190,12 +190,12 @@ func compareListed(list []byte, listPath, name string, r io.Reader) error {
 	return compare(r, sum)
 }
 
-// listedSum returns the sum of the file with this name, nil if there is none.
-// Every line must be as sha256sum and sha512sum of the GNU coreutils write it:
-// the sum in hexadecimal, a space, a space or, for binary mode, an asterisk, and
-// the name. A line that begins with a backslash has a name in which \\, \n and
-// \r stand for a backslash, a newline and a carriage return. Source: the section
-// "cksum output modes" of the coreutils manual.
+// listedSum returns the sum of the file with this name, or nil if the list has none.
+// Every line must have the format of sha256sum and sha512sum of the GNU coreutils: the
+// sum in hexadecimal, a space, a second space or, for binary mode, an asterisk, and the
+// name. In a line that begins with a backslash, \\, \n and \r in the name stand for a
+// backslash, a newline and a carriage return. Source: the section "cksum output modes"
+// of the coreutils manual.
 func listedSum(list []byte, name string) ([]byte, error) {
 	var found []byte
 	lines := bufio.NewScanner(bytes.NewReader(list))
@@ -271,8 +271,8 @@ const (
 	minisignKeyID   = 8 // bytes after the algorithm
 )
 
-// MinisignKey returns the key in text: the file that minisign writes, or its
-// second line alone.
+// MinisignKey parses a public key of minisign: text is the file that minisign writes,
+// or its second line alone.
 func MinisignKey(text string) (ed25519.PublicKey, error) {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	if len(lines) == 2 && strings.HasPrefix(lines[0], untrustedPrefix) {
@@ -286,8 +286,8 @@ func MinisignKey(text string) (ed25519.PublicKey, error) {
 	return ed25519.PublicKey(raw[len(minisignLegacy)+minisignKeyID:]), nil
 }
 
-// checkSignature checks a signature over message: its bytes alone, or a file of
-// minisign's.
+// checkSignature checks a signature over message: sig is the signature's bytes, or a
+// file of minisign.
 func checkSignature(key ed25519.PublicKey, message, sig []byte) error {
 	if len(sig) == ed25519.SignatureSize {
 		if !ed25519.Verify(key, message, sig) {
