@@ -11,24 +11,25 @@ import (
 	"strings"
 )
 
-// ErrWorldWritable says that any user of the machine could replace a plugin.
+// ErrWorldWritable is wrapped by the error of Discover if any user of the machine could
+// replace a plugin.
 var ErrWorldWritable = errors.New("any user of this machine can write it")
 
-// Discover returns the paths of the plugins in a directory: the executable
-// files whose names match pattern, as of path/filepath.Match, such as
-// "app-plugin-*". Paths are absolute, without symbolic links, and sorted by
-// name. On Windows, programs are recognised by their extension .exe, which need
-// not be in the pattern. Other files, and directories, are left out.
+// Discover returns the paths of the plugins in a directory: the executable files whose
+// names match pattern, in the syntax of path/filepath.Match, such as "app-plugin-*".
+// The paths are absolute, without symbolic links, and sorted by the names in the
+// directory. On Windows, programs are recognised by their extension .exe, which the
+// pattern need not have. Other files, and directories, are left out.
 //
-// What any user of the machine can change is refused, with an error that wraps
-// ErrWorldWritable and names it: the directory, a directory above it that would
-// let it be replaced, a matching program, or the directory that a symbolic link
-// leads to. Other plugins are not returned then: somebody may have been at work.
-// Windows has other permissions, which are not looked at.
+// If any user of the machine can change one of the following, Discover returns an error
+// that wraps ErrWorldWritable and names it: the directory, a directory above it that
+// would let it be replaced, a matching program, or the directory that a symbolic link
+// leads to. No plugins are returned then, since somebody may have tampered with them.
+// On Windows, permissions are not checked.
 //
 // Whoever may change a plugin can still do so between this check and its start.
 func Discover(dir, pattern string) ([]string, error) {
-	// A pattern is wrong for all names or for none.
+	// A malformed pattern is an error for every name.
 	if _, err := filepath.Match(pattern, ""); err != nil {
 		return nil, fmt.Errorf("fleet: the pattern %q for plugins: %w", pattern, err)
 	}
@@ -70,7 +71,7 @@ func discover(dir, pattern string) ([]string, error) {
 	return paths, nil
 }
 
-// programSuffix is that of the names of programs.
+// programSuffix is the extension of programs on Windows.
 const programSuffix = ".exe"
 
 func matches(pattern, name string) bool {
@@ -82,8 +83,8 @@ func matches(pattern, name string) bool {
 	return ok && isProgram && runtime.GOOS == "windows"
 }
 
-// program returns the path of the program at path without symbolic links, or ""
-// if what is there is no program.
+// program returns the path of the program at path without symbolic links, or "" if the
+// file is not a program.
 func program(path string) (string, error) {
 	target, err := realPath(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -131,7 +132,7 @@ func realPath(path string) (string, error) {
 	return filepath.EvalSymlinks(path)
 }
 
-// hasModes is whether the modes of files say who may do what.
+// hasModes reports whether the modes of files determine who may do what.
 const hasModes = runtime.GOOS != "windows"
 
 // worldWrite is the bit of a mode that lets every user write.
@@ -141,9 +142,9 @@ func worldWritable(path string, info fs.FileInfo) error {
 	return fmt.Errorf("%q has mode %v: %w, and so choose what this program runs; chmod o-w protects it", path, info.Mode(), ErrWorldWritable)
 }
 
-// checkDirs refuses a directory in which any user can put files, and those
-// above it in which any user can put another in its place. That is not possible
-// where the sticky bit is set, as in /tmp.
+// checkDirs refuses a directory in which any user can put files, and directories above
+// it in which any user can replace it. That is not possible where the sticky bit is
+// set, as in /tmp.
 func checkDirs(dir string) error {
 	if !hasModes {
 		return nil

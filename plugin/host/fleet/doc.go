@@ -1,5 +1,5 @@
-// Package fleet is for hosts with several plugins: it finds the plugins in a
-// directory, starts them at once, and ends them together.
+// Package fleet is for hosts with several plugins: it finds the plugins in a directory,
+// starts them concurrently, and ends them together.
 //
 //	paths, err := fleet.Discover("/usr/lib/app/plugins", "app-plugin-*")
 //	if err != nil {
@@ -16,7 +16,6 @@
 //	}
 //	client := group.Client("app-plugin-kv")
 //
-// All of it is done with what package host offers to everyone. [Discover] says
-// where plugins are and does not judge what is in their files; package verify does
-// that at their start.
+// It uses only the exported API of package host. [Discover] does not check the contents
+// of the files that it finds; package verify does that when they are started.
 package fleet

@@ -13,17 +13,18 @@ import (
 )
 
 var (
-	// ErrGroupClosed is what a Group's methods return after Shutdown, Close or
-	// Kill.
+	// ErrGroupClosed is the error of Group.Start, and wrapped by that of StartAll,
+	// after Shutdown, Close or Kill. It is also the cause for which these cancel starts
+	// in progress.
 	ErrGroupClosed = errors.New("fleet: the group is closed")
-	// ErrNameTaken is what a Group returns, wrapped, for the name of a plugin
-	// that runs or is being started.
+	// ErrNameTaken is wrapped by the error of Group.Start if a plugin of that name is
+	// running or being started.
 	ErrNameTaken = errors.New("the group has a plugin of that name")
 )
 
-// Group is a set of plugins with names, which end together. Its zero value is
-// empty and ready for use; it must not be copied. Any goroutine may call any
-// method at any time.
+// Group is a set of named plugins that end together. Its zero value is empty and ready
+// for use; a Group must not be copied. Its methods may be called by several goroutines
+// at once.
 type Group struct {
 	mu      sync.Mutex
 	closed  bool               // guarded by mu
@@ -34,7 +35,7 @@ type Group struct {
 type member struct {
 	cancel context.CancelFunc // ends its Start
 	ready  chan struct{}      // closed when Start has returned
-	client *host.Client       // nil until then, and if it failed
+	client *host.Client       // set before ready is closed; nil if Start failed
 }
 
 // ended reports whether the plugin has ended, or could not be started.
@@ -55,9 +56,10 @@ func (m *member) ended() bool {
 	}
 }
 
-// Start is host.Start for a plugin of this name. It fails with ErrNameTaken while
-// there is another, and with ErrGroupClosed; a start that is in progress when the
-// group is closed is cancelled. Once a plugin has ended its name is free again.
+// Start is host.Start for a plugin of this name. It fails with ErrNameTaken if a plugin
+// of this name is running or being started, and with ErrGroupClosed if the group is
+// closed. A start that is in progress when the group is closed is cancelled. When a
+// plugin has ended, its name is free again.
 func (g *Group) Start(ctx context.Context, name string, config *host.Config) (*host.Client, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -102,9 +104,10 @@ func (g *Group) remove(name string, m *member) {
 	}
 }
 
-// StartAll starts several plugins, a few at a time. If one cannot be started,
-// the others are cancelled or closed, and the error joins what went wrong, with
-// the plugins' names.
+// StartAll starts several plugins, by name: at most four at once, or as many as there
+// are processors (GOMAXPROCS) if that is more. If one cannot be started, the other
+// starts are cancelled, the plugins that StartAll has started are closed, and the error
+// joins the failures, with the plugins' names.
 func (g *Group) StartAll(ctx context.Context, configs map[string]*host.Config) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -155,8 +158,8 @@ func joinNamed(errs map[string]error) error {
 	return errors.Join(list...)
 }
 
-// Client returns the plugin of this name, nil if there is none or it is still
-// being started. It may have ended.
+// Client returns the plugin of this name, or nil if there is none or it is still being
+// started. The plugin may have ended.
 func (g *Group) Client(name string) *host.Client {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -172,7 +175,7 @@ func (g *Group) Client(name string) *host.Client {
 	}
 }
 
-// Names returns the names of the plugins that run, sorted.
+// Names returns the names of the running plugins, sorted.
 func (g *Group) Names() []string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -190,19 +193,19 @@ func (g *Group) Names() []string {
 	return names
 }
 
-// Shutdown closes the group: nothing can be started in it any more, starts in
-// progress are cancelled, and all plugins are shut down at the same time, as by
+// Shutdown closes the group: nothing can be started in it any more, starts in progress
+// are cancelled, and all plugins are shut down concurrently, as by
 // host.Client.Shutdown. The error joins theirs, with their names. It may be called
 // again.
 func (g *Group) Shutdown(ctx context.Context) error {
 	return g.endAll(func(c *host.Client) error { return c.Shutdown(ctx) })
 }
 
-// Close is Shutdown, each plugin having its own StopTimeout. It may be deferred,
-// and called any number of times.
+// Close is Shutdown with each plugin's own StopTimeout. It may be deferred, and called
+// any number of times.
 func (g *Group) Close() error { return g.endAll((*host.Client).Close) }
 
-// Kill is Shutdown with SIGKILL at once.
+// Kill is Shutdown with SIGKILL at once, as by host.Client.Kill.
 func (g *Group) Kill() {
 	g.endAll(func(c *host.Client) error { c.Kill(); return nil })
 }

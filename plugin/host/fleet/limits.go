@@ -1,5 +1,5 @@
 package fleet
 
-// minStarts is how many plugins a Group starts at once at least. More than
-// there are processors only take the processors from each other.
+// minStarts is how many plugins Group.StartAll starts at once; it starts more if there
+// are more processors. Beyond their number, plugins would only compete for them.
 const minStarts = 4
