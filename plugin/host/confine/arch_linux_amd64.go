@@ -13,8 +13,8 @@ const (
 	sysBPF            = 321
 )
 
-// oldCalls are those that later architectures have by descriptors of directories
-// alone.
+// oldCalls are the calls that later architectures have only in the form that takes a
+// directory's descriptor.
 var oldCalls = fileCalls{
 	metadata: []uint32{syscall.SYS_CHMOD, syscall.SYS_CHOWN, syscall.SYS_LCHOWN, syscall.SYS_UTIME, syscall.SYS_UTIMES},
 	times:    []timesCall{{syscall.SYS_FUTIMESAT, nil}},

@@ -12,5 +12,5 @@ const (
 	sysBPF            = syscall.SYS_BPF
 )
 
-// oldCalls are none: arm64 came later.
+// oldCalls is empty: arm64 never had these calls.
 var oldCalls fileCalls

@@ -51,7 +51,7 @@ func (p *Policy) start(cmd *exec.Cmd, socketDir string) error {
 	})
 }
 
-// check looks for what a policy promises and cannot keep.
+// check returns an error if a policy promises what cannot be enforced.
 func (p *Policy) check() error {
 	switch ports := len(p.ConnectTCP)+len(p.ListenTCP) > 0; {
 	case auditArch == 0 && !(p.AllowTCP && p.AllowUDP && p.AllowMetadata):
@@ -64,8 +64,8 @@ func (p *Policy) check() error {
 	return nil
 }
 
-// attributes returns how to start the process, and the open control group if
-// there is one. The caller's attr stays as it is.
+// attributes returns the attributes to start the process with, and the open control
+// group, if any. The caller's attr is not changed.
 func (p *Policy) attributes(attr *syscall.SysProcAttr) (*syscall.SysProcAttr, *os.File, error) {
 	own := syscall.SysProcAttr{}
 	if attr != nil {
@@ -92,8 +92,8 @@ func (p *Policy) attributes(attr *syscall.SysProcAttr) (*syscall.SysProcAttr, *o
 		if own.UidMappings != nil || own.GidMappings != nil || own.Credential != nil {
 			return nil, nil, errors.New("Policy.Namespaces has User: SysProcAttr must not have Credential, UidMappings or GidMappings, since the plugin keeps the host's user")
 		}
-		// The same numbers inside and outside, so that files belong to whom
-		// they belong to, and the sockets' peers are who they are.
+		// The numbers are the same inside and outside, so that files keep their owners,
+		// and peers of sockets their users.
 		own.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getuid(), HostID: os.Getuid(), Size: 1}}
 		own.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getgid(), HostID: os.Getgid(), Size: 1}}
 	}

@@ -45,8 +45,7 @@ const (
 
 	fsRead  = fsExecute | fsReadFile | fsReadDir
 	fsWrite = fsReadFile | fsReadDir | fsWriteFile | fsRemoveDir | fsRemoveFile | fsMakeDir | fsMakeReg | fsMakeSock | fsMakeFifo | fsMakeSym | fsRefer | fsTruncate
-	// fsOfFiles are the rights that a rule for something other than a directory
-	// may have.
+	// fsOfFiles are the rights that a rule for anything but a directory may have.
 	fsOfFiles = fsExecute | fsWriteFile | fsReadFile | fsTruncate | fsIoctlDev
 
 	netBindTCP    uint64 = 1 << 0
@@ -56,10 +55,10 @@ const (
 	scopeSignal             uint64 = 1 << 1
 )
 
-// The versions of Landlock that what we ask for needs.
+// The versions of Landlock that each restriction needs.
 const (
 	filesVersion   = 3 // Linux 6.2; before it, files could be truncated
-	ioctlVersion   = 5 // Linux 6.10; before it, nothing is said of devices
+	ioctlVersion   = 5 // Linux 6.10; before it, devices are not restricted
 	tcpVersion     = 4 // Linux 6.7
 	signalsVersion = 6 // Linux 6.12
 )
@@ -86,8 +85,8 @@ func landlockVersion() (int, error) {
 	return 0, fmt.Errorf("asking for the version of Landlock: %w", errno)
 }
 
-// ruleset makes the Landlock ruleset of a policy for the program at path. It
-// returns its descriptor, which is close-on-exec.
+// ruleset makes the Landlock ruleset of a policy for the program at path. It returns
+// the ruleset's descriptor, which is close-on-exec.
 func (p *Policy) ruleset(path, socketDir string) (int, error) {
 	version, err := landlockVersion()
 	if err != nil {
@@ -112,7 +111,7 @@ func (p *Policy) ruleset(path, socketDir string) (int, error) {
 		}
 		attr.scoped = scopeAbstractUnixSocket | scopeSignal
 	}
-	// An older kernel takes the longer structure if what it does not know is 0.
+	// An older kernel accepts the longer structure if the fields it does not know are 0.
 	fd, _, errno := syscall.Syscall(sysLandlockCreateRuleset, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr), 0)
 	if errno != 0 {
 		return -1, fmt.Errorf("making a Landlock ruleset: %w", errno)
@@ -125,13 +124,13 @@ func (p *Policy) ruleset(path, socketDir string) (int, error) {
 }
 
 func (p *Policy) addRules(fd int, path, socketDir string) error {
-	// The verified copy of a program may be a file of no file system, which has
-	// no rules and needs none.
+	// The verified copy of a program may be a file of no file system, which needs no
+	// rule and cannot have one.
 	if err := allowPath(fd, path, fsExecute|fsReadFile); err != nil && !errors.Is(err, syscall.EBADFD) {
 		return fmt.Errorf("the plugin's own program: %w", err)
 	}
-	// What programs open for the standard streams of their children, and
-	// cmd.Start for those that it has none for.
+	// Programs open it for their children's standard streams, as cmd.Start does for
+	// streams that are not set.
 	if err := allowPath(fd, os.DevNull, fsReadFile|fsWriteFile|fsTruncate); err != nil {
 		return err
 	}
@@ -141,8 +140,8 @@ func (p *Policy) addRules(fd int, path, socketDir string) error {
 		}
 	}
 	if p.Namespaces&User != 0 {
-		// The calling thread, which is under the rules already, says there which
-		// user is who in the namespace.
+		// The calling thread, which the rules already restrict, writes the user mapping
+		// of the namespace there.
 		if err := allowPath(fd, "/proc", fsReadFile|fsWriteFile); err != nil {
 			return err
 		}
@@ -170,7 +169,7 @@ func (p *Policy) addRules(fd int, path, socketDir string) error {
 	return nil
 }
 
-// oPath is O_PATH, which package syscall lacks: the file is named and not opened.
+// oPath is O_PATH, which package syscall lacks: the file is located but not opened.
 const oPath = 0x200000
 
 // allowPath allows rights to a file, or to a directory and all below it.
@@ -211,8 +210,8 @@ func addRule(ruleset int, kind uintptr, attr unsafe.Pointer) error {
 	return nil
 }
 
-// noNewPrivileges and restrictSelf act on the calling thread and on what it
-// starts; there is no way back.
+// noNewPrivileges and restrictSelf act on the calling thread and on what it starts, and
+// cannot be undone.
 func noNewPrivileges() error {
 	if _, _, errno := syscall.Syscall6(syscall.SYS_PRCTL, prSetNoNewPrivs, 1, 0, 0, 0, 0); errno != 0 {
 		return errno

@@ -16,25 +16,25 @@ const (
 
 // Flags of open(2): include/uapi/asm-generic/fcntl.h.
 const (
-	// tmpFile is __O_TMPFILE, without O_DIRECTORY, which the kernel asks for too.
+	// tmpFile is __O_TMPFILE, without O_DIRECTORY, which the kernel also requires.
 	tmpFile = 0x400000
-	// noAccess has the kernel open a file for neither reading nor writing.
+	// noAccess opens a file for neither reading nor writing.
 	noAccess = syscall.O_ACCMODE
 )
 
 // fileCalls are system calls that make or change files.
 type fileCalls struct {
-	metadata []uint32 // of a path's file
+	metadata []uint32 // change the file at a path
 	times    []timesCall
 	modes    []modeCall
 	opens    []openCall
 }
 
-// A timesCall changes a path's file, or, if the path is NULL, a descriptor's. The
-// path is its argument 1.
+// A timesCall changes the file at a path or, if the path is NULL, that of a descriptor.
+// The path is its argument 1.
 type timesCall struct {
 	call  uint32
-	flags []argument // as they are for a descriptor
+	flags []argument // required for a descriptor
 }
 
 // A modeCall has a file's mode in an argument.
@@ -43,7 +43,7 @@ type modeCall struct{ call, mode uint32 }
 // An openCall has the flags of open(2) in an argument, and the mode in the next.
 type openCall struct{ call, flags uint32 }
 
-// newCalls are those of all architectures.
+// newCalls are the calls of all architectures.
 var newCalls = fileCalls{
 	metadata: []uint32{
 		syscall.SYS_FCHMODAT, sysFchmodat2, syscall.SYS_FCHOWNAT, sysFileSetattr,
@@ -55,7 +55,7 @@ var newCalls = fileCalls{
 	opens: []openCall{{syscall.SYS_OPENAT, 2}},
 }
 
-// fileRules refuse what Landlock lets pass, as it is not asked about it.
+// fileRules returns rules that refuse what Landlock does not check.
 func (p *Policy) fileRules() []rule {
 	var rules []rule
 	refuse := func(call uint32, errno syscall.Errno, when ...argument) {
@@ -72,7 +72,7 @@ func (p *Policy) fileRules() []rule {
 			}
 		}
 		// A program with one of these bits runs as the plugin's user, or with its
-		// group, and unconfined, when somebody else starts it.
+		// group, and unconfined, if somebody else starts it.
 		for _, bit := range []uint32{syscall.S_ISUID, syscall.S_ISGID} {
 			for _, c := range calls.modes {
 				refuse(c.call, syscall.EPERM, all(c.mode, bit))
@@ -83,14 +83,14 @@ func (p *Policy) fileRules() []rule {
 				}
 			}
 		}
-		// Landlock asks for no right to such a descriptor, which fchmod(2) and
-		// flock(2) take.
+		// Landlock requires no right for such a descriptor, which fchmod(2) and
+		// flock(2) accept.
 		for _, c := range calls.opens {
 			refuse(c.call, syscall.EPERM, all(c.flags, noAccess))
 		}
 	}
 	refuse(sysOpenByHandleAt, syscall.EPERM, all(2, noAccess))
-	// Its flags and mode lie in memory. Programs do without it.
+	// Its flags and mode are in memory. Programs do without it.
 	refuse(sysOpenat2, syscall.ENOSYS)
 	return rules
 }

@@ -17,8 +17,8 @@ const (
 	seccompRetAllow   = 0x7fff0000
 	seccompRetErrno   = 0x00050000
 
-	// Offsets in struct seccomp_data. Arguments have 8 bytes each, of which the
-	// lower half comes first on the architectures that are little-endian.
+	// Offsets in struct seccomp_data. Arguments have 8 bytes each, of which the lower
+	// half comes first: both architectures are little-endian.
 	offsetNumber    = 0
 	offsetArch      = 4
 	offsetArguments = 16
@@ -35,41 +35,41 @@ const (
 	x32Bit = 0x40000000
 )
 
-// A rule says what becomes of a system call whose arguments are as told. The
-// first rule that fits decides. A call that no rule fits is allowed.
+// A rule decides what becomes of a system call whose arguments match. The first rule
+// that matches decides; a call that no rule matches is allowed.
 type rule struct {
 	call  uint32
-	errno syscall.Errno // what it fails with, or allow
+	errno syscall.Errno // what the call fails with, or allow
 	when  []argument
 }
 
 const allow syscall.Errno = 0
 
-// An argument is as told if it has the value in the bits of mask. Its upper 32
-// bits are not looked at unless they are what is meant: the kernel does not
-// either, since all but pointers are ints to it.
+// An argument matches if it has the value in the bits of mask. Its upper 32 bits are
+// ignored unless upper is set, which selects them: the kernel ignores them too, since
+// all arguments but pointers are ints to it.
 type argument struct {
 	number, mask, value uint32
 	upper               bool
 }
 
-// is says what an argument is, all of it.
+// is matches an argument with exactly this value.
 func is(number, value uint32) argument {
 	return argument{number: number, mask: ^uint32(0), value: value}
 }
 
-// all says that an argument has all of some bits.
+// all matches an argument that has all of these bits.
 func all(number, bits uint32) argument {
 	return argument{number: number, mask: bits, value: bits}
 }
 
-// null says that an argument is a pointer to nothing.
+// null matches an argument that is a null pointer.
 func null(number uint32) []argument {
 	return []argument{is(number, 0), {number: number, mask: ^uint32(0), upper: true}}
 }
 
-// rules are what the policy has the kernel refuse. What Landlock decides on
-// itself, by port, is allowed here. clone3 tells whether the start itself needs
+// rules returns what the kernel must refuse for the policy. What Landlock decides
+// itself, by port, is allowed here. clone3 reports whether starting the plugin needs
 // clone3(2).
 func (p *Policy) rules(clone3 bool) []rule {
 	rules := slices.Concat(p.socketRules(), p.fileRules(), processRules(clone3))
@@ -77,47 +77,48 @@ func (p *Policy) rules(clone3 bool) []rule {
 		rules = append(rules, rule{call, errno, when})
 	}
 	if !p.AllowTCP {
-		// Fast open connects in sendmsg(2), where Landlock looks at no port. The
-		// error is that of a system without it, so that programs connect then.
+		// Fast open connects in sendmsg(2), where Landlock does not check the port. The
+		// error is that of a system without fast open, so that programs then use
+		// connect(2).
 		const fastOpen = syscall.MSG_FASTOPEN
 		refuse(syscall.SYS_SENDTO, syscall.EOPNOTSUPP, all(3, fastOpen))
 		refuse(syscall.SYS_SENDMSG, syscall.EOPNOTSUPP, all(2, fastOpen))
 		refuse(sysSendmmsg, syscall.EOPNOTSUPP, all(3, fastOpen))
-		// An upper layer may make of a TCP socket one of its own kind: "smc"
-		// does, and Landlock takes it for something other than TCP from then on.
+		// An upper layer may turn a TCP socket into one of its own kind: "smc" does,
+		// and Landlock then no longer takes it for TCP.
 		refuse(syscall.SYS_SETSOCKOPT, syscall.ENOPROTOOPT, is(1, syscall.IPPROTO_TCP), is(2, tcpULP))
 	}
-	// It makes sockets and sends behind the back of seccomp.
+	// io_uring makes sockets and sends without passing seccomp.
 	refuse(sysIoUringSetup, syscall.ENOSYS)
-	// With a description for its helper, which the kernel starts as root and
-	// outside of all this, it resolves names of the plugin's choice. The others
-	// read and write the keys of all the user's programs.
+	// request_key resolves names of the plugin's choice by a helper, which the kernel
+	// starts as root and unconfined. The others read and write the keys of all the
+	// user's programs.
 	refuse(syscall.SYS_REQUEST_KEY, syscall.ENOSYS)
 	refuse(syscall.SYS_KEYCTL, syscall.ENOSYS)
 	refuse(syscall.SYS_ADD_KEY, syscall.ENOSYS)
-	// Programs of root's send frames and change where connections go to.
+	// As root, BPF programs send frames and redirect connections.
 	refuse(sysBPF, syscall.EPERM)
-	// What root configures there connects to a network's file server, before
-	// Landlock is asked for the mount, which it refuses.
+	// What root configures with it connects to a network's file server before Landlock
+	// is asked about the mount, which it refuses.
 	refuse(sysFsopen, syscall.EPERM)
-	// They type into the terminal, for the host's shell to read.
+	// These type into the terminal, for the host's shell to read.
 	refuse(syscall.SYS_IOCTL, syscall.EPERM, is(1, syscall.TIOCSTI))
 	refuse(syscall.SYS_IOCTL, syscall.EPERM, is(1, syscall.TIOCLINUX))
 	if p.Namespaces != 0 {
-		// Root could go back to the host's.
+		// Root could return to the host's namespaces.
 		refuse(sysSetns, syscall.EPERM)
 	}
 	return rules
 }
 
-// processRules refuse what changes processes other than the caller, and what
-// makes some that are another's.
+// processRules returns rules that refuse to change processes other than the caller, and
+// to make children of other processes.
 func processRules(clone3 bool) []rule {
 	rules := []rule{
-		// By limits a process is killed, or opens no more files.
+		// A limit can kill a process, or keep it from opening files.
 		{syscall.SYS_PRLIMIT64, allow, []argument{is(0, 0)}},
 		{syscall.SYS_PRLIMIT64, syscall.EPERM, nil},
-		// Groups of processes, and a user's, include others.
+		// A process group, and a user's processes, include others.
 		{syscall.SYS_SETPRIORITY, allow, []argument{is(0, prioProcess), is(1, 0)}},
 		{syscall.SYS_SETPRIORITY, syscall.EPERM, nil},
 		{syscall.SYS_IOPRIO_SET, allow, []argument{is(0, ioprioProcess), is(1, 0)}},
@@ -126,15 +127,15 @@ func processRules(clone3 bool) []rule {
 		{syscall.SYS_CLONE, syscall.EPERM, []argument{all(0, syscall.CLONE_PARENT)}},
 	}
 	if !clone3 {
-		// Its flags lie in memory. Programs use clone(2) then.
+		// Its flags are in memory. Programs then use clone(2).
 		rules = append(rules, rule{sysClone3, syscall.ENOSYS, nil})
 	}
 	return rules
 }
 
-// socketRules list the sockets that the policy allows and refuse all others:
-// raw ones and those of AF_PACKET, AF_XDP, AF_VSOCK, AF_SMC, SCTP and whatever
-// else reaches a network without Landlock.
+// socketRules returns rules that allow the policy's sockets and refuse all others: raw
+// ones and those of AF_PACKET, AF_XDP, AF_VSOCK, AF_SMC, SCTP and whatever else reaches
+// a network without Landlock.
 func (p *Policy) socketRules() []rule {
 	var rules []rule
 	socket := func(errno syscall.Errno, when ...argument) {
@@ -146,14 +147,14 @@ func (p *Policy) socketRules() []rule {
 		}
 	}
 	socket(allow, is(0, syscall.AF_UNIX))
-	// Programs ask it for the network's interfaces. Other protocols of netlink
-	// are for changing the system.
+	// Programs ask it for the network's interfaces. Other netlink protocols are for
+	// changing the system.
 	socket(allow, is(0, syscall.AF_NETLINK), is(2, syscall.NETLINK_ROUTE))
 	if ports := len(p.ConnectTCP)+len(p.ListenTCP) > 0; ports || p.AllowTCP {
 		internet(syscall.SOCK_STREAM, 0, allow)
 		internet(syscall.SOCK_STREAM, syscall.IPPROTO_TCP, allow)
-		// Landlock takes MPTCP for something other than TCP. The error is that
-		// of a kernel without it, so that programs use TCP then.
+		// Landlock does not take MPTCP for TCP. The error is that of a kernel without
+		// MPTCP, so that programs then use TCP.
 		if ports {
 			internet(syscall.SOCK_STREAM, ipprotoMPTCP, syscall.EPROTONOSUPPORT)
 		} else {
@@ -177,7 +178,7 @@ const (
 	opReturn  = syscall.BPF_RET | syscall.BPF_K
 )
 
-// verdict returns from the program.
+// verdict returns the instruction that returns the result.
 func verdict(errno syscall.Errno) syscall.SockFilter {
 	if errno == allow {
 		return syscall.SockFilter{Code: opReturn, K: seccompRetAllow}
@@ -185,8 +186,8 @@ func verdict(errno syscall.Errno) syscall.SockFilter {
 	return syscall.SockFilter{Code: opReturn, K: seccompRetErrno | uint32(errno)}
 }
 
-// assemble returns the rules' instructions, one of which each rule ends in unless
-// it does not fit: then it goes on with the next.
+// assemble returns the rule's instructions. If the rule matches they return its result;
+// otherwise they continue with the next rule.
 func (r rule) assemble() []syscall.SockFilter {
 	out := []syscall.SockFilter{{Code: opLoad, K: offsetNumber}, {Code: opEqual, K: r.call}}
 	for _, a := range r.when {
@@ -206,8 +207,8 @@ func (r rule) assemble() []syscall.SockFilter {
 	return out
 }
 
-// assemble returns a program for the rules. System calls of other architectures,
-// whose numbers differ, do not exist for it.
+// assemble returns a program for the rules. It refuses system calls of other
+// architectures, whose numbers differ, with ENOSYS.
 func assemble(rules []rule) []syscall.SockFilter {
 	program := []syscall.SockFilter{
 		{Code: opLoad, K: offsetArch},
@@ -223,8 +224,8 @@ func assemble(rules []rule) []syscall.SockFilter {
 	return append(program, verdict(0))
 }
 
-// filter has the kernel refuse what the policy's rules say to the calling thread
-// and what it starts, by attr.
+// filter applies the policy's rules to the calling thread and what it starts. attr is
+// what the plugin is started with.
 func (p *Policy) filter(attr *syscall.SysProcAttr) error {
 	program := assemble(p.rules(attr.UseCgroupFD || attr.Cloneflags&syscall.CLONE_NEWTIME != 0))
 	prog := syscall.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
