@@ -13,8 +13,8 @@ import (
 	"github.com/tenonrpc/tenon/plugin/host"
 )
 
-// watchingNames returns a context in which it is noted whether a name is looked
-// up, also one that needs no server for it.
+// watchingNames returns a context that notes whether a name is looked up, even one that
+// needs no server.
 func watchingNames(t *testing.T) (ctx context.Context, asked *bool) {
 	asked = new(bool)
 	return httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
@@ -22,7 +22,7 @@ func watchingNames(t *testing.T) (ctx context.Context, asked *bool) {
 	}), asked
 }
 
-// nameServer has asked called in place of asking a name server.
+// nameServer calls asked instead of querying a name server.
 func nameServer(t *testing.T, asked func(network, address string)) {
 	t.Helper()
 	before := net.DefaultResolver
@@ -33,7 +33,7 @@ func nameServer(t *testing.T, asked func(network, address string)) {
 	}}
 }
 
-// noNameServer makes it an error to ask any.
+// noNameServer fails the test if a name server is queried.
 func noNameServer(t *testing.T) {
 	t.Helper()
 	nameServer(t, func(network, address string) { t.Errorf("the name server at %s %s is asked", network, address) })
@@ -88,8 +88,8 @@ func TestAddressesThatAreDialled(t *testing.T) {
 	}
 }
 
-// What is refused is refused before anything is sent, to a name server or at
-// all, whatever the name may mean.
+// An address that is refused is refused before anything is sent, to a name server or to
+// anyone, whatever the name may mean.
 func TestAddressesThatAreRefused(t *testing.T) {
 	noNameServer(t)
 	port := listenOn(t, "tcp", "127.0.0.1:0")
@@ -143,8 +143,8 @@ func TestNamesWithRemoteTCP(t *testing.T) {
 	}
 }
 
-// A plugin announces a name. Its host asks nobody what that means, and does not
-// go there even if it means this machine.
+// A plugin announces a name. Its host does not look it up, and does not connect to it
+// even if it means this machine.
 func TestPluginsThatAnnounceNames(t *testing.T) {
 	noNameServer(t)
 	own, err := os.Hostname()
@@ -187,8 +187,8 @@ func TestPluginsThatAnnounceNames(t *testing.T) {
 	}
 }
 
-// everywhere is a listener on all interfaces, with the host of its address as the
-// test has it.
+// everywhere returns a listener on all interfaces, whose address has the host that the
+// test chose.
 func everywhere() (net.Listener, error) {
 	l, err := net.Listen("tcp", "[::]:0")
 	if err != nil {
@@ -198,7 +198,7 @@ func everywhere() (net.Listener, error) {
 	return saying{l, said(os.Getenv(addressEnv) + ":" + port)}, err
 }
 
-// saying is a listener that says of its address what it likes.
+// saying is a listener that reports any address as its own.
 type saying struct {
 	net.Listener
 	said said
@@ -210,8 +210,8 @@ func playEverywhere() {
 	plugin.Serve(&plugin.ServeConfig{Handshake: shake, Plugins: plugin.Set{"echo": lender{echo{"1 "}}}, Sockets: plugin.Sockets{Listen: everywhere}})
 }
 
-// A plugin listens on all interfaces and announces what its listeners say, also
-// by the broker. It is reached on this machine's own.
+// A plugin listens on all interfaces and announces its listeners' addresses, also by
+// the broker. It is reached on this machine's own interface.
 func TestPluginsThatListenEverywhere(t *testing.T) {
 	listenOn(t, "tcp", "[::]:0")
 	noNameServer(t)

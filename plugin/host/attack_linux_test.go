@@ -32,7 +32,7 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// What the attacker is told.
+// The attacker's environment variables.
 const (
 	targetsEnv  = "TN_TARGETS"   // sockets, divided by colons
 	attacksEnv  = "TN_ATTACKS"   // what to try on each, divided by colons
@@ -40,15 +40,15 @@ const (
 	earlyEnv    = "TN_EARLY"     // not empty: in sessions with a plugin whose host has not connected yet
 )
 
-// attacked is what an attack got.
+// attacked is the result of an attack.
 type attacked struct {
 	Attack, Socket string
 	Got            []byte // from the plugin's application or the host's: anything is too much
 	Err            string
 }
 
-// attackTime bounds one attack: a side that neither answers nor hangs up has
-// refused, too.
+// attackTime bounds one attack: a side that neither answers nor hangs up has refused
+// too.
 const attackTime = 2 * time.Second
 
 // preface is how a client of gRPC begins: RFC 9113, section 3.4, and empty
@@ -115,7 +115,7 @@ func playAttacker() {
 	}
 }
 
-// attack connects, speaks gRPC, and returns what it is answered.
+// attack connects, speaks gRPC, and returns the answer.
 func attack(socket string, begin func(net.Conn) io.ReadWriter) (got []byte, err error) {
 	conn, err := net.Dial("unix", socket)
 	if err != nil {
@@ -138,14 +138,14 @@ func talk(c io.ReadWriter) (got []byte, err error) {
 	return got, err
 }
 
-// leaks reports whether an attack got more than the word that it failed: an
-// alert of TLS (RFC 8446, section 6), which is not encrypted at that point.
+// leaks reports whether an attack got more than the information that it failed: a TLS
+// alert (RFC 8446, section 6), which is not encrypted at that point.
 func (a attacked) leaks() bool {
 	const alert, alertSize = 0x15, 7
 	return len(a.Got) > 0 && (a.Got[0] != alert || len(a.Got) > alertSize)
 }
 
-// attackAll has another process attack the sockets.
+// attackAll makes another process attack the sockets.
 func attackAll(t *testing.T, program string, attr *syscall.SysProcAttr, hostCert string, which []string, sockets ...string) []attacked {
 	t.Helper()
 	cmd := exec.Command(program)
@@ -263,7 +263,7 @@ func TestStrangersAreRefused(t *testing.T) {
 				if a.leaks() {
 					t.Errorf("%s on %s got %q", a.Attack, filepath.Base(a.Socket), a.Got)
 				}
-				// Who is refused by what the kernel says gets nothing at all.
+				// Whoever is refused by the peer's credentials gets nothing at all.
 				atOnce := cfg.InsecurePlaintext || tc.another && cfg.Sockets.AllowUIDs == nil
 				if atOnce && len(a.Got) > 0 {
 					t.Errorf("%s on %s was answered %q (%s)", a.Attack, filepath.Base(a.Socket), a.Got, a.Err)
@@ -337,7 +337,7 @@ func TestStrangersBeforeTheHost(t *testing.T) {
 	}
 }
 
-// early has strangers connect before the host knows where to.
+// early makes strangers connect before the host knows the address.
 type early struct {
 	t        *testing.T
 	attacks  []string

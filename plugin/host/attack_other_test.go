@@ -2,7 +2,7 @@
 
 package host_test
 
-// playAttacker is for systems that say who is at the other end of a socket.
+// playAttacker is for systems that report who is at the other end of a socket.
 func playAttacker() {}
 
 func listensAsAnother() {}

@@ -17,7 +17,7 @@ import (
 	"github.com/tenonrpc/tenon/plugin/host"
 )
 
-// start starts a plugin that ends with the test at the latest.
+// start starts a plugin, which ends with the test at the latest.
 func start(t *testing.T, cfg *host.Config) *host.Client {
 	t.Helper()
 	c, err := host.Start(t.Context(), cfg)
@@ -28,14 +28,14 @@ func start(t *testing.T, cfg *host.Config) *host.Client {
 	return c
 }
 
-// do makes the fake plugins' one call.
+// do makes the one call that fake plugins have.
 func do(ctx context.Context, c *host.Client, what string) (string, error) {
 	var reply words
 	err := c.Conn().Invoke(ctx, doMethod, &words{Service: what}, &reply)
 	return reply.Service, err
 }
 
-// closes closes a client and requires that it was no trouble.
+// closes closes a client and requires that there is no error.
 func closes(t *testing.T, c *host.Client) {
 	t.Helper()
 	if err := c.Close(); err != nil {

@@ -21,9 +21,9 @@ import (
 // crowdSize is how many connections a hostile plugin makes to its host.
 const crowdSize = 5000
 
-// The bounds for what that costs the host, with one brokered server and its
-// defaults: 64 connections and 128 handshakes, of which each takes one descriptor,
-// three goroutines, and what TLS and HTTP/2 need.
+// The bounds of what that costs the host, with one brokered server and its defaults: 64
+// connections and 128 handshakes, each of which takes one descriptor, three goroutines,
+// and what TLS and HTTP/2 need.
 const (
 	crowdFDs        = 64 + 128 + 16
 	crowdGoroutines = 3*(64+128) + 50
@@ -177,7 +177,7 @@ func TestCrowds(t *testing.T) {
 	for name, tc := range map[string]struct {
 		plaintext, multiplex bool
 		say                  string // on each connection; "#" means to dial the id
-		logs                 string // what the host has to say of it
+		logs                 string // what the host logs about it
 	}{
 		"plaintext, silent":       {plaintext: true, logs: "a connection was closed before its handshake was over"},
 		"plaintext, HTTP/2":       {plaintext: true, say: preface, logs: "there are as many connections as ServerConfig.MaxConnections allows"},

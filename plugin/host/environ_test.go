@@ -32,8 +32,8 @@ func failing(t *testing.T, cfg *host.Config) *host.StartError {
 	return start
 }
 
-// environment is what a plugin started with cfg finds, without the variable
-// that makes it a fake.
+// environment returns the environment of a plugin started with cfg, without the
+// variable that makes it a fake.
 func environment(t *testing.T, cfg *host.Config) map[string]string {
 	t.Helper()
 	env := make(map[string]string)
@@ -127,8 +127,8 @@ func TestEnvironmentTable(t *testing.T) {
 	}
 }
 
-// Programs are looked for, and libraries, as on the host; and what an operator has
-// asked of Go programs holds for plugins.
+// Programs and libraries are found as on the host; and what an operator has set for Go
+// programs applies to plugins.
 func TestEnvironmentOfTheOperator(t *testing.T) {
 	noLeaks(t)
 	names := []string{"SSL_CERT_FILE", "SSL_CERT_DIR", "LD_LIBRARY_PATH", "GOMEMLIMIT", "GOMAXPROCS"}
@@ -163,7 +163,7 @@ func TestEnvironmentOfTheOperator(t *testing.T) {
 	}
 }
 
-// A loader that finds no library says so, and ends the program with a status of its
+// A loader that finds no library reports so and ends the program with a status of its
 // own; so does a shell that finds no program.
 func TestLoadersWords(t *testing.T) {
 	for _, script := range []string{
@@ -224,5 +224,5 @@ func TestStartChangesNothingOfTheCallers(t *testing.T) {
 		cfg.StopTimeout != 0 || cfg.TLS != nil {
 		t.Errorf("the configuration has changed: %+v", cfg)
 	}
-	failing(t, cfg) // it is a recipe: good for any number of starts
+	failing(t, cfg) // it is a template for any number of starts
 }

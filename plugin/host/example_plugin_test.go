@@ -31,7 +31,7 @@ func testProgram() string {
 	return path
 }
 
-// quiet is for plugins that have nothing to say in the examples.
+// quiet is for plugins whose log does not matter in the examples.
 var quiet = slog.New(slog.DiscardHandler)
 
 func init() {
@@ -71,7 +71,7 @@ func init() {
 	}
 }
 
-// talkative is a store that says what it does.
+// talkative is a store that logs what it does.
 type talkative struct {
 	*kvshared.Store
 	logger *slog.Logger

@@ -12,8 +12,8 @@ import (
 	"github.com/tenonrpc/tenon/testdata/examples/kvshared"
 )
 
-// A host that takes plugins which somebody debugs reads them from the variable that
-// Terraform and OpenTofu have for it.
+// A host that attaches to plugins being debugged reads them from the variable that
+// Terraform and OpenTofu use for that.
 func ExampleParseProviders() {
 	value, stop, err := debugged() // os.Getenv("TF_REATTACH_PROVIDERS")
 	if err != nil {
@@ -47,8 +47,8 @@ func ExampleParseProviders() {
 	// <nil>
 }
 
-// debugged is the plugin, under a debugger. It returns what it would print for a
-// person to copy.
+// debugged serves the plugin as under a debugger. It returns what the plugin would
+// print for a person to copy.
 func debugged() (value string, stop func(), err error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	records := make(chan plugin.Reattach, 1)

@@ -34,7 +34,7 @@ func (s sandbox) Run(_ context.Context, launch *host.Launch) (host.Process, erro
 	cmd.Stdin = s.program.Stdin
 	cmd.Env = append(launch.Env, s.program.Env...)
 	cmd.Stdout, cmd.Stderr = stdoutWriter, stderrWriter
-	inherit(cmd, launch.Files) // cmd.ExtraFiles = launch.Files, but on Windows
+	inherit(cmd, launch.Files) // cmd.ExtraFiles = launch.Files, except on Windows
 	err = cmd.Start()
 	stdoutWriter.Close() // the plugin has its own
 	stderrWriter.Close()
@@ -62,14 +62,14 @@ func (s *sandboxed) Wait(context.Context) error      { return s.cmd.Wait() }
 func (s *sandboxed) Kill(context.Context) error      { return s.cmd.Process.Kill() }
 func (s *sandboxed) Diagnose(context.Context) string { return "" }
 
-// A Runner launches the plugin in the place of Cmd; all else is as usual.
+// A Runner launches the plugin instead of Cmd; everything else is as usual.
 func ExampleRunner() {
 	ctx := context.Background()
 	client, err := host.Start(ctx, &host.Config{
 		Handshake: kvshared.Handshake,
 		Runner:    sandbox{kvPlugin("kv")},
 		Logger: slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
-			Level:       slog.LevelWarn, // of which there is nothing here
+			Level:       slog.LevelWarn, // nothing is logged at this level here
 			ReplaceAttr: withoutWhen,
 		})),
 	})

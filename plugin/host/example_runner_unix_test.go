@@ -7,5 +7,5 @@ import (
 	"os/exec"
 )
 
-// inherit has a command inherit files, from descriptor 3 on.
+// inherit makes a command inherit files, from descriptor 3 on.
 func inherit(cmd *exec.Cmd, files []*os.File) { cmd.ExtraFiles = files }

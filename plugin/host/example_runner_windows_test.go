@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// inherit has a command inherit files, as handles of the same numbers: os/exec takes
-// no ExtraFiles on Windows.
+// inherit makes a command inherit files, as handles with the same numbers: os/exec does
+// not support ExtraFiles on Windows.
 func inherit(cmd *exec.Cmd, files []*os.File) {
 	cmd.SysProcAttr = new(syscall.SysProcAttr)
 	for _, f := range files {

@@ -19,7 +19,7 @@ import (
 	"github.com/tenonrpc/tenon/testdata/examples/kvshared"
 )
 
-// A host that uses one service makes the generated client of the connection.
+// A host that uses one service makes the generated client from the connection.
 func ExampleStart() {
 	ctx := context.Background()
 	client, err := host.Start(ctx, &host.Config{
@@ -50,7 +50,7 @@ func ExampleStart() {
 	// rpc error: code = NotFound desc = "goodbye" has no value
 }
 
-// A start that fails says at which stage, and what can be done.
+// The error of a start that fails has the stage, and what can be done.
 func ExampleStartError() {
 	handshake := kvshared.Handshake
 	handshake.ProtocolVersion = 7
@@ -104,8 +104,8 @@ func ExampleDispense() {
 	// host: no plugin "kw" in version 1 of Config; there is: kv
 }
 
-// A host that speaks several versions gives the plugins of each. The highest that
-// the plugin speaks as well is chosen.
+// A host that speaks several versions lists the plugins of each. The highest version
+// that the plugin speaks too is chosen.
 func ExampleConfig_versions() {
 	ctx := context.Background()
 	client, err := host.Start(ctx, &host.Config{
@@ -135,8 +135,8 @@ func ExampleConfig_versions() {
 	// Output: version 2
 }
 
-// With multiplexing, brokered connections are streams of the one connection.
-// Plugins that do not have it are refused.
+// With multiplexing, brokered connections are streams of the one connection. Plugins
+// that do not support it are refused.
 func ExampleConfig_multiplex() {
 	ctx := context.Background()
 	config := &host.Config{
@@ -162,8 +162,8 @@ func ExampleConfig_multiplex() {
 	// ping: <nil>
 }
 
-// Limits and interceptors of the host's calls are in Client, those of what it
-// serves to the plugin in Server.
+// Limits and interceptors of the host's calls are in Client, those of the servers that
+// the host offers the plugin in Server.
 func ExampleConfig_client() {
 	ctx := context.Background()
 	client, err := host.Start(ctx, &host.Config{
@@ -172,7 +172,7 @@ func ExampleConfig_client() {
 		Client: h2grpc.ClientConfig{
 			MaxSendMessageSize: 64,
 			UnaryInterceptors: []h2grpc.UnaryClientInterceptor{
-				// A call without a deadline gets one, and so none waits for ever.
+				// A call without a deadline gets one, so that none waits for ever.
 				func(ctx context.Context, method string, req, reply any, cc *h2grpc.ClientConn, invoke h2grpc.UnaryInvoker, opts ...h2grpc.CallOption) error {
 					if _, ok := ctx.Deadline(); !ok {
 						fmt.Println(method, "gets a deadline")
@@ -199,8 +199,8 @@ func ExampleConfig_client() {
 	// ResourceExhausted
 }
 
-// What a plugin logs goes to a slog.Logger, with the level and the attributes that
-// it has there; what it prints goes to the writers of Output.
+// A plugin's log records go to a slog.Logger, with their level and attributes; what the
+// plugin prints goes to the writers of Output.
 func ExampleOutput() {
 	ctx := context.Background()
 	var logged, printed bytes.Buffer
@@ -209,7 +209,7 @@ func ExampleOutput() {
 		Cmd:       kvPlugin("kv-talkative"),
 		Logger: slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{
 			Level:       slog.LevelWarn,
-			ReplaceAttr: withoutWhen, // for this example, to be the same each time
+			ReplaceAttr: withoutWhen, // so that the example's output is always the same
 		})),
 		Output: host.Output{Stdout: &printed},
 	})
@@ -219,7 +219,7 @@ func ExampleOutput() {
 	}
 	kv := kvpb.NewKVClient(client.Conn())
 	_, err = kv.Put(ctx, &kvpb.Entry{Key: "color", Value: "blue"})
-	if err := errors.Join(err, client.Close()); err != nil { // after which everything has arrived
+	if err := errors.Join(err, client.Close()); err != nil { // after Close everything has arrived
 		fmt.Println(err)
 		return
 	}
@@ -230,8 +230,8 @@ func ExampleOutput() {
 	// printed: stored color
 }
 
-// A plugin that ends by itself closes Done, and the errors of calls that failed
-// because of it say how it ended.
+// When a plugin has ended by itself, Done is closed, and the errors of calls that
+// failed because of it report how it ended.
 func ExampleExitError() {
 	ctx := context.Background()
 	client, err := host.Start(ctx, &host.Config{
@@ -246,11 +246,11 @@ func ExampleExitError() {
 	defer client.Close()
 
 	kv := kvpb.NewKVClient(client.Conn())
-	_, err = kv.Put(ctx, &kvpb.Entry{}) // which makes it exit
+	_, err = kv.Put(ctx, &kvpb.Entry{}) // this makes it exit
 	var ended *host.ExitError
 	if !errors.As(err, &ended) {
-		// A call waits only a moment to learn how the plugin ended. On a machine with
-		// much else to do, the next one knows.
+		// A call waits only a moment to learn how the plugin ended. On a busy machine,
+		// the next call knows.
 		select {
 		case <-client.Done():
 		case <-time.After(time.Minute):
@@ -269,7 +269,7 @@ func ExampleExitError() {
 	// the plugin is gone: exit status 3
 }
 
-// A plugin that is to outlive its host is left with Detach, and found again by its
+// A plugin that is to outlive its host is let go with Detach, and found again by its
 // record, which is in a file that only this user can read.
 func ExampleReadReattach() {
 	ctx := context.Background()
@@ -286,7 +286,7 @@ func ExampleReadReattach() {
 		return
 	}
 
-	// And later, mostly in another process:
+	// And later, usually in another process:
 	record, err := host.ReadReattach(file)
 	if err != nil {
 		fmt.Println(err)
@@ -298,7 +298,7 @@ func ExampleReadReattach() {
 		return
 	}
 	entry, err := kvpb.NewKVClient(client.Conn()).Get(ctx, &kvpb.GetRequest{Key: "hello"})
-	if err := errors.Join(err, client.Close()); err != nil { // which ends the plugin
+	if err := errors.Join(err, client.Close()); err != nil { // Close ends the plugin
 		fmt.Println(err)
 		return
 	}
@@ -320,7 +320,7 @@ func leave(ctx context.Context, file string) error {
 	if err != nil {
 		return errors.Join(err, client.Close())
 	}
-	record, err := client.ReattachWithKey() // a secret: who has it can use the plugin
+	record, err := client.ReattachWithKey() // a secret: whoever has it can use the plugin
 	if err != nil {
 		return errors.Join(err, client.Close())
 	}
@@ -330,7 +330,7 @@ func leave(ctx context.Context, file string) error {
 	return client.Detach()
 }
 
-// withoutWhen leaves out what differs from one run to the next.
+// withoutWhen removes what differs from one run to the next.
 func withoutWhen(_ []string, a slog.Attr) slog.Attr {
 	switch a.Key {
 	case slog.TimeKey, "timestamp", "pid", "path", "plugin":

@@ -14,10 +14,10 @@ import (
 	"github.com/tenonrpc/tenon/plugin/host"
 )
 
-// errGuarded is what interceptors of these tests answer, to whatever they see.
+// errGuarded is the error that the interceptors of these tests return for every call.
 var errGuarded = status.Error(codes.PermissionDenied, "nobody may")
 
-// guard has interceptors that let nothing pass.
+// guard adds interceptors that let nothing pass.
 func guard(cfg *h2grpc.ClientConfig) {
 	cfg.UnaryInterceptors = []h2grpc.UnaryClientInterceptor{
 		func(context.Context, string, any, any, *h2grpc.ClientConn, h2grpc.UnaryInvoker, ...h2grpc.CallOption) error {
@@ -42,9 +42,9 @@ func (c *counting) Headers(context.Context, h2grpc.Direction, metadata.MD)      
 func (c *counting) Message(context.Context, h2grpc.Direction, h2grpc.MessageSize) {}
 func (c *counting) End(context.Context, error, time.Duration)                     { c.ended.Add(1) }
 
-// TestInterceptorsSeeTheApplicationsCalls: interceptors that let nothing pass, of the
-// host or of the plugin, stop neither Ping nor the output nor an orderly end, and Stats
-// know nothing of these, unless Exempt says otherwise.
+// TestInterceptorsSeeTheApplicationsCalls has interceptors that let nothing pass, of
+// the host or of the plugin: they stop neither Ping nor the output nor an orderly end,
+// and Stats does not see these, unless Exempt changes that.
 func TestInterceptorsSeeTheApplicationsCalls(t *testing.T) {
 	for name, c := range map[string]struct {
 		plugin string

@@ -27,7 +27,7 @@ func TestTextsAboutAPluginThatEnded(t *testing.T) {
 	golden(t, "exiterror.golden", text)
 }
 
-// lastPart leaves out how the connection ended, which differs.
+// lastPart removes how the connection ended, which differs.
 func lastPart(text string) string { return text[strings.LastIndexByte(text, '('):] }
 
 func TestExitStatusTexts(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 	"github.com/tenonrpc/tenon/plugin/internal/files"
 )
 
-// For tests of what no plugin can bring about.
+// For tests of what no plugin can cause.
 
 func Sweep(parent string) { sweep(parent) }
 
@@ -36,10 +36,10 @@ func CopyPrivate(ctx context.Context, src io.ReaderAt, name string) (path string
 	return v.path, v.close, nil
 }
 
-// Inherit has a command inherit files.
+// Inherit makes a command inherit files.
 func Inherit(cmd *exec.Cmd, files []*os.File) { inherit(cmd, files) }
 
-// RoomOn is how long the path of a directory may be that sockets are made below.
+// RoomOn returns how long the path of a directory may be that sockets are made below.
 func RoomOn(goos string) int { return roomOn(goos) }
 
 // NewIdentity and MakeSpare are what Start does for its identity.
@@ -47,12 +47,12 @@ func NewIdentity(curve automtls.Curve) (*automtls.Identity, error) { return newI
 
 func MakeSpare(curve automtls.Curve) { makeSpare(curve) }
 
-// DialPlugin dials an address as a plugin has announced it.
+// DialPlugin dials an address that a plugin has announced.
 func DialPlugin(ctx context.Context, remote bool, network, address string) (net.Conn, error) {
 	return localDialer(remote).DialContext(ctx, network, address)
 }
 
-// ErrRemote is the error for addresses that are not to be dialled.
+// ErrRemote is the error for addresses that must not be dialled.
 var ErrRemote = errRemote
 
 // StderrLog returns what logs the lines of a plugin's stderr.
@@ -61,7 +61,7 @@ func StderrLog(log *slog.Logger) (line func([]byte), flush func()) {
 	return l.line, l.flush
 }
 
-// InheritedTable is the table of the variables that every plugin gets.
+// InheritedTable returns the table of the variables that every plugin gets.
 func InheritedTable() string {
 	var b strings.Builder
 	for _, group := range inherited {

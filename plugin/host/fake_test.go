@@ -40,7 +40,7 @@ func fakeConfig(t *testing.T, name string) *host.Config {
 		Curve:     host.P256,
 		Env: []string{
 			fakeEnv + "=" + name,
-			// The account of a crash differs by machine but for its first line.
+			// A crash report differs by machine except for its first line.
 			"GOTRACEBACK=none",
 			// The race detector would keep each plugin for a second at its end.
 			"GORACE=atexit_sleep_ms=0",
@@ -55,7 +55,7 @@ func linger() {
 	io.Copy(io.Discard, os.Stdin)
 }
 
-// notOnWindows skips a test there, which says why.
+// notOnWindows skips a test on Windows, for the reason why.
 func notOnWindows(t *testing.T, why string) {
 	t.Helper()
 	if runtime.GOOS == "windows" {
@@ -63,7 +63,7 @@ func notOnWindows(t *testing.T, why string) {
 	}
 }
 
-// socketPath returns where a well-behaved plugin puts its socket.
+// socketPath returns the path where a well-behaved plugin makes its socket.
 func socketPath() string {
 	return filepath.Join(cmp.Or(os.Getenv(wire.EnvUnixSocketDir), os.TempDir()), "plugin1")
 }
@@ -73,17 +73,17 @@ func line(core, app int, network, address, protocol, cert string) string {
 	return fmt.Sprintf("%d|%d|%s|%s|%s|%s", core, app, network, address, protocol, cert)
 }
 
-// certField returns a certificate as a handshake has it.
+// certField returns a certificate as the field of a handshake.
 func certField(der []byte) string { return base64.RawStdEncoding.EncodeToString(der) }
 
-// ownCert returns a new certificate as a handshake has it.
+// ownCert returns a new certificate as the field of a handshake.
 func ownCert() string {
 	id, err := automtls.New(automtls.P256)
 	must(err)
 	return certField(id.DER())
 }
 
-// printing returns a fake that prints text as it is and goes on.
+// printing returns a fake that prints text unchanged and goes on.
 func printing(text func() string) func() {
 	return func() {
 		os.Stdout.WriteString(text())
@@ -92,7 +92,7 @@ func printing(text func() string) func() {
 }
 
 // listen listens at path, or on TCP where there are no unix sockets, and returns the
-// address as a handshake has it.
+// address for a handshake.
 func listen(path string) (l net.Listener, network, address string) {
 	network, address = "unix", path
 	if !socktest.HasUnix() {

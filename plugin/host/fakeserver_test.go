@@ -23,9 +23,8 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// server is a plugin that serves, and that can be told to misbehave. It is made
-// of the parts of the protocol rather than with package plugin, which does not
-// misbehave.
+// server is a plugin that serves and can be told to misbehave. It is built from parts
+// of the protocol, since package plugin does not misbehave.
 type server struct {
 	version    int
 	socket     func() string // nil: where it should be
@@ -173,7 +172,7 @@ var testService = h2grpc.ServiceDesc{
 	}},
 }
 
-// do does what the test asks for, in words divided by spaces.
+// do does what the test asks for, given as words separated by spaces.
 func (s *server) do(ctx context.Context, in *words) (*words, error) {
 	name, rest, _ := strings.Cut(in.Service, " ")
 	switch name {
@@ -254,9 +253,9 @@ var servers = map[string]*server{
 	}},
 	// Without TLS there may be no field for a certificate.
 	"five-fields": {line: func(line string) string { return strings.TrimSuffix(line, "|") }},
-	// What ports without TLS, broker and output do, pygo-plugin for one.
+	// What ports without TLS, broker and output do, for example pygo-plugin.
 	"five-fields-ever": {plain: true, noBroker: true, noStdio: true, line: func(line string) string { return strings.TrimSuffix(line, "|") }},
-	// What pyvider-rpcplugin does unless it is told otherwise.
+	// What pyvider-rpcplugin does by default.
 	"any-host": {anyHost: true},
 	// Certificates come with padding, and lines with spaces around them.
 	"padded": {line: func(line string) string {

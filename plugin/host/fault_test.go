@@ -90,7 +90,7 @@ func TestPluginsThatCloseTheirStreams(t *testing.T) {
 	})
 }
 
-// counter is a log handler that adds up the lengths of messages.
+// counter is a log handler that sums the lengths of messages.
 type counter struct {
 	slog.Handler
 	bytes *atomic.Int64
@@ -104,7 +104,7 @@ func (c counter) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// heap returns the bytes that are in use.
+// heap returns the bytes in use.
 func heap() int64 {
 	runtime.GC()
 	var m runtime.MemStats
@@ -112,11 +112,11 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// aLittle is memory that a plugin may cost its host, in bytes: what is kept of
-// its last words, buffers, and the announcements that a broker keeps.
+// aLittle is how much memory a plugin may cost its host, in bytes: the end of its
+// output, buffers, and the announcements that a broker keeps.
 const aLittle = 12 << 20
 
-// TestPluginsThatFillStderr has one that writes 100 MB without a newline.
+// TestPluginsThatFillStderr has a plugin that writes 100 MB without a newline.
 func TestPluginsThatFillStderr(t *testing.T) {
 	noLeaks(t)
 	const megabyte = 1000 * 1000
@@ -151,7 +151,7 @@ func init() {
 				info = &wire.ConnInfo{ServiceID: i, Knock: &wire.Knock{Knock: true}}
 			case 2:
 				info = &wire.ConnInfo{ServiceID: i, Knock: &wire.Knock{Knock: true, Ack: true, Error: long}}
-			case 3: // whoever knocks is owed a connection
+			case 3: // every knock must be answered by a connection
 				info = &wire.ConnInfo{ServiceID: i, Network: wire.NetworkReady, Knock: &wire.Knock{Knock: true, Ack: true}}
 			}
 			if err := send(info); err != nil {
@@ -162,8 +162,8 @@ func init() {
 	}}
 }
 
-// TestPluginsThatAnnounceWithoutEnd has one that sends 10 000 messages to the
-// broker, of which nobody ever dials one.
+// TestPluginsThatAnnounceWithoutEnd has a plugin that sends the broker 10 000 messages,
+// for connections that are never dialled.
 func TestPluginsThatAnnounceWithoutEnd(t *testing.T) {
 	eachDeath(t, func(t *testing.T, multiplex bool) {
 		noLeaks(t)
@@ -175,7 +175,7 @@ func TestPluginsThatAnnounceWithoutEnd(t *testing.T) {
 		c := start(t, cfg)
 		// Once the last one is there, all others have been dealt with.
 		if multiplex {
-			<-last // it is ignored, in words
+			<-last // it is ignored, and logged
 		} else {
 			cc, err := c.Broker().Dial(t.Context(), unannounced)
 			if err != nil {
@@ -193,7 +193,7 @@ func TestPluginsThatAnnounceWithoutEnd(t *testing.T) {
 	})
 }
 
-// onID is a log handler that waits for a record about an id.
+// onID is a log handler that waits for a record with an id.
 type onID struct {
 	id    uint64
 	there chan struct{}
@@ -308,7 +308,7 @@ func TestStartAndCloseOverAndOver(t *testing.T) {
 	}
 }
 
-// soon waits for a moment at random.
+// soon waits for a random time below limit.
 func soon(limit time.Duration) { <-time.NewTimer(rand.N(limit)).C }
 
 // TestEveryoneMayEndAPluginAtAnyTime ends plugins in all ways at once while they

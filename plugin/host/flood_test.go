@@ -22,7 +22,7 @@ import (
 
 var flood = flag.Int("flood", floodDefault(), "how much hostile plugins print in tests, in MiB, and how many messages they send, in thousands")
 
-// floodDefault is more than floodGrowth in any case.
+// floodDefault is always more than floodGrowth.
 func floodDefault() int {
 	if raceEnabled {
 		return 64
@@ -154,8 +154,8 @@ func heapPeak(f func()) uint64 {
 	return peak - before
 }
 
-// Whatever a plugin pours out costs its host a bounded amount of memory, and the
-// host goes on using it.
+// Whatever a plugin sends costs its host a bounded amount of memory, and the host goes
+// on using the plugin.
 func TestFloodsOfAPlugin(t *testing.T) {
 	for _, name := range []string{"floods-stderr", "floods-stdout", "floods-stdio", "floods-announcements"} {
 		t.Run(name, func(t *testing.T) {

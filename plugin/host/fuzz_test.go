@@ -14,8 +14,8 @@ import (
 	"github.com/tenonrpc/tenon/plugin/host"
 )
 
-// scripted is a Runner, and the process that it launches, in memory: it prints
-// what it was told and answers a connection with bytes.
+// scripted is a Runner, and the process that it launches, in memory: it prints the
+// given text and answers a connection with the given bytes.
 type scripted struct {
 	stdout, stderr, answer []byte
 	hangsUp                bool // after the answer
@@ -45,7 +45,7 @@ func (s *scripted) Wait(context.Context) error {
 	return nil
 }
 
-// print returns what prints text and ends with the process.
+// print returns a stream that prints text and ends with the process.
 func (s *scripted) print(text []byte) io.ReadCloser {
 	r, w := io.Pipe()
 	if s.stays {
@@ -68,7 +68,7 @@ func (s *scripted) HostToPlugin(network, address string) (string, string, error)
 	return network, address, nil
 }
 
-// dial is Config.Sockets.Dial: whatever the plugin says of its address, it is reached.
+// dial is Config.Sockets.Dial: it connects whatever address the plugin announces.
 func (s *scripted) dial(context.Context, string, string) (net.Conn, error) {
 	ours, theirs := net.Pipe()
 	var both sync.WaitGroup
@@ -83,8 +83,8 @@ func (s *scripted) dial(context.Context, string, string) (net.Conn, error) {
 	return ours, nil
 }
 
-// maxErrorText is more than the text of any StartError, whatever the plugin has
-// printed.
+// maxErrorText is more than the length of any StartError's text, whatever the plugin
+// has printed.
 const maxErrorText = 64 << 10
 
 // FuzzStart starts plugins that print and answer anything. Start must return,

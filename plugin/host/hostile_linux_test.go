@@ -14,9 +14,9 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// What a plugin was started with, for everyone of its user to see, holds
-// nothing of the host's but what plugins need to run; and what the plugin starts
-// holds nothing of the protocol's.
+// The environment that a plugin was started with, which all processes of its user can
+// read, has nothing of the host's except what plugins need to run; and what the plugin
+// starts gets none of the protocol's variables.
 func TestSecretsStayOutOfTheEnvironment(t *testing.T) {
 	noLeaks(t)
 	secrets := []string{"AWS_SECRET_ACCESS_KEY", "VAULT_TOKEN", "DATABASE_URL", "SSH_AUTH_SOCK", "HTTPS_PROXY", "LD_PRELOAD_X", "GITHUB_TOKEN"}
@@ -37,9 +37,9 @@ func TestSecretsStayOutOfTheEnvironment(t *testing.T) {
 	closes(t, c)
 }
 
-// A plugin announces, as its own brokered server, what the host listens on, or
-// the plugin's main socket. The host does not talk to itself; that the plugin
-// answers at its own socket is its own affair.
+// A plugin announces, as its own brokered server, the host's listener or the plugin's
+// main socket. The host does not connect to itself; that the plugin answers on its own
+// socket does no harm.
 func TestDialsToOneself(t *testing.T) {
 	for name, plaintext := range map[string]bool{"AutoMTLS": false, "plaintext": true} {
 		t.Run(name, func(t *testing.T) {
@@ -78,7 +78,7 @@ func TestDialsToOneself(t *testing.T) {
 			if len(reached) > 0 {
 				t.Error("the host has called itself")
 			}
-			// An id that this side accepts itself is not one to dial.
+			// An id that this side accepts itself cannot be dialled.
 			own := c.Broker().NextID()
 			l2, err := c.Broker().Accept(t.Context(), own)
 			if err != nil {
@@ -119,7 +119,7 @@ func TestPluginsOfUnexpectedUsers(t *testing.T) {
 	if failed.Stage != host.StageConnect || !strings.Contains(failed.Error(), "a process of user 65534") || !strings.Contains(failed.Hint, "Sockets.AllowUIDs") {
 		t.Errorf("got %v", failed)
 	}
-	// Who is allowed is connected to, and then does not answer.
+	// An allowed user's socket is connected to, and then does not answer.
 	cfg := fakeConfig(t, "listens-as-another")
 	cfg.Sockets.AllowUIDs = []int{65534}
 	cfg.StartTimeout = short

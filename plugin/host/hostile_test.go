@@ -18,7 +18,7 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// hostiles are plugins and other programs that mean harm, and their victims.
+// hostiles are malicious plugins and other programs, and their victims.
 var hostiles = map[string]func(){
 	"attacker":             playAttacker,
 	"lender":               playLender,
@@ -31,7 +31,7 @@ var hostiles = map[string]func(){
 	"listens-as-another":   listensAsAnother,
 	"host-without-memfd":   hostWithoutMemfd,
 	"names-its-program":    namesItsProgram,
-	// A plugin that sends its host to somebody else.
+	// A plugin that makes its host connect to somebody else.
 	"points-elsewhere": printing(func() string {
 		cert := ""
 		if os.Getenv(wire.EnvClientCert) != "" {
@@ -91,14 +91,14 @@ func (e elsewhere) Addr() net.Addr {
 	return said(os.Getenv(addressEnv))
 }
 
-// said is a TCP address in the words of whoever announces it.
+// said is a TCP address as it was announced.
 type said string
 
 func (said) Network() string  { return "tcp" }
 func (s said) String() string { return string(s) }
 
-// bystander listens for connections that have nothing to do with plugins, and
-// returns what each has sent, until it is closed.
+// bystander listens for connections and is no plugin. It returns what each has sent,
+// until it is closed.
 func bystander(t *testing.T, network, address string) (l net.Listener, sent <-chan string) {
 	t.Helper()
 	l, err := net.Listen(network, address)
@@ -123,8 +123,7 @@ func bystander(t *testing.T, network, address string) (l net.Listener, sent <-ch
 	return l, texts
 }
 
-// outwardAddr returns an address of this machine that is not of its loopback
-// interface.
+// outwardAddr returns an address of this machine that is not on its loopback interface.
 func outwardAddr(t *testing.T) string {
 	t.Helper()
 	addrs, err := net.InterfaceAddrs()
@@ -140,8 +139,8 @@ func outwardAddr(t *testing.T) string {
 	return ""
 }
 
-// skipWithoutCreds skips what only the kernel's word about the peer refuses, and what
-// needs unix sockets where there are none.
+// skipWithoutCreds skips tests of what only the peer's credentials can refuse, and
+// tests that need unix sockets where there are none.
 func skipWithoutCreds(t *testing.T, network string, plaintext bool) {
 	t.Helper()
 	if network == "unix" && !socktest.HasUnix() {
@@ -152,9 +151,9 @@ func skipWithoutCreds(t *testing.T, network string, plaintext bool) {
 	}
 }
 
-// A plugin announces an address that is not its own. Its host says nothing there
-// but the beginning of TLS, and without TLS nothing at all; on other machines it
-// does not even call.
+// A plugin announces an address that is not its own. Its host sends nothing there
+// except the beginning of TLS, and without TLS nothing at all; it does not even connect
+// to other machines.
 func TestPluginsThatPointElsewhere(t *testing.T) {
 	for name, tc := range map[string]struct {
 		network   string
@@ -253,7 +252,7 @@ func TestPluginsThatLendElsewhere(t *testing.T) {
 	}
 }
 
-// lender is an echo that lends itself: a brokered socket of the plugin's.
+// lender is an echo that also offers itself on a brokered socket of the plugin.
 type lender struct{ echo }
 
 const lenderMethod = "/test.Lender/Lend"

@@ -22,20 +22,20 @@ import (
 	"github.com/tenonrpc/tenon/plugin/host"
 )
 
-// farewell is the time within which a plugin must be gone after its host. A
-// single one may be late on a busy machine; half of them may not.
+// farewell is how soon a plugin must have ended after its host. On a busy machine a
+// single one may be late; half of them may not.
 const farewell = 2 * time.Second
 
 // The descriptors of a host under test, besides its standard streams.
 const (
-	heldFD   = 3 // handed down to the plugin, so that its end shows
+	heldFD   = 3 // inherited by the plugin, so that its end can be detected
 	reportFD = 4 // takes a line when the host is where it should be
 )
 
-// hosts are hosts that are not killed, by name.
+// hosts are the hosts that are not killed, by name.
 var hosts = map[string]func(){}
 
-// hostEnv names what the test binary does as a host.
+// hostEnv names the host that the test binary plays.
 const (
 	hostEnv    = "TN_HOST"
 	wrapperEnv = "TN_WRAPPER"
@@ -124,7 +124,7 @@ func when(text string, do func()) *slog.Logger {
 	return slog.New(&onMessage{text: text, do: do})
 }
 
-// both hands records to two handlers.
+// both passes records to two handlers.
 type both [2]*onMessage
 
 func (b both) Enabled(context.Context, slog.Level) bool { return true }
@@ -220,8 +220,8 @@ type victimHost struct {
 	held *os.File // ends when the plugin has ended, and the host has come to its stage
 }
 
-// startVictim starts a host, which may be changed before, and returns when it has
-// come to its stage, with what it says of that.
+// startVictim starts a host, whose command change may modify, and returns when it has
+// reached its stage, with what it prints there.
 func startVictim(stage, wrapper string, multiplex bool, change func(*exec.Cmd)) (h *victimHost, line string, err error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -307,8 +307,8 @@ func (h *victimHost) free() {
 	os.RemoveAll(h.dir)
 }
 
-// killHost starts a host, kills it at a stage and requires that nothing is left
-// of its plugin. It returns how long that lived.
+// killHost starts a host, kills it at a stage and requires that nothing is left of its
+// plugin. It returns how long the plugin lived on.
 func killHost(t *testing.T, stage, wrapper string, multiplex bool) time.Duration {
 	h, line, err := startVictim(stage, wrapper, multiplex, nil)
 	defer h.free()

@@ -28,8 +28,8 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// playImpostor announces the socket of another plugin, and the certificate that
-// this one shows to whoever connects.
+// playImpostor announces the socket of another plugin, and the certificate that the
+// other shows to whoever connects.
 func playImpostor() {
 	conn, err := tls.Dial(os.Getenv(networkEnv), os.Getenv(addressEnv), &tls.Config{InsecureSkipVerify: true})
 	must(err)
@@ -39,8 +39,8 @@ func playImpostor() {
 	linger()
 }
 
-// A plugin announces another plugin's socket and certificate. The other does not
-// know the host that the first one has, and is not taken for it.
+// A plugin announces another plugin's socket and certificate. The other plugin does not
+// know the certificate that the host uses for the first one, so it refuses the host.
 func TestPluginsThatPassForAnother(t *testing.T) {
 	for name, curve := range map[string]host.Curve{"P-256": host.P256, "P-521": host.P521} {
 		t.Run(name, func(t *testing.T) {
@@ -187,7 +187,7 @@ func TestSpareIsUsed(t *testing.T) {
 	})
 }
 
-// olderEnv says on which of its connections playOlder stays behind.
+// olderEnv names the connections on which playOlder uses older TLS.
 const olderEnv = "TN_OLDER"
 
 // playOlder is a plugin with TLS 1.2 on its main connection, its brokered ones,
@@ -226,8 +226,8 @@ func (b brokerOnly) StartStream(stream h2grpc.BidiStreamingServer[wire.ConnInfo,
 	return b.Run(stream)
 }
 
-// A plugin's brokered connections have the TLS of its main one, or a newer,
-// whoever dials. One that has nothing newer at all is used as it is.
+// A plugin's brokered connections have the TLS version of its main one, or a newer one,
+// whoever dials. A plugin that has nothing newer at all is used as it is.
 func TestBrokeredTLSIsNoOlder(t *testing.T) {
 	for which, fine := range map[string]bool{"brokered": false, "all": true} {
 		noLeaks(t)
@@ -292,9 +292,9 @@ func outdated(t *testing.T) (cert, key string) {
 		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}))
 }
 
-// A plugin has a certificate that has expired, and sends another behind it. It is
-// the one that was announced: the host uses it, with a warning, from the start and
-// when it comes back.
+// A plugin has an expired certificate, and sends another one after it. The expired one
+// is the one that was announced: the host uses it, with a warning, from the start and
+// when it reconnects.
 func TestOutdatedCertificate(t *testing.T) {
 	noLeaks(t)
 	cert, key := outdated(t)

@@ -16,11 +16,11 @@ import (
 	"github.com/tenonrpc/tenon/plugin/host/verify"
 )
 
-// jobEnv says what the host of TestPluginsEndWithTheirHost has its plugin be.
+// jobEnv chooses the plugin of the host of TestPluginsEndWithTheirHost.
 const jobEnv = "TN_JOB"
 
 func init() {
-	// A plugin that never gets as far as serving, and so notices nothing by itself.
+	// A plugin that never gets as far as serving, and so detects nothing by itself.
 	fakes["stuck-with-a-child"] = func() {
 		self, _ := os.Executable()
 		child := exec.Command(self)
@@ -57,8 +57,8 @@ func runs(t *testing.T, p *os.Process) (yes bool) {
 	return yes
 }
 
-// TestPluginsEndWithTheirHost kills hosts. The system ends their plugins, and with
-// ProcessGroup what those have started; plugins that are to outlive them it does not.
+// TestPluginsEndWithTheirHost kills hosts. The system ends their plugins and, with
+// ProcessGroup, what those have started, but not plugins that are to outlive them.
 func TestPluginsEndWithTheirHost(t *testing.T) {
 	for what, want := range map[string]struct{ plugin, child bool }{
 		"plugin":   {false, true},
@@ -145,8 +145,8 @@ func TestTheJobEndsTheGroup(t *testing.T) {
 	}
 }
 
-// TestNamesOfPrograms has what names of programs may have on Windows: spaces,
-// letters of any script, and no ending.
+// TestNamesOfPrograms has names that programs may have on Windows: with spaces, with
+// letters of any script, and without extension.
 func TestNamesOfPrograms(t *testing.T) {
 	self, err := os.ReadFile(os.Args[0])
 	if err != nil {

@@ -38,7 +38,7 @@ func TestMultiplexUnsupported(t *testing.T) {
 			t.Errorf("%s: %v", name, start)
 		}
 	}
-	// Who does not ask does not care.
+	// A host that does not ask for it does not check it.
 	noLeaks(t)
 	start := failing(t, fakeConfig(t, "multiplexing-refused"))
 	if start.Stage != host.StageConnect { // nobody listens there
@@ -70,7 +70,7 @@ func TestMultiplex(t *testing.T) {
 		if got := <-stdout.writes; got != "stdout: x\n" {
 			t.Errorf("%q arrived on stdout", got)
 		}
-		// Nobody else gets in, and no socket is in sight, of whatever side.
+		// Nobody else can connect, and neither side has a socket left.
 		if conn, err := net.Dial(p.Addr.Network(), p.Addr.String()); err == nil {
 			conn.Close()
 			t.Error("the plugin takes a second connection")
@@ -107,7 +107,8 @@ func TestMultiplex(t *testing.T) {
 	}
 }
 
-// TestMultiplexedPluginDies tells callers, and what waits for the broker, how.
+// TestMultiplexedPluginDies checks that callers, and those who wait for the broker,
+// learn how the plugin ended.
 func TestMultiplexedPluginDies(t *testing.T) {
 	noLeaks(t)
 	cfg := multiplexed("real")(t)

@@ -87,7 +87,7 @@ type chatty struct {
 func (p chatty) print() {
 	io.Copy(io.Discard, os.NewFile(pluginCueFD, "cue"))
 	for range chattyLines {
-		// Writing to nobody must fail, and not be the end.
+		// Writing without a reader must fail, and must not end the plugin.
 		if _, err := io.WriteString(p.realStderr, chattyLine); err == nil {
 			panic("somebody reads the plugin's stderr")
 		}

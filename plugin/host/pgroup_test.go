@@ -61,7 +61,7 @@ func TestProcessGroupOfAnother(t *testing.T) {
 	if start := failing(t, cfg); start.Stage != host.StageConfig || !strings.Contains(start.Error(), "Pgid") {
 		t.Errorf("got %v", start)
 	}
-	// A session's first process has a group already.
+	// A session's first process already has a group.
 	noLeaks(t)
 	cfg.Cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	c := start(t, cfg)

@@ -37,8 +37,8 @@ func isBelow(t *testing.T, c *host.Client, dir string) bool {
 	return strings.HasPrefix(connectedTo(t, c).String(), dir+"/")
 }
 
-// Where the directory for temporary files has a long name sockets are elsewhere,
-// in a place that is safe.
+// If the directory for temporary files has a long name, sockets are elsewhere, in a
+// safe place.
 func TestLongTempDir(t *testing.T) {
 	for _, n := range []int{60, 68, 69, 75, 76, 91, 200} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
@@ -55,7 +55,7 @@ func TestLongTempDir(t *testing.T) {
 	}
 }
 
-// XDG_RUNTIME_DIR is next, unless others could take away what is in it.
+// XDG_RUNTIME_DIR is next, unless others could remove what is in it.
 func TestRuntimeDir(t *testing.T) {
 	for name, tc := range map[string]struct {
 		mode fs.FileMode
@@ -121,8 +121,8 @@ func TestTempDirOfTheConfig(t *testing.T) {
 	}
 }
 
-// A relative directory means what it meant when the plugin was started, for a
-// plugin that runs in another directory, and when this process goes elsewhere.
+// A relative directory keeps the meaning that it had when the plugin was started, for a
+// plugin that runs in another directory, and when this process changes its own.
 func TestRelativeTempDir(t *testing.T) {
 	noLeaks(t)
 	// The name must be short from here, and lead to the test's own directory.
@@ -145,7 +145,7 @@ func TestRelativeTempDir(t *testing.T) {
 	}
 }
 
-// A name that the handshake cannot carry is refused by whoever makes the path.
+// A name that the handshake cannot carry is refused by whichever side makes the path.
 func TestUnspeakableTempDir(t *testing.T) {
 	for _, name := range []string{"a|b", "a\nb", "a\x1b[2Jb"} {
 		t.Run(fmt.Sprintf("%q", name), func(t *testing.T) {
@@ -167,8 +167,8 @@ func TestUnspeakableTempDir(t *testing.T) {
 	}
 }
 
-// TestNoPlaceForSockets has no directory that can be written to: a plugin on TCP
-// does without, and so does one that has a place of its own.
+// TestNoPlaceForSockets has no directory that can be written to: a plugin on TCP needs
+// none, and neither does one that has a place of its own.
 func TestNoPlaceForSockets(t *testing.T) {
 	noLeaks(t)
 	own := shortDir(t)
@@ -191,8 +191,8 @@ func TestNoPlaceForSockets(t *testing.T) {
 	closes(t, c)
 }
 
-// TestPlacesThatAreGone has the directories cleared away while the plugin runs: they
-// are made again when they are needed, and plugins find another place.
+// TestPlacesThatAreGone removes the directories while the plugin runs: they are made
+// again when they are needed, and plugins find another place.
 func TestPlacesThatAreGone(t *testing.T) {
 	for name, gone := range map[string]func(dir string) string{
 		"all of it":        filepath.Dir,
@@ -216,8 +216,8 @@ func TestPlacesThatAreGone(t *testing.T) {
 	}
 }
 
-// Records say what a host attaches to. Another user's is not taken, and a pipe
-// is not waited for.
+// Records determine what a host attaches to. Another user's record is refused, and a
+// pipe is not waited for.
 func TestRecordsOfOthers(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "record")
@@ -246,8 +246,8 @@ func TestRecordsOfOthers(t *testing.T) {
 	}
 }
 
-// A host's umask takes nothing from host and plugin; what it takes from plugins of
-// other libraries a hint says.
+// A host's umask does not affect host and plugin. If it affects plugins of other
+// libraries, a hint tells.
 func TestUmask(t *testing.T) {
 	if os.Getuid() == 0 && runtime.GOOS != "linux" {
 		t.Skip("root is not kept out by modes")

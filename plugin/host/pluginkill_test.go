@@ -26,8 +26,8 @@ type victim struct {
 	kill func()
 }
 
-// deaths are what a host may be doing when its plugin is killed. Each begins
-// it, kills when it has begun, and returns the error that it ends with.
+// deaths are what a host may be doing when its plugin is killed. Each begins that,
+// kills the plugin, and returns the resulting error.
 var deaths = map[string]func(ctx context.Context, v victim) error{
 	"in a call": func(ctx context.Context, v victim) error {
 		go func() { <-v.said; v.kill() }()
@@ -122,8 +122,8 @@ func eachDeath(t *testing.T, f func(t *testing.T, multiplex bool)) {
 	t.Run("multiplexed", func(t *testing.T) { f(t, true) })
 }
 
-// noLeaksNow is noLeaks for a part of a test. What a test's helpers leave to its
-// cleanup must not be in it.
+// noLeaksNow is noLeaks for a part of a test. f must not use helpers that leave things
+// to the test's cleanup.
 func noLeaksNow(t *testing.T, f func()) {
 	t.Helper()
 	before := takeStock()
@@ -184,8 +184,8 @@ func wantKilled(t *testing.T, c *host.Client) {
 	}
 }
 
-// TestPluginsThatAreKilledInADial has a host that waits for a plugin to announce
-// what it dials, and one that waits to announce.
+// TestPluginsThatAreKilledInADial has a host that waits for a plugin's announcement in
+// order to dial, and one that waits to announce.
 func TestPluginsThatAreKilledInADial(t *testing.T) {
 	eachDeath(t, func(t *testing.T, multiplex bool) {
 		for range repetitions(t, *kills) {
@@ -201,7 +201,7 @@ func TestPluginsThatAreKilledInADial(t *testing.T) {
 					failed <- err
 				}()
 				v.kill()
-				// The one connection may say first how it ended.
+				// The one connection may be the first to report how it ended.
 				if err := <-failed; err == nil || !multiplex && !errors.Is(err, plugin.ErrBrokerClosed) {
 					t.Errorf("Dial: %v", err)
 				}
@@ -214,8 +214,8 @@ func TestPluginsThatAreKilledInADial(t *testing.T) {
 	})
 }
 
-// TestPluginsThatAreKilledInAShutdown has a host that has asked its plugin to
-// end, and gives it all the time in the world.
+// TestPluginsThatAreKilledInAShutdown has a host that has asked its plugin to end, with
+// unlimited time.
 func TestPluginsThatAreKilledInAShutdown(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("there are no signals")

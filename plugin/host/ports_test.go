@@ -10,7 +10,7 @@ import (
 
 // What the protocol's ports to other languages leave out.
 
-// A plugin without TLS says nothing of certificates, whatever its host asks for.
+// A plugin without TLS announces no certificate, whatever its host asks for.
 func TestPluginThatKnowsNoCertificates(t *testing.T) {
 	noLeaks(t)
 	cfg := fakeConfig(t, "five-fields-ever")
@@ -25,8 +25,8 @@ func TestPluginThatKnowsNoCertificates(t *testing.T) {
 	closes(t, c)
 }
 
-// A plugin that asks for no certificate lets everyone in. Its host still accepts
-// nothing but the plugin's, and says what is wrong with that.
+// A plugin that asks for no certificate lets everyone in. Its host still accepts only
+// the plugin's certificate, and warns about that.
 func TestPluginThatAsksForNoCertificate(t *testing.T) {
 	noLeaks(t)
 	const warning = "WARN the plugin does not ask for this host's certificate: whoever reaches its socket can use it"
@@ -52,7 +52,8 @@ func TestPluginThatAsksForNoCertificate(t *testing.T) {
 		t.Error("warned of certificates where there are none")
 	}
 
-	// The certificate that such a plugin announces is not what answers.
+	// The server that answers does not have the certificate that such a plugin
+	// announces.
 	if start := failing(t, fakeConfig(t, "other-certificate")); start.Stage != host.StageConnect ||
 		!strings.Contains(start.Error(), "not the pinned one") {
 		t.Errorf("got %v", start)

@@ -18,7 +18,7 @@ import (
 // printers are the plugins of this file.
 var printers = map[string]func(){"printer": playPrinter, "fails-after-printing": playFailing}
 
-// printer is a plugin that prints so many bytes to both streams and then does
+// printer is a plugin that prints a given number of bytes to both streams and then does
 // what it is told: "exit", "panic", "kill" itself, or "return".
 type printer struct{}
 
@@ -55,7 +55,7 @@ func (printer) GRPCClient(context.Context, *plugin.Broker, *h2grpc.ClientConn) (
 	return nil, nil
 }
 
-// printed is what the printer prints: one line of every byte there is.
+// printed returns what the printer prints: one line with every byte there is.
 func printed(stream byte, size int) []byte {
 	data := make([]byte, size)
 	for i := range data {
@@ -88,7 +88,7 @@ func (p *paper) Write(data []byte) (int, error) {
 	return p.buf.Write(data)
 }
 
-// want requires that just this was printed.
+// want requires that exactly this was printed.
 func (p *paper) want(t *testing.T, name, begin string, data []byte, end string) {
 	t.Helper()
 	p.mu.Lock()

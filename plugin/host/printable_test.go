@@ -31,15 +31,14 @@ import (
 	"github.com/tenonrpc/tenon/plugin/host"
 )
 
-// nasty is what makes a terminal do things: it sets the title, clears the screen,
-// begins a line, changes the direction of writing. shownNasty is what is to be
-// seen of it.
+// nasty is text that controls a terminal: it sets the title, clears the screen, begins
+// a line, changes the direction of writing. shownNasty is what must be shown of it.
 const (
 	nasty      = "\x1b]0;owned\a\x1b[2J\r\n2026/11/29 00:00:00 ERROR forged \x7f\u009b2J\u202e\u2066\u2028"
 	shownNasty = `\x1b]0;owned\a\x1b[2J\r\n2026/11/29 00:00:00 ERROR forged \x7f\u009b2J\u202e\u2066\u2028`
 )
 
-// nastyMethod fails in nasty words, and ends the plugin in them if it is told to.
+// nastyMethod fails with a nasty text, and on request ends the plugin with one.
 const nastyMethod = "/test.Nasty/Say"
 
 func playNastyWords() {
@@ -66,7 +65,8 @@ func playNastyWords() {
 	})}})
 }
 
-// playNastyCertificate has a certificate for which crypto/x509 finds nasty words.
+// playNastyCertificate has a certificate for which the error of crypto/x509 contains
+// nasty text.
 func playNastyCertificate() {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(err)
@@ -104,9 +104,9 @@ func wantPrintable(t *testing.T, what, text string, all ...string) {
 	}
 }
 
-// TestLogsArePrintable has plugins that write to their hosts' terminals: by way of
-// package log, where a host's own records go that has chosen no logger, and by a
-// handler of slog's.
+// TestLogsArePrintable has plugins that write to their hosts' terminals: through
+// package log, which is where the records of a host go that has chosen no logger, and
+// through a handler of slog.
 func TestLogsArePrintable(t *testing.T) {
 	noLeaks(t)
 	for _, tc := range []struct {
@@ -167,7 +167,7 @@ func TestLogsArePrintable(t *testing.T) {
 	}
 }
 
-// TestErrorsArePrintable: a plugin's words in the errors of calls, and of its end.
+// TestErrorsArePrintable checks a plugin's text in the errors of calls, and of its end.
 func TestErrorsArePrintable(t *testing.T) {
 	noLeaks(t)
 	c := start(t, withEcho(t, "nasty-words"))
@@ -202,8 +202,8 @@ func TestErrorsArePrintable(t *testing.T) {
 	closes(t, c)
 }
 
-// TestStartErrorsArePrintable: certificates' names, and what an application's own
-// code says of the plugin.
+// TestStartErrorsArePrintable checks certificates' names, and what an application's own
+// code reports about the plugin.
 func TestStartErrorsArePrintable(t *testing.T) {
 	noLeaks(t)
 	own := errors.New("the box says " + nasty + strings.Repeat("A", 8000))

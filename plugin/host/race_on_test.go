@@ -2,6 +2,6 @@
 
 package host_test
 
-// raceEnabled says whether the race detector is on, which makes processes many
-// times as dear.
+// raceEnabled reports whether the race detector is on, which makes processes many times
+// as expensive.
 const raceEnabled = true

@@ -70,7 +70,7 @@ func endsWithTest(t *testing.T, pid int) {
 	t.Cleanup(func() { p.Kill(); p.Release() })
 }
 
-// viaFile returns the record as a file keeps it.
+// viaFile returns the record after writing it to a file and reading it.
 func viaFile(t *testing.T, r *host.Reattach) *host.Reattach {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "record")
@@ -139,7 +139,7 @@ func TestReattach(t *testing.T) {
 			if want := (host.ExitStatus{Ended: true, Code: -1}); c.ExitStatus() != want {
 				t.Errorf("exit status %v, want %v", c.ExitStatus(), want)
 			}
-			// It has ended; its record leads nowhere.
+			// It has ended; its record is useless.
 			if start := failing(t, cfg); start.Stage != host.StageAttach || !errors.Is(start, host.ErrNotRunning) {
 				t.Errorf("got %v", start)
 			}
@@ -189,8 +189,7 @@ func TestAttachedPluginsEnd(t *testing.T) {
 	})
 }
 
-// TestStrangersAreNotKilled has records that do not prove whose process id it
-// is.
+// TestStrangersAreNotKilled has records that do not prove which process has the id.
 func TestStrangersAreNotKilled(t *testing.T) {
 	noLeaks(t)
 	known := letGo(t, detachable(t, "deaf"))
@@ -437,8 +436,8 @@ func TestReattachFiles(t *testing.T) {
 	}
 }
 
-// TestProviders attaches by the variable of Terraform, which knows of neither
-// certificates nor start times.
+// TestProviders attaches by Terraform's variable, which has neither certificates nor
+// start times.
 func TestProviders(t *testing.T) {
 	noLeaks(t)
 	cfg := detachable(t, "real")
@@ -456,7 +455,7 @@ func TestProviders(t *testing.T) {
 	if err != nil || len(records) != 1 {
 		t.Fatalf("got %v, %v", records, err)
 	}
-	// The writers of old versions do not say which version it is.
+	// The writers of old versions do not write a version.
 	records[name].ProtocolVersion = 0
 	cfg = attaching(t, records[name])
 	cfg.InsecurePlaintext = true

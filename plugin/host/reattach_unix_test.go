@@ -11,7 +11,7 @@ import (
 	"github.com/tenonrpc/tenon/plugin/host"
 )
 
-// TestReadingARecordDoesNotWait has a pipe that nobody writes to in its place.
+// TestReadingARecordDoesNotWait has a pipe instead of the file, to which nobody writes.
 func TestReadingARecordDoesNotWait(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "record")
 	if err := syscall.Mkfifo(path, 0o600); err != nil {

@@ -17,8 +17,8 @@ import (
 	"github.com/tenonrpc/tenon/plugin/host"
 )
 
-// proxy stands between a host and its plugin's main socket, and drops the
-// connections when it is told to.
+// proxy is between a host and its plugin's main socket, and drops the connections when
+// it is told to.
 type proxy struct {
 	listener net.Listener
 	target   string
@@ -122,8 +122,8 @@ func TestTheConnectionBreaks(t *testing.T) {
 		text := fmt.Sprint("round ", round)
 		ctx, cancel := context.WithTimeout(t.Context(), ample)
 		for {
-			// Calls that are in progress when the connection breaks fail; those
-			// that come later connect anew.
+			// Calls that are in progress when the connection breaks fail; later ones
+			// connect again.
 			if got, err := client.call(ctx, echoMethod, text); err == nil {
 				if got != "1 "+text {
 					t.Errorf("got %q", got)
@@ -148,7 +148,7 @@ func TestTheConnectionBreaks(t *testing.T) {
 	closes(t, c)
 }
 
-// TestAPluginThatDropsEverything closes its socket and lives on.
+// TestAPluginThatDropsEverything has a plugin that closes its socket and lives on.
 func TestAPluginThatDropsEverything(t *testing.T) {
 	noLeaks(t)
 	r := new(proxiedRunner)
@@ -175,8 +175,8 @@ func TestAPluginThatDropsEverything(t *testing.T) {
 	}
 }
 
-// TestAPluginThatHangsUp: the connection to a plugin breaks whenever the host has
-// connected to it. The host does so ever more slowly.
+// TestAPluginThatHangsUp has a plugin whose connection breaks whenever the host has
+// connected to it. The host reconnects ever more slowly.
 func TestAPluginThatHangsUp(t *testing.T) {
 	noLeaks(t)
 	r := new(proxiedRunner)

@@ -21,14 +21,14 @@ import (
 const victimEnv = "TN_VICTIM"
 
 func init() {
-	// A plugin that has its directory lead elsewhere, and ends.
+	// A plugin that replaces its directory with a link to elsewhere, and ends.
 	hostiles["moves-its-directory"] = func() {
 		dir := os.Getenv(wire.EnvUnixSocketDir)
 		for _, dir := range []string{dir, filepath.Dir(dir)} {
 			fmt.Fprintln(os.Stderr, os.Rename(dir, dir+"-moved"), os.Symlink(os.Getenv(victimEnv), dir))
 		}
 	}
-	// A plugin that fills its directory with what leads elsewhere.
+	// A plugin that fills its directory with links to elsewhere.
 	hostiles["fills-its-directory"] = func() {
 		dir := os.Getenv(wire.EnvUnixSocketDir)
 		must(os.MkdirAll(dir+"/deep/deeper", 0o700))
@@ -87,8 +87,8 @@ func openTemp(t *testing.T, all bool) {
 	t.Cleanup(func() { os.Chmod(os.TempDir(), 0o700) })
 }
 
-// A plugin, as this user and as another, makes its host remove what is elsewhere,
-// in vain.
+// A plugin, as this user and as another, tries in vain to make its host remove what is
+// elsewhere.
 func TestPluginsThatLeadTheirHostElsewhere(t *testing.T) {
 	for _, name := range []string{"moves-its-directory", "fills-its-directory"} {
 		for who, attr := range map[string]*syscall.SysProcAttr{"the same user": nil, "another user": asNobody()} {
@@ -109,7 +109,8 @@ func TestPluginsThatLeadTheirHostElsewhere(t *testing.T) {
 				left, _ := filepath.Glob(os.TempDir() + "/tenon-*")
 				for _, path := range left {
 					if name == "fills-its-directory" || !strings.HasSuffix(path, "-moved") {
-						// The one that was moved is nobody's any more; its link is the plugin's.
+						// Nobody removes the directory that was moved; the link is the
+						// plugin's.
 						if info, err := os.Lstat(path); err == nil && info.Mode().Type() != fs.ModeSymlink {
 							t.Errorf("left: %s", path)
 						}
@@ -173,7 +174,7 @@ func TestSocketsElsewhere(t *testing.T) {
 	}
 }
 
-// A wrapper changes the user that the plugin runs as: Sockets.AllowUIDs says to whom.
+// A wrapper changes the user that the plugin runs as; Sockets.AllowUIDs names the user.
 func TestWrappersThatChangeTheUser(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can become somebody else")
@@ -199,7 +200,7 @@ func TestWrappersThatChangeTheUser(t *testing.T) {
 			closes(t, c)
 		})
 	}
-	// Without it, what is wrong is said.
+	// Without it, the error tells what is wrong.
 	cfg := withEcho(t, "becomes-nobody")
 	cfg.Cmd = exec.Command(program)
 	cfg.Cmd.Stdin = alive
@@ -235,8 +236,9 @@ func TestGroupMembersKeepTheirPlaces(t *testing.T) {
 	}
 }
 
-// A member of the group moves a directory into the plugin's, which it can write to,
-// with what it could not have removed in it. The host does not do it either.
+// A member of the group moves a directory into the plugin's, which the member can write
+// to. It contains what the member could not have removed. The host does not remove it
+// either.
 func TestGroupMembersDoNotHaveTheirHostRemove(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can start a program as somebody else")

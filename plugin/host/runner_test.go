@@ -23,7 +23,7 @@ import (
 type runner struct {
 	command  func(launch *host.Launch) *exec.Cmd
 	signals  bool   // whether its processes have Signal
-	outside  string // where host and plugin see the sockets, if it differs
+	outside  string // where host and plugin see the sockets, if the paths differ
 	inside   string
 	diagnose string
 	fail     error // what Run returns
@@ -236,8 +236,8 @@ func TestRunnerErrors(t *testing.T) {
 	}
 }
 
-// without says that the test cannot run here, which is a failure where
-// everything must: in .ci/run, which sets CI.
+// without skips a test that cannot run here. In .ci/run, which sets CI and where
+// everything must run, it fails the test.
 func without(t *testing.T, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {
@@ -289,7 +289,7 @@ func TestBubblewrap(t *testing.T) {
 	}
 }
 
-// usesLent makes a call to what the plugin lends by the broker: it is a lender.
+// usesLent calls the server that the plugin offers through the broker: it is a lender.
 func usesLent(t *testing.T, c *host.Client) {
 	t.Helper()
 	var lent words

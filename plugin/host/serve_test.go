@@ -25,7 +25,7 @@ import (
 // echo is the application of these tests, shared by host and plugin.
 type echo struct{ version string }
 
-// The service of the echo, the same in both roles.
+// The echo's service, the same in both roles.
 const (
 	echoMethod = "/test.Echo/Echo"
 	callMethod = "/test.Echo/CallBack"
@@ -292,8 +292,8 @@ func givenCert() tls.Certificate {
 	return cert
 }
 
-// ownTLS is a configuration for a plugin with a certificate of its own, and the
-// pool of what to trust.
+// ownTLS returns a configuration for a plugin that has a certificate of its own, and
+// the pool of certificates to trust.
 func ownTLS(t *testing.T, name string) (*host.Config, *x509.CertPool, *automtls.Identity) {
 	t.Helper()
 	id, err := automtls.New(automtls.P256)
@@ -326,8 +326,8 @@ func TestOwnTLSOfBothSides(t *testing.T) {
 	}
 }
 
-// Whom a host trusts is its own configuration's business: a certificate that
-// the plugin announces adds nobody.
+// A host trusts what its own configuration says: a certificate that the plugin
+// announces adds nobody.
 func TestPluginCannotRerootItsHost(t *testing.T) {
 	noLeaks(t)
 	cfg, _, id := ownTLS(t, "announces-its-own")

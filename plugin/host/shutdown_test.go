@@ -12,7 +12,7 @@ import (
 	"github.com/tenonrpc/tenon/plugin/host"
 )
 
-// ample is a time that nothing in these tests may take.
+// ample is more time than anything in these tests may take.
 const ample = 30 * time.Second
 
 // within requires that f returns soon.

@@ -96,7 +96,7 @@ func TestSweepTakesOnlyWhatDeadHostsLeft(t *testing.T) {
 	}
 	kept["what a link leads to"] = target
 	kept["the link"] = link
-	// What a plugin has put in its directory leads elsewhere.
+	// A plugin has put a link to elsewhere in its directory.
 	outside := file(filepath.Join(parent, "outside", "file"))
 	if err := errors.Join(os.Symlink(filepath.Dir(outside), filepath.Join(dead, "p", "link")),
 		os.Symlink(filepath.Dir(outside), filepath.Join(executed, "p"))); err != nil {

@@ -18,8 +18,8 @@ import (
 	"github.com/tenonrpc/tenon/plugin/host"
 )
 
-// otherGroup returns a group that is not this process's main one and that it can
-// give files to.
+// otherGroup returns a group that is not this process's main one, and that this process
+// can give files to.
 func otherGroup(t *testing.T) *user.Group {
 	t.Helper()
 	ids, err := os.Getgroups()
@@ -92,9 +92,8 @@ func TestSocketsAreTheUsersAlone(t *testing.T) {
 	closes(t, c)
 }
 
-// TestPluginOfAnotherUser runs a plugin as a user who shares no more than a group
-// with this one, and one that is simply somebody else.
-// nobody is another user.
+// TestPluginOfAnotherUser runs a plugin as a user who shares only a group with this
+// one, and as one who shares nothing.
 const nobody = 65534
 
 // asNobody runs a program as nobody.
@@ -102,8 +101,8 @@ func asNobody(groups ...uint32) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody, Groups: groups}}
 }
 
-// A host is killed that has copied a script, for another user if that is possible:
-// its directories are as those of no other host.
+// A host that has copied a script, for another user if that is possible, is killed: no
+// other host has directories like it.
 func init() {
 	stages["while a copy is verified"] = hostStage{run: func(cfg *host.Config, at func()) {
 		script := filepath.Join(os.TempDir(), "script")

@@ -19,8 +19,8 @@ import (
 
 var kills = flag.Int("kills", 50, "how often host and plugin are killed at each stage")
 
-// repetitions returns how often to do what is to be done n times: a tenth of
-// that with -short or the race detector, and it says so.
+// repetitions returns how often to repeat what is meant to be done n times: a tenth of
+// that with -short or the race detector, which it logs.
 func repetitions(t *testing.T, n int) int {
 	t.Helper()
 	if !testing.Short() && !raceEnabled {
@@ -31,7 +31,7 @@ func repetitions(t *testing.T, n int) int {
 	return few
 }
 
-// inParallel calls f n times with the numbers from 0 on, by so many goroutines.
+// inParallel calls f n times, with the numbers from 0 on, from several goroutines.
 func inParallel(n, workers int, f func(i int)) {
 	var next atomic.Int64
 	var all sync.WaitGroup
@@ -154,7 +154,7 @@ func stagesConfig() *plugin.ServeConfig {
 }
 
 func init() {
-	// That plugin with a main that does not come to its end.
+	// That plugin, with a main function that does not end.
 	fakes["slow-main"] = func() {
 		stderr := os.Stderr
 		plugin.Serve(stagesConfig())

@@ -136,7 +136,7 @@ var startErrorCases = []struct {
 	{"other-certificate", host.StageConnect, nil},
 }
 
-// stuckAt is what plugins that use up the time have printed until then.
+// stuckAt is what plugins that use up the time have printed by then.
 var stuckAt = map[string]string{
 	"unfinished-line": "1|1|unix|",
 	"never-answers":   "|grpc|",
@@ -168,7 +168,7 @@ func file(name string, mode os.FileMode, content string) func(*testing.T) *host.
 	}
 }
 
-// foreignELF is the beginning of a program for a machine that this is not.
+// foreignELF returns the beginning of a program for another machine.
 func foreignELF() string {
 	machine := "\xf3\x00" // RISC-V
 	if runtime.GOARCH == "riscv64" {
@@ -178,7 +178,7 @@ func foreignELF() string {
 	return header + strings.Repeat("\x00", 64)
 }
 
-// unlikeWindows are the cases that are others on Windows, and why.
+// unlikeWindows are the cases that differ on Windows, and why.
 var unlikeWindows = map[string]string{
 	"not-executable":                  noModes,
 	"verified-file-not-executable":    noModes,
@@ -201,7 +201,7 @@ const (
 	noUnixPlugins = "plugins listen on TCP"
 )
 
-// wantHint compares the hint alone: the rest is in the system's own words.
+// wantHint compares only the hint: the rest is the system's own text.
 func wantHint(t *testing.T, name, text string) {
 	t.Helper()
 	want, err := os.ReadFile(filepath.Join("testdata", name))
@@ -231,7 +231,8 @@ func TestStartErrors(t *testing.T) {
 			cfg := config(t)
 			noLeaks(t)
 			start := failing(t, cfg)
-			// A busy machine may take longer to bring a plugin to where it is stuck.
+			// On a busy machine the plugin may take longer to reach the point where it
+			// is stuck.
 			stuck := func() bool {
 				return start.Stage == tc.stage && strings.Contains(string(start.Stdout), stuckAt[tc.name])
 			}

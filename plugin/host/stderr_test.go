@@ -15,7 +15,7 @@ import (
 	"github.com/tenonrpc/tenon/plugin/sloghclog"
 )
 
-// logged returns what becomes of lines on a plugin's stderr, as JSON records. It
+// logged returns the JSON records that are logged for lines on a plugin's stderr. It
 // calls between after each line.
 func logged(t *testing.T, between func(), lines ...string) []map[string]any {
 	t.Helper()
@@ -80,8 +80,8 @@ func TestOtherLoggersArrive(t *testing.T) {
 	}
 }
 
-// TestGroupsArrive: objects are groups, whose members handlers show as they show those
-// of this process.
+// TestGroupsArrive checks that objects are groups, whose members handlers show as they
+// show those of this process.
 func TestGroupsArrive(t *testing.T) {
 	var own bytes.Buffer
 	log := slog.New(sloghclog.NewHandler(&own, nil))
@@ -97,8 +97,8 @@ func TestGroupsArrive(t *testing.T) {
 	}
 }
 
-// TestCrashIsOneRecord has a crash, with another goroutine's log line in it, and
-// what comes when the plugin lives on all the same.
+// TestCrashIsOneRecord has a crash with another goroutine's log line in it, and later
+// lines of a plugin that lives on all the same.
 func TestCrashIsOneRecord(t *testing.T) {
 	account := []string{"panic: boom", "", "goroutine 1 [running]:", "main.main()", "\t/src/main.go:7 +0x1d", "exit status 2"}
 	all := append([]string{"before"}, account[:3]...)
@@ -125,7 +125,7 @@ func TestCrashIsOneRecord(t *testing.T) {
 	})
 }
 
-// TestLongCrash has an account of a megabyte, of which nothing is lost.
+// TestLongCrash has a crash report of a megabyte, of which nothing is lost.
 func TestLongCrash(t *testing.T) {
 	const frame = "main.f(0xc000012345)"
 	lines := []string{"fatal error: all goroutines are asleep - deadlock!"}
@@ -146,7 +146,7 @@ func TestLongCrash(t *testing.T) {
 	}
 }
 
-// TestOverlongAttributes has more attributes than a record is given.
+// TestOverlongAttributes has more attributes than a record may have.
 func TestOverlongAttributes(t *testing.T) {
 	var b strings.Builder
 	b.WriteString(`{"@level":"info","@message":"m"`)

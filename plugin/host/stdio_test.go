@@ -11,7 +11,7 @@ import (
 	"github.com/tenonrpc/tenon/plugin/host"
 )
 
-// sink is a writer that hands on each of its writes.
+// sink is a writer that passes on each of its writes.
 type sink struct{ writes chan string }
 
 func newSink() *sink { return &sink{make(chan string, 64)} }
@@ -80,8 +80,8 @@ type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(data []byte) (int, error) { return f(data) }
 
-// A plugin that prints much to its process's stdout is neither blocked nor
-// does it cost the host memory.
+// A plugin that prints much to its process's stdout is not blocked, and costs the host
+// no memory.
 func TestStdoutIsDrained(t *testing.T) {
 	noLeaks(t)
 	for name, change := range map[string]func(*host.Config){
@@ -147,7 +147,7 @@ func TestFailingWriterIsNotCalledAgain(t *testing.T) {
 	closes(t, c)
 }
 
-// A writer that blocks may hold up the plugin, but not its end.
+// A writer that blocks may delay the plugin, but not its end.
 func TestBlockedWriterDoesNotHoldUpClose(t *testing.T) {
 	noLeaks(t)
 	release, blocked := make(chan struct{}), make(chan struct{})

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// stock is what a process must not have more of after a test than before.
+// stock counts what a process must not have more of after a test than before.
 type stock struct {
 	goroutines int
 	children   []string // "pid name"
@@ -50,7 +50,7 @@ func takeStock() stock {
 	return s
 }
 
-// more says what now has that s has not.
+// more returns what now has that s does not.
 func (s stock) more(now stock) string {
 	var found []string
 	if now.goroutines > s.goroutines {

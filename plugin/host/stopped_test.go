@@ -20,7 +20,7 @@ import (
 	"github.com/tenonrpc/tenon/plugin/host"
 )
 
-// TestPluginsThatAreStopped has plugins that get SIGSTOP: they live, and do
+// TestPluginsThatAreStopped has plugins that are stopped by SIGSTOP: they live, and do
 // nothing.
 func TestPluginsThatAreStopped(t *testing.T) {
 	eachDeath(t, func(t *testing.T, multiplex bool) {
@@ -65,7 +65,7 @@ func init() {
 	}
 }
 
-// TestPluginsThatContinue has one that is stopped for a while.
+// TestPluginsThatContinue has a plugin that is stopped for a while.
 func TestPluginsThatContinue(t *testing.T) {
 	noLeaks(t)
 	c := start(t, fakeConfig(t, "real-stages"))
@@ -93,7 +93,7 @@ func TestPluginsThatStopBeforeTheHandshake(t *testing.T) {
 	})
 }
 
-// stopPlugin is a host that stops its plugin, and says which process it is.
+// stopPlugin is a host that stops its plugin and prints its process id.
 func stopPlugin(group bool) hostStage {
 	return hostStage{plugin: "real-stages", run: func(cfg *host.Config, at func()) {
 		cfg.ProcessGroup = group
@@ -113,17 +113,16 @@ func init() {
 	stoppers["in a group of its own"] = stopPlugin(true)
 }
 
-// TestHostsOfStoppedPlugins kills hosts whose plugin is stopped. The plugin
-// cannot do anything about that then. The system ends those in a process group
-// of their own, with SIGHUP, because nobody is left who could continue them;
-// others end as soon as they are continued.
+// TestHostsOfStoppedPlugins kills hosts whose plugin is stopped, and so cannot react.
+// The system ends plugins in a process group of their own, with SIGHUP, because nobody
+// is left who could continue them; others end as soon as they are continued.
 func TestHostsOfStoppedPlugins(t *testing.T) {
 	for name := range stoppers {
 		t.Run(name, func(t *testing.T) {
 			noLeaks(t)
 			h, line, err := startVictim(name, "", false, func(cmd *exec.Cmd) {
-				// A session of its own, as services have, so that the host's group
-				// has never had anybody to continue it.
+				// A session of its own, as services have, so that nobody could ever
+				// continue the host's group.
 				cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 			})
 			defer h.free()

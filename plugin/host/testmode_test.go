@@ -60,8 +60,8 @@ func TestServingForTests(t *testing.T) {
 	}
 }
 
-// TestWhatAPersonCopies starts a plugin as a person does under a debugger, and
-// attaches to it with what it prints.
+// TestWhatAPersonCopies starts a plugin as a person does under a debugger, and attaches
+// to it by what it prints.
 func TestWhatAPersonCopies(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("there is no SIGINT to send")

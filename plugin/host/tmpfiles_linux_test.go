@@ -29,7 +29,8 @@ func cleaner(t *testing.T, dir string) func() {
 	}
 }
 
-// The directories of a plugin that runs are no old files, however old they are.
+// The directories of a running plugin are never taken for old files, however old they
+// are.
 func TestOldFilesAreCleared(t *testing.T) {
 	for name, change := range map[string]func(*host.Config){
 		"attached": func(*host.Config) {},
@@ -76,8 +77,8 @@ func TestOldFilesAreCleared(t *testing.T) {
 	}
 }
 
-// TestStartsBesideCleaning has plugins start and end while old files are cleared away
-// all the time, which takes the lock of each directory for a moment.
+// TestStartsBesideCleaning starts and ends plugins while old files are removed
+// continuously, which takes the lock of each directory for a moment.
 func TestStartsBesideCleaning(t *testing.T) {
 	noLeaks(t)
 	dir := shortDir(t)

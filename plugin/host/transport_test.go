@@ -21,7 +21,7 @@ import (
 
 func listenLoopback6() (net.Listener, error) { return net.Listen("tcp", "[::1]:0") }
 
-// connectedTo returns the address that a plugin of package plugin is served at.
+// connectedTo returns the address at which a plugin of package plugin serves.
 func connectedTo(t *testing.T, c *host.Client) net.Addr {
 	t.Helper()
 	var p peer.Peer
@@ -104,7 +104,7 @@ func TestIPv6(t *testing.T) {
 	closes(t, c)
 }
 
-// journal keeps what was dialled and where somebody listened.
+// journal records what was dialled and where somebody listened.
 type journal struct {
 	mu      sync.Mutex
 	entries []string // guarded by mu
@@ -116,7 +116,7 @@ func (j *journal) add(entry string) {
 	j.entries = append(j.entries, entry)
 }
 
-// TestOwnTransport has an application dial and listen.
+// TestOwnTransport has an application that dials and listens itself.
 func TestOwnTransport(t *testing.T) {
 	noLeaks(t)
 	var j journal
@@ -159,7 +159,7 @@ func TestOwnTransport(t *testing.T) {
 
 const lendMethod = "/test.Echo/Lend"
 
-// lent calls the server that a plugin has lent under an id.
+// lent calls the server that a plugin offers under an id.
 func lent(t *testing.T, client *echoClient, id string) string {
 	t.Helper()
 	var n uint32
@@ -178,8 +178,8 @@ func lent(t *testing.T, client *echoClient, id string) string {
 	return reply.Service
 }
 
-// TestOwnTLSCarriesTheBroker has one configuration for everything on each side,
-// as client and as server.
+// TestOwnTLSCarriesTheBroker uses one configuration for everything on each side, as
+// client and as server.
 func TestOwnTLSCarriesTheBroker(t *testing.T) {
 	noLeaks(t)
 	for _, multiplex := range []bool{false, true} {

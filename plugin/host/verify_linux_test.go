@@ -15,7 +15,7 @@ import (
 	"github.com/tenonrpc/tenon/plugin/host/verify"
 )
 
-// noexecFile says whether memory files can be executed, in a PID namespace:
+// noexecFile determines whether memory files can be executed, in a PID namespace:
 // memfd_create(2).
 const noexecFile = "/proc/sys/vm/memfd_noexec"
 
@@ -46,7 +46,7 @@ func namesItsProgram() {
 	os.Exit(1)
 }
 
-// Where the system does not let memory be executed, a private copy is.
+// If the system does not let memory be executed, a private copy is executed.
 func TestVerifiedPluginWithoutMemfd(t *testing.T) {
 	if _, err := os.Stat(noexecFile); err != nil || os.Getuid() != 0 {
 		t.Skip("only root can forbid memory files to be executed, where the kernel has that")

@@ -63,8 +63,7 @@ func TestVerifiedPlugin(t *testing.T) {
 	closes(t, c)
 }
 
-// What a Verifier reads is what is executed, in whatever way that is: from
-// memory, or from a file.
+// What a Verifier reads is what is executed, whether from memory or from a file.
 func TestVerifierReadsWhatIsExecuted(t *testing.T) {
 	notOnWindows(t, "there are no scripts")
 	for name, content := range map[string]string{
@@ -219,8 +218,8 @@ func TestVerificationHasNoWindow(t *testing.T) {
 	}
 }
 
-// However many descriptors the plugin inherits, none takes the place of the
-// copy that is executed.
+// However many descriptors the plugin inherits, none replaces that of the copy, which
+// is executed.
 func TestVerifiedPluginWithExtraFiles(t *testing.T) {
 	notOnWindows(t, "Cmd.ExtraFiles is not supported")
 	for _, n := range []int{0, 1, 8, 16, 24, 40} {
@@ -297,7 +296,7 @@ func TestPrivateCopyWhileOthersFork(t *testing.T) {
 	others.Wait()
 }
 
-// advice is an error that says what to do.
+// advice is an error with a hint.
 type advice string
 
 func (a advice) Error() string { return "no" }
@@ -318,7 +317,7 @@ func TestVerifiersHints(t *testing.T) {
 	}
 }
 
-// A Verifier that waits for something does not keep Start from its time-out.
+// A Verifier that waits for something does not outlast Start's time-out.
 func TestVerificationEndsWithItsContext(t *testing.T) {
 	noLeaks(t)
 	cfg := fakeConfig(t, "silent")

@@ -11,7 +11,7 @@
 //
 // # What it protects from
 //
-// A confined plugin, and every program that it starts, can only do the following:
+// A confined plugin, and every program that it starts, is restricted as follows:
 //
 //   - It reads, writes and executes files of its Policy only, on any file system.
 //   - It changes the mode, owner, times and attributes only of files that it has

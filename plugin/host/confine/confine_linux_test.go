@@ -17,7 +17,7 @@ import (
 	"github.com/tenonrpc/tenon/plugin/host/confine"
 )
 
-// attemptEnv makes this test binary try things and print what came of each.
+// attemptEnv makes this test binary try things and print the result of each.
 const attemptEnv = "TN_ATTEMPT"
 
 // attempts are what a plugin may try, by the first word of a line.
@@ -87,7 +87,7 @@ func closed[C interface{ Close() error }](c C, err error) error {
 	return c.Close()
 }
 
-// runAttempt has a child make one attempt.
+// runAttempt makes one attempt in a child process.
 func runAttempt(line string) error {
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = []string{attemptEnv + "=" + line}
@@ -107,7 +107,7 @@ func TestMain(m *testing.M) {
 				fmt.Println("done")
 			}
 		}
-		syscall.Exit(0) // os.Exit has the race detector sleep for a second
+		syscall.Exit(0) // os.Exit makes the race detector sleep for a second
 	}
 	if os.Getenv(handshake.MagicCookieKey) != "" {
 		servePlugin()
@@ -138,8 +138,8 @@ func asUser(lines string) int {
 	return 0
 }
 
-// confined runs the attempts, a line each, under a policy and returns what came
-// of each.
+// confined makes the attempts, one for each line, under a policy and returns their
+// results.
 func confined(t *testing.T, p *confine.Policy, socketDir string, lines ...string) []string {
 	t.Helper()
 	return outcomes(t, self(), func(cmd *exec.Cmd) error { return p.Start(cmd, socketDir) }, lines...)
@@ -150,7 +150,7 @@ func environment(lines ...string) []string {
 	return []string{attemptEnv + "=" + strings.Join(lines, "\n")}
 }
 
-// outcomes has a command of this test binary, started by start, make the attempts.
+// outcomes makes the attempts in a command of this test binary, started by start.
 func outcomes(t *testing.T, cmd *exec.Cmd, start func(*exec.Cmd) error, lines ...string) []string {
 	t.Helper()
 	cmd.Env = environment(lines...)
@@ -246,8 +246,7 @@ func TestOtherProcesses(t *testing.T) {
 	want(t, lines, confined(t, own(confine.Policy{AllowSignals: true}), "", lines...), []string{"done", "done", "no new privileges"})
 }
 
-// A program with the set-user-id bit makes whoever runs it its owner. Under a
-// Policy it does not.
+// A program with the set-user-id bit runs as its owner. Under a Policy it does not.
 func TestSetUserID(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can make programs of root's with the set-user-id bit")
@@ -354,8 +353,8 @@ func readableCopy(t *testing.T, program string) string {
 	return dir + "/p"
 }
 
-// TestHostKeepsItsRights starts confined programs one after the other and at
-// once, and looks whether any goroutine of this process has lost a right.
+// TestHostKeepsItsRights starts confined programs one after the other and concurrently,
+// and checks whether any goroutine of this process has lost a right.
 func TestHostKeepsItsRights(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(secret, nil, 0o600); err != nil {

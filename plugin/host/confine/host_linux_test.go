@@ -16,7 +16,7 @@ import (
 	"github.com/tenonrpc/tenon/plugin/host/confine"
 )
 
-// handshake belongs to the plugin that this test binary is when it finds the
+// handshake is that of the plugin which this test binary plays when it finds the
 // cookie.
 var handshake = plugin.Handshake{ProtocolVersion: 1, MagicCookieKey: "TN_CONFINED", MagicCookieValue: "yes"}
 
@@ -26,8 +26,8 @@ type text string
 func (m *text) AppendTo(b []byte) ([]byte, error) { return append(b, *m...), nil }
 func (m *text) UnmarshalFrom(b []byte) error      { *m = text(b); return nil }
 
-// servePlugin serves a method that makes an attempt and one that dials the host
-// back.
+// servePlugin serves a method that makes an attempt, and one that dials back to the
+// host.
 func servePlugin() {
 	plugin.Serve(&plugin.ServeConfig{Handshake: handshake, Plugins: plugin.Set{"try": plugin.ServeOnly(func(b *plugin.Broker, s *h2grpc.Server) error {
 		s.RegisterService(&h2grpc.ServiceDesc{ServiceName: "test.Try", Methods: []h2grpc.MethodDesc{
@@ -134,7 +134,7 @@ func TestPluginDoesNotStartUnconfined(t *testing.T) {
 }
 
 // TestPluginCannotLeadItsHostElsewhere confines a plugin of the host's own user that
-// may write where its directory is, and that has its host clean up elsewhere.
+// may write where its directory is, and that tries to make its host clean up elsewhere.
 func TestPluginCannotLeadItsHostElsewhere(t *testing.T) {
 	victim := t.TempDir()
 	precious := filepath.Join(victim, "precious")

@@ -19,8 +19,8 @@ import (
 	"github.com/tenonrpc/tenon/plugin/host/confine"
 )
 
-// callNumbers are those of system calls, as far as an architecture has them: scripts/syscall.tbl and
-// arch/x86/entry/syscalls/syscall_64.tbl.
+// callNumbers are the numbers of system calls, for architectures that have them:
+// scripts/syscall.tbl and arch/x86/entry/syscalls/syscall_64.tbl.
 var callNumbers = map[string]map[string]int{
 	"amd64": {
 		"open": 2, "creat": 85, "chmod": 90, "fchmod": 91, "chown": 92, "fchown": 93, "lchown": 94, "utime": 132, "mknod": 133,
@@ -37,7 +37,7 @@ var callNumbers = map[string]map[string]int{
 	},
 }[runtime.GOARCH]
 
-// has tells whether the architecture has the system call of a line.
+// has reports whether the architecture has the system call of a line.
 func has(line string) bool { _, ok := callNumbers[strings.Fields(line)[2]]; return ok }
 
 // callAttempts are made by path, or by system call.
@@ -52,8 +52,8 @@ var callAttempts = map[string]func(arg string) error{
 		defer f.Close()
 		return f.Chmod(0o600)
 	},
-	// A path, the name of a system call and its arguments, in which some words
-	// stand for what has to do with the path.
+	// A path, the name of a system call and its arguments, in which some words stand
+	// for values that depend on the path.
 	"call": func(arg string) error {
 		fields := strings.Fields(arg)
 		var pinned runtime.Pinner
@@ -100,7 +100,7 @@ var callAttempts = map[string]func(arg string) error{
 	},
 }
 
-// replaced returns calls with a word of theirs replaced.
+// replaced returns calls with one word replaced.
 func replaced(calls []string, word, by string) (out []string) {
 	for _, c := range calls {
 		out = append(out, strings.ReplaceAll(c, word, by))
@@ -108,7 +108,7 @@ func replaced(calls []string, word, by string) (out []string) {
 	return out
 }
 
-// calls returns the attempts at system calls with a path, but for those that the
+// calls returns the attempts at system calls with a path, except for those that the
 // architecture does not have.
 func calls(path string, calls ...string) (lines []string) {
 	for _, c := range calls {
@@ -119,7 +119,7 @@ func calls(path string, calls ...string) (lines []string) {
 	return lines
 }
 
-// place returns a directory that belongs to the user whom commands run as.
+// place returns a directory that belongs to the user that commands run as.
 func place(t *testing.T, cmd *exec.Cmd) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "tn")
@@ -141,9 +141,9 @@ func place(t *testing.T, cmd *exec.Cmd) string {
 	return dir
 }
 
-// byPath change a file by its path, or by a descriptor that is good for nothing
-// else. The last ones are calls on a descriptor, but for a flag and the upper half
-// of a pointer.
+// byPath change a file by its path, or by a descriptor that allows nothing else. The
+// last ones would be calls on a descriptor, except for a flag and the upper half of a
+// pointer.
 var byPath = []string{
 	"chmod path 0666", "fchmodat at path 0666", "fchmodat2 at path 0666 0", "fchmodat2 opath empty 0666 0x1000",
 	"chown path 0xffffffff 0xffffffff", "lchown path 0xffffffff 0xffffffff", "fchownat at path 0xffffffff 0xffffffff 0", "fchownat opath empty 0xffffffff 0xffffffff 0x1000",
@@ -180,8 +180,8 @@ func TestMetadata(t *testing.T) {
 
 		fds := append([]string{"fchmod " + given}, calls(given, replaced(onDescriptors, "FD", "fd")...)...)
 		want(t, fds, try(confine.Policy{}, fds...), same(fds, "done"))
-		// The secret cannot be opened; what names it without opening it is no
-		// descriptor to these.
+		// The secret cannot be opened; these calls do not accept a descriptor that
+		// names it without opening it.
 		for _, kind := range []string{"fd", "opath"} {
 			fds = calls(secret, replaced(onDescriptors, "FD", kind)...)
 			want(t, fds, try(confine.Policy{}, fds...), same(fds, "bad file descriptor"))
@@ -235,7 +235,7 @@ func TestSetIDBits(t *testing.T) {
 			got := outcomes(t, command(), func(cmd *exec.Cmd) error { return policy.Start(cmd, "") }, lines...)
 			want(t, lines, got, slices.Repeat([]string{tt.want}, len(lines)))
 
-			// Opening says nothing of a mode that makes nothing.
+			// The mode does not matter if opening makes no file.
 			policy.AllowMetadata = false
 			lines = append(with(file, "openat at path 0 MODE", "open path 0 MODE"), with(file, "fchmod fd MODE")...)
 			got = outcomes(t, command(), func(cmd *exec.Cmd) error { return policy.Start(cmd, "") }, lines...)
@@ -253,7 +253,7 @@ func TestSetIDBits(t *testing.T) {
 	})
 }
 
-// Landlock lets pass what opens a file for neither reading nor writing.
+// Landlock does not check opens for neither reading nor writing.
 func TestOpenForNothing(t *testing.T) {
 	eachUser(t, func(t *testing.T, command func() *exec.Cmd) {
 		dir := place(t, command())
@@ -274,8 +274,8 @@ func TestOpenForNothing(t *testing.T) {
 	})
 }
 
-// What a plugin does to its socket: giving it to a group takes a path; what the umask
-// took does not.
+// What a plugin does to its socket: giving it to a group takes a path; restoring what
+// the umask removed does not.
 func TestPluginsSocket(t *testing.T) {
 	for _, tt := range []struct {
 		group string

@@ -21,7 +21,7 @@ import (
 	"github.com/tenonrpc/tenon/plugin/host/confine"
 )
 
-// numbers are those of system calls, which package syscall does not have for all
+// numbers are the numbers of system calls, which package syscall does not have for all
 // architectures.
 var numbers = map[string]struct{ socket, connect, socketpair, sendto, sendmsg, sendmmsg, setsockopt, requestKey, bpf, setns uintptr }{
 	"amd64": {41, 42, 53, 44, 46, 307, 54, 249, 321, 308},
@@ -35,7 +35,7 @@ const (
 	ioUringSetup, fsopen                          = 425, 430
 )
 
-// networkAttempts are those to get to the network in ways of their own.
+// networkAttempts are attempts to reach the network, each in its own way.
 var networkAttempts = map[string]func(arg string) error{
 	"new": func(arg string) error {
 		n := parse(arg)
@@ -207,8 +207,8 @@ func setOption(fd int, name string) error {
 	return nil
 }
 
-// fastOpen sends to an address without connecting, by a system call. "high" has
-// the kernel see bits that it does not look at.
+// fastOpen sends to an address without connecting, by a system call. "high" sets bits
+// that the kernel ignores.
 func fastOpen(how, address string) error {
 	name, high := strings.CutSuffix(how, "-high")
 	flags := uint64(syscall.MSG_FASTOPEN | syscall.MSG_NOSIGNAL)
@@ -244,7 +244,7 @@ const (
 	noSuchCall  = "function not implemented"
 )
 
-// eachUser runs a test as who runs it and, if that is root, as an ordinary user.
+// eachUser runs a test as the current user and, if that is root, as an ordinary user.
 func eachUser(t *testing.T, test func(t *testing.T, command func() *exec.Cmd)) {
 	t.Run("self", func(t *testing.T) { test(t, self) })
 	if os.Getuid() == 0 {
@@ -252,8 +252,8 @@ func eachUser(t *testing.T, test func(t *testing.T, command func() *exec.Cmd)) {
 	}
 }
 
-// The kernel's own refusals are others than ours: no family is refused by EACCES,
-// and raw sockets are refused to ordinary users by EPERM.
+// The kernel's own refusals have other errors: it refuses no family with EACCES, and
+// raw sockets to ordinary users with EPERM.
 func TestSockets(t *testing.T) {
 	never := []string{
 		"new 2 3 6", "new 2 3 255", "new 10 3 58", "new 2 10 0", "new 2 0x80003 6", // raw, SOCK_PACKET
@@ -385,8 +385,8 @@ func TestFastOpen(t *testing.T) {
 	})
 }
 
-// What the package's documentation says of Landlock: it is asked for the port
-// whatever options the socket has.
+// As the package's documentation says, Landlock checks the port whatever options the
+// socket has.
 func TestPortsWithOptions(t *testing.T) {
 	forbidden, received := receiver(t)
 	allowed, _ := receiver(t)
@@ -462,8 +462,8 @@ func TestInterfaces(t *testing.T) {
 	})
 }
 
-// System calls that get to the network or out of the namespaces behind the back of
-// Landlock are refused by errors other than the kernel's own, setns aside.
+// System calls that reach the network or leave the namespaces unseen by Landlock are
+// refused with errors other than the kernel's own, except setns.
 func TestOtherSystemCalls(t *testing.T) {
 	lines := []string{"uring", "key"}
 	refused := []string{noSuchCall, noSuchCall}

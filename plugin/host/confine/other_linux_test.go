@@ -11,7 +11,7 @@ import (
 	"github.com/tenonrpc/tenon/plugin/host/confine"
 )
 
-// Without a filter nothing may be promised that it is for.
+// Without a filter, Start must not promise what only the filter enforces.
 func TestNoFilter(t *testing.T) {
 	for _, p := range []confine.Policy{{}, {AllowTCP: true}, {AllowUDP: true}, {AllowTCP: true, AllowUDP: true}, {ListenTCP: []uint16{0}, AllowUDP: true, AllowMetadata: true}} {
 		err := own(p).Start(exec.Command(os.Args[0]), "")

@@ -14,7 +14,7 @@ import (
 
 // processAttempts make processes.
 var processAttempts = map[string]func(arg string) error{
-	// A child that ends at once. Its parent is who waits for it.
+	// A child that ends at once. Its parent waits for it.
 	"clone": func(flags string) error {
 		pid, _, errno := syscall.RawSyscall6(uintptr(callNumbers["clone"]), parse(flags)[0]|uintptr(syscall.SIGCHLD), 0, 0, 0, 0, 0)
 		if errno != 0 {
@@ -30,7 +30,7 @@ var processAttempts = map[string]func(arg string) error{
 	},
 }
 
-// Who is not there is refused by the kernel in other words.
+// For a process that does not exist the kernel returns another error.
 func TestOthersLimits(t *testing.T) {
 	others := calls("-",
 		"prlimit64 0x7fffffff 7 0 zeros", "setpriority 0 0x7fffffff 0", "setpriority 1 0x7fffffff 0", "setpriority 2 0x7fffffff 0",
@@ -63,7 +63,7 @@ func TestKeys(t *testing.T) {
 	})
 }
 
-// A process that a plugin makes in its host's name would stay until the host ends.
+// A process that a plugin makes as its host's child would stay until the host ends.
 func TestChildrenOfTheHost(t *testing.T) {
 	const parent = "clone 0x8000" // CLONE_PARENT
 	lines := append([]string{parent, "clone 0x100008000", "clone 0"}, calls("-", "clone3 zeros 0")...)
@@ -80,7 +80,7 @@ func TestChildrenOfTheHost(t *testing.T) {
 		}
 	})
 	if os.Getuid() == 0 {
-		// What the caller asks for by SysProcAttr may need clone3(2) as well.
+		// What the caller sets in SysProcAttr may need clone3(2) as well.
 		cmd := self()
 		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWTIME}
 		start := func(cmd *exec.Cmd) error { return own(confine.Policy{}).Start(cmd, "") }

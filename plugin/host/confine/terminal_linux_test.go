@@ -61,9 +61,9 @@ func terminal(t *testing.T) (master, slave *os.File) {
 	return master, open(fmt.Sprintf("/dev/pts/%d", number))
 }
 
-// typed has a program type a line into the terminal that it has for its standard
-// input, and then another be typed by who sits there. It returns what became of
-// the first attempt and what the terminal's next reader gets.
+// typed makes a program type a line into the terminal that is its standard input, and
+// then types another as the person there would. It returns the result of the first
+// attempt and what the terminal's next reader gets.
 func typed(t *testing.T, cmd *exec.Cmd, start func(*exec.Cmd) error) (attempt, line string) {
 	t.Helper()
 	master, slave := terminal(t)
@@ -115,7 +115,7 @@ func TestTerminal(t *testing.T) {
 	})
 }
 
-// A file is no terminal, which it says itself of other requests.
+// A file is no terminal, and returns its own error for other requests.
 func TestTerminalRequests(t *testing.T) {
 	file, err := os.Open(os.Args[0])
 	if err != nil {

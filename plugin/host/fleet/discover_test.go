@@ -100,7 +100,8 @@ func TestDiscoverRefusesWhatAnyoneCanWrite(t *testing.T) {
 			t.Errorf("%s: got %q, %v", name, got, err)
 		}
 	}
-	// What is not a plugin does not matter, and neither does the group.
+	// Files that are not plugins do not matter, and neither does the group's
+	// permission.
 	dir := tree(t, map[string]os.FileMode{"app-a": 0o775, "other": 0o777, "app-text": 0o666})
 	if err := os.Chmod(dir, 0o775); err != nil {
 		t.Fatal(err)

@@ -17,8 +17,8 @@ import (
 	"github.com/tenonrpc/tenon/testdata/examples/kvshared"
 )
 
-// An application starts all plugins that are in a directory, uses them by name, and
-// ends them together.
+// An application starts all plugins in a directory, uses them by name, and ends them
+// together.
 func ExampleDiscover() {
 	dir, err := install("app-plugin-users.exe", "app-plugin-files.exe", "app-plugin-files.conf") // /usr/lib/app/plugins
 	if err != nil {
@@ -60,8 +60,8 @@ func ExampleDiscover() {
 	// closed: <nil> []
 }
 
-// Plugins can join a group one by one, until it is closed. The name of one that has
-// ended is free again.
+// Plugins can be started in a group one by one, until it is closed. The name of one
+// that has ended is free again.
 func ExampleGroup_Start() {
 	path, err := os.Executable()
 	if err != nil {
@@ -103,16 +103,17 @@ func ExampleGroup_Start() {
 // application need no such thing.
 var pluginEnv = []string{kvmain.Variable + "=1", "GORACE=atexit_sleep_ms=0"}
 
-// install makes a directory with the test program in it, as plugins, and files that
-// are none. Names end in .exe, by which programs are known on Windows; elsewhere the
-// mode says so.
+// install makes a directory with the test program in it, as plugins, and files that are
+// no plugins. Names end in .exe, by which programs are recognised on Windows; elsewhere
+// the mode decides.
 func install(names ...string) (dir string, err error) {
 	path, err := os.Executable()
 	if err != nil {
 		return "", err
 	}
-	// Where programs can run, and no other user can replace them: the test program's
-	// own directory is the better guess, and may not be this user's to write.
+	// Programs must be executable there, and no other user may replace them: the test
+	// program's own directory is the better guess, but this user may not be able to
+	// write there.
 	for _, parent := range []string{filepath.Dir(path), os.TempDir()} {
 		if dir, err = installBelow(parent, path, names); err == nil {
 			break
@@ -145,8 +146,8 @@ func installBelow(parent, path string, names []string) (dir string, err error) {
 	return dir, err
 }
 
-// linkOrCopy saves copying where a link does it: Windows does not remove a link of a
-// program that runs, and modes of links are the program's own.
+// linkOrCopy links where that works, which is cheaper than copying: Windows does not
+// remove a link to a running program, and links share the program's mode.
 func linkOrCopy(path, to string) error {
 	info, err := os.Stat(path)
 	if err != nil {

@@ -25,7 +25,7 @@ func ExampleSHA256() {
 	}
 	fmt.Println(started(path, verify.SHA256(sum)))
 
-	sum[0] ^= 1 // and so the file is another one
+	sum[0] ^= 1 // so the file is not the expected one
 	err = started(path, verify.SHA256(sum))
 	var failed *host.StartError
 	if errors.As(err, &failed) {
@@ -38,8 +38,8 @@ func ExampleSHA256() {
 	// true
 }
 
-// Updates come with a list of sums that the publisher has signed. The key is in the
-// host; the list and its signature are files beside the plugin.
+// Updates come with a list of sums that the publisher has signed. The host has the key;
+// the list and its signature are files beside the plugin.
 func ExampleSignedSumsFile() {
 	dir, err := os.MkdirTemp("", "app")
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/tenonrpc/tenon/plugin/host/verify"
 )
 
-// FuzzListedSum takes anything for a list of sums. A sum that it finds is in it,
+// FuzzListedSum parses anything as a list of sums. A sum that it finds is in the list,
 // on a line with the name.
 func FuzzListedSum(f *testing.F) {
 	sum := strings.Repeat("ab", 32)
@@ -41,8 +41,8 @@ func FuzzListedSum(f *testing.F) {
 	})
 }
 
-// FuzzSignature takes anything for a signature and for a key. No change to a
-// signature is accepted, but for what is no part of it.
+// FuzzSignature takes anything as a signature and as a key. No change to a signature is
+// accepted, except of what is no part of it.
 func FuzzSignature(f *testing.F) {
 	private := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, ed25519.SeedSize))
 	key := private.Public().(ed25519.PublicKey)

@@ -9,8 +9,8 @@ import (
 	"github.com/tenonrpc/tenon/plugin/host/verify"
 )
 
-// What minisign 0.11 wrote for a list of sums, with a key that is thrown away:
-// minisign -G, and minisign -S with and without -l.
+// What minisign 0.11 wrote for a list of sums, with a throwaway key: minisign -G, and
+// minisign -S with and without -l.
 const (
 	minisignKey = "untrusted comment: minisign public key 3019890A9176B88B\n" +
 		"RWSLuHaRCokZMHmaXubDKM2asrDPEet9qcRqP8yP4wnEWflL4KYeN4ia\n"

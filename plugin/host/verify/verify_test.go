@@ -20,7 +20,7 @@ import (
 	"github.com/tenonrpc/tenon/plugin/host/verify"
 )
 
-// theFile is what is verified here, under the name that follows.
+// theFile is the file verified here; its name follows.
 const (
 	theFile = "the plugin"
 	theName = "/usr/lib/acme/plugin"
@@ -31,7 +31,7 @@ func judge(t *testing.T, v host.Verifier) error {
 	return v(t.Context(), theName, strings.NewReader(theFile))
 }
 
-// wantErr checks for a kind of error, or for words in it.
+// wantErr checks for a kind of error, or for text in it.
 func wantErr(t *testing.T, what string, err error, kind error, words string) {
 	t.Helper()
 	switch {
@@ -54,7 +54,7 @@ func TestSums(t *testing.T) {
 	wantErr(t, "another SHA-256", judge(t, verify.SHA256(other[:])), verify.ErrMismatch, "")
 	wantErr(t, "no sum", judge(t, verify.SHA256(nil)), nil, "0 bytes, not 32")
 	wantErr(t, "a short sum", judge(t, verify.SHA512(sum256[:])), nil, "32 bytes, not 64")
-	// The caller's slice is the caller's.
+	// Changing the caller's slice has no effect.
 	sum := bytes.Clone(sum256[:])
 	v := verify.SHA256(sum)
 	clear(sum)
