@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// APIFile lists what users of the module can name: a change of it is a change for
-// them, to be seen in review and told in the changelog.
+// APIFile lists what users of the module can name: a change of it is a change for them,
+// and must show in review and in the changelog.
 const APIFile = "testdata/api.txt"
 
 // unchanged compares APIFile with what the packages export.
@@ -31,8 +31,8 @@ func unchanged(t *Tree) []Finding {
 	return out
 }
 
-// API returns what APIFile should be: a line for each exported name of a package that
-// others may import, on whatever system it is there, in order.
+// API returns what APIFile should contain: a line for each exported name of a package
+// that others may import, on any system, in order.
 func API(t *Tree) []byte {
 	var lines []string
 	for _, f := range t.Files {
@@ -121,7 +121,7 @@ func (t *Tree) exportedType(s *ast.TypeSpec) []string {
 	return out
 }
 
-// shown is a piece of Go on one line.
+// shown returns a piece of Go on one line.
 func (t *Tree) shown(node any) string {
 	if expr, ok := node.(ast.Expr); ok && expr == nil || node == nil {
 		return ""

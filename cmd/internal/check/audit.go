@@ -57,7 +57,7 @@ func (t *Tree) Limits() []Limit {
 	return out
 }
 
-// text is a comment as one line.
+// text returns a comment as one line.
 func text(c *ast.CommentGroup) string { return strings.Join(strings.Fields(c.Text()), " ") }
 
 // packageFiles returns the Go files of the root module's packages, without tests
@@ -72,13 +72,13 @@ func (t *Tree) packageFiles() []*File {
 	return out
 }
 
-// A PackageSize says how large a package is and what it imports.
+// A PackageSize is how large a package is and what it imports.
 type PackageSize struct {
 	Dir     string
 	Lines   int      // neither blank nor comments, without tests and generated code
 	Ours    []string // directories of the root module's packages it imports
 	Foreign []string // imports from outside of the module and the standard library
-	Notable []string // imports of the standard library that reach out of the process, or past its types
+	Notable []string // imports of the standard library that reach outside of the process, or circumvent Go's types
 }
 
 // notable are the standard library's packages that an auditor wants to know of.
@@ -125,7 +125,7 @@ type Use struct {
 	Path string
 	Line int
 	Name string // "import/path.Name", or the name of a field or method
-	Call bool   // it is called, or it is a field or method
+	Call bool   // set if it is called, or is a field or method
 }
 
 // Uses returns every place of the root module's packages that refers to a package
@@ -169,7 +169,7 @@ func (t *Tree) Members(names ...string) []Use {
 	return all
 }
 
-// uses returns the places of what name has a name for.
+// uses returns the places of the nodes for which name returns a name.
 func (t *Tree) uses(name func(*File, ast.Node) string) []Use {
 	var out []Use
 	for _, f := range t.packageFiles() {
@@ -187,7 +187,7 @@ func (t *Tree) uses(name func(*File, ast.Node) string) []Use {
 	return out
 }
 
-// reasoned checks that every limit says why it is what it is.
+// reasoned checks that every limit has a comment with its reason.
 func reasoned(t *Tree) []Finding {
 	var out []Finding
 	for _, l := range t.Limits() {

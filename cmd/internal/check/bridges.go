@@ -9,19 +9,19 @@ import (
 	"strings"
 )
 
-// bridges are the nested modules that others import, and what they may import
-// besides the standard library, themselves and the packages of the root module that
-// anybody may import. Each is a module because of what it stands on, which the root's
-// go.mod must not have.
+// bridges are the nested modules that others import, and what they may import in
+// addition to the standard library, themselves, and the packages of the root module
+// that anybody may import. Each is a module because of its requirements, which the
+// root's go.mod must not have.
 var bridges = map[string][]string{
 	"h2grpc/grpcbridge": {"google.golang.org/grpc/...", "google.golang.org/genproto/googleapis/rpc/status", "google.golang.org/protobuf/..."},
 }
 
-// nestedModules is where the Makefile says which modules there are besides the root.
+// nestedModules matches the Makefile's list of modules besides the root.
 var nestedModules = regexp.MustCompile(`(?m)^NESTED\s*:=.*\$\(wildcard ([^)]*)\)`)
 
-// bridged checks that make sees every nested module, that those which others import
-// have their place in bridges, and what these import.
+// bridged checks that make sees every nested module, that bridges has those which
+// others import, and what these import.
 func bridged(t *Tree) []Finding {
 	var out []Finding
 	var patterns []string

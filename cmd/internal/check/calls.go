@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// callGraph is who needs whom in one package. A function that is only named, and
-// handed to somebody else, counts as called: the reader has to follow it all the
-// same. What is called through an interface is not seen.
+// callGraph is which functions of one package use which. A function that is only named,
+// and passed on, counts as called, since the reader has to follow it anyway. Calls
+// through interfaces are not seen.
 type callGraph struct {
 	file  map[string]string             // of a function, "Name" or "Type.Name"
 	calls map[string][]string           // of functions, in the order of the source, each once
@@ -27,8 +27,8 @@ func (t *Tree) calls(dir string) *callGraph {
 		}
 	}
 	info := &types.Info{Uses: make(map[*ast.Ident]types.Object)}
-	// Other packages need not be known to find our own: what does not check for
-	// the lack of them is passed over.
+	// Other packages need not be loaded to resolve our own: errors about them are
+	// ignored.
 	conf := types.Config{Importer: nothing{}, Error: func(error) {}}
 	pkg, _ := conf.Check(dir, t.fset, syntax, info)
 	g := &callGraph{file: make(map[string]string), calls: make(map[string][]string), edges: make(map[[2]string]map[string]bool)}
@@ -58,7 +58,7 @@ func (t *Tree) calls(dir string) *callGraph {
 	return g
 }
 
-// base is the name of the file that a node is in.
+// base returns the name of the file that a node is in.
 func (t *Tree) base(n ast.Node) string { return path.Base(t.fset.Position(n.Pos()).Filename) }
 
 // add notes that something is used, in a file and in a function of it, or in none.
@@ -107,9 +107,10 @@ func calledName(fn *types.Func) string {
 	return fn.Name()
 }
 
-// order returns the package's files so that few edges point up: from the order of
-// the names, and from its reverse, files are moved to where they cost least until no
-// move helps. That is not always the best order; a number that it gives can be reached.
+// order returns the package's files in an order in which few edges point up: starting
+// from the order of the names, and from its reverse, files are moved to where they cost
+// least until no move helps. The result is not always the best order, but one with its
+// number of edges exists.
 func (g *callGraph) order() []string {
 	files := slices.Collect(maps.Values(g.file))
 	for e := range g.edges {
@@ -125,7 +126,7 @@ func (g *callGraph) order() []string {
 	return one
 }
 
-// improve is order from one beginning.
+// improve is order from one starting order.
 func (g *callGraph) improve(files []string) []string {
 	for {
 		best, from, to := g.up(files), -1, -1
@@ -174,9 +175,9 @@ func (g *callGraph) up(order []string) int {
 	return n
 }
 
-// returns walks through the calls from a function on, deeper and deeper, into each
-// function once, and counts how often it comes to a file that it has been in and
-// left: a reader who follows leafs back as often.
+// returns follows the calls from a function on, depth first, into each function once,
+// and counts how often it comes back to a file that it has left: a reader who follows
+// turns back to it as often.
 func (g *callGraph) returns(start string) int {
 	n, last := 0, ""
 	seen, files := make(map[string]bool), make(map[string]bool)
@@ -201,8 +202,8 @@ func (g *callGraph) returns(start string) int {
 	return n
 }
 
-// Up returns a package's files in their best order, and what points up in it, for
-// those who want less of it.
+// Up returns a package's files in their best order, and the uses that point up in it,
+// for those who want to reduce them.
 func Up(t *Tree, dir string) (order, uses []string) {
 	g := t.calls(dir)
 	order = g.order()

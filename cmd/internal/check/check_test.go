@@ -7,7 +7,7 @@ import (
 	"github.com/tenonrpc/tenon/cmd/internal/check"
 )
 
-// root is the repository's top, seen from this directory.
+// root is the repository's top, relative to this directory.
 const root = "../../.."
 
 // TestRepository applies every rule to the repository.

@@ -10,18 +10,18 @@ import (
 	"strings"
 )
 
-// The README, which a stranger reads in five minutes, and the document with the table
-// of lines.
+// The README, which takes five minutes to read, and the document with the table of
+// lines.
 const (
 	readmeFile = "README.md"
 	mostReadme = 10 << 10
 	LinesFile  = "cmd/internal/check/README.md"
 )
 
-// documents checks that what the documents say of the repository is so: their links
-// lead somewhere, their Go and proto code is that of files which are compiled and
-// run, the make targets and the tests that they name exist, and the table of
-// lines is right. The README may have no more than mostReadme bytes.
+// documents checks the documents against the repository: their links lead somewhere,
+// their Go and proto code is that of files which are compiled and run, the make targets
+// and tests that they name exist, and the table of lines is right. The README may have
+// no more than mostReadme bytes.
 func documents(t *Tree) []Finding {
 	var out []Finding
 	if n := len(t.Texts[readmeFile]); n == 0 || n > mostReadme {
@@ -82,8 +82,8 @@ var testName = regexp.MustCompile("(?:^|[ (])(Test[A-Z]\\w*)|`([a-z0-9/]+)`")
 // threats is the head of the table whose every row names a test.
 const threats = "| threat | outcome | test |"
 
-// tests checks that the tests that a line names exist, in the package that it
-// names before them, if it does.
+// tests checks that the tests that a line names exist, in the package that it names
+// before them, if any.
 func (r *documentChecker) tests(i int) {
 	dir, named := "", 0
 	for _, match := range testName.FindAllStringSubmatch(r.lines[i], -1) {
@@ -111,7 +111,7 @@ func (r *documentChecker) tests(i int) {
 	}
 }
 
-// block checks a block of code, whose fences are the lines begin and end.
+// block checks a block of code between the fences in the lines begin and end.
 func (r *documentChecker) block(begin, end int, language string) {
 	code := r.lines[begin+1 : end]
 	if language != "go" && language != "proto" {
@@ -158,8 +158,8 @@ func (r *documentChecker) links(i int) {
 
 var notInAnchors = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
 
-// heading reports whether a document has a heading of that anchor, as GitHub makes
-// them.
+// heading reports whether a document has a heading with that anchor, as GitHub makes
+// anchors.
 func (r *documentChecker) heading(name, anchor string) bool {
 	for line := range strings.Lines(string(r.tree.Texts[name])) {
 		title, ok := strings.CutPrefix(strings.TrimLeft(line, "#"), " ")
@@ -170,7 +170,7 @@ func (r *documentChecker) heading(name, anchor string) bool {
 	return false
 }
 
-// exists reports whether there is a text or a directory of that name.
+// exists reports whether a text or a directory of that name exists.
 func (r *documentChecker) exists(name string) bool {
 	if name == "." {
 		return true
@@ -234,7 +234,7 @@ func (r *documentChecker) missing() {
 	}
 }
 
-// Lines returns LinesFile with the numbers of its table counted anew.
+// Lines returns LinesFile with the numbers of its table counted again.
 func Lines(t *Tree) []byte {
 	var out bytes.Buffer
 	for line := range strings.Lines(string(t.Texts[LinesFile])) {

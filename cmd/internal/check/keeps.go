@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// keptFile has the table of what a peer can make either end keep.
+// keptFile has the table of what a peer can make the other end keep.
 const keptFile = "h2grpc/README.md"
 
-// keptHead is that table's head.
+// keptHead is the head of that table.
 const keptHead = "| what is kept | budget | at the bound | seen in |"
 
 // attacks is where the attacks are listed, each as a literal with a name.
@@ -23,8 +23,8 @@ var (
 	goName    = regexp.MustCompile("`([A-Za-z]\\w*(?:\\.\\w+)*)`")
 )
 
-// kept checks that every row of the table names a limit that there is, and a test
-// or an attack that there is: what no test fills is not bounded, but hoped to be.
+// kept checks that every row of the table names a limit that exists, and a test or an
+// attack that exists: a bound that no test reaches is only hoped for.
 func kept(t *Tree) []Finding {
 	text, ok := t.Texts[keptFile]
 	if !ok {
@@ -72,8 +72,8 @@ func kept(t *Tree) []Finding {
 	return out
 }
 
-// shows counts the tests and attacks that a cell names, and reports those that do
-// not exist.
+// shows counts the tests and attacks that a cell names, and reports those that do not
+// exist to missing.
 func (t *Tree) shows(cell string, missing func(string)) (n int) {
 	for _, m := range quotedRow.FindAllStringSubmatch(cell, -1) {
 		n++
@@ -96,7 +96,7 @@ func (t *Tree) shows(cell string, missing func(string)) (n int) {
 	return n
 }
 
-// hasTest reports whether there is a test of that name, in dir unless that is "".
+// hasTest reports whether a test of that name exists, in dir unless that is "".
 func (t *Tree) hasTest(dir, name string) bool {
 	return slices.ContainsFunc(t.Files, func(f *File) bool {
 		return f.Test && (dir == "" || f.Dir == dir) && bytes.Contains(t.Texts[f.Path], []byte("\nfunc "+name+"(t *testing.T) {\n"))

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// layers is the law of dependencies: a package may import its own layer and
-// those above it in this list, and nothing below.
+// layers is the law of dependencies: a package may import its own layer and those
+// before it in this list, none after it.
 var layers = [][]string{
 	{"wire/fields"},
 	{"wire"},
@@ -65,7 +65,7 @@ func lawful(t *Tree) []Finding {
 	return out
 }
 
-// A place names imports and who alone may have them, tests aside.
+// A place names imports and the only files that may have them, tests aside.
 type place struct {
 	imports string   // an import path; "x/..." stands for x and all below it
 	allowed []string // files, or directories; "d/..." stands for d and all below it
@@ -146,7 +146,7 @@ func placed(t *Tree) []Finding {
 	return out
 }
 
-// unplaced says why the file must not have an import, if so.
+// unplaced returns why the file must not have an import, or "".
 func unplaced(file, imported string) string {
 	dir := path.Dir(file)
 	for _, p := range places {

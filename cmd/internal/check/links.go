@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// NotInPlugins are packages that no plugin's binary may link.
+// NotInPlugins returns packages that no plugin's binary may link.
 func NotInPlugins() []string {
 	return []string{
 		"expvar", "html/template", "net/rpc", "os/exec", "testing", "text/template",
@@ -14,13 +14,12 @@ func NotInPlugins() []string {
 	}
 }
 
-// TakenNames are the protobuf packages that go-plugin and grpc-go register.
-// Whoever registers one of them as well makes every process panic that links
-// both.
+// TakenNames returns the protobuf packages that go-plugin and grpc-go register. If a
+// library registers one of them too, every process that links both panics.
 func TakenNames() []string { return []string{"plugin", "grpc.health", "grpc.reflection", "google.rpc"} }
 
-// Compare compares the packages that a program links with a golden list: one
-// to a line, lines that begin with # aside. golden is the list's name.
+// Compare compares the packages that a program links with a golden list: one on each
+// line, except lines that begin with #. golden is the list's name.
 func Compare(golden string, list []byte, linked []string) []Finding {
 	var out []Finding
 	listed := make(map[string]int)

@@ -7,16 +7,16 @@ import (
 	"strings"
 )
 
-// A use names something of another package and where alone it may be used in
-// what is linked into programs.
+// A use names something of another package, and the only files of what is linked into
+// programs that may use it.
 type use struct {
 	names   []string // "import/path.Name"; "import/path.*" stands for every name
 	allowed []string // files, or directories as "d/..."
 	why     string
 }
 
-// The files that deal with the process as a whole: plugin's do so only when
-// ServeConfig.Process is nil, and a host passes a part of its environment on.
+// The files that deal with the whole process: plugin's do so only if
+// ServeConfig.Process is nil, and a host passes on a part of its environment.
 const (
 	pluginProcess = "plugin/process.go"
 	pluginServe   = "plugin/serve.go"
@@ -78,8 +78,8 @@ func (u use) has(name string) bool {
 	return false
 }
 
-// byName are the ways to change files by their paths. Whoever can change the
-// directory above decides what they change: package files has others.
+// byName are the ways to change files by their paths. Whoever can change the directory
+// above decides what they change: package files offers others.
 var byName = use{
 	names: []string{
 		"os.Chmod", "os.Chown", "os.Lchown", "os.Chtimes", "os.Truncate", "os.Remove", "os.RemoveAll", "os.Rename", "os.Link", "os.Symlink",
@@ -90,8 +90,8 @@ var byName = use{
 	allowed: []string{"plugin/internal/files/...", "cmd/..."},
 }
 
-// handled checks that files are changed by descriptors, in one package, in what is
-// linked into programs of others.
+// handled checks that what is linked into programs of others changes files by
+// descriptors, in one package.
 func handled(t *Tree) []Finding {
 	var out []Finding
 	for _, f := range t.Files {
@@ -116,8 +116,7 @@ func listensTCP(f *File, call *ast.CallExpr) bool {
 	return ok && lit.Value == `"tcp"` || f.selected(call.Args[0]) == Module+"/wire.NetworkTCP"
 }
 
-// pins checks that a peer's certificate is looked at in one place and in one
-// way.
+// pins checks that a peer's certificate is checked in one place and in one way.
 func pins(t *Tree) []Finding {
 	fields := map[string]string{
 		"InsecureSkipVerify":    "plugin/internal/automtls",

@@ -9,16 +9,16 @@ import (
 	"github.com/tenonrpc/tenon/cmd/internal/check"
 )
 
-// goMod is a go.mod that keeps to the rules.
+// goMod is a go.mod that obeys the rules.
 const goMod = "module m\n\ngo 1.26.0\n\nrequire (\n\tgolang.org/x/net v0.1.0\n\tgoogle.golang.org/protobuf v1.0.0\n)\n\nrequire golang.org/x/text v0.1.0 // indirect\n"
 
-// An example is a small repository and what the rule of the same name finds in
-// it. Each file's name is followed by its lines; "want" at the end of a line is
-// where a finding is due. Files without any are what the rule lets pass.
+// An example is a small repository, and what the rule of the same name finds in it.
+// Each file's name is followed by its lines; "want" at the end of a line marks a
+// finding. Files without any must pass the rule.
 type example map[string]string
 
-// examples has files for each rule: every rule is seen to go red, and to keep
-// quiet about what resembles a breach.
+// examples has files for each rule: every rule must fail, and must not fail for what
+// only resembles a violation.
 var examples = map[string]example{
 	"law of dependencies": {
 		"wire/a.go":               "package wire\nimport _ \"" + check.Module + "/h2grpc\" // want",
@@ -115,7 +115,7 @@ var examples = map[string]example{
 			"func (l *large) long() { // want\n" + strings.Repeat("\n", 79) + "}\n" +
 			"func known() {\n" + strings.Repeat("\n", 81) + "}\n",
 		"wire/a_test.go": "package wire\nfunc f() {" + strings.Repeat("\n", 99) + "}\n",
-		// first needs nothing of third, or the other way round would be as good.
+		// first uses nothing of third, or the reverse order would be as good.
 		"h2grpc/first.go":  "package h2grpc\nfunc A() {\n\tb()\n\td()\n}\nfunc c() {}\n",
 		"h2grpc/second.go": "package h2grpc\nfunc b() {\n\te()\n\tc()\n}\n",
 		"h2grpc/third.go":  "package h2grpc\ntype t int\nfunc d() {}\nfunc e() {\n\tvar x t\n\tx.f()\n}\nfunc (t) f() { A() }\n",

@@ -10,16 +10,16 @@ import (
 	"strings"
 )
 
-// maxFields and maxFunction are what a reader can hold in mind: the fields of a
-// struct that are on one screen, and a function that is a page long.
+// maxFields and maxFunction are what a reader can keep in mind: a struct whose fields
+// fit on a screen, and a function that fits on a page.
 const (
 	maxFields   = 25
 	maxFunction = 80
 )
 
-// ceilingsFile holds what is larger than the rules allow, or has no rule that is
-// the same everywhere, each with its present figure: a line is a measure, what is
-// measured, and the number. It may only become less.
+// ceilingsFile lists what is larger than the rules allow, or has no rule that is the
+// same everywhere, with the present figure: a line has a measure, what is measured, and
+// the number. It may only decrease.
 const ceilingsFile = "testdata/ceilings.txt"
 
 // The measures.
@@ -28,11 +28,11 @@ const (
 	linesOwn    = "own-lines" // of a package's own code
 	fields      = "fields"    // of a struct, each name counted
 	lines       = "function"  // lines of a function, from its first to its last
-	arrowsUp    = "up"        // pairs of a package's files of which the lower needs the upper
+	arrowsUp    = "up"        // pairs of a package's files of which the lower uses the upper
 	returns     = "returns"   // to a file that a walk through calls had left
 )
 
-// A figure is one that has a ceiling.
+// A figure is a number that a ceiling bounds.
 type figure struct {
 	measure, of string
 	n           int
@@ -43,7 +43,7 @@ type figure struct {
 func (f figure) key() string { return f.measure + " " + f.of }
 
 // shapely compares figures with their ceilings. A figure that its rule allows needs
-// none. One that has become less has its ceiling lowered, so that it stays there.
+// none. If a figure has decreased, its ceiling must be lowered, so that it stays there.
 func shapely(t *Tree) []Finding {
 	ceilings, out := t.ceilings()
 	for _, f := range t.figures(ceilings) {
@@ -68,7 +68,7 @@ func shapely(t *Tree) []Finding {
 	return out
 }
 
-// allowed is what a measure may be without a ceiling.
+// allowed returns how large a measure may be without a ceiling.
 func allowed(measure string) int {
 	switch measure {
 	case fields:
@@ -156,8 +156,8 @@ func (t *Tree) sizes(f *File) []figure {
 	return out
 }
 
-// countFields counts the names of a struct's fields, those of structs without a
-// name in it as well: they are only another way to write them.
+// countFields counts the names of a struct's fields, including those of unnamed structs
+// in it, which are only another way to write them.
 func countFields(st *ast.StructType) int {
 	n := 0
 	for _, field := range st.Fields.List {
@@ -169,7 +169,7 @@ func countFields(st *ast.StructType) int {
 	return n
 }
 
-// funcName is "Name" or "Type.Name".
+// funcName returns "Name" or "Type.Name".
 func funcName(d *ast.FuncDecl) string {
 	if d.Recv == nil || len(d.Recv.List) == 0 {
 		return d.Name.Name

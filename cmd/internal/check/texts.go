@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// MaxLines is how long a Go file may be: longer ones are read by nobody.
+// MaxLines is how long a Go file may be: nobody reads longer ones.
 const MaxLines = 600
 
 // short checks the length of files that people write.
@@ -21,7 +21,7 @@ func short(t *Tree) []Finding {
 	return out
 }
 
-// top is what may stand at the repository's top.
+// top lists what may be at the repository's top.
 var top = []string{
 	".ci", ".github", ".gitignore", "LICENSE", "Makefile", "README.md",
 	"cmd", "go.mod", "go.sum", "h2grpc", "plugin", "testdata", "wire",
@@ -41,8 +41,8 @@ func tidyTop(t *Tree) []Finding {
 	return out
 }
 
-// direct are the root module's direct requirements, and all that go.mod may
-// hold besides: the Go version and indirect requirements.
+// direct are the root module's direct requirements. Besides these, go.mod may only have
+// the Go version and indirect requirements.
 var direct = []string{"golang.org/x/net", "google.golang.org/protobuf"}
 
 // requirements checks go.mod.

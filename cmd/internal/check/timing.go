@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// sleepless checks that tests, those of the nested modules included, sleep in
-// fake time alone: time.Sleep stands inside a function literal that is handed
-// to synctest.Test.
+// sleepless checks that tests, including those of the nested modules, sleep only in
+// fake time: time.Sleep must be inside a function literal that is passed to
+// synctest.Test.
 func sleepless(t *Tree) []Finding {
 	var out []Finding
 	for _, f := range t.Files {
@@ -40,8 +40,8 @@ var units = map[string]bool{
 	"time.Second": true, "time.Minute": true, "time.Hour": true,
 }
 
-// named checks that every time-out of the library is a named constant: a
-// duration is written in a const declaration and nowhere else.
+// named checks that every time-out of the library is a named constant: durations are
+// written only in const declarations.
 func named(t *Tree) []Finding {
 	var out []Finding
 	for _, f := range t.Files {

@@ -1,6 +1,6 @@
-// Package check holds the rules that the repository's shape keeps to: who may
-// import whom, what may touch the whole process, what tests may wait for. Its
-// tests apply them to the repository.
+// Package check holds the rules for the repository's shape: which packages may import
+// which, what may touch the whole process, what tests may wait for. Its tests apply
+// them to the repository.
 package check
 
 import (
@@ -49,13 +49,13 @@ type Tree struct {
 type File struct {
 	Path      string
 	Dir       string // the package's directory; "." for the top
-	Test      bool   // its name ends in _test.go, or forTests says so
-	Generated bool   // its head says that it is generated
-	// Nested says that the file belongs to a nested module or is under
-	// testdata: the root module's packages do not include it.
+	Test      bool   // its name ends in _test.go, or forTests matches
+	Generated bool   // its header marks it as generated
+	// Nested reports whether the file belongs to a nested module or is under testdata:
+	// the root module's packages do not include it.
 	Nested bool
-	// Bridge says that it belongs to a nested module that is not under testdata,
-	// and so to one that others import.
+	// Bridge reports whether the file belongs to a nested module that is not under
+	// testdata, and so to one that others import.
 	Bridge  bool
 	Syntax  *ast.File
 	imports map[string]string // import path by the name that the file uses
@@ -91,7 +91,8 @@ func Load(dir string) (*Tree, error) {
 	return New(texts)
 }
 
-// forTests is how files begin that only test builds have, by a tag of their own.
+// forTests matches the beginning of files that only test builds have, by a tag of their
+// own.
 var forTests = regexp.MustCompile(`^//go:build (lockorder|tenon_fastpath)\n`)
 
 // New makes a Tree of files in memory. Paths are from the top, with slashes.
@@ -162,9 +163,9 @@ func (f *File) written() bool { return !f.Test && !f.Generated && (!f.Nested || 
 // line returns the line of a node.
 func (t *Tree) line(n ast.Node) int { return t.fset.Position(n.Pos()).Line }
 
-// selected returns what a node refers to as "import/path.Name", or "" if it is
-// no name of an imported package. A local variable that hides a package is
-// taken for the package: rename it.
+// selected returns what a node refers to as "import/path.Name", or "" if it is no name
+// of an imported package. A local variable that hides a package is taken for the
+// package: rename it.
 func (f *File) selected(n ast.Node) string {
 	sel, ok := n.(*ast.SelectorExpr)
 	if !ok {

@@ -1,5 +1,5 @@
-// Package links tests what linking the library brings along. It stands apart from
-// the rules, so that they can be checked when the library does not compile.
+// Package links tests what linking the library brings along. It is separate from the
+// rules, so that they can be checked when the library does not compile.
 package links_test
 
 import (
@@ -40,7 +40,7 @@ import (
 	_ "github.com/tenonrpc/tenon/wire"
 )
 
-// root is the repository's top, seen from this directory.
+// root is the repository's top, relative to this directory.
 const root = "../../../.."
 
 // needGo skips a test that runs the go command, on Windows alone, where the tests run
@@ -94,8 +94,8 @@ func TestLinked(t *testing.T) {
 	}
 }
 
-// TestMultiplexingIsNotLinked builds a plugin without it, which nothing else may bring
-// back.
+// TestMultiplexingIsNotLinked builds a plugin without multiplexing, which nothing else
+// may link.
 func TestMultiplexingIsNotLinked(t *testing.T) {
 	const yamux = "github.com/tenonrpc/tenon/plugin/internal/yamux"
 	for tags, want := range map[string]bool{"": true, "tenon_nomux": false} {
@@ -120,9 +120,8 @@ func TestCompareGoesRed(t *testing.T) {
 	}
 }
 
-// TestNothingLooksUpNames requires that a plugin's binary has nothing to ask name
-// servers with: what would bring it is one call of net.Dial, or of a Dialer's
-// DialContext, with an address in words.
+// TestNothingLooksUpNames requires that a plugin's binary has no resolver: one call of
+// net.Dial, or of a Dialer's DialContext, with an address as a string would link it.
 func TestNothingLooksUpNames(t *testing.T) {
 	needGo(t)
 	program := filepath.Join(t.TempDir(), "kvplugin")
@@ -210,10 +209,10 @@ func TestRegisteredGoesRed(t *testing.T) {
 	}
 }
 
-// TestNestedModules requires the nested modules to stand, by path, inside the
-// tree of what they test, so that they may test internals. The README's example and
-// the application to copy stand outside on purpose: they can use nothing that their
-// readers cannot. What checks that modules can be published uses none of them.
+// TestNestedModules requires the paths of nested modules to be inside the tree of what
+// they test, so that they may test internals. The README's example and the application
+// to copy are outside on purpose: they can use nothing that their readers cannot. The
+// module that checks whether modules can be published uses none of them.
 func TestNestedModules(t *testing.T) {
 	mods, err := filepath.Glob(root + "/testdata/*/*.mod")
 	if err != nil || len(mods) == 0 {
