@@ -1,8 +1,8 @@
-// Command audit prints what an auditor of this repository asks for first, on a
-// page: how large the packages are and who imports whom, where they reach past
-// Go's types, call the system or do cryptography, every limit, and the modules
-// that come along. With -v it goes on with every use by name and every limit's
-// reason. "make audit" runs it, and govulncheck after it; AUDIT=-v is for the rest.
+// Command audit prints, on one page, what an auditor of this repository asks for first:
+// how large the packages are and what they import, where they circumvent Go's types,
+// call the system or do cryptography, every limit, and the modules that they depend on.
+// With -v it also prints every use by name and every limit's reason. "make audit" runs
+// it, and then govulncheck; AUDIT=-v adds the rest.
 package main
 
 import (
@@ -45,7 +45,8 @@ func main() {
 	}
 }
 
-// rewrite makes a file of the repository whose top is dir what the tree says.
+// rewrite writes a file of the repository whose top is dir: text makes it from the
+// tree.
 func rewrite(dir, name string, text func(*check.Tree) []byte) error {
 	tree, err := check.Load(dir)
 	if err != nil {
@@ -108,8 +109,7 @@ var trusting = []string{
 
 func heading(w io.Writer, text string) { fmt.Fprintf(w, "\n## %s\n", text) }
 
-// packages writes a line for each package, those first that import none of the
-// others.
+// packages writes a line for each package. Packages come after those that they import.
 func packages(w io.Writer, all []check.PackageSize) {
 	byDir := map[string]check.PackageSize{}
 	for _, p := range all {
@@ -150,7 +150,7 @@ func places(w io.Writer, what string, uses []check.Use) {
 	}
 }
 
-// calls writes a line for each file with what it calls.
+// calls writes a line for each file with the calls in it.
 func calls(w io.Writer, uses []check.Use) {
 	uses = slices.DeleteFunc(uses, func(u check.Use) bool { return !u.Call })
 	files := group(uses, func(u check.Use) string { return u.Path })
@@ -182,7 +182,7 @@ func table(w io.Writer, limits []check.Limit) {
 	}
 }
 
-// units makes values short, without touching their numbers.
+// units replaces expressions by shorter units, without changing their numbers.
 var units = strings.NewReplacer(
 	" * time.Hour", "h", " * time.Minute", "m", " * time.Second", "s", " * time.Millisecond", "ms", " * time.Microsecond", "µs",
 	"time.Minute", "1m", "time.Second", "1s", "time.Millisecond", "1ms", "*time.Millisecond", "ms", " ", "")
@@ -201,7 +201,7 @@ func named(w io.Writer, uses []check.Use) {
 	}
 }
 
-// lines returns the numbers of the lines, each once.
+// lines returns the line numbers, each once.
 func lines(uses []check.Use) string {
 	var all []string
 	for _, u := range uses {

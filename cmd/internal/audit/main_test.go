@@ -15,7 +15,7 @@ import (
 
 const top = "../../.."
 
-// page is how many lines the report may have: what is read in one go.
+// page is how many lines the report may have, to be read in one go.
 const page = 119
 
 func report(t *testing.T, verbose bool) string {
@@ -30,7 +30,7 @@ func report(t *testing.T, verbose bool) string {
 	return b.String()
 }
 
-// inOrder looks for words in a text, each after the one before.
+// inOrder looks for words in a text, in the given order.
 func inOrder(t *testing.T, text string, words ...string) {
 	t.Helper()
 	at := 0

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// modules writes the modules that the build list has, with the hashes that go.sum
-// pins and the licence that each carries.
+// modules writes the modules of the build list, with the hashes in go.sum and the
+// licence of each.
 func modules(w io.Writer, dir string) error {
 	sums, err := os.ReadFile(filepath.Join(dir, "go.sum"))
 	if err != nil {
@@ -52,7 +52,7 @@ func modules(w io.Writer, dir string) error {
 	return nil
 }
 
-// licences are told apart by words that only they have.
+// licences are recognised by words that no other licence has.
 var licences = []struct{ words, name string }{
 	{"Permission is hereby granted, free of charge", "MIT"},
 	{"Neither the name of", "BSD-3-Clause"},
