@@ -1,10 +1,10 @@
-// Command tally reads what "go test -json" prints, and says in few lines what came
-// of it: how many tests of each package passed, failed and were skipped, what those
-// that failed said, and which were skipped, and why. With -skips it reads from a
-// file how many may be skipped.
+// Command tally reads the output of "go test -json" and prints a summary: how many
+// tests of each package passed, failed and were skipped, the output of those that
+// failed, and which were skipped and why. With -skips it reads from a file how many may
+// be skipped.
 //
 // Its exit status is 1 if a test or a package failed, if none ran, or if more were
-// skipped than may be. "make windows" uses it.
+// skipped than allowed. "make windows" uses it.
 package main
 
 import (
@@ -46,24 +46,24 @@ func main() {
 type event struct {
 	Action      string
 	Package     string
-	ImportPath  string // of what is built, in place of Package
+	ImportPath  string // of what is built, instead of Package
 	Test        string // "" if it is about the package
 	Elapsed     float64
 	Output      string
 	FailedBuild string
 }
 
-// counts is what came of a package's tests.
+// counts is how many of a package's tests passed, failed and were skipped.
 type counts struct{ passed, failed, skipped int }
 
-// tally reads events from r and writes the report to w. limit is how many tests may
-// be skipped, -1 for any number, and name the file that says so. ok is whether
-// everything is as it should be.
+// tally reads events from r and writes the report to w. limit is how many tests may be
+// skipped, or -1 for any number, and name is the file that has the limit. ok reports
+// whether everything is as required.
 func tally(r io.Reader, w io.Writer, limit int, name string) (ok bool, err error) {
 	type test struct{ pkg, name string }
 	var (
 		packages = make(map[string]*counts)
-		said     = make(map[test][]string) // by the tests that are not over, and by packages
+		said     = make(map[test][]string) // output of unfinished tests and of packages
 		skips    []string
 		all      counts
 		broken   int // packages that failed
@@ -124,7 +124,7 @@ func tally(r io.Reader, w io.Writer, limit int, name string) (ok bool, err error
 			skips = append(skips, fmt.Sprintf("%s %s: %s", e.Package, e.Test, reason(words)))
 		}
 	}
-	// What was cut short says why in its last words.
+	// The end of the output of an unfinished test tells why.
 	for id, words := range said {
 		if id.name != "" {
 			fmt.Fprintf(w, "not over: %s %s\n%s", id.pkg, id.name, strings.Join(words, ""))
@@ -138,7 +138,7 @@ func tally(r io.Reader, w io.Writer, limit int, name string) (ok bool, err error
 	return all.judge(w, limit, name) && broken == 0, nil
 }
 
-// judge writes the sum of all packages, and returns whether it is as it should be.
+// judge writes the sum of all packages, and reports whether it is as required.
 func (all *counts) judge(w io.Writer, limit int, name string) (ok bool) {
 	fmt.Fprintf(w, "%d tests passed, %d failed, %d were skipped\n", all.passed, all.failed, all.skipped)
 	ok = all.failed == 0 && all.passed > 0
@@ -153,8 +153,8 @@ func (all *counts) judge(w io.Writer, limit int, name string) (ok bool) {
 	return ok
 }
 
-// reason returns what a test said that was skipped, without the lines that the
-// testing package prints around it.
+// reason returns the output of a skipped test, without the lines that package testing
+// prints around it.
 func reason(words []string) string {
 	var said []string
 	for _, line := range words {
