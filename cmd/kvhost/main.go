@@ -1,9 +1,9 @@
-// Kvhost is the host of the living example. It starts kvplugin, uses every
-// method of the store that it serves, stops it, and says what happened.
+// Kvhost is the example's host. It starts kvplugin, uses every method of the store that
+// it serves, stops it, and prints what happened.
 //
 //	kvhost [path of kvplugin]
 //
-// Without an argument it starts the kvplugin that lies next to it.
+// Without an argument it starts the kvplugin in its own directory.
 package main
 
 import (

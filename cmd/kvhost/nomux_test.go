@@ -15,7 +15,7 @@ import (
 )
 
 // TestMultiplexingLeftOut builds the plugin with and without multiplexing. Without it,
-// a host that asks for it is told no, and the plugin's log says why.
+// a host that asks for it is refused, and the plugin's log has the reason.
 func TestMultiplexingLeftOut(t *testing.T) {
 	if os.Getenv("TENON_BUILT") != "" {
 		t.Skip("there is no go command")

@@ -18,10 +18,10 @@ import (
 	"github.com/tenonrpc/tenon/plugin/host"
 )
 
-// spoken is what the plugin is asked to say.
+// spoken is the text that the plugin is asked to log and print.
 const spoken = "hello from inside the plugin"
 
-// run starts the plugin at path, uses it, stops it, and tells the story on out.
+// run starts the plugin at path, uses it, stops it, and writes the story to out.
 func run(ctx context.Context, path string, out io.Writer) (err error) {
 	story := newStory(out)
 	begin := time.Now()
@@ -57,7 +57,7 @@ func run(ctx context.Context, path string, out io.Writer) (err error) {
 	return nil
 }
 
-// meet tells how host and plugin are connected.
+// meet prints how host and plugin are connected.
 func meet(ctx context.Context, story *story, client *host.Client, store kv.KVClient) error {
 	if err := client.Ping(ctx); err != nil {
 		return err

@@ -35,7 +35,7 @@ func temp(t *testing.T) {
 	})
 }
 
-// story is what the host says, line by line.
+// wantStory is what the host prints, line by line.
 var wantStory = []string{
 	`launch     .*kvplugin.*, process \d+, ready after [\d.]+m?s`,
 	`handshake  gRPC, application protocol 1, on (?:unix /.*|tcp 127\.0\.0\.1:\d+)`,
@@ -65,7 +65,7 @@ log        WARN "hello from inside the plugin" module=kvplugin keys=3)`,
 // TestRun builds the plugin and runs the whole example.
 func TestRun(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "kvplugin.exe")
-	// Where there is no go command, as under Wine, it was built before.
+	// If there is no go command, as under Wine, it has already been built.
 	if built := os.Getenv("TENON_BUILT"); built != "" {
 		path = filepath.Join(built, "kvplugin.exe")
 	} else {

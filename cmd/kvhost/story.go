@@ -11,10 +11,10 @@ import (
 	"sync"
 )
 
-// maxLine bounds what is kept of a line that the plugin does not end, in bytes.
+// maxLine bounds how much of a line without end is kept, in bytes.
 const maxLine = 4096
 
-// A story is told in lines, each with a title, from several goroutines.
+// A story prints lines, each with a title, from several goroutines.
 type story struct {
 	mu sync.Mutex
 	// guarded by mu
@@ -25,12 +25,12 @@ type story struct {
 // awaited is a line that someone waits for.
 type awaited struct {
 	title, text string
-	seen        chan struct{} // closed once it was told
+	seen        chan struct{} // closed once it was printed
 }
 
 func newStory(out io.Writer) *story { return &story{out: out} }
 
-// tell tells one line.
+// tell prints one line.
 func (s *story) tell(title, format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	s.mu.Lock()
@@ -45,8 +45,8 @@ func (s *story) tell(title, format string, args ...any) {
 	}
 }
 
-// await returns a channel that is closed when a line with that title and text
-// is told.
+// await returns a channel that is closed when a line with that title and text is
+// printed.
 func (s *story) await(title, text string) <-chan struct{} {
 	seen := make(chan struct{})
 	s.mu.Lock()
@@ -55,8 +55,8 @@ func (s *story) await(title, text string) <-chan struct{} {
 	return seen
 }
 
-// output returns a writer that tells each line that is written to it. It must
-// be used by one goroutine at a time.
+// output returns a writer that prints each line written to it. It must be used by one
+// goroutine at a time.
 func (s *story) output(title string) io.Writer { return &lines{story: s, title: title} }
 
 type lines struct {
@@ -78,7 +78,7 @@ func (l *lines) Write(b []byte) (int, error) {
 	}
 }
 
-// logHandler returns a handler for the host's logger that tells each record.
+// logHandler returns a handler for the host's logger that prints each record.
 func (s *story) logHandler(level slog.Level) slog.Handler {
 	return &logHandler{story: s, level: level}
 }
@@ -101,7 +101,7 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// word returns a value as it is if it is one plain word, and quoted otherwise.
+// word returns a value unchanged if it is one plain word, and quoted otherwise.
 func word(v slog.Value) string {
 	plain := v.String()
 	if quoted := strconv.Quote(plain); quoted != `"`+plain+`"` || strings.Contains(plain, " ") {
@@ -110,7 +110,7 @@ func word(v slog.Value) string {
 	return plain
 }
 
-// WithAttrs and WithGroup change nothing: what they say is which plugin a record
-// is about, and there is one.
+// WithAttrs and WithGroup change nothing: they would add which plugin a record is
+// about, and there is only one.
 func (h *logHandler) WithAttrs([]slog.Attr) slog.Handler { return h }
 func (h *logHandler) WithGroup(string) slog.Handler      { return h }

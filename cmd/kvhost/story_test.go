@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestOutput checks that output is told by lines, however it is written, and
-// that it cannot write to the terminal what the host did not mean to.
+// TestOutput checks that output is printed by lines, however it is written, and cannot
+// control the terminal.
 func TestOutput(t *testing.T) {
 	var out bytes.Buffer
 	w := newStory(&out).output("stdout")

@@ -11,7 +11,7 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/status"
 )
 
-// A step makes calls and tells how they went.
+// A step makes calls and prints how they went.
 type step func(context.Context, *story, kv.KVClient) error
 
 // use makes a call of every kind.
@@ -65,7 +65,7 @@ func putAll(ctx context.Context, story *story, store kv.KVClient) error {
 		return err
 	}
 	for i, key := range []string{"demo/a", "demo/b", "demo/c"} {
-		// A stream that has ended says so here with io.EOF, and why below.
+		// On a stream that has ended this is io.EOF; the reason comes below.
 		if err := stream.Send(&kv.PutRequest{Key: key, Value: []byte{'0' + byte(i)}}); err != nil && err != io.EOF {
 			return err
 		}
@@ -78,7 +78,7 @@ func putAll(ctx context.Context, story *story, store kv.KVClient) error {
 	return nil
 }
 
-// getAll shows a conversation: streams of requests and responses.
+// getAll shows a call with streams of requests and of responses.
 func getAll(ctx context.Context, story *story, store kv.KVClient) error {
 	stream, err := store.GetAll(ctx)
 	if err != nil {
@@ -112,7 +112,7 @@ func beginWatch(ctx context.Context, store kv.KVClient) (kv.KV_WatchClient, cont
 	ctx, cancel := context.WithCancel(ctx)
 	watch, err := store.Watch(ctx, &kv.WatchRequest{Prefix: "demo/"})
 	if err == nil {
-		_, err = watch.Header() // there once the plugin watches
+		_, err = watch.Header() // arrives once the plugin watches
 	}
 	if err != nil {
 		cancel()
@@ -121,7 +121,7 @@ func beginWatch(ctx context.Context, store kv.KVClient) (kv.KV_WatchClient, cont
 	return watch, cancel, nil
 }
 
-// endWatch tells what the watch has seen, which is a stream of responses.
+// endWatch prints what the watch has received, which is a stream of responses.
 func endWatch(story *story, watch kv.KV_WatchClient, stop context.CancelFunc) error {
 	for key := ""; key != "demo/c"; { // the last change
 		event, err := watch.Recv()
@@ -146,8 +146,8 @@ func endWatch(story *story, watch kv.KV_WatchClient, stop context.CancelFunc) er
 	return nil
 }
 
-// say makes the plugin log and print, and waits for both, which come by other
-// ways than the answer.
+// say makes the plugin log and print, and waits for both, which do not arrive with the
+// answer.
 func say(ctx context.Context, story *story, store kv.KVClient) error {
 	logged, printed := story.await("log", spoken), story.await("stdout", spoken)
 	if _, err := store.Say(ctx, &kv.SayRequest{Level: kv.SayRequest_LEVEL_WARN, Text: spoken}); err != nil {
