@@ -1,5 +1,5 @@
-// Kvplugin is the plugin of the living example: a store of keys and values. A
-// host starts it, such as kvhost; started by hand it only says so.
+// Kvplugin is the example's plugin: a store of keys and values. A host starts it, such
+// as kvhost; started by hand it only prints that it is a plugin.
 package main
 
 import (
@@ -11,9 +11,9 @@ import (
 )
 
 func main() {
-	// The logger keeps the standard error of the process, which the host reads
-	// as log lines. What is written to os.Stdout and os.Stderr once the plugin
-	// serves goes to the host as plain output.
+	// The logger keeps the process's own standard error, which the host reads as log
+	// lines. What is written to os.Stdout and os.Stderr once the plugin serves goes to
+	// the host as plain output.
 	logger := plugin.NewLogger(os.Stderr, "kvplugin")
 	store := newStore(logger, func(text string) { fmt.Println(text) })
 	plugin.Serve(&plugin.ServeConfig{

@@ -127,8 +127,8 @@ func TestWatchOfNothing(t *testing.T) {
 	}
 }
 
-// TestSlowWatcher checks that a watcher which lags behind is ended, and that
-// nobody waits for it.
+// TestSlowWatcher checks that a watcher which lags behind is ended, and that nothing
+// waits for it.
 func TestSlowWatcher(t *testing.T) {
 	s := quiet()
 	w, _ := s.watch("")
