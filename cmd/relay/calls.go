@@ -14,11 +14,10 @@ import (
 // calls passes the host's calls on to the plugin.
 type calls struct{ inner *host.Client }
 
-// pass passes on one call, of whatever kind: messages go both ways until the plugin
-// has ended it, or the host has given it up. It is h2grpc.ServerConfig.Unknown.
+// pass passes on one call, of any kind: messages go both ways until the plugin has
+// ended it or the host has given it up. It is h2grpc.ServerConfig.Unknown.
 func (c calls) pass(method string, from h2grpc.ServerStream) error {
-	// The deadline is the context's. Of the metadata, what is gRPC's own is not
-	// sent twice.
+	// The deadline is the context's. gRPC's own metadata is not sent twice.
 	ctx, cancel := context.WithCancelCause(from.Context())
 	defer cancel(nil)
 	received, _ := metadata.FromIncomingContext(ctx)
@@ -53,8 +52,8 @@ func (c calls) pass(method string, from h2grpc.ServerStream) error {
 	}
 }
 
-// requests passes on the host's messages, and that there are no more. It ends with
-// the call, whoever has ended it.
+// requests passes on the host's messages, and their end. It ends with the call,
+// whichever side has ended that.
 func requests(from h2grpc.ServerStream, to h2grpc.ClientStream, fail context.CancelCauseFunc) {
 	var m h2grpc.Raw
 	for {
@@ -72,22 +71,22 @@ func requests(from h2grpc.ServerStream, to h2grpc.ClientStream, fail context.Can
 	}
 }
 
-// The services of the protocol that every plugin has, so that no method of theirs
-// is unknown. The broker and the plugin's output are passed on in other ways.
+// The services of the protocol that every plugin has: their methods are not unknown.
+// The broker and the plugin's output are passed on in other ways.
 const (
 	healthService = "/" + health.ServiceName + "/"
 	shutdown      = "/plugin.GRPCController/Shutdown"
 )
 
-// unary has the plugin asked how it is, not the relay, and ended before the relay:
-// what it prints last is passed on.
+// unary passes health checks on to the plugin, and ends the plugin before the relay, so
+// that its last output is passed on.
 func (c calls) unary(ctx context.Context, req any, info *h2grpc.UnaryServerInfo, handler h2grpc.UnaryHandler) (any, error) {
 	switch {
 	case strings.HasPrefix(info.FullMethod, healthService):
 		reply := new(h2grpc.Raw)
 		return reply, c.inner.Conn().Invoke(ctx, info.FullMethod, req, reply)
 	case info.FullMethod == shutdown:
-		c.inner.Close() // the relay's own end says how that went
+		c.inner.Close() // the relay's own end reports how that went
 	}
 	return handler(ctx, req)
 }

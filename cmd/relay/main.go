@@ -1,24 +1,25 @@
-// Relay is between a host and a plugin, and passes on all that they say: an example
-// for proxies, recorders and whatever else has to know of no service in particular.
+// Relay runs between a host and a plugin, and passes on everything that they exchange:
+// an example for proxies, recorders and other programs that must work with any service.
 //
 //	relay -cookie NAME PROGRAM [ARGUMENT ...]
 //
-// NAME is the environment variable of the magic cookie, the one thing that cannot be
-// found out: start the relay where the host would start PROGRAM. It is then a plugin
-// for its host and a host for the plugin, with the protocol version that both have,
-// and AutoMTLS and multiplexing as the host asks for them. Hosts and plugins may be
-// made with this module, with go-plugin or with another library.
+// NAME is the environment variable of the magic cookie, the only thing that the relay
+// cannot find out itself. Start the relay where the host would start PROGRAM. To its
+// host it is then a plugin, and to the plugin a host, with the protocol version that
+// both have, and AutoMTLS and multiplexing as the host asks for them. Hosts and plugins
+// may be made with this module, with go-plugin or with another library.
 //
-// What passes: every call of the application's, with its metadata, deadline, status
-// and compression (gzip); health checks and reflection; brokered connections, both
-// ways, by the ids of host and plugin; what the plugin prints and logs; the end.
+// It passes on: every call of the application, with its metadata, deadline, status and
+// compression (gzip); health checks and reflection; brokered connections, in both
+// directions, by the ids of host and plugin; what the plugin prints and logs; and the
+// plugin's end.
 //
-// What does not: hosts that send no list of protocol versions; certificates of the
-// application's own, which are not the relay's to show; ServeConfig.TLS and
-// host.Config.TLS are for a relay that has them. A host that attaches again
-// (Reattach) attaches to the relay. How this program is called is seen by both
-// sides: the plugin's parent is the relay, and the addresses of connections and the
-// user-agent are the relay's.
+// It does not work for hosts that send no list of protocol versions, nor with
+// certificates of the application's own, since the relay does not have them; a relay
+// that has them would set ServeConfig.TLS and host.Config.TLS. A host that attaches
+// again (Reattach) attaches to the relay. Both sides can tell that the relay is there:
+// the plugin's parent is the relay, and the addresses of connections and the user-agent
+// are the relay's.
 package main
 
 import (
@@ -47,7 +48,7 @@ func main() {
 	}
 }
 
-// run is the plugin, from its start to its end.
+// run runs the plugin, from its start to its end.
 func run(cookie string, command []string) error {
 	value := os.Getenv(cookie)
 	switch {
@@ -56,7 +57,7 @@ func run(cookie string, command []string) error {
 	case value == "":
 		return fmt.Errorf("%s is not set: this program is to be started by a host of plugins", cookie)
 	}
-	// What the host asks for is asked of the plugin.
+	// Ask the plugin for what the host asks for.
 	asked, err := wire.ParseEnv(os.LookupEnv)
 	if err != nil {
 		return err
@@ -111,7 +112,7 @@ func run(cookie string, command []string) error {
 		})},
 		Server: h2grpc.ServerConfig{
 			Unknown:            calls.pass,
-			Exempt:             func(string) bool { return false }, // the plugin's health is asked for, not the relay's
+			Exempt:             func(string) bool { return false }, // the host asks for the plugin's health, not the relay's
 			UnaryInterceptors:  []h2grpc.UnaryServerInterceptor{calls.unary},
 			StreamInterceptors: []h2grpc.StreamServerInterceptor{calls.stream},
 			MaxRecvMessageSize: -1, MaxSendMessageSize: -1,
@@ -127,8 +128,8 @@ func run(cookie string, command []string) error {
 	return err
 }
 
-// later is a standard stream of this process's, once the host reads it. The first
-// that this process may print is its handshake.
+// later is a standard stream of this process that can be used once the host reads it.
+// The first thing that this process may print is its handshake.
 type later struct {
 	serving <-chan struct{}
 	file    func() *os.File

@@ -25,7 +25,7 @@ import (
 	"github.com/tenonrpc/tenon/wire"
 )
 
-// The test's process is also the relay, and the plugin.
+// This test binary is also the relay, and the plugin.
 const (
 	modeVariable = "TN_RELAY_TEST"
 	cookie       = "TN_RELAY_COOKIE"
@@ -52,7 +52,8 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// The plugin's service: it says how a request was compressed, and dies of one.
+// The plugin's service reports how a request was compressed, and ends the plugin on one
+// request.
 func register(_ *plugin.Broker, s *h2grpc.Server) error {
 	s.RegisterService(&h2grpc.ServiceDesc{ServiceName: "test.Word", Methods: []h2grpc.MethodDesc{{
 		MethodName: "Say",
@@ -130,12 +131,12 @@ func start(t *testing.T, change func(*host.Config)) (c *host.Client, out *output
 	return c, out, err
 }
 
-// TestPassesAll: the version agreed on, compressed calls, health, reflection and
-// the last words.
+// TestPassesAll checks the agreed version, compressed calls, health, reflection and the
+// plugin's last output.
 func TestPassesAll(t *testing.T) { testPassesAll(t, nil) }
 
-// TestPassesAllWithoutPipes: for hosts that know of a plugin's output by the
-// connection alone, as those of other libraries do.
+// TestPassesAllWithoutPipes is for hosts that receive a plugin's output only over the
+// connection, as those of other libraries do.
 func TestPassesAllWithoutPipes(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("there are none on Windows")
@@ -183,8 +184,8 @@ func testPassesAll(t *testing.T, change func(*host.Config)) {
 	}
 }
 
-// services asks reflection for the names of the services, which stand in the answer
-// as they are.
+// services asks reflection for the names of the services, which the answer has as plain
+// text.
 func services(ctx context.Context, cc *h2grpc.ClientConn) (string, error) {
 	stream, err := cc.NewStream(ctx, &h2grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")
 	if err != nil {
@@ -198,7 +199,7 @@ func services(ctx context.Context, cc *h2grpc.ClientConn) (string, error) {
 	return string(answer), err
 }
 
-// TestPluginDies: the relay ends as well, and says how the plugin did.
+// TestPluginDies checks that the relay ends too, and reports how the plugin did.
 func TestPluginDies(t *testing.T) {
 	c, out, err := start(t, nil)
 	if err != nil {
@@ -214,7 +215,7 @@ func TestPluginDies(t *testing.T) {
 	}
 }
 
-// TestCannotRelay: what is wrong is said on stderr, where hosts show it.
+// TestCannotRelay checks that the reason is on stderr, where hosts show it.
 func TestCannotRelay(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*host.Config)
