@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// program is an application as it is written for go-plugin: a service without
-// generated code, host and plugin.
+// program is an application written for go-plugin: a service without generated code,
+// host and plugin.
 const program = `-- go.mod --
 module example.org/app
 

@@ -1,8 +1,8 @@
 package main
 
-// declared are the names of the old libraries that programs get values from, by
-// import path: enough for the type checker to know what a method or a field belongs
-// to. Types of parameters that nothing is selected from are left out.
+// declared has the names of the old libraries from which programs get values, by import
+// path: enough for the type checker to know what a method or a field belongs to. Types
+// of parameters from which nothing is selected are left out.
 var declared = map[string]string{
 	oldPlugin:             declaredPlugin,
 	oldGRPC:               declaredGRPC,

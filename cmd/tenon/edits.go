@@ -13,12 +13,12 @@ import (
 type edit struct {
 	start, end int
 	text       string
-	what       string // for people who ask what would be done; "" if another edit says it
+	what       string // description for -n; "" if another edit has it
 }
 
-// apply makes the edits, and returns the new text and, for an offset in the old
-// text, the offset in the new one. Deletions may overlap; other edits that do are a
-// mistake of this command's.
+// apply makes the edits, and returns the new text and a function from an offset in the
+// old text to the offset in the new one. Deletions may overlap; overlaps of other edits
+// are a bug of this command.
 func apply(text []byte, edits []edit) ([]byte, func(int) int, error) {
 	edits = slices.Clone(edits)
 	slices.SortStableFunc(edits, func(a, b edit) int { return cmp.Or(a.start-b.start, a.end-b.end) })
@@ -62,8 +62,8 @@ func endLines(edits []edit) []edit {
 	return edits
 }
 
-// tidy formats what came of the edits, if the text was formatted before. Otherwise
-// it only makes sure that the result is Go.
+// tidy formats the edited text if the text was formatted before. Otherwise it only
+// checks that the result is Go.
 func tidy(before, after []byte) ([]byte, error) {
 	formatted, err := format.Source(after)
 	if err != nil {
@@ -75,8 +75,8 @@ func tidy(before, after []byte) ([]byte, error) {
 	return formatted, nil
 }
 
-// place finds where an offset of the edited text is once it was formatted, which
-// moves things within lines.
+// place finds the place of an offset of the edited text after formatting, which moves
+// things within lines.
 func place(edited, formatted []byte, off int) (line, column int) {
 	line = 1 + bytes.Count(edited[:off], []byte("\n"))
 	start := 1 + bytes.LastIndexByte(edited[:off], '\n')
@@ -85,8 +85,8 @@ func place(edited, formatted []byte, off int) (line, column int) {
 	if len(was) != len(is) {
 		return line, column
 	}
-	// gofmt sorts imports, and changes blanks: the line has the same words, and the
-	// place as much of everything else before it.
+	// gofmt sorts imports and changes blanks: the line keeps its words, and as many
+	// other characters precede the place.
 	words := func(line []byte) string { return strings.Join(strings.Fields(string(line)), "") }
 	if this := words(was[line-1]); words(is[line-1]) != this {
 		if i := slices.IndexFunc(is, func(other []byte) bool { return words(other) == this }); i >= 0 {
@@ -106,9 +106,9 @@ func place(edited, formatted []byte, off int) (line, column int) {
 	return line, column
 }
 
-// deletion returns what to delete with an element of a list, so that the list is
-// one afterwards: the whole of its lines, if nothing else is on them, or the
-// separator as well.
+// deletion returns what to delete together with an element of a list, so that the rest
+// is still a list: the whole of its lines, if nothing else is on them, or the separator
+// as well.
 func deletion(text []byte, start, end int) (int, int) {
 	blank := func(b byte) bool { return b == ' ' || b == '\t' }
 	before := start

@@ -15,8 +15,8 @@ import (
 	"strings"
 )
 
-// directories returns the directories that patterns stand for, each once, whatever
-// names the patterns have for it.
+// directories returns the directories that patterns stand for, each once, even if
+// patterns have several names for it.
 func directories(patterns []string) ([]string, error) {
 	var out []string
 	var infos []fs.FileInfo
@@ -82,8 +82,7 @@ func matches(pattern string) ([]string, error) {
 	return out, err
 }
 
-// leftOut reports whether a directory belongs to something else than the packages
-// around it.
+// leftOut reports whether a directory does not belong to the packages around it.
 func leftOut(dir string) bool {
 	base := filepath.Base(dir)
 	if base == "vendor" || base == "testdata" || base[0] == '.' || base[0] == '_' {
@@ -131,8 +130,8 @@ func load(u *universe, dir string) ([]*unit, error) {
 	return units, nil
 }
 
-// isGo reports whether a file of that name is Go to the go command, which passes
-// over those that begin with a dot or an underscore.
+// isGo reports whether the go command takes a file of that name for Go: it ignores
+// names that begin with a dot or an underscore.
 func isGo(name string) bool {
 	return strings.HasSuffix(name, ".go") && name[0] != '.' && name[0] != '_'
 }
@@ -184,7 +183,7 @@ func (p *unit) check(dir string) {
 }
 
 // write replaces a file by one with another text and the same mode, unless it has
-// changed since it was read. The file is a whole one at any time.
+// changed since it was read. The file is complete at all times.
 func write(path string, was, is []byte, mode fs.FileMode) (err error) {
 	if now, err := os.ReadFile(path); err != nil {
 		return err

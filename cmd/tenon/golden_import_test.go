@@ -2,8 +2,8 @@ package main
 
 import "strings"
 
-// importGoldens have imports that are put where others have a meaning of their own,
-// and lines that end otherwise.
+// importGoldens have imports that are added where others have a meaning of their own,
+// and other line ends.
 var importGoldens = []golden{
 	{
 		name: "the comment before cgo's import stays there",
@@ -225,7 +225,7 @@ const lines = ` + "`" + `CR
 	},
 }
 
-// crlf ends the lines of the files in a text with CR LF, and in c.go alone the line
+// crlf makes the lines of the files in a text end with CR LF, but in c.go only the line
 // that ends in CR.
 func crlf(text string) string {
 	var out strings.Builder

@@ -1,6 +1,7 @@
 package main
 
-// startGoldens are starts that stay, because host.Start would not mean the same.
+// startGoldens are starts that are not changed, because host.Start would not mean the
+// same.
 var startGoldens = []golden{
 	{
 		name: "starts whose client becomes another stay",

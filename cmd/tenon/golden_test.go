@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// A golden is files before and after, and what is printed of them.
+// A golden has files before and after, and what is printed about them.
 type golden struct {
 	name, before, after, left string
 }
@@ -454,7 +454,7 @@ func TestGolden(t *testing.T) {
 			wantText(t, "stdout", stdout, tc.left)
 			wantFiles(t, "migrated", dir, tc.after)
 
-			// Once more, and there is nothing to do.
+			// A second run has nothing to do.
 			_, stderr, _ = tenon(t, dir, "migrate", ".")
 			if !strings.HasPrefix(stderr, "files changed: 0;") {
 				t.Errorf("the second time: %s", stderr)

@@ -1,6 +1,6 @@
 package main
 
-// unknownGoldens have what the type checker knows nothing of: generics and types of
+// unknownGoldens have what the type checker does not know: generics and types of
 // packages that are not read, and variants of types for other systems.
 var unknownGoldens = []golden{
 	{

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// halves returns a line for each import, in the directories' packages, of a part of
-// grpc-go that compiles beside tenon and is wrong, as the files are now.
+// halves returns a line for each import, in the directories' packages as the files are
+// now, of a part of grpc-go that compiles beside tenon but is wrong.
 func halves(dirs []string) ([]string, error) {
 	var out []string
 	for _, dir := range dirs {
@@ -38,7 +38,7 @@ func halves(dirs []string) ([]string, error) {
 	return out, nil
 }
 
-// A use is an import of a package's.
+// A use is an import by a package.
 type use struct {
 	pkg      string // its name, without _test
 	imported string
@@ -72,12 +72,12 @@ func importsOf(dir string) ([]use, error) {
 	return out, nil
 }
 
-// serving are tenon's packages, besides plugin, by which calls are made and served.
+// serving are tenon's packages, besides plugin, that make or serve calls.
 var serving = []string{ours + "/h2grpc", hostPath, ours + "/plugin/plugintest"}
 
-// servesOurs reports whether a package that imports this one makes or serves calls
-// by tenon: it is one of tenon's that does, or one beside it in its module that
-// imports h2grpc, as generated stubs do.
+// servesOurs reports whether a package that imports this one makes or serves calls with
+// tenon: this one is a package of tenon that does so, or a package of the same module
+// that imports h2grpc, as generated stubs do.
 func servesOurs(imported, dir string) bool {
 	if imported == ours+"/plugin" || slices.ContainsFunc(serving, func(p string) bool { return below(imported, p) }) {
 		return true

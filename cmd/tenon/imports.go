@@ -50,8 +50,8 @@ func (s *source) imports() {
 	}
 }
 
-// isLocal reports whether a package is of the file's own module, which may be called
-// as if it were in one of the old ones.
+// isLocal reports whether a package belongs to the file's own module; it may have the
+// name of one of the old packages.
 func (s *source) isLocal(imported string) bool {
 	dir, ok := localDir(imported, filepath.Dir(s.path))
 	if !ok {
@@ -61,7 +61,7 @@ func (s *source) isLocal(imported string) bool {
 	return err == nil
 }
 
-// packageAdvice says what to do about a package that stays.
+// packageAdvice returns what to do about a package that stays.
 func packageAdvice(imported string) string {
 	for p := imported; ; p = path.Dir(p) {
 		if advice, ok := packages[p]; ok {
@@ -118,7 +118,7 @@ func (s *source) importSpec(m move, spec *ast.ImportSpec, beside []string) {
 	}
 }
 
-// importBeside adds imports after one.
+// importBeside adds imports after another one.
 func (s *source) importBeside(spec *ast.ImportSpec, beside []string) {
 	decl, _ := s.parents[spec].(*ast.GenDecl)
 	indent := "\t"
@@ -138,8 +138,8 @@ func (s *source) importBeside(spec *ast.ImportSpec, beside []string) {
 	s.edits = append(s.edits, edit{end, end, text.String(), ""})
 }
 
-// importFirst adds imports to a file that has none of an old package, because a type
-// of the program's is one of theirs: after the others, or after the package clause.
+// importFirst adds imports to a file that imports no old package, because a type of the
+// program is one of theirs: after the others, or after the package clause.
 func (s *source) importFirst(specs []string) {
 	others := slices.DeleteFunc(slices.Clone(s.syntax.Imports), isC)
 	if len(others) > 0 {

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestUnknownKillsAreNotedAgain migrates a program that has been migrated, and has a
-// Kill that nobody knows the client of.
+// TestUnknownKillsAreNotedAgain migrates a program that has been migrated before, with
+// a Kill whose client is unknown.
 func TestUnknownKillsAreNotedAgain(t *testing.T) {
 	dir := unpack(t, "-- a/a.go --\npackage a\n\nimport \"github.com/hashicorp/go-plugin\"\n\nvar c *plugin.Client\n\nfunc stop(all any) { lo.First(all).Kill() }\n")
 	for range 2 {
@@ -18,7 +18,7 @@ func TestUnknownKillsAreNotedAgain(t *testing.T) {
 }
 
 // TestKillOfAnotherPackagesInterface has a client behind an interface of a package that
-// knows nothing of go-plugin.
+// does not import go-plugin.
 func TestKillOfAnotherPackagesInterface(t *testing.T) {
 	dir := unpack(t, `-- go.mod --
 module example.org/app
@@ -51,8 +51,8 @@ func stop(c *plugin.Client, p proc.Process) {
 	}
 }
 
-// TestPatternsInAnyOrder has a module that imports a package of another one, which is
-// read where it is of its own module and not where it is of another.
+// TestPatternsInAnyOrder has a package that two modules import: it is read for its own
+// module, and not for the other.
 func TestPatternsInAnyOrder(t *testing.T) {
 	const modules = `-- wa/go.mod --
 module example.com/wa

@@ -9,7 +9,7 @@ import (
 )
 
 // embedded deletes what plugins embed to have the methods for net/rpc, or to be a
-// Plugin at all, where they have both methods that are needed themselves.
+// Plugin at all, if they have both required methods themselves.
 func (s *source) embedded() {
 	ast.Inspect(s.syntax, func(n ast.Node) bool {
 		field, ok := n.(*ast.Field)
@@ -96,8 +96,8 @@ func (s *source) literals() {
 	})
 }
 
-// made notes the configurations that a node is of without a literal: as the zero value
-// of a variable, or in one of something else.
+// made notes configurations that a node makes without a literal: as the zero value of a
+// variable, or as part of something else.
 func (s *source) made(n ast.Node) {
 	switch n := n.(type) {
 	case *ast.ValueSpec:
@@ -140,7 +140,7 @@ func (s *source) namedResults(fn *ast.FuncType) {
 	}
 }
 
-// noLiteralIn is noLiteral for what a slice has.
+// noLiteralIn is noLiteral for the elements of a slice.
 func (s *source) noLiteralIn(e ast.Expr) {
 	t := s.pkg.info.TypeOf(e)
 	if t == nil {
@@ -151,7 +151,7 @@ func (s *source) noLiteralIn(e ast.Expr) {
 	}
 }
 
-// noLiteral notes a type that is a configuration, where one is made of it without a
+// noLiteral notes a type that is a configuration, if a value of it is made without a
 // literal.
 func (s *source) noLiteral(e ast.Expr) {
 	if e != nil {
@@ -280,7 +280,7 @@ func (s *source) protocols(kv *ast.KeyValueExpr) {
 	s.remove(kv, field+" is not needed")
 }
 
-// inverse makes a field that means the opposite of it.
+// inverse replaces a field by another with the opposite meaning.
 func (s *source) inverse(kv *ast.KeyValueExpr, name string) {
 	key := kv.Key.(*ast.Ident)
 	s.seen[key] = true
@@ -303,7 +303,7 @@ func (s *source) inverse(kv *ast.KeyValueExpr, name string) {
 	}
 }
 
-// merge makes one field of several, that are together in a struct of package host.
+// merge replaces several fields by one, a struct of package host that has them.
 func (s *source) merge(at map[string]*ast.KeyValueExpr, name string, fields [][2]string) {
 	var parts []string
 	var found []*ast.KeyValueExpr

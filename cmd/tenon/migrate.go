@@ -11,7 +11,7 @@ import (
 	"slices"
 )
 
-// migrate is the verb.
+// migrate is the verb migrate.
 func migrate(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("tenon migrate", flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -36,11 +36,11 @@ func migrate(args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// A change is what becomes of a file.
+// A change is the new state of a file.
 type change struct {
 	source *source
-	text   []byte                        // nil if it stays as it is
-	at     func(off int) (line, col int) // where an offset of the old text is in it
+	text   []byte                        // nil if the file is not changed
+	at     func(off int) (line, col int) // maps an offset of the old text to one of the new
 }
 
 func migrateAll(patterns []string, dry bool, stdout, stderr io.Writer) error {
@@ -81,7 +81,7 @@ func carryOut(changes []change, dry bool, stdout, stderr io.Writer) error {
 	}
 	if !dry {
 		if written, err := writeAll(changes); err != nil {
-			printNotes(stdout, written, dry) // nothing would find them again
+			printNotes(stdout, written, dry) // no later run would find them again
 			return err
 		}
 	}
@@ -89,7 +89,7 @@ func carryOut(changes []change, dry bool, stdout, stderr io.Writer) error {
 	return nil
 }
 
-// printNotes prints what is left to do in files, and returns how much that is.
+// printNotes prints what is left to do in files, and returns the number of notes.
 func printNotes(w io.Writer, changes []change, dry bool) int {
 	left := 0
 	for _, c := range changes {
@@ -105,8 +105,7 @@ func printNotes(w io.Writer, changes []change, dry bool) int {
 	return left
 }
 
-// plan reads all packages, and finds what becomes of their files. Nothing is
-// written.
+// plan reads all packages, and computes the changes of their files. It writes nothing.
 func plan(dirs []string) ([]change, error) {
 	u := newUniverse(token.NewFileSet())
 	var units []*unit
@@ -186,8 +185,8 @@ func printPlan(w io.Writer, c change) {
 	}
 }
 
-// writeAll writes what changes, and returns that. If it fails, the error says how much
-// has been written.
+// writeAll writes the files that change, and returns them. If it fails, the error has
+// how many were written.
 func writeAll(changes []change) (written []change, err error) {
 	for _, c := range changes {
 		if c.text == nil {

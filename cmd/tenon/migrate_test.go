@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// unpack writes files to a new directory, and returns it. The text of each stands
-// below its name, as in "-- a/b.go --".
+// unpack writes files to a new directory, and returns it. The text of each follows its
+// name, as in "-- a/b.go --".
 func unpack(t *testing.T, text string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -60,8 +60,8 @@ func contents(t *testing.T, dir string) map[string]string {
 	return out
 }
 
-// tenon runs the command in dir, where "." stands for it in the arguments, and
-// returns what it printed with dir cut off, and its status.
+// tenon runs the command in dir, which "." stands for in the arguments, and returns
+// what it printed without dir, and its status.
 func tenon(t *testing.T, dir string, args ...string) (stdout, stderr string, status int) {
 	t.Helper()
 	for i, a := range args {

@@ -2,12 +2,12 @@ package main
 
 import "strings"
 
-// A rule says what becomes of a name of the old libraries. With neither field set
-// the name is the same in tenon and means the same.
+// A rule is what a name of the old libraries becomes. If neither field is set, the name
+// is the same in tenon and means the same.
 type rule struct {
-	to     string // what stands in its place: "host.Config" for a name of a package, "Versions" for a field or method
+	to     string // the new name: "host.Config" for a name of a package, "Versions" for a field or method
 	advice string // what somebody has to do, whether the name is replaced or not
-	call   bool   // to is certain only where the call's results are not used
+	call   bool   // to is certain only if the call's results are not used
 }
 
 // ruleOf returns the rule for a name such as "plugin.Serve", "grpc.Server.Stop" or
@@ -18,7 +18,7 @@ func ruleOf(key string) rule {
 	}
 	short, name, _ := strings.Cut(key, ".")
 	if strings.Contains(name, ".") {
-		return rule{} // of a type that has a rule of its own
+		return rule{} // member of a type that has a rule of its own
 	}
 	for kept := range strings.FieldsSeq(same[short]) {
 		if kept == name {
@@ -196,8 +196,8 @@ var rules = map[string]rule{
 	"peer.Peer.AuthInfo":       {advice: "TLS, a *tls.ConnectionState, nil without TLS"},
 }
 
-// packages says what to do about packages of the old libraries that have no rules
-// for their names, by import path. The longest that is the path, or above it, counts.
+// packages has what to do about packages of the old libraries whose names have no
+// rules, by import path. The longest path that is the package's or above it counts.
 var packages = map[string]string{
 	oldPlugin:                          "there is no counterpart in tenon: do without it, or leave it to code that stays on go-plugin",
 	oldPlugin + "/runner":              "host.Runner and host.Process of plugin/host have these methods",

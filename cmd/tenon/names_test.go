@@ -52,7 +52,7 @@ func exported(t *testing.T, importPath string) map[string]bool {
 	return out
 }
 
-// TestNamesExist requires that what names become, and the names that stay, are there.
+// TestNamesExist requires that the new names, and the names that stay, exist.
 func TestNamesExist(t *testing.T) {
 	have := map[string]map[string]bool{"host": exported(t, hostPath)}
 	for _, m := range moves {
@@ -99,9 +99,9 @@ func TestNamesExist(t *testing.T) {
 	}
 }
 
-// TestDeclarationsAreThoughtOf requires that every name that go-plugin and tenon both
-// have, or grpc-go's types and tenon's, has been thought of: a declared one without a
-// rule stays as it is.
+// TestDeclarationsAreThoughtOf requires a decision for every name that go-plugin and
+// tenon both have, or grpc-go's types and tenon's: a declared name without a rule is
+// not changed.
 func TestDeclarationsAreThoughtOf(t *testing.T) {
 	u := newUniverse(token.NewFileSet())
 	for path := range maps.Keys(declared) {

@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// The modules that this is about.
+// The modules that migrate knows.
 const (
 	ours      = "github.com/tenonrpc/tenon"
 	oldPlugin = "github.com/hashicorp/go-plugin"
 	oldGRPC   = "google.golang.org/grpc"
 )
 
-// The packages that configurations are given names of.
+// The packages whose names configurations get.
 const (
 	hostPath       = ours + "/plugin/host"
 	reflectionPath = ours + "/h2grpc/reflection"
@@ -41,14 +41,14 @@ func moveOf(path string) (move, bool) {
 	return moves[i], true
 }
 
-// silent reports whether a package of grpc-go, used beside h2grpc, is wrong without
-// an error of the compiler's.
+// silent reports whether a package of grpc-go, used together with h2grpc, is wrong
+// without a compiler error.
 func silent(path string) bool {
 	m, ok := moveOf(path)
 	return ok && m.short != "plugin" && m.short != "grpc"
 }
 
-// below reports whether an import path is that of a module, or in it.
+// below reports whether an import path is that of a module or of a package in it.
 func below(path, module string) bool {
 	return path == module || strings.HasPrefix(path, module+"/")
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// one is a package of each kind of file that is migrated, or not.
+// one has a package of each kind of file that is migrated, or not.
 const one = `-- go.mod --
 module example.org/app
 -- a/a.go --
@@ -56,7 +56,7 @@ func TestWhatIsLeftOut(t *testing.T) {
 	want := strings.Replace(one, oldGRPC+"/status", tenonStatus, 1)
 	wantFiles(t, "after ./...", dir, want)
 
-	// By their names they are migrated.
+	// If they are named they are migrated.
 	_, stderr, status := tenon(t, dir, "migrate", "./a/testdata", "./nested/...")
 	if status != 0 || !strings.HasPrefix(stderr, "files changed: 2;") {
 		t.Errorf("status %d, stderr %q", status, stderr)
@@ -115,8 +115,8 @@ func TestHalfMigrated(t *testing.T) {
 	}
 }
 
-// TestLinksAreNotFollowed has a file that cannot be migrated, so that its package
-// stays half of each.
+// TestLinksAreNotFollowed has a file that cannot be migrated, so that its package stays
+// half migrated.
 func TestLinksAreNotFollowed(t *testing.T) {
 	dir := unpack(t, "-- a/a.go --\npackage a\n\nimport _ \"google.golang.org/grpc\"\n")
 	elsewhere := filepath.Join(t.TempDir(), "link.go")
@@ -142,13 +142,13 @@ func TestLinksAreNotFollowed(t *testing.T) {
 func symlink(t *testing.T, to, link string) {
 	t.Helper()
 	err := os.Symlink(to, link)
-	if _, gone := os.Lstat(link); err != nil || gone != nil { // Wine makes none, and says that it did
+	if _, gone := os.Lstat(link); err != nil || gone != nil { // Wine makes none, and reports success
 		t.Skip("no symbolic links here:", err, gone)
 	}
 }
 
 // TestLinkedDirectory has patterns that are links to a directory: its files are
-// migrated, and once if it has other names among the patterns.
+// migrated, and only once if the patterns have other names for it.
 func TestLinkedDirectory(t *testing.T) {
 	const files = "-- real/a.go --\npackage a\n\nimport _ \"google.golang.org/grpc/status\"\n-- real/b/b.go --\npackage b\n\nimport _ \"google.golang.org/grpc/status\"\n"
 	want := strings.ReplaceAll(files, oldGRPC+"/status", tenonStatus)
@@ -195,8 +195,8 @@ func TestChangedMeanwhile(t *testing.T) {
 	}
 }
 
-// TestNotesOfWhatIsWritten has a file that cannot be written: what is left in those
-// before it would not be found again.
+// TestNotesOfWhatIsWritten has a file that cannot be written: the notes on files
+// written before it would not be found again.
 func TestNotesOfWhatIsWritten(t *testing.T) {
 	const uses = "\n\nimport \"github.com/hashicorp/go-plugin\"\n\nfunc end() { plugin.CleanupClients() }\n"
 	dir := unpack(t, "-- a/a.go --\npackage a"+uses+"-- b/b.go --\npackage b"+uses+"-- c/c.go --\npackage c"+uses)

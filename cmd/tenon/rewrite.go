@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// names changes and notes the names of the old libraries.
+// names changes the names of the old libraries, or notes them.
 func (s *source) names() {
 	dots := s.dots()
 	ast.Inspect(s.syntax, func(n ast.Node) bool {
@@ -103,10 +103,10 @@ func (s *source) name(id *ast.Ident, key string) {
 	}
 }
 
-// mayBeKill reports whether a name that no rule is found for may be the Kill of a
-// plugin.Client: a method of what is not known, or one of an interface that a client
-// has, where that is declared or, if it is another package's, where it is called. Left
-// alone it compiles, and is another thing.
+// mayBeKill reports whether a name without a rule may be the Kill of a plugin.Client: a
+// method of an unknown type, or one of an interface that a client implements, either
+// where the interface is declared or, if that is in another package, where it is
+// called. Left alone it would compile, but mean something else.
 func (s *source) mayBeKill(id *ast.Ident) bool {
 	if !s.pkg.hasClients() {
 		return false
@@ -140,7 +140,7 @@ func (s *source) ofOthersInterface(obj types.Object) bool {
 	return recv != nil && types.IsInterface(recv.Type())
 }
 
-// hasClients reports whether a package imports go-plugin, or what becomes of it.
+// hasClients reports whether a package imports go-plugin, or what replaces it.
 func (p *unit) hasClients() bool {
 	for _, s := range p.files {
 		for _, spec := range s.syntax.Imports {
@@ -153,7 +153,8 @@ func (p *unit) hasClients() bool {
 	return false
 }
 
-// qualified replaces a name of a package, and its qualifier if it goes elsewhere.
+// qualified replaces a name of a package, and its qualifier if it moves to another
+// package.
 func (s *source) qualified(id *ast.Ident, key, to string) {
 	target, name, _ := strings.Cut(to, ".")
 	what := key + " becomes " + to
@@ -188,7 +189,7 @@ func (s *source) isStatement(id *ast.Ident) bool {
 	return false
 }
 
-// protocolVersion notes where a version's type shows, which was uint and is int.
+// protocolVersion notes where a version's type matters, which was uint and is int.
 func (s *source) protocolVersion(id *ast.Ident) {
 	switch parent := s.parents[id].(type) {
 	case *ast.KeyValueExpr:
@@ -225,7 +226,8 @@ func constant(info *types.Info, e ast.Expr) bool {
 	return ok && basic.Info()&types.IsUntyped != 0
 }
 
-// newServer gives NewServer, if it has no arguments, the configuration that says so.
+// newServer adds to a NewServer without arguments the configuration that means the
+// same.
 func (s *source) newServer(id *ast.Ident) {
 	var fun ast.Expr = id
 	if sel, ok := s.parents[id].(*ast.SelectorExpr); ok && sel.Sel == id {

@@ -9,9 +9,9 @@ import (
 	"slices"
 )
 
-// A source is a Go file, and what is to be done to it.
+// A source is a Go file, and the changes to make in it.
 type source struct {
-	path      string // as people write it
+	path      string // as given in the arguments
 	text      []byte
 	mode      fs.FileMode
 	link      bool // a symbolic link: it is read, and not changed
@@ -105,8 +105,8 @@ func (s *source) isGone(p token.Pos) bool {
 	return slices.ContainsFunc(s.gone, func(g span) bool { return g.start <= p && p < g.end })
 }
 
-// key returns the rule's name of what an identifier stands for: of the package, the
-// field or the method of an old library; "" if it is none.
+// key returns the name under which the rules have what an identifier stands for: a
+// package, a field or a method of an old library; "" if it is none of these.
 func (s *source) key(id *ast.Ident) string {
 	if obj := s.pkg.info.Uses[id]; obj != nil {
 		return s.pkg.universe.keys[obj]
@@ -143,9 +143,9 @@ func (s *source) qualifier(sel *ast.SelectorExpr) *types.PkgName {
 	return s.imported(x)
 }
 
-// imported returns the import that an identifier stands for, or nil. The checker says
-// nothing of type arguments of what it does not know, nor of keys in literals of it:
-// there the name is looked up.
+// imported returns the import that an identifier stands for, or nil. The checker does
+// not resolve type arguments of unknown types, nor keys in literals of them: there the
+// name is looked up.
 func (s *source) imported(id *ast.Ident) *types.PkgName {
 	obj := s.pkg.info.Uses[id]
 	if obj == nil && s.pkg.info.Defs[id] == nil {
@@ -157,7 +157,7 @@ func (s *source) imported(id *ast.Ident) *types.PkgName {
 	return name
 }
 
-// need returns the name by which the file has a package, and has it imported.
+// need returns the name of a package in the file, and adds its import.
 func (s *source) need(importPath string) string {
 	if name, ok := s.needs[importPath]; ok {
 		return name
@@ -193,7 +193,7 @@ func (s *source) has(importPath string) string {
 func (s *source) seenAt(importPath string, at token.Pos) bool {
 	name := s.has(importPath)
 	if name == "" {
-		return true // need takes one that means nothing else
+		return true // need chooses one that means nothing else
 	}
 	pkg, ok := s.lookup(name, at).(*types.PkgName)
 	return ok && pkg.Imported().Path() == importPath
@@ -225,7 +225,8 @@ func (s *source) taken(name string) bool {
 			return true
 		}
 		_, used := s.pkg.info.Uses[id].(*types.PkgName)
-		// What nothing declares may be a package whose name is not its path's end.
+		// An undeclared name may be a package whose name differs from the end of its
+		// path.
 		sel, _ := s.parents[id].(*ast.SelectorExpr)
 		unknown := s.pkg.info.Uses[id] == nil && sel != nil && sel.X == ast.Expr(id)
 		found = found || used || unknown || obj != nil

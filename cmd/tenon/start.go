@@ -8,16 +8,16 @@ import (
 	"strings"
 )
 
-// A start is how hosts start a plugin with go-plugin, where all of it is in one list
-// of statements:
+// A start is how hosts start a plugin with go-plugin, if all of it is in one list of
+// statements:
 //
 //	client := plugin.NewClient(config)
 //	defer client.Kill()
 //	protocol, err := client.Client()
 //	if err != nil { … }
 //
-// With nothing but deferred Kills between, and nothing done with protocol but
-// calling its methods, host.Start takes the place of both calls.
+// If there is nothing in between but deferred Kills, and protocol is only used to call
+// its methods, host.Start replaces both calls.
 type start struct {
 	client   *ast.AssignStmt
 	protocol *ast.AssignStmt
@@ -28,7 +28,7 @@ type start struct {
 	err      string
 }
 
-// starts changes what begins plugins.
+// starts changes the code that starts plugins.
 func (s *source) starts() {
 	ast.Inspect(s.syntax, func(n ast.Node) bool {
 		var list []ast.Stmt
@@ -63,7 +63,8 @@ func defined(stmt ast.Stmt, n int) (*ast.AssignStmt, *ast.CallExpr) {
 	return assign, call
 }
 
-// object returns what the i-th name of a definition stands for, nil if that is not new.
+// object returns what the i-th name of a definition stands for, or nil if it is not
+// new.
 func (s *source) object(assign *ast.AssignStmt, i int) types.Object {
 	id, ok := assign.Lhs[i].(*ast.Ident)
 	if !ok {
@@ -112,8 +113,8 @@ func (s *source) findStart(list []ast.Stmt) *start {
 	return st
 }
 
-// onLines reports whether the statements are on lines of their own, with no comment
-// that would get lost, so that the lines can be moved.
+// onLines reports whether the statements are on lines of their own, without a comment
+// that would be lost, so that the lines can be moved.
 func (s *source) onLines(st *start) bool {
 	from, _ := s.lines(st.client.Pos(), st.client.End())
 	first, last := s.lines(st.protocol.Pos(), st.failed.End())
@@ -130,7 +131,7 @@ func (s *source) onLines(st *start) bool {
 	return true
 }
 
-// usedBy returns what the method in fun is selected from.
+// usedBy returns the expression from which the method in fun is selected.
 func (s *source) usedBy(fun ast.Expr) types.Object {
 	sel, ok := fun.(*ast.SelectorExpr)
 	if !ok {
@@ -155,8 +156,8 @@ func (s *source) isKill(stmt ast.Stmt, client types.Object) bool {
 	return call != nil && s.exprKey(call.Fun) == "plugin.Client.Kill" && s.usedBy(call.Fun) == client
 }
 
-// kills finds the Kills in what is done if the start fails, and reports whether
-// nothing else in there is of an old library, so that it can be moved as text.
+// kills finds the Kills in the code for a failed start, and reports whether nothing
+// else in it is from an old library, so that it can be moved as text.
 func (s *source) kills(st *start, client types.Object) bool {
 	ok := true
 	ast.Inspect(st.failed, func(n ast.Node) bool {
@@ -172,8 +173,8 @@ func (s *source) kills(st *start, client types.Object) bool {
 	return ok
 }
 
-// calls finds the calls of the protocol's methods, and reports whether it is used
-// for nothing else, where the client has its name.
+// calls finds the calls of the protocol's methods, and reports whether it is used for
+// nothing else, where the client has its name.
 func (s *source) calls(st *start, client, protocol types.Object) bool {
 	for id, obj := range s.pkg.info.Uses {
 		if obj == client && s.isSet(id) {
@@ -198,7 +199,7 @@ func (s *source) calls(st *start, client, protocol types.Object) bool {
 	return true
 }
 
-// isSet reports whether a variable may get another value where its name stands: it is
+// isSet reports whether a variable may get another value at a use of its name: it is
 // assigned to, or its address is taken.
 func (s *source) isSet(id *ast.Ident) bool {
 	var e ast.Expr = id
@@ -221,7 +222,7 @@ func (s *source) isSet(id *ast.Ident) bool {
 }
 
 // packagesSeen reports whether the packages that a start needs can be named where it
-// and the protocol's calls stand.
+// and the protocol's calls are.
 func (s *source) packagesSeen(st *start) bool {
 	for _, call := range append([]*ast.CallExpr{st.client.Rhs[0].(*ast.CallExpr)}, st.calls...) {
 		if !s.seenAt(hostPath, call.Pos()) || s.contextVar(call) == "" && !s.seenAt(contextPath, call.Pos()) {
@@ -231,7 +232,7 @@ func (s *source) packagesSeen(st *start) bool {
 	return true
 }
 
-// start makes host.Start of a start.
+// start replaces a start by host.Start.
 func (s *source) start(st *start) {
 	host := s.need(hostPath)
 	call := st.client.Rhs[0].(*ast.CallExpr)
@@ -254,7 +255,7 @@ func (s *source) start(st *start) {
 	}
 }
 
-// forget keeps a name that has been dealt with from being looked at again.
+// forget excludes a name that has been dealt with from further changes.
 func (s *source) forget(fun ast.Expr) {
 	switch fun := fun.(type) {
 	case *ast.Ident:
@@ -317,15 +318,15 @@ func (s *source) contextVar(n ast.Node) string {
 	return ""
 }
 
-// isContextAt reports whether the name of a parameter that is a context stands for
-// it, or for what is likely made of it, at a position.
+// isContextAt reports whether the name of a parameter that is a context stands, at a
+// position, for the parameter or for what is probably derived from it.
 func (s *source) isContextAt(param *ast.Ident, at token.Pos) bool {
 	obj := s.lookup(param.Name, at)
 	if obj == nil || obj == s.pkg.info.Defs[param] {
 		return obj != nil
 	}
 	if obj.Type() != types.Typ[types.Invalid] {
-		return false // it is known, and no context
+		return false // its type is known, and no context
 	}
 	for id, def := range s.pkg.info.Defs {
 		if def != obj {
@@ -352,7 +353,7 @@ func (s *source) lines(from, to token.Pos) (start, end int) {
 	return start, len(text)
 }
 
-// without returns a statement's text with other statements left out of it.
+// without returns a statement's text without other statements in it.
 func (s *source) without(stmt ast.Stmt, out []ast.Stmt) string {
 	base := s.offset(stmt.Pos())
 	var edits []edit

@@ -12,18 +12,18 @@ import (
 	"strings"
 )
 
-// A universe type-checks packages without the libraries that they import: the old
-// ones are what declared says, packages of the program's own module are read from
-// beside it, and everything else is empty. Errors are expected and passed over;
-// what the checker still knows of old names is certain.
+// A universe type-checks packages without the libraries that they import: the old ones
+// are as declared has them, packages of the program's own module are read from disk,
+// and all others are empty. Errors are expected and ignored; what the checker still
+// resolves of old names is certain.
 type universe struct {
 	fset *token.FileSet
 	pkgs map[pkgKey]*types.Package
-	keys map[types.Object]string // the names of rules, of what is declared
+	keys map[types.Object]string // the rules' names of what is declared
 }
 
-// A pkgKey is a package and the directory that it is read from. That is "" where it is
-// not of the module that imports it: there it is empty.
+// A pkgKey is a package and the directory that it is read from. The directory is "" if
+// the package is not of the module that imports it: it is empty then.
 type pkgKey struct{ path, dir string }
 
 func newUniverse(fset *token.FileSet) *universe {
@@ -62,7 +62,7 @@ func (u *universe) ImportFrom(importPath, dir string, _ types.ImportMode) (*type
 	}
 	empty := types.NewPackage(importPath, packageName(importPath))
 	empty.MarkComplete()
-	u.pkgs[key] = empty // also for those who import in a circle
+	u.pkgs[key] = empty // also for import cycles
 	if old {
 		u.pkgs[key] = u.declare(importPath, text)
 	} else if local {
@@ -128,8 +128,8 @@ func (u *universe) valueKey(t types.Type) string {
 	return ""
 }
 
-// files parses the package in a directory, if there is one. Files that cannot be
-// parsed are not this package's business.
+// files parses the package in a directory, if there is one. Files that cannot be parsed
+// are ignored.
 func (u *universe) files(dir string) []*ast.File {
 	entries, _ := os.ReadDir(dir)
 	var files []*ast.File
@@ -179,8 +179,7 @@ func moduleOf(dir string) (root, module string) {
 
 var version = regexp.MustCompile(`^v[0-9]+$`)
 
-// packageName guesses the name of a package that is not looked at, as its path is
-// usually related to it.
+// packageName guesses the name of a package that is not read from its path.
 func packageName(importPath string) string {
 	name := path.Base(importPath)
 	if version.MatchString(name) {
