@@ -18,8 +18,8 @@ import (
 	"google.golang.org/protobuf/types/pluginpb"
 )
 
-// The tests in this file build generated files, which are nowhere on the disk:
-// the go command is told that they lie in the module.
+// The tests in this file build generated files that are not on disk: the go command is
+// told that they are in the module.
 
 const module = "github.com/tenonrpc/tenon"
 
@@ -159,9 +159,9 @@ func forProtocGenGo(t *testing.T, name string) []byte {
 	return b
 }
 
-// TestMigrate runs the living example with our stubs, and then with those of
-// protoc-gen-go-grpc after a change of nothing but import paths, and wants the
-// same from all.
+// TestMigrate runs the example with our stubs, and then with those of
+// protoc-gen-go-grpc after a change of only the import paths, and requires the same
+// output from all.
 func TestMigrate(t *testing.T) {
 	if testing.Short() {
 		t.Skip("downloads and builds programs")

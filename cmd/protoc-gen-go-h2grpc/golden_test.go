@@ -105,8 +105,8 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// TestLivingExample checks that the checked-in files of the living example are
-// those of the checked-in request.
+// TestLivingExample checks that the checked-in files of the example are what the
+// checked-in request generates.
 func TestLivingExample(t *testing.T) {
 	request := readRequest(t, "kv")
 	want, err := os.ReadFile("../internal/kv/kv_h2grpc.pb.go")
@@ -129,7 +129,7 @@ func TestLivingExample(t *testing.T) {
 	}
 }
 
-// TestEditions checks that files of editions are taken, which protoc 3.21 cannot
+// TestEditions checks that files with editions are accepted, which protoc 3.21 cannot
 // send.
 func TestEditions(t *testing.T) {
 	request := new(pluginpb.CodeGeneratorRequest)
@@ -157,9 +157,9 @@ func TestEditions(t *testing.T) {
 	}
 }
 
-// TestFeatures checks that every answer says what is supported. Without it in an
-// answer with an error, newer versions of protoc tell of missing support for the
-// file's edition or optional fields, and nothing of the error.
+// TestFeatures checks that every answer declares what is supported. If an answer with
+// an error does not, newer versions of protoc report missing support for the file's
+// edition or optional fields instead of the error.
 func TestFeatures(t *testing.T) {
 	const features = pluginpb.CodeGeneratorResponse_FEATURE_PROTO3_OPTIONAL | pluginpb.CodeGeneratorResponse_FEATURE_SUPPORTS_EDITIONS
 	check := func(t *testing.T, response *pluginpb.CodeGeneratorResponse) {

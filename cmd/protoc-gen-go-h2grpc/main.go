@@ -1,30 +1,30 @@
 // Protoc-gen-go-h2grpc is a plugin of protoc, the protocol buffer compiler. It
-// writes the client and server stubs of gRPC services for package h2grpc, next
-// to the messages that protoc-gen-go writes:
+// generates the client and server stubs of gRPC services for package h2grpc, beside the
+// messages that protoc-gen-go generates:
 //
 //	protoc --go_out=. --go-h2grpc_out=. kv.proto
 //
 // The stubs of kv.proto go to kv_h2grpc.pb.go. They have the shape of those of
-// protoc-gen-go-grpc with generic streams, so that an application which moves
-// from one to the other changes its imports and little else.
+// protoc-gen-go-grpc with generic streams, so that an application which moves from one
+// to the other changes its imports and little else.
 //
-// Besides the parameters that all Go plugins of protoc share (paths, module, M)
-// there are two:
+// It has two parameters in addition to those that all Go plugins of protoc share
+// (paths, module, M):
 //
 //	require_unimplemented_servers=false
 //
-// lets an implementation of a service do without embedding its
-// Unimplemented…Server; a method added to the service then breaks its build.
+// lets an implementation of a service omit its Unimplemented…Server; a method added to
+// the service then breaks the implementation's build.
 //
 //	package_suffix=h2grpc
 //
-// has the stubs go to a package of their own, in a directory below the messages': those
-// of package kv to kv/kvh2grpc. So messages can stay where they are, in a module that
-// is somebody else's, and be imported from there, as M says:
+// puts the stubs into a package of their own, in a directory below that of the
+// messages: those of package kv into kv/kvh2grpc. So messages can stay in a module of
+// somebody else and be imported from there, as M says:
 //
 //	protoc --go-h2grpc_out=internal --go-h2grpc_opt=package_suffix=h2grpc,Mkv.proto=example.com/theirs/kv,module=example.com/theirs kv.proto
 //
-// writes internal/kv/kvh2grpc/kv_h2grpc.pb.go. Nothing in it says where it lies.
+// generates internal/kv/kvh2grpc/kv_h2grpc.pb.go, which does not depend on where it is.
 package main
 
 import (
@@ -41,8 +41,8 @@ import (
 	"google.golang.org/protobuf/types/pluginpb"
 )
 
-// version is written into every generated file. It changes whenever what is
-// generated changes.
+// version is written into every generated file. It changes whenever the generated code
+// changes.
 const version = "v0.1.0"
 
 const usage = `protoc-gen-go-h2grpc is a plugin of protoc and is started by it:
@@ -68,7 +68,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	case err == flag.ErrHelp:
 		return 0
 	case err != nil:
-		return 2 // Parse has said why
+		return 2 // Parse has printed why
 	case flags.NArg() > 0:
 		fmt.Fprintf(stderr, "protoc-gen-go-h2grpc: unexpected argument %q\n%s", flags.Arg(0), usage)
 		return 2
@@ -84,9 +84,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// serve answers the one request that protoc writes to a plugin's standard
-// input. Its error is about the conversation with protoc; what is wrong with
-// the files or the parameters is part of the answer.
+// serve answers the one request that protoc writes to a plugin's standard input. It
+// returns errors of the communication with protoc; errors in the files or the
+// parameters are part of the answer.
 func serve(stdin io.Reader, stdout io.Writer) error {
 	in, err := io.ReadAll(stdin)
 	if err != nil {
@@ -112,10 +112,10 @@ func serve(stdin io.Reader, stdout io.Writer) error {
 // generate turns protoc's request into the answer.
 func generate(request *pluginpb.CodeGeneratorRequest) *pluginpb.CodeGeneratorResponse {
 	response := stubs(request)
-	// Neither proto3's optional nor the features of editions change a service,
-	// so that every edition protogen knows will do. An answer with an error says
-	// so, too, or newer versions of protoc take the lack of it for the mistake;
-	// protogen leaves it out of most of them.
+	// Neither proto3's optional nor the features of editions change a service, so every
+	// edition that protogen knows is supported. An answer with an error must declare
+	// that too, or newer versions of protoc report the missing support instead of the
+	// error; protogen omits it from most of them.
 	response.SupportedFeatures = proto.Uint64(uint64(pluginpb.CodeGeneratorResponse_FEATURE_PROTO3_OPTIONAL | pluginpb.CodeGeneratorResponse_FEATURE_SUPPORTS_EDITIONS))
 	response.MinimumEdition = proto.Int32(int32(descriptorpb.Edition_EDITION_PROTO2))
 	response.MaximumEdition = proto.Int32(int32(descriptorpb.Edition_EDITION_2024))

@@ -43,8 +43,8 @@ func goNames(s *protogen.Service) []string {
 	return names
 }
 
-// declarations knows what each Go name of each Go package stands for, in the
-// words of the .proto file.
+// declarations maps each Go name of each Go package to what it stands for in the .proto
+// file.
 type declarations map[protogen.GoIdent]string
 
 // add records a declaration that protoc-gen-go makes.
@@ -75,10 +75,9 @@ func (d declarations) addMessages(messages []*protogen.Message) {
 	}
 }
 
-// checkNames finds stubs whose Go names are taken by a message, an enum or the
-// stubs of another service of the same Go package. Such files would be
-// generated without a word and then fail to compile, with errors that speak of
-// generated names only.
+// checkNames finds stubs whose Go names are taken by a message, an enum or the stubs of
+// another service of the same Go package. Such files would be generated without an
+// error and then fail to compile, with errors about generated names only.
 func checkNames(files []*protogen.File) error {
 	declared := make(declarations)
 	for _, file := range files {

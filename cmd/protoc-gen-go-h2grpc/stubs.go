@@ -47,7 +47,7 @@ func generateFile(plugin *protogen.Plugin, file *protogen.File, require bool) {
 	}
 }
 
-// setApart has the stubs of file go to a package of their own, whose name has the
+// setApart puts the stubs of file into a package of their own, whose name has the
 // suffix, below that of the messages.
 func setApart(file *protogen.File, suffix string) {
 	name := string(file.GoPackageName) + suffix
@@ -57,11 +57,11 @@ func setApart(file *protogen.File, suffix string) {
 	file.GoPackageName = protogen.GoPackageName(name)
 }
 
-// header writes what stands above the services. The version of protoc is no
-// part of it: it makes no difference to the stubs.
+// header writes what comes before the services. It omits the version of protoc, which
+// makes no difference to the stubs.
 func (w *writer) header() {
-	// What stands apart at the very top is a licence, as a rule. The package's
-	// comment is left to the file with the messages.
+	// A detached comment at the very top is usually a licence. The package comment is
+	// left to the file with the messages.
 	for _, first := range []int32{12, 14} { // FileDescriptorProto's syntax, edition
 		for _, comment := range w.file.Desc.SourceLocations().ByPath(protoreflect.SourcePath{first}).LeadingDetachedComments {
 			w.P(protogen.Comments(comment))
@@ -226,14 +226,13 @@ func (w *writer) template(text string, names map[string]string) {
 		if !ok {
 			panic(fmt.Sprintf("a template asks for $%s, which has no value", name))
 		}
-		// To ask for a package's name is to import it, hence only on demand.
+		// Asking for a package's name imports it, hence only on demand.
 		return w.QualifiedGoIdent(from.Ident(ident))
 	}))
 }
 
-// comment writes a comment from the .proto file and the marker of what is
-// deprecated, which must be the last paragraph. If after is true, other
-// paragraphs stand above.
+// comment writes a comment from the .proto file, and the marker of deprecation, which
+// must be the last paragraph. after reports whether other paragraphs come before.
 func (w *writer) comment(text protogen.Comments, deprecated, after bool) {
 	if text != "" {
 		if after {

@@ -1,7 +1,7 @@
-// Capture is a plugin of protoc that generates nothing: it writes the request
-// it gets to the file named by the environment variable REQUEST, for the tests
-// of protoc-gen-go-h2grpc. What depends on protoc's version, and what no plugin
-// of the kind looks at, is left out of it.
+// Capture is a plugin of protoc that generates nothing: it writes the request that it
+// gets to the file named by the environment variable REQUEST, for the tests of
+// protoc-gen-go-h2grpc. It leaves out what depends on protoc's version, and what
+// plugins of that kind do not read.
 package main
 
 import (

@@ -1,7 +1,6 @@
-// Migrate calls every method of the living example over an in-memory
-// connection and prints what came back. The tests run it with our stubs and
-// with those of protoc-gen-go-grpc in their place. It names the ends of streams
-// the way that suits all of them.
+// Migrate calls every method of the example over an in-memory connection and prints the
+// results. The tests run it with our stubs, and with those of protoc-gen-go-grpc
+// instead. It refers to the ends of streams in the way that works with all of them.
 package main
 
 import (
