@@ -1,6 +1,5 @@
-// Package kvshared is what the host and the plugin of the living example have
-// agreed on beforehand, and both compile in: the handshake and the set of
-// plugins.
+// Package kvshared is what the example's host and plugin have agreed on and both
+// compile in: the handshake and the set of plugins.
 package kvshared
 
 import (
@@ -21,8 +20,8 @@ var Handshake = plugin.Handshake{
 // Name is the store's name in the set. A host dispenses it as a kv.KVClient.
 const Name = "kv"
 
-// Plugins returns the set. A plugin passes its implementation of the store; a
-// host needs none and passes nil.
+// Plugins returns the set. A plugin passes its implementation of the store; a host
+// passes nil.
 func Plugins(impl kv.KVServer) plugin.Set {
 	return plugin.Set{Name: store{impl}}
 }
