@@ -134,10 +134,11 @@ type Config struct {
 	//
 	// TLS is the configuration to connect with, for plugins that have certificates of
 	// their own. An empty ServerName means "localhost", and a certificate that the
-	// plugin announces is ignored. Brokered connections use TLS too, also those that
-	// the plugin makes to this host. Nil means AutoMTLS: host and plugin make a key
-	// pair each, for this one connection between them, exchange certificates and accept
-	// nothing else. A plugin that does not ask for the host's certificate under
+	// plugin announces is ignored. Brokered connections use the same configuration, in
+	// both roles: to serve the plugin it needs Certificates and, to ask for the
+	// plugin's, ClientAuth and ClientCAs. Nil means AutoMTLS: host and plugin make a
+	// key pair each, for this one connection between them, exchange certificates and
+	// accept nothing else. A plugin that does not ask for the host's certificate under
 	// AutoMTLS, as some libraries' do not, is used all the same, with a warning: anyone
 	// who can reach its socket can use it.
 	TLS *tls.Config
@@ -246,16 +247,18 @@ type Sockets struct {
 	// need a group of users (Group) for that.
 	//
 	// On Linux, the kernel reports which process is at the other end of a unix socket.
-	// If it belongs to another user, the connection is refused before anything is sent
-	// or read; this holds for brokered connections too. With Config.InsecurePlaintext
-	// the process must also be the plugin's or one that the plugin has started, unless
-	// a Runner launched it or Detach or Reattach is set. None of this holds with Group,
-	// nor for Listen and Dial.
+	// If it belongs to none of these users, the connection is refused before anything
+	// is sent or read; this holds for brokered connections too. With
+	// Config.InsecurePlaintext the process must also be the plugin's or one that the
+	// plugin has started, unless a Runner launched it or Detach or Reattach is set.
+	// None of this holds with Group, nor for Listen and Dial.
 	AllowUIDs []int
 }
 
 // Output configures who gets what the plugin prints, besides Config.Logger, and how
-// much of it waits for them.
+// much of it waits for them. While a plugin serves, its library replaces the program's
+// standard streams: what the program writes to them is what the plugin prints. The
+// process's own stdout has the handshake, and its own stderr the log.
 type Output struct {
 	// Stdout and Stderr receive what the plugin prints after its handshake. Stdout also
 	// gets what the plugin's process writes to its own stdout; what the process writes

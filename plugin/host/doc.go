@@ -20,6 +20,10 @@
 //	}
 //	_, err = kv.Put(ctx, &kvpb.PutRequest{Key: "hello", Value: []byte("world")})
 //
+// Here kvshared is a package that host and plugin share. It has the plugins and
+//
+//	var Handshake = plugin.Handshake{ProtocolVersion: 1, MagicCookieKey: "KV_PLUGIN", MagicCookieValue: "hello"}
+//
 // Hosts that need no set of plugins make their clients from [Client.Conn]:
 //
 //	kv := kvpb.NewKVClient(client.Conn())
@@ -53,7 +57,10 @@
 // [Client.Broker] opens further connections, in both directions. To serve the plugin,
 // the host passes an id in a call, and the plugin dials that id with its own broker:
 //
-//	id, err := client.Broker().Serve(ctx, func(s *h2grpc.Server) { kvpb.RegisterLogServer(s, logServer) })
+//	id, err := client.Broker().Serve(ctx, func(s *h2grpc.Server) error {
+//		kvpb.RegisterLogServer(s, logServer)
+//		return nil
+//	})
 //	stream, err := kv.Watch(ctx, &kvpb.WatchRequest{Callback: id})
 //
 // To use a server that the plugin offers, the host dials the id that the plugin
@@ -121,10 +128,11 @@
 //
 // # Packages beside this one
 //
-// Package verify makes Verifiers: is the plugin's file the one that was approved?
-// Package fleet finds the plugins in a directory (Discover), and starts and ends
-// several together (Group). Package confine takes rights from a plugin. This package
-// imports none of them, so a program links only those that it uses.
+// Package plugin/host/verify makes Verifiers: is the plugin's file the one that was
+// approved? Package plugin/host/fleet finds the plugins in a directory (Discover), and
+// starts and ends several together (Group). Package plugin/host/confine takes rights
+// from a plugin. This package imports none of them, so a program links only those that
+// it uses. Package plugin/sloghclog has ToLogger, for hosts that log with hclog.
 //
 // # Files
 //

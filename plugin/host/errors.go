@@ -25,7 +25,7 @@ var ErrNotRunning = errors.New("the plugin does not run any more")
 // Stage is a step of Start.
 type Stage int
 
-// The stages of Start, in order.
+// The stages of Start, in order, except for the last two.
 const (
 	StageConfig    Stage = iota + 1 // checking Config; nothing has been started
 	StagePrepare                    // making the key pair, the socket directory and the environment

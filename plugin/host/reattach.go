@@ -16,8 +16,8 @@ import (
 // out of logs.
 type Reattach = plugin.Reattach
 
-// Reattach returns the record with which a host can attach to the plugin again, without
-// the host's key, which that requires under AutoMTLS: see ReattachWithKey.
+// Reattach returns the record with which a host can attach to the plugin again. It
+// lacks the host's key, which attaching requires under AutoMTLS: see ReattachWithKey.
 //
 // It fails for plugins with Config.Multiplex, which serve one connection only and end
 // with it, and for those that a Runner launched, whose process id is not known here.
