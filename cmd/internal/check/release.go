@@ -8,17 +8,17 @@ import (
 	"strings"
 )
 
-// changelogFile tells users what changes for them.
+// changelogFile lists the changes that concern users.
 const changelogFile = ".github/CHANGELOG.md"
 
-// Release is a version that users have.
+// Release is a published version.
 type Release struct {
 	Version string // its tag, such as v0.1.0
 	API     string // its APIFile
 }
 
 // LastRelease asks git for the last release before what is checked out in dir. It
-// returns nil if there is none, or no git, or the release had no APIFile.
+// returns nil if there is none, if there is no git, or if the release had no APIFile.
 func LastRelease(dir string) *Release {
 	git := func(args ...string) (string, bool) {
 		cmd := exec.Command("git", args...)
@@ -38,9 +38,9 @@ func LastRelease(dir string) *Release {
 	return &Release{tag, api}
 }
 
-// Changes compares what users can name with what they could in the release. What they
-// could name and no longer can, or not as it was, must be told in the changelog; from
-// version 1 on there may be nothing of it, not even another name for a parameter.
+// Changes compares what users can name with what they could name in the release. A name
+// that was removed or changed must be in the changelog; from version 1 on, none may be,
+// and not even a parameter may get another name.
 func (r *Release) Changes(t *Tree) []Finding {
 	var out []Finding
 	news, ok := r.news(string(t.Texts[changelogFile]))
@@ -61,8 +61,8 @@ func (r *Release) Changes(t *Tree) []Finding {
 	return out
 }
 
-// news returns what the changelog says of the time since the release: what is above the
-// release's own section.
+// news returns the part of the changelog since the release: what is above the release's
+// own section.
 func (r *Release) news(changelog string) (string, bool) {
 	heading := regexp.MustCompile(`(?m)^## \[?v?` + regexp.QuoteMeta(r.Version[1:]) + `\b`)
 	if at := heading.FindStringIndex(changelog); at != nil {
@@ -72,14 +72,15 @@ func (r *Release) news(changelog string) (string, bool) {
 }
 
 var (
-	// apiName finds in a line of APIFile the package, and the type that has a method
-	// and the method's name, or what else is declared, or the type and its member.
+	// apiName matches in a line of APIFile the package and one of these: the type that
+	// has a method and the method's name, the name of another declaration, or the type
+	// and its member.
 	apiName = regexp.MustCompile(`^(\S+) (?:func \((?:\w+ )?\*?(\w+)[^)]*\) (\w+)|(?:const|var|type|func) (\w+)|(\w+)(?:\.(\w+))?)`)
 	word    = regexp.MustCompile(`\w+`)
 )
 
-// told reports whether the news name what a line of APIFile lists: the type and the
-// member for one of a type's, and the type alone if the type is there no more.
+// told reports whether news names what a line of APIFile lists: the type and the member
+// if it is a type's member, and the type alone if the type was removed.
 func told(line string, is []string, news string) bool {
 	m := apiName.FindStringSubmatch(line)
 	if m == nil {
@@ -101,7 +102,7 @@ func told(line string, is []string, news string) bool {
 	return true
 }
 
-// typeLine reports whether a line of APIFile is that of a type itself.
+// typeLine reports whether a line of APIFile is the one of a type itself.
 func typeLine(line, dir, name string) bool {
 	rest, ok := strings.CutPrefix(line, dir+" type "+name)
 	return ok && (strings.HasPrefix(rest, " ") || strings.HasPrefix(rest, "["))

@@ -115,7 +115,7 @@ func TestChanges(t *testing.T) {
 		{"v0.1.0", without("wire func (t *T) M(int) error"), "`M` is no more.", 1},
 		{"v0.1.0", without("wire func (t *T) M(int) error"), "`T.M` is no more.", 0},
 		{"v0.1.0", without("wire func G()", "wire var V error"), "`V` is no more.", 1},
-		// A type that is no more takes its members with it.
+		// A type that is removed takes its members with it.
 		{"v0.1.0", without("wire T has U", "wire T.A int", "wire func (t *T) M(int) error", "wire type T[U any] struct { }"), "`T` is no more.", 0},
 		{"v0.1.0", without("wire T has U", "wire T.A int", "wire func (t *T) M(int) error", "wire type T[U any] struct { }"), "", 4},
 		{"v1.0.0", without("wire const C"), "`C` is no more.", 1},
