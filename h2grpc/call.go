@@ -264,7 +264,7 @@ func (c *call) decode(buf *h2.Buffer, m any) error {
 	if c.opts.maxRecv != 0 {
 		inflated = limit{c.maxRecv, clientRecvField}
 	}
-	plain, err := decode(c.ctx, buf, m, inflated, c.decompress, c.tr.turns)
+	plain, err := decode(c.ctx, buf, m, inflated, c.decompress, c.tr.slots)
 	if err == nil {
 		c.observer.message(DirectionReceived, plain, size)
 	}

@@ -114,7 +114,7 @@ type ClientConn struct {
 type clientTransport struct {
 	*h2.Conn
 	peer  peer.Peer
-	turns turns
+	slots decodeSlots
 }
 
 // dialing is one attempt to connect, shared by all calls that wait for it.
@@ -314,7 +314,7 @@ func (cc *ClientConn) connect(ctx context.Context) (*clientTransport, error) {
 	if err != nil {
 		return nil, &doingError{"dialling", err}
 	}
-	tr := &clientTransport{turns: newTurns(cc.cfg.Compressors), peer: peer.Peer{Addr: raw.RemoteAddr(), LocalAddr: raw.LocalAddr()}}
+	tr := &clientTransport{slots: newDecodeSlots(cc.cfg.Compressors), peer: peer.Peer{Addr: raw.RemoteAddr(), LocalAddr: raw.LocalAddr()}}
 	nc := raw
 	if cc.tls != nil {
 		raw = h2.Raw(raw)

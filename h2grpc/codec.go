@@ -121,12 +121,12 @@ func encodeFor(ctx context.Context, s *h2.Stream, m any, most limit, c Compresso
 // it waits, and encodeNow returns its size n, prefix included, and no buffer; the
 // caller encodes the message again later.
 func (o *outgoing) encodeNow(s *h2.Stream, most limit, c Compressor) (buf *h2.Buffer, plain, n int, err error) {
-	turn := s.Conn().UnsizedTurn()
-	defer turn.End()
+	slot := s.Conn().UnsizedSlot()
+	defer slot.End()
 	if buf, plain, err = o.encode(nil, most, c); err != nil {
 		return nil, 0, 0, err
 	}
-	turn.Encoded(len(buf.B))
+	slot.Encoded(len(buf.B))
 	claim, ok := s.TryReserve(len(buf.B))
 	if !ok {
 		n = len(buf.B)
@@ -207,15 +207,15 @@ func (o *outgoing) marshal() (*h2.Buffer, error) {
 
 // decode decodes the message in buf into m, releases buf, and returns the size after
 // decompression, which most limits. c is the compressor of the stream, nil for none.
-// turns is that of the connection; waiting for it ends with ctx.
-func decode(ctx context.Context, buf *h2.Buffer, m any, most limit, c Compressor, turns turns) (plain int, err error) {
+// slots are the connection's; waiting for one ends with ctx.
+func decode(ctx context.Context, buf *h2.Buffer, m any, most limit, c Compressor, slots decodeSlots) (plain int, err error) {
 	defer buf.Release()
 	b := buf.B
 	if buf.Compressed {
 		if c == nil {
 			return 0, status.Error(codes.Internal, "received a compressed message on a stream that announced no compression")
 		}
-		end, err := turns.wait(ctx, len(b))
+		end, err := slots.wait(ctx, len(b))
 		if err != nil {
 			return 0, status.FromContextError(err).Err()
 		}
@@ -267,25 +267,25 @@ func (r *room) release() {
 	}
 }
 
-// turns limits how many messages of a connection are decompressed and decoded at
+// decodeSlots limits how many messages of a connection are decompressed and decoded at
 // once. A small message may keep a processor busy for as long as its size limit
 // allows, which other connections need too, and may take as much memory as that
 // limit.
-type turns chan struct{}
+type decodeSlots chan struct{}
 
-// newTurns returns the turns of a connection: nil, which suffices, without
+// newDecodeSlots returns those of a connection: nil, which suffices, without
 // compressors.
-func newTurns(compressors []Compressor) turns {
+func newDecodeSlots(compressors []Compressor) decodeSlots {
 	if len(compressors) == 0 {
 		return nil
 	}
-	return make(turns, max(1, runtime.GOMAXPROCS(0)/2))
+	return make(decodeSlots, max(1, runtime.GOMAXPROCS(0)/2))
 }
 
 // wait waits until a compressed message of n bytes may be decompressed, or until ctx
 // ends, whose error it returns. The caller calls end when the message is decoded.
-func (t turns) wait(ctx context.Context, n int) (end func(), err error) {
-	if n < turnsLeast {
+func (t decodeSlots) wait(ctx context.Context, n int) (end func(), err error) {
+	if n < decodeSlotLeast {
 		return func() {}, nil
 	}
 	select {

@@ -426,7 +426,7 @@ func TestStatusesOwed(t *testing.T) {
 		p.data(17, endStream, grpcMsg("x"))
 		synctest.Wait()
 		if begun != 0 {
-			t.Error("a call has begun while 8 MiB of statuses are owed")
+			t.Error("a call has begun while 8 MiB of statuses are backlog")
 		}
 		p.readAgain()
 		synctest.Wait()

@@ -80,10 +80,10 @@ const (
 	// makes many clients drop the answer (RFC 9113 §8.1).
 	refusalWait = 500 * time.Millisecond
 
-	// turnsLeast is the size in bytes from which a compressed message has to wait for
-	// its turn to be decompressed and decoded. A smaller one cannot decompress to more
+	// decodeSlotLeast is the size in bytes from which a compressed message has to wait for
+	// a slot to be decompressed and decoded. A smaller one cannot decompress to more
 	// than about 256 KiB.
-	turnsLeast = 256
+	decodeSlotLeast = 256
 	// maxRoom is the largest buffer for a decompressed message that is kept for reuse.
 	maxRoom = 4<<20 + 1<<10
 

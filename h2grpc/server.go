@@ -433,11 +433,11 @@ func (s *Server) serveConn(ctx context.Context, nc net.Conn, place *connlimit.Pl
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	sc := &serverConn{srv: s, ctx: ctx, peer: &who, turns: newTurns(s.cfg.Compressors)}
+	sc := &serverConn{srv: s, ctx: ctx, peer: &who, slots: newDecodeSlots(s.cfg.Compressors)}
 	engine := s.engine
 	engine.Handler = sc
 	engine.Greeted = place.Prove
-	engine.Freed = func() { sc.owed.resume(s) }
+	engine.Freed = func() { sc.backlog.resume(s) }
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()

@@ -23,11 +23,11 @@ import (
 
 // serverConn handles the streams of one connection.
 type serverConn struct {
-	srv   *Server
-	ctx   context.Context // ends with the connection
-	peer  *peer.Peer
-	owed  owed
-	turns turns
+	srv     *Server
+	ctx     context.Context // ends with the connection
+	peer    *peer.Peer
+	backlog backlog
+	slots   decodeSlots
 	// onReader counts the calls that are running on the reader.
 	onReader atomic.Int32
 	// saidShort is set once it was logged that the client accepts fewer bytes than a
@@ -49,7 +49,7 @@ type serverCall struct {
 
 	compressed Compressor // the compressor of the request
 
-	held    bool // it has waited in owed
+	held    bool // it has waited in backlog
 	timed   bool // its duration counts for method.typical
 	respond bool // responses are compressed like the request
 
@@ -311,7 +311,7 @@ func (c *serverCall) context() context.Context {
 // decode decodes a received message into m and releases buf.
 func (c *serverCall) decode(buf *h2.Buffer, m any) error {
 	size := wireSize(buf)
-	plain, err := decode(&c.ctx, buf, m, c.sc.srv.inflated, c.compressed, c.sc.turns)
+	plain, err := decode(&c.ctx, buf, m, c.sc.srv.inflated, c.compressed, c.sc.slots)
 	if err == nil {
 		c.observer.message(DirectionReceived, plain, size)
 	}
@@ -320,10 +320,10 @@ func (c *serverCall) decode(buf *h2.Buffer, m any) error {
 
 // handleUnary runs a unary method.
 func (s *Server) handleUnary(c *serverCall) {
-	if c.sc.owed.holds(c) {
+	if c.sc.backlog.holds(c) {
 		return
 	}
-	defer c.sc.owed.resume(s)
+	defer c.sc.backlog.resume(s)
 	defer c.done()
 	if c.over() {
 		return

@@ -22,7 +22,7 @@ type serverStream struct {
 
 // handleStream runs a streaming method.
 func (s *Server) handleStream(c *serverCall) {
-	defer c.sc.owed.resume(s) // a large status may have held calls back
+	defer c.sc.backlog.resume(s) // a large status may have held calls back
 	defer c.done()
 	c.observe()
 	ss := &serverStream{serverCall: c, done: c.ctx.Done()}

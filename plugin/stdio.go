@@ -17,12 +17,12 @@ type output struct {
 	*spool.Spool[wire.Channel]
 	log   Logger
 	limit int
-	turn  chan struct{} // holds one token; the call that takes it sends to the host
+	token chan struct{} // holds one token; the call that takes it sends to the host
 }
 
 func newOutput(log Logger, limit int) *output {
 	o := &output{spool.New[wire.Channel](limit, maxStdioChunk, stdioPatience), log, limit, make(chan struct{}, 1)}
-	o.turn <- struct{}{}
+	o.token <- struct{}{}
 	return o
 }
 
@@ -41,8 +41,8 @@ func (o *output) StreamStdio(_ *wire.Empty, stream h2grpc.ServerStreamingServer[
 	o.Reader(1)
 	defer o.Reader(-1)
 	select {
-	case <-o.turn:
-		defer func() { o.turn <- struct{}{} }()
+	case <-o.token:
+		defer func() { o.token <- struct{}{} }()
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}

@@ -270,7 +270,7 @@ func TestOutputTurns(t *testing.T) {
 		}
 
 		// One that gives up while it waits for the first to end.
-		<-o.turn
+		<-o.token
 		ctx, cancel = context.WithCancel(t.Context())
 		cancel()
 		if err := o.StreamStdio(nil, &hostStream{ctx: ctx}); err != context.Canceled {

@@ -22,7 +22,7 @@ type Account struct {
 	mu accountLock
 	// guarded by mu
 	held    int64
-	owing   map[*ledger]int64 // the part of held that each connection holds
+	heldBy  map[*ledger]int64 // the part of held that each connection holds
 	waiting []*request        // oldest first
 }
 
@@ -40,8 +40,8 @@ type request struct {
 
 // NewAccount returns an account of limit bytes.
 func NewAccount(limit int64) *Account {
-	giants := &Account{owing: map[*ledger]int64{}}
-	return &Account{limit: limit, giants: giants, owing: map[*ledger]int64{}}
+	giants := &Account{heldBy: map[*ledger]int64{}}
+	return &Account{limit: limit, giants: giants, heldBy: map[*ledger]int64{}}
 }
 
 // of returns the account for n bytes, nil if a is nil.
@@ -126,10 +126,10 @@ func (a *Account) room(n int) bool { return a.held == 0 || a.held+int64(n) <= a.
 // add changes what is held. a.mu is held. After close, l holds nothing that it could
 // give back.
 func (a *Account) add(l *ledger, n int) {
-	d := max(int64(n), -a.owing[l])
+	d := max(int64(n), -a.heldBy[l])
 	a.held += d
-	if a.owing[l] += d; a.owing[l] == 0 {
-		delete(a.owing, l)
+	if a.heldBy[l] += d; a.heldBy[l] == 0 {
+		delete(a.heldBy, l)
 	}
 }
 
@@ -138,8 +138,8 @@ func (a *Account) add(l *ledger, n int) {
 func (a *Account) close(l *ledger) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.held -= a.owing[l]
-	delete(a.owing, l)
+	a.held -= a.heldBy[l]
+	delete(a.heldBy, l)
 	a.next()
 }
 
@@ -168,7 +168,7 @@ func (a *Account) hurry(r *request) {
 	r.slow.Reset(slowAfter / 2)
 	var list []*ledger
 	if a.waiting[0] == r { // only the first looks, on behalf of all: looking takes time
-		for l := range a.owing {
+		for l := range a.heldBy {
 			list = append(list, l)
 		}
 	}

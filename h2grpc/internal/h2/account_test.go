@@ -59,8 +59,8 @@ func TestAccount(t *testing.T) {
 		want("and has nothing to give back", 50)
 		a.cancel(last)
 		a.give(x, 40)
-		if len(a.owing) > 0 || len(a.waiting) > 0 || a.held != 0 {
-			t.Errorf("%d bytes, %v and %v are left", a.held, a.owing, a.waiting)
+		if len(a.heldBy) > 0 || len(a.waiting) > 0 || a.held != 0 {
+			t.Errorf("%d bytes, %v and %v are left", a.held, a.heldBy, a.waiting)
 		}
 		for _, r := range list {
 			if r != nil {

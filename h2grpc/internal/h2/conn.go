@@ -80,7 +80,7 @@ func NewConn(nc net.Conn, raw net.Conn, cfg Config) *Conn {
 	c.recv.window, c.recv.initial, c.recv.granted = connWindow, windowFor(0), windowFor(0)
 	l := &c.ledger
 	l.received, l.sent, l.freed = cfg.Received, cfg.Sent, cfg.Freed
-	l.giveUp, l.keepers, l.turns = c.giveUp, c.keepers, make(chan struct{}, sendLeast)
+	l.giveUp, l.keepers, l.slots = c.giveUp, c.keepers, make(chan struct{}, sendLeast)
 	l.awaits.class, l.awaits.again = received, c.grantAgain
 	c.recv.share.Store(int32(windowFor(0)))
 	if t, ok := raw.(*tryConn); ok {

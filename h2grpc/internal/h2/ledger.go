@@ -17,15 +17,15 @@ type ledger struct {
 	// returns the streams that have held such messages for heldMost.
 	giveUp  func(*Account)
 	keepers func(*Account) []keeper
-	// freed, if set, is called when owes may have changed.
+	// freed, if set, is called when congested may have changed.
 	freed func()
-	// turns has room for the goroutines that encode a message of unknown size, once
+	// slots has room for the goroutines that encode a message of unknown size, once
 	// large reports that such messages may be large: until they know that they have to
 	// wait, very many would take memory.
-	turns chan struct{}
+	slots chan struct{}
 	large atomic.Bool
-	// owes reports that so many unary responses wait that no further call should begin.
-	owes atomic.Bool
+	// congested reports that so many unary responses wait that no further call should begin.
+	congested atomic.Bool
 
 	mu ledgerLock
 	// guarded by mu
@@ -148,10 +148,10 @@ func (l *ledger) take(class, n int, w *sendWaiter) (cl Claim, ok bool) {
 	return cl, true
 }
 
-// note sets owes; l.mu is held.
+// note sets congested; l.mu is held.
 func (l *ledger) note() {
 	k := &l.classes[unary]
-	l.owes.Store(k.bytes > sendBudget || len(k.waiting) > 0)
+	l.congested.Store(k.bytes > sendBudget || len(k.waiting) > 0)
 }
 
 // pay takes the claim's bytes from the connection's own part, or from the account,
@@ -331,23 +331,23 @@ func (l *ledger) close() {
 // before it is encoded.
 func Counted(n int) bool { return n > freeMessage }
 
-// Turn is the permission to encode a message that UnsizedTurn returns.
-type Turn struct {
+// EncodeSlot is the permission to encode a message that UnsizedSlot returns.
+type EncodeSlot struct {
 	l    *ledger
 	mine bool
 }
 
 // Encoded reports the size of the encoding to the ledger: n bytes, with the prefix.
-func (t Turn) Encoded(n int) {
+func (t EncodeSlot) Encoded(n int) {
 	if Counted(n) && !t.l.large.Load() {
 		t.l.large.Store(true)
 	}
 }
 
-// End ends the turn: the message has a claim, or was dropped.
-func (t Turn) End() {
+// End frees the slot: the message has a claim, or was dropped.
+func (t EncodeSlot) End() {
 	if t.mine {
-		<-t.l.turns
+		<-t.l.slots
 	}
 }
 

@@ -176,7 +176,7 @@ func TestGrantedForNothing(t *testing.T) {
 		time.Sleep(10 * slowAfter)
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		if n := a.owing[&c.ledger]; len(a.waiting) > 0 {
+		if n := a.heldBy[&c.ledger]; len(a.waiting) > 0 {
 			t.Errorf("%d bytes of the account are for a message without window, which nothing ends; others wait", n)
 			a.waiting[0].slow.Stop()
 		}

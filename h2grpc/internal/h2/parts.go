@@ -223,7 +223,7 @@ type Config struct {
 	// Received and Sent bound the large messages that all connections hold together; nil
 	// means no such bound.
 	Received, Sent *Account
-	// Freed, if set, is called when Owing may have changed. It must not wait, nor call
+	// Freed, if set, is called when Congested may have changed. It must not wait, nor call
 	// the connection: locks are held.
 	Freed func()
 	// MaxHeaderList limits received header blocks, in bytes. It is announced to the peer

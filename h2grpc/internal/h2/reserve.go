@@ -5,9 +5,9 @@ import "time"
 // A message waits for room before it is encoded, and messages that keep room from
 // others lose it.
 
-// Owing reports whether so many responses of unary calls are unread by the client
+// Congested reports whether so many responses of unary calls are unread by the client
 // that no more should be made. Config.Freed is called when that may have changed.
-func (c *Conn) Owing() bool { return c.ledger.owes.Load() }
+func (c *Conn) Congested() bool { return c.ledger.congested.Load() }
 
 // Reserve waits until a message of n bytes, with its prefix, may be encoded and
 // written to the stream, or until done is closed. It returns ErrStreamEnded if the
@@ -112,12 +112,12 @@ func (s *Stream) reserveNow(n int, trailers bool, w *sendWaiter) (cl Claim, ok b
 	return cl, ok, nil
 }
 
-// UnsizedTurn begins to encode a message of unknown size. It waits while the
+// UnsizedSlot begins to encode a message of unknown size. It waits while the
 // connection encodes several others.
-func (c *Conn) UnsizedTurn() (t Turn) {
+func (c *Conn) UnsizedSlot() (t EncodeSlot) {
 	t.l = &c.ledger
 	if t.l.large.Load() {
-		t.l.turns <- struct{}{}
+		t.l.slots <- struct{}{}
 		t.mine = true
 	}
 	return t

@@ -64,17 +64,17 @@ func (b *streams) connect(ctx context.Context, id uint32) (net.Conn, error) {
 	ctx, cancel := b.bound(ctx)
 	defer cancel()
 	m := b.mux
-	if err := m.takeTurn(ctx); err != nil {
+	if err := m.lockDial(ctx); err != nil {
 		return nil, fmt.Errorf("waiting for other connections to be made: %w", err)
 	}
-	ourTurn := true
-	endTurn := func() {
-		if ourTurn {
-			ourTurn = false
-			m.endTurn()
+	locked := true
+	unlock := func() {
+		if locked {
+			locked = false
+			m.unlockDial()
 		}
 	}
-	defer endTurn()
+	defer unlock()
 	// Calls that dial the same id get their streams in the order of their knocks, so that
 	// none has a stream before it waits for one.
 	k := &knocker{make(chan *yamux.Stream, 1), make(chan string, 1)}
@@ -92,8 +92,8 @@ func (b *streams) connect(ctx context.Context, id uint32) (net.Conn, error) {
 		}
 		select {
 		case st := <-k.stream:
-			go m.settle(st, ourTurn)
-			ourTurn = false
+			go m.settle(st, locked)
+			locked = false
 			return st, nil
 		case words := <-k.refusal:
 			if refusals++; refusals >= maxRefusals {
@@ -101,8 +101,8 @@ func (b *streams) connect(ctx context.Context, id uint32) (net.Conn, error) {
 			}
 			send = pause(ctx, refusalPause)
 		case <-timer.C:
-			send = !ourTurn
-			endTurn()
+			send = !locked
+			unlock()
 			timer.Reset(knockAgain)
 		case <-ctx.Done():
 			return nil, fmt.Errorf("the other side does not accept it: %w", context.Cause(ctx))

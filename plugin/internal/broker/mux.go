@@ -31,12 +31,12 @@ type MuxProtocolError = yamux.ProtocolError
 // All methods may be called concurrently. A nil Mux stands for a side whose connections
 // have sockets of their own.
 type Mux struct {
-	log    h2grpc.Logger
-	tell   func()          // logs how many lines were left out
-	main   *queue          // the streams that no knock announced; nil: they are refused
-	turn   chan struct{}   // holds one token, which a dialling call takes
-	ctx    context.Context // ends with Close, which calls cancel with mu held
-	cancel context.CancelFunc
+	log      h2grpc.Logger
+	tell     func()          // logs how many lines were left out
+	main     *queue          // the streams that no knock announced; nil: they are refused
+	dialLock chan struct{}   // held by the call that dials; a channel, so that a context can end the wait
+	ctx      context.Context // ends with Close, which calls cancel with mu held
+	cancel   context.CancelFunc
 
 	attached chan struct{} // closed when session is set
 	ended    chan struct{} // closed when the session, if there was one, has ended
@@ -60,7 +60,7 @@ type expectation struct {
 }
 
 func newMux(log h2grpc.Logger) *Mux {
-	m := &Mux{turn: make(chan struct{}, 1), attached: make(chan struct{}), ended: make(chan struct{})}
+	m := &Mux{dialLock: make(chan struct{}, 1), attached: make(chan struct{}), ended: make(chan struct{})}
 	m.log, m.tell = loglimit.Wrap(log)
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	return m
@@ -235,11 +235,11 @@ func (m *Mux) forget(e *expectation) {
 	}
 }
 
-// takeTurn waits until no other call dials. A stream that is opened between the knock and
+// lockDial waits until no other call dials. A stream that is opened between the knock and
 // the stream of another call would be taken for that call's.
-func (m *Mux) takeTurn(ctx context.Context) error {
+func (m *Mux) lockDial(ctx context.Context) error {
 	select {
-	case m.turn <- struct{}{}:
+	case m.dialLock <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -251,7 +251,7 @@ func (m *Mux) takeTurn(ctx context.Context) error {
 // endErr returns why nothing can be opened any more.
 func (m *Mux) endErr() error { return cmp.Or(m.Err(), ErrClosed) }
 
-func (m *Mux) endTurn() { <-m.turn }
+func (m *Mux) unlockDial() { <-m.dialLock }
 
 // open opens a stream.
 func (m *Mux) open(ctx context.Context) (*yamux.Stream, error) {
@@ -267,12 +267,12 @@ func (m *Mux) open(ctx context.Context) (*yamux.Stream, error) {
 
 // Dial opens a main connection. It is for hosts.
 func (m *Mux) Dial(ctx context.Context) (net.Conn, error) {
-	if err := m.takeTurn(ctx); err != nil {
+	if err := m.lockDial(ctx); err != nil {
 		return nil, cmp.Or(m.Err(), fmt.Errorf("waiting for other connections to be made: %w", err))
 	}
 	st, err := m.open(ctx)
 	if err = cmp.Or(m.Err(), err); err != nil {
-		m.endTurn()
+		m.unlockDial()
 		return nil, err
 	}
 	go m.settle(st, true)
@@ -280,12 +280,12 @@ func (m *Mux) Dial(ctx context.Context) (net.Conn, error) {
 }
 
 // settle waits until the other side has accepted a stream that we have opened, and then,
-// if ourTurn is set, lets the next call dial: until then the stream could be taken for
+// if locked is set, lets the next call dial: until then the stream could be taken for
 // another call's. A peer may accept a stream only with its first data, which may depend
 // on ours, so the stream is already in use.
-func (m *Mux) settle(st *yamux.Stream, ourTurn bool) {
-	if ourTurn {
-		defer m.endTurn()
+func (m *Mux) settle(st *yamux.Stream, locked bool) {
+	if locked {
+		defer m.unlockDial()
 	}
 	timer := time.NewTimer(acceptTimeout)
 	defer timer.Stop()

@@ -7,9 +7,9 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/status"
 )
 
-// owed holds unary calls back while too many responses wait for the connection's
+// backlog holds unary calls back while too many responses wait for the connection's
 // client to read them: each call would only add another.
-type owed struct {
+type backlog struct {
 	waiting atomic.Bool // calls is not empty
 
 	mu sync.Mutex
@@ -18,14 +18,14 @@ type owed struct {
 }
 
 // holds reports whether c has to wait. If so, resume starts it again.
-func (o *owed) holds(c *serverCall) bool {
-	if !c.s.Conn().Owing() {
+func (o *backlog) holds(c *serverCall) bool {
+	if !c.s.Conn().Congested() {
 		return false
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.waiting.Store(true) // before the second look: from now on, whoever frees room calls resume
-	if !c.s.Conn().Owing() {
+	if !c.s.Conn().Congested() {
 		o.waiting.Store(len(o.calls) > 0)
 		return false
 	}
@@ -36,13 +36,13 @@ func (o *owed) holds(c *serverCall) bool {
 
 // resume starts waiting calls after another has ended, or after a response was read.
 // It starts two each time, so that none is forgotten and not all come at once.
-func (o *owed) resume(s *Server) {
+func (o *backlog) resume(s *Server) {
 	if !o.waiting.Load() {
 		return
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for n := 0; n < 2 && len(o.calls) > 0 && !o.calls[0].s.Conn().Owing(); n++ {
+	for n := 0; n < 2 && len(o.calls) > 0 && !o.calls[0].s.Conn().Congested(); n++ {
 		go s.handleUnary(o.calls[0])
 		o.calls[0], o.calls = nil, o.calls[1:]
 	}

@@ -36,11 +36,11 @@ func (s slow) Decompress(dst, src []byte, _ int) ([]byte, error) {
 	return append(dst, src...), nil
 }
 
-// TestTurns: a message that waits for the decompression of others waits no longer
+// TestSlots: a message that waits for the decompression of others waits no longer
 // than its call lasts, on either end, and a compressor that panics does not keep its
-// turn.
-func TestTurns(t *testing.T) {
-	turns := max(1, runtime.GOMAXPROCS(0)/2)
+// slot.
+func TestSlots(t *testing.T) {
+	slots := max(1, runtime.GOMAXPROCS(0)/2)
 	large := func(digit byte) string { return string(bytes.Repeat([]byte{digit}, 1000)) }
 	use := h2grpc.UseCompressor("slow")
 	for name, serverWaits := range map[string]bool{"the server decompresses slowly": true, "the client does": false} {
@@ -55,7 +55,7 @@ func TestTurns(t *testing.T) {
 			}
 			cc, _ := start(t, s)
 			var first []<-chan result
-			for range turns {
+			for range slots {
 				first = append(first, invoke(t.Context(), cc, large('1'), use))
 			}
 			synctest.Wait()
@@ -63,7 +63,7 @@ func TestTurns(t *testing.T) {
 			defer cancel()
 			began := time.Now()
 			if err := cc.Invoke(ctx, unaryMethod, msg(large('2')), new(raw), use); status.Code(err) != codes.DeadlineExceeded || time.Since(began) != time.Second {
-				t.Errorf("%s: a call whose turn does not come: %v after %v", name, err, time.Since(began))
+				t.Errorf("%s: a call that gets no slot: %v after %v", name, err, time.Since(began))
 			}
 			if err := cc.Invoke(t.Context(), unaryMethod, msg("3"), new(raw), use); err != nil {
 				t.Errorf("%s: a small message: %v", name, err)
@@ -99,18 +99,18 @@ func (h held) UnmarshalFrom([]byte) error {
 	return nil
 }
 
-// TestTurnsLast: a message has its turn until it is decoded, since what it was
+// TestSlotsLast: a message has its slot until it is decoded, since what it was
 // decompressed into exists as long.
-func TestTurnsLast(t *testing.T) {
+func TestSlotsLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		quick := slow{make(chan struct{}), false}
 		s := setup{service: &testService{unary: echo}}
 		s.server.Compressors, s.client.Compressors = []h2grpc.Compressor{quick}, []h2grpc.Compressor{quick}
 		cc, _ := start(t, s)
 		reply := held{new(atomic.Int32), make(chan struct{})}
-		turns := max(1, runtime.GOMAXPROCS(0)/2)
+		slots := max(1, runtime.GOMAXPROCS(0)/2)
 		var calls sync.WaitGroup
-		for range turns + 3 {
+		for range slots + 3 {
 			calls.Go(func() {
 				if err := cc.Invoke(t.Context(), unaryMethod, msg(strings.Repeat("2", 1000)), reply, h2grpc.UseCompressor("slow")); err != nil {
 					t.Error(err)
@@ -118,8 +118,8 @@ func TestTurnsLast(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		if n := int(reply.decoding.Load()); n != turns {
-			t.Errorf("%d messages are decoded at once, want %d", n, turns)
+		if n := int(reply.decoding.Load()); n != slots {
+			t.Errorf("%d messages are decoded at once, want %d", n, slots)
 		}
 		close(reply.release)
 		calls.Wait()
