@@ -15,7 +15,9 @@ import (
 // ServeConfig.TLS is set. They do not end it; it ends with the context of [ServeContext],
 // with SIGTERM, or with SIGINT. Its output goes where it always goes, the magic cookie is
 // not checked, and nothing of the process is changed: any number of plugins can be served
-// in one process.
+// in one process. Of several protocol versions the highest is served, unless
+// PLUGIN_PROTOCOL_VERSIONS in the environment lists the versions of the hosts that are to
+// attach, as in "1" or "1,2"; the record says which version is served.
 type TestMode struct {
 	// Name is the plugin's name in the text printed when Ready is nil.
 	Name string
@@ -28,13 +30,9 @@ type TestMode struct {
 // announce passes the record to Ready, or prints how to attach to the plugin.
 func (m *TestMode) announce(stdout io.Writer, version int, addr net.Addr, certificate []byte) error {
 	r := Reattach{
-		Protocol:        wire.ProtocolGRPC,
-		ProtocolVersion: version,
-		PID:             os.Getpid(),
-		Test:            true,
-		Network:         addr.Network(),
-		Address:         addr.String(),
-		Certificate:     certificate,
+		Protocol: wire.ProtocolGRPC, ProtocolVersion: version, PID: os.Getpid(), Test: true,
+		Network: addr.Network(), Address: addr.String(),
+		Certificate: certificate,
 	}
 	if id, ok := procid.Of(r.PID); ok {
 		r.StartTime, r.BootID = id.StartTime, id.BootID

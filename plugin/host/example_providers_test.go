@@ -12,10 +12,10 @@ import (
 	"github.com/tenonrpc/tenon/testdata/examples/kvshared"
 )
 
-// A host that attaches to plugins being debugged reads them from the variable that
-// Terraform and OpenTofu use for that.
+// A host that attaches to plugins being debugged reads them from a variable of its own
+// name, or from the one that Terraform and OpenTofu use for that.
 func ExampleParseProviders() {
-	value, stop, err := debugged() // os.Getenv("TF_REATTACH_PROVIDERS")
+	value, stop, err := debugged() // os.Getenv("APP_REATTACH"), say
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -136,7 +136,7 @@ func check(s *settings, h wire.Handshake) (*terms, error) {
 	set, ok := s.versions[h.AppVersion]
 	if !ok {
 		return nil, &problem{StageCheck,
-			"install a plugin and a host that share a version; a plugin that shares none announces its lowest",
+			"install a plugin and a host that share a version; a plugin that shares none announces its lowest, one in test mode its highest or what PLUGIN_PROTOCOL_VERSIONS says",
 			fmt.Errorf("the plugin speaks version %d of the application's protocol, this host %s", h.AppVersion, joinInts(s.versionList()))}
 	}
 	t.set = set

@@ -124,13 +124,14 @@ func ReadReattach(path string) (*Reattach, error) {
 
 // ParseProviders parses the value of the variable TF_REATTACH_PROVIDERS, by which
 // Terraform and OpenTofu learn of plugins that are already running, and returns a
-// record for each, by name. Such plugins serve in plaintext, so a Config for them needs
+// record for each, by name. An application may have a variable of another name for it.
+// Such plugins serve in plaintext, so a Config for them needs
 // InsecurePlaintext. Nothing proves that a process is the plugin, so it is never
 // killed.
 func ParseProviders(value string) (map[string]*Reattach, error) {
 	plugins, err := parseProviders(value)
 	if err != nil {
-		return nil, fmt.Errorf("host: %s: %w", wire.EnvReattach, err)
+		return nil, fmt.Errorf("host: a variable such as %s: %w", wire.EnvReattach, err)
 	}
 	return plugins, nil
 }
@@ -141,7 +142,7 @@ func FormatProviders(plugins map[string]*Reattach) (string, error) {
 	bare := make(map[string]wire.Reattach, len(plugins))
 	for name, r := range plugins {
 		if len(r.Certificate) > 0 {
-			return "", fmt.Errorf("host: %s cannot tell of the plugin %q: it uses TLS, and there is no place for its certificate; start it with InsecurePlaintext", wire.EnvReattach, name)
+			return "", fmt.Errorf("host: a variable such as %s cannot tell of the plugin %q: it uses TLS, and there is no place for its certificate; start it with InsecurePlaintext", wire.EnvReattach, name)
 		}
 		bare[name] = wire.Reattach{
 			Protocol: r.Protocol, ProtocolVersion: r.ProtocolVersion, PID: r.PID,

@@ -30,7 +30,7 @@ func TestProvidersVectors(t *testing.T) {
 			if plugins != nil {
 				t.Errorf("got %v with the error, want nil", plugins)
 			}
-			if !strings.HasPrefix(err.Error(), "host: "+wire.EnvReattach+": ") {
+			if !strings.HasPrefix(err.Error(), "host: a variable such as "+wire.EnvReattach+": ") {
 				t.Errorf("the error does not name its variable: %v", err)
 			}
 			return

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/tenonrpc/tenon/plugin"
 	"github.com/tenonrpc/tenon/plugin/host"
+	"github.com/tenonrpc/tenon/wire"
 )
 
 // TestServingForTests serves plugins within this process.
@@ -54,6 +56,48 @@ func TestServingForTests(t *testing.T) {
 	}
 	stop()
 	for range 2 {
+		if err := <-ended; err != nil {
+			t.Errorf("ServeContext: %v", err)
+		}
+	}
+}
+
+// TestVersionForTests serves a plugin of several versions that no host asks for one of
+// them, and plugins whose environment says which. The record says which version is
+// served, and the error of a host without it names the variable.
+func TestVersionForTests(t *testing.T) {
+	noLeaks(t)
+	for asked, want := range map[string]int{"": 4, "2": 2, "3,2,9": 3, "9": 2} {
+		ctx, stop := context.WithCancel(t.Context())
+		records, ended := make(chan host.Reattach, 1), make(chan error, 1)
+		cfg := reals["real-versions"]()
+		cfg.Test = &plugin.TestMode{Ready: func(r host.Reattach) { records <- r }}
+		cfg.Process = new(plugin.Process)
+		if asked != "" {
+			cfg.Process.Env = []string{wire.EnvProtocolVersions + "=" + asked}
+		}
+		go func() { ended <- plugin.ServeContext(ctx, cfg) }()
+		r := <-records
+		if r.ProtocolVersion != want {
+			t.Errorf("asked for %q, the record says version %d, want %d", asked, r.ProtocolVersion, want)
+		}
+		attach := attaching(t, &r)
+		attach.InsecurePlaintext = true
+		attach.Plugins, attach.Versions = nil, map[int]plugin.Set{r.ProtocolVersion: {"echo": echo{}}}
+		c := start(t, attach)
+		client, err := host.Dispense[*echoClient](t.Context(), c, "echo")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := client.call(t.Context(), echoMethod, "hello"); err != nil || got != fmt.Sprint(want, " hello") {
+			t.Errorf("asked for %q: got %q, %v, want that of version %d", asked, got, err, want)
+		}
+		closes(t, c)
+		attach.Versions = map[int]plugin.Set{1: {"echo": echo{}}}
+		if _, err := host.Start(t.Context(), attach); err == nil || !strings.Contains(err.Error(), wire.EnvProtocolVersions) {
+			t.Errorf("a host without the version: %v", err)
+		}
+		stop()
 		if err := <-ended; err != nil {
 			t.Errorf("ServeContext: %v", err)
 		}

@@ -19,7 +19,9 @@ import (
 // files, and only this user can connect. Without a Handshake a default is used; of that,
 // hosts that attach compare only the version. If Logger is nil the plugin logs to the
 // test's log. Process and Test must be nil. Serve fails the test at once if the plugin
-// cannot be served, and at the end of the test if it does not end properly.
+// cannot be served, and at the end of the test if it does not end properly. Of several
+// versions the highest is served; for a host without it, leave those above the host's
+// out of config.Versions.
 func Serve(t testing.TB, config *plugin.ServeConfig) *host.Reattach {
 	t.Helper()
 	if config.Process != nil || config.Test != nil {
