@@ -8,7 +8,8 @@ import (
 // Detach lets go of the plugin and leaves it running. It closes the connection and
 // everything that belongs to it here, and stops reading what the plugin prints. Another
 // host, or this one, can attach to the plugin with its record. The end of this process
-// has the same effect.
+// has the same effect. After Detach, Close, Shutdown and Kill leave the plugin alone, so
+// that they may be deferred.
 //
 // It fails unless Config.Detach or Config.Reattach is set: other plugins do not outlive
 // their host. A process that this one has launched remains its child, and a goroutine

@@ -56,6 +56,13 @@ func letGo(t *testing.T, cfg *host.Config) *host.Reattach {
 	if c.Err() != nil || c.ExitStatus().Ended {
 		t.Errorf("Err %v, exit status %v after Detach", c.Err(), c.ExitStatus())
 	}
+	// They may be deferred. The plugin lives on, as those who attach to it see.
+	for range 16 {
+		if err := c.Close(); err != nil {
+			t.Errorf("Close after Detach: %v", err)
+		}
+	}
+	c.Kill()
 	return r
 }
 

@@ -69,7 +69,7 @@ func (c *Client) ask() {
 
 // end kills the plugin if it may, and lets it go otherwise.
 func (c *Client) end() {
-	if c.proc.handle.mayKill() {
+	if !c.isLetGo() && c.proc.handle.mayKill() {
 		c.proc.handle.kill()
 	} else {
 		c.letGo()
@@ -106,7 +106,7 @@ func (c *Client) force() {
 // descend takes the steps of Shutdown until the plugin has ended, or ctx has ended and
 // the plugin was killed.
 func (c *Client) descend(ctx context.Context) {
-	if c.proc.hasEnded() {
+	if c.proc.hasEnded() || over(c.stop.let) {
 		return
 	}
 	if r := c.settings.target.reattach; r != nil && r.Test {
