@@ -59,7 +59,8 @@ func (m *member) ended() bool {
 // Start is host.Start for a plugin of this name. It fails with ErrNameTaken if a plugin
 // of this name is running or being started, and with ErrGroupClosed if the group is
 // closed. A start that is in progress when the group is closed is cancelled. When a
-// plugin has ended, its name is free again.
+// plugin has ended, its name is free again: whoever starts it anew waits for Client.Done
+// first, which comes a moment after Client.Err is set.
 func (g *Group) Start(ctx context.Context, name string, config *host.Config) (*host.Client, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
