@@ -20,6 +20,10 @@ import (
 // Shutdown or Close.
 var ErrServerClosed = errors.New("h2grpc: server closed")
 
+// ErrRegistered is wrapped by the [RegistrationError] of a service that the server has
+// already.
+var ErrRegistered = errors.New("it is already registered")
+
 // RegistrationError is a mistake in a call of [Server.RegisterService]. Server.Err,
 // Serve and ServeConn return them.
 type RegistrationError struct {

@@ -247,7 +247,7 @@ func (s *Server) register(desc *ServiceDesc, impl any) error {
 		return errors.New("the server is already serving; register services before that, or set ServerConfig.Unknown")
 	}
 	if _, ok := s.services[desc.ServiceName]; ok {
-		return errors.New("it is already registered")
+		return ErrRegistered
 	}
 	if desc.HandlerType != nil {
 		want := reflect.TypeOf(desc.HandlerType)
@@ -276,8 +276,8 @@ func (s *Server) register(desc *ServiceDesc, impl any) error {
 	return nil
 }
 
-// Err returns the mistakes that RegisterService has kept, each a
-// *[RegistrationError], joined by errors.Join; nil if there are none.
+// Err returns the mistakes that RegisterService has kept, in one error, or nil if there
+// are none. errors.As finds the first of them as a *[RegistrationError].
 func (s *Server) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -69,13 +69,18 @@ func (s *Server) Close() error {
 	case <-s.wait():
 		return nil
 	case <-t.C:
-		return fmt.Errorf("%w: %s", ErrHandlersRunning, s.Running())
+		running := s.Running()
+		if len(running) == 0 {
+			return ErrHandlersRunning // they are about to return, or a connection is about to end
+		}
+		return fmt.Errorf("%w: %s", ErrHandlersRunning, running)
 	}
 }
 
-// Running returns the full names ("/package.Service/Method") of the methods whose
-// handlers are running, sorted, each once; "unknown methods" stands for all methods
-// that ServerConfig.Unknown handles.
+// Running returns the full names ("/package.Service/Method") of the methods that have
+// calls in progress, sorted, each once; "unknown methods" stands for all methods that
+// ServerConfig.Unknown handles. A call is in progress from when its handler may begin
+// until its status has been sent.
 func (s *Server) Running() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -232,11 +232,16 @@ func (s *serving) register() (version int, err error) {
 	}
 	set, owners, services := s.cfg.Versions[version], map[string]string{}, s.server.ServiceInfo()
 	for _, name := range slices.Sorted(maps.Keys(set)) {
-		err := errors.Join(set[name].GRPCServer((*Broker)(s.broker), s.server), s.server.Err())
+		err := set[name].GRPCServer((*Broker)(s.broker), s.server)
 		var wrong *h2grpc.RegistrationError
-		if errors.As(err, &wrong) {
-			if _, doubled := s.server.ServiceInfo()[wrong.Service]; doubled {
-				err = fmt.Errorf("%w, by %s", err, cmp.Or(owners[wrong.Service], "the plugin protocol itself"))
+		if err == nil && errors.As(s.server.Err(), &wrong) { // the first mistake: others show when it is mended
+			err = wrong
+			if errors.Is(wrong, h2grpc.ErrRegistered) {
+				owner := owners[wrong.Service]
+				if _, there := services[wrong.Service]; owner == "" && there {
+					owner = "the plugin protocol itself"
+				}
+				err = fmt.Errorf("%w, by %s", wrong, cmp.Or(owner, strconv.Quote(name)))
 			}
 		}
 		if err != nil {
@@ -260,7 +265,8 @@ func (s *serving) register() (version int, err error) {
 // serving.
 func (s *serving) accept(watch *hostWatch) <-chan error {
 	served := make(chan error, 1)
-	go func() { served <- s.server.Serve(s.mux.Listen(watched{s.listener, watch})) }()
+	lis := s.mux.Listen(watched{s.listener, watch}) // here: its goroutines must not begin after the Mux is closed
+	go func() { served <- s.server.Serve(lis) }()
 	return served
 }
 
@@ -406,7 +412,9 @@ func (s *serving) stop(hurry <-chan os.Signal) {
 		select {
 		case <-ended:
 		case <-timer.C:
-			s.cfg.Logger.Warn("handlers are still running after their calls were cancelled", "methods", s.server.Running())
+			if running := s.server.Running(); len(running) > 0 {
+				s.cfg.Logger.Warn("handlers are still running after their calls were cancelled", "methods", running)
+			}
 		}
 	}
 	s.output.logDropped()

@@ -310,6 +310,23 @@ func TestNothingRegistered(t *testing.T) {
 	}
 }
 
+// TestEndedAtOnce: what a plugin has begun has ended when ServeContext returns, also if
+// that ends as soon as it has begun.
+func TestEndedAtOnce(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, env := range []string{wire.EnvMultiplex + "=false", wire.EnvMultiplex + "=true"} {
+		for range 100 {
+			err := plugin.ServeContext(ctx, &plugin.ServeConfig{Handshake: shake, Plugins: echoSet(), Process: &plugin.Process{
+				Env: []string{cookie, env, wire.EnvUnixSocketDir + "=" + socketDir(t)}, Stdout: io.Discard, Stderr: io.Discard,
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
 // TestStubbornHandler has a handler that ignores its cancellation.
 func TestStubbornHandler(t *testing.T) {
 	begun, release := make(chan struct{}), make(chan struct{})
@@ -342,6 +359,12 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 	clash := plugin.Set{"a": serveEcho(plain), "b": serveEcho(plain)}
+	twice := plugin.Set{"a": serveEcho(plain), "kv": plugin.ServeOnly(func(_ *plugin.Broker, s *h2grpc.Server) error {
+		desc := h2grpc.ServiceDesc{ServiceName: "test.KV"}
+		s.RegisterService(&desc, nil)
+		s.RegisterService(&desc, nil)
+		return nil
+	})}
 	own := plugin.Set{"kv": plugin.ServeOnly(func(_ *plugin.Broker, s *h2grpc.Server) error {
 		health.NewServer().Register(s)
 		return nil
@@ -369,6 +392,7 @@ func TestRefusals(t *testing.T) {
 		{"no directory", plugin.ServeConfig{Handshake: shake, Plugins: echoSet(), Sockets: plugin.Sockets{Network: "unix"}}, []string{wire.EnvUnixSocketDir + "=" + filepath.Join(dir, "none")}, []string{"making a socket in the directory", "none"}},
 		{"unknown group", plugin.ServeConfig{Handshake: shake, Plugins: echoSet(), Sockets: plugin.Sockets{Network: "unix"}}, []string{inDir, wire.EnvUnixSocketGroup + "=no-such-group"}, []string{`"no-such-group" in ` + wire.EnvUnixSocketGroup}},
 		{"a service registered twice", plugin.ServeConfig{Handshake: shake, Plugins: clash}, []string{inDir}, []string{`registering "b"`, `"test.Echo": it is already registered, by "a"`}},
+		{"a service that one entry registers twice", plugin.ServeConfig{Handshake: shake, Plugins: twice}, []string{inDir}, []string{`"test.KV": it is already registered, by "kv"`}},
 		{"a service of the protocol's own", plugin.ServeConfig{Handshake: shake, Plugins: own}, []string{inDir}, []string{`"grpc.health.v1.Health"`, "already registered, by the plugin protocol itself"}},
 		{"a plugin that fails", plugin.ServeConfig{Handshake: shake, Plugins: failing}, []string{inDir}, []string{`registering "kv" of protocol version 1: no database`}},
 		{"a plugin that cannot serve", plugin.ServeConfig{Handshake: shake, Plugins: client}, []string{inDir}, []string{"ClientOnly"}},

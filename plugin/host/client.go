@@ -129,6 +129,9 @@ func (c *Client) Ping(ctx context.Context) error {
 func Dispense[T any](ctx context.Context, c *Client, name string) (T, error) {
 	var none T
 	p, ok := c.terms.set[name]
+	if len(c.terms.set) == 0 {
+		return none, fmt.Errorf("host: no plugin %q: Config has no Plugins for version %d", name, c.terms.version)
+	}
 	if !ok {
 		names := slices.Sorted(maps.Keys(c.terms.set))
 		return none, fmt.Errorf("host: no plugin %q in version %d of Config; there is: %s", name, c.terms.version, strings.Join(names, ", "))

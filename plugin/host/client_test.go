@@ -170,6 +170,14 @@ func TestDispenseIsFromTheVersionAgreedOn(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "returned a *host_test.stub, which is not a *host.Client") {
 		t.Errorf("the error does not name the types as they are: %v", err)
 	}
+	none := fakeConfig(t, "version-2")
+	none.Plugins, none.Versions = nil, map[int]plugin.Set{2: {}}
+	without := start(t, none)
+	defer closes(t, without)
+	_, err = host.Dispense[*stub](t.Context(), without, "kv")
+	if err == nil || !strings.Contains(err.Error(), "Config has no Plugins for version 2") {
+		t.Errorf("the error of a host without plugins does not say so: %v", err)
+	}
 }
 
 func TestCallsSayThatThePluginEnded(t *testing.T) {

@@ -182,7 +182,7 @@ type Config struct {
 	// Output configures who gets what the plugin prints.
 	Output Output
 	// Logger receives the lines that the plugin writes to its process's stderr, and
-	// this package's own records, which are at levels debug and warn. The plugin's
+	// this package's own records, which are at levels debug, info and warn. The plugin's
 	// lines keep their level, module, time and attributes if they are hclog's, in JSON
 	// or as text, or JSON of slog, zap or logrus; others are records at level debug, or
 	// error once the plugin has crashed. The Go runtime's report of a crash is one
@@ -265,7 +265,8 @@ type Output struct {
 	// to its own stderr goes to Config.Logger. Nil means that the output is dropped
 	// (the process's stdout: logged at level debug). Calls of Write never overlap, not
 	// even those of different writers, RawStderr included, so all may be the same
-	// writer. A slow writer makes the plugin wait once the buffers in between are full;
+	// writer. That there is no writer for what a plugin prints is logged at level info,
+	// once for each stream. A slow writer makes the plugin wait once the buffers in between are full;
 	// a writer that takes nothing for two seconds does not: see Buffer. A writer that
 	// fails is not called again.
 	Stdout, Stderr io.Writer

@@ -175,6 +175,7 @@ var fakes = map[string]func(){
 	"noise":            printing(func() string { return "Loading plugins…\nready\n" }),
 	"terminal-noise":   printing(func() string { return "\x1b[31mred\x1b[0m\n" }),
 	"empty-line":       printing(func() string { return "\n" + line(1, 1, "unix", socketPath(), "grpc", "") + "\n" }),
+	"unfinished-noise": printing(func() string { return "loading… " + line(1, 1, "unix", socketPath(), "grpc", "") + "\n" }),
 	"silent":           printing(func() string { return "" }),
 	"unfinished-line":  printing(func() string { return "1|1|unix|" }),
 	"unfinished-exit":  func() { os.Stdout.WriteString("1|1|un"); os.Exit(0) },

@@ -114,7 +114,11 @@ func endHint(p *process) string {
 
 // parseHint returns what a host can add to the parser's own advice.
 func parseHint(err error) string {
+	var field *hostwire.HandshakeError
+	printed := errors.As(err, &field) && field.Field == "core version" && errors.Is(err, hostwire.ErrVersionSyntax)
 	switch {
+	case printed:
+		return "something was printed to stdout before the handshake, without a newline; stdout belongs to the protocol until the plugin serves"
 	case errors.Is(err, hostwire.ErrEmptyLine), errors.Is(err, hostwire.ErrNotHandshake),
 		errors.Is(err, hostwire.ErrControlByte), errors.Is(err, hostwire.ErrFieldCount),
 		errors.Is(err, hostwire.ErrLineTooLong):

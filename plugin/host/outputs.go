@@ -34,6 +34,7 @@ type outputs struct {
 type sink struct {
 	io.Writer             // nil if the application has none
 	failed    atomic.Bool // it is not written to again, and the plugin does not wait for it
+	unread    sync.Once   // logs that the plugin prints although there is no Writer
 }
 
 // pluginPipe is a pipe for one of the plugin's streams.
@@ -73,9 +74,14 @@ func (o processStdout) Write(data []byte) (int, error) {
 
 // write adds what the plugin has printed.
 func (o *outputs) write(channel wire.Channel, data []byte) {
-	to := &o.stdout
+	to, name := &o.stdout, "Stdout"
 	if channel == wire.ChannelStderr {
-		to = &o.stderr
+		to, name = &o.stderr, "Stderr"
+	}
+	if to.Writer == nil && len(data) > 0 {
+		to.unread.Do(func() {
+			o.log.Info("the plugin prints what nobody reads: Config.Output has no " + name)
+		})
 	}
 	o.add(to, data)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -117,6 +118,38 @@ const (
 	tenMB    = 10 << 20
 	readSize = 32 << 10
 )
+
+// TestUnreadOutput: the log says once for each stream that nobody reads what the plugin
+// prints, and nothing of the streams that have a writer.
+func TestUnreadOutput(t *testing.T) {
+	noLeaks(t)
+	for _, unread := range [][]string{{"Stdout", "Stderr"}, {"Stderr"}} {
+		cfg, _, _ := printerConfig(t)
+		cfg.Output.Stderr = nil
+		if len(unread) == 2 {
+			cfg.Output.Stdout = nil
+		}
+		var log bytes.Buffer
+		cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		c := start(t, cfg)
+		for range 3 {
+			if err := print(c, 100, "return"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.Close()
+		got := 0
+		for _, stream := range []string{"Stdout", "Stderr"} {
+			n := strings.Count(log.String(), "Config.Output has no "+stream)
+			if got += n; n > 1 || (n == 1) != slices.Contains(unread, stream) {
+				t.Errorf("%d records on %s, unread: %v", n, stream, unread)
+			}
+		}
+		if got != len(unread) {
+			t.Errorf("the log: %s", log.String())
+		}
+	}
+}
 
 // TestNothingPrintedIsLost has ten megabytes without a line end on each stream,
 // and every way in which a plugin ends.

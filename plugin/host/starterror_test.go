@@ -76,6 +76,7 @@ var startErrorCases = []struct {
 	{"closes-stdout", host.StageHandshake, nil},
 	{"noise", host.StageHandshake, nil},
 	{"terminal-noise", host.StageHandshake, nil},
+	{"unfinished-noise", host.StageHandshake, nil},
 	{"empty-line", host.StageHandshake, nil},
 	{"silent", host.StageHandshake, timeout("silent")},
 	{"unfinished-line", host.StageHandshake, timeout("unfinished-line")},

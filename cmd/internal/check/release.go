@@ -64,7 +64,7 @@ func (r *Release) Changes(t *Tree) []Finding {
 // news returns the part of the changelog since the release: what is above the release's
 // own section.
 func (r *Release) news(changelog string) (string, bool) {
-	heading := regexp.MustCompile(`(?m)^## \[?v?` + regexp.QuoteMeta(r.Version[1:]) + `\b`)
+	heading := regexp.MustCompile(`(?m)^## \[?v?` + regexp.QuoteMeta(r.Version[1:]) + `(?:[]\s]|$)`)
 	if at := heading.FindStringIndex(changelog); at != nil {
 		return changelog[:at[0]], true
 	}

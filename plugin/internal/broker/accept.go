@@ -193,7 +193,11 @@ func (b *Broker) newServer(id uint32, register func(*h2grpc.Server) error) (*h2g
 	cfg := b.cfg.Server
 	cfg.TLS = b.cfg.ServerTLS
 	s := h2grpc.NewServer(&cfg)
-	if err := errors.Join(register(s), s.Err()); err != nil {
+	err := register(s)
+	if err == nil {
+		err = s.Err()
+	}
+	if err != nil {
 		return nil, fmt.Errorf("plugin: broker: registering the services of id %d: %w", id, err)
 	}
 	return s, nil

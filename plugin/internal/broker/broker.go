@@ -352,7 +352,9 @@ func (b *Broker) Close() error {
 		servers := maps.Clone(b.servers)
 		b.mu.Unlock()
 		for s := range servers {
-			b.cfg.Logger.Warn("handlers of a brokered server are still running after their calls were cancelled", "methods", s.Running())
+			if running := s.Running(); len(running) > 0 {
+				b.cfg.Logger.Warn("handlers of a brokered server are still running after their calls were cancelled", "methods", running)
+			}
 		}
 	}
 	return nil
