@@ -51,7 +51,7 @@ func (cc *ClientConn) requestHead(method, compressor string) (*h2.Block, error) 
 		return b, nil
 	}
 	if !isFullMethod(method) {
-		return nil, status.Errorf(codes.Internal, "malformed method name %.200q: it has the form /package.Service/Method, in printable ASCII", method)
+		return nil, status.Errorf(codes.Internal, "malformed method name %.200q: it must have the form /package.Service/Method, in printable ASCII", method)
 	}
 	scheme := "http"
 	if cc.tls != nil {
@@ -238,14 +238,14 @@ func (c *call) checkHead() error {
 	}
 	h := c.response().Head
 	if h == nil {
-		return status.Error(codes.Internal, "received a message before the response's head")
+		return status.Error(codes.Internal, "received a message before the response's headers")
 	}
 	c.checked = true
 	c.observer.received(h)
 	name, _ := h.Get("grpc-encoding")
 	var err error
 	if c.decompress, err = findCompressor(c.cc.cfg.Compressors, name); err != nil {
-		return status.Errorf(codes.Internal, "the server compresses with something it was not offered: %v", err)
+		return status.Errorf(codes.Internal, "the server uses a compression that it was not offered: %v", err)
 	}
 	return nil
 }
@@ -417,14 +417,14 @@ func (c *call) unaryResult(reply any) error {
 		eof := isEOF(err)
 		st := c.end(err, eof)
 		if st.Code() == codes.OK {
-			st = status.New(codes.Unimplemented, "the server sent no message where exactly one is due")
+			st = status.New(codes.Unimplemented, "the server sent no message, but exactly one is required")
 		}
 		return st.Err()
 	}
 	if c.got.More {
 		buf.Release()
 		c.s.Load().Reset(h2.ErrCodeCancel, "more than one message came") // there may be more
-		return status.Error(codes.Unimplemented, "the server sent more than one message where exactly one is due")
+		return status.Error(codes.Unimplemented, "the server sent more than one message, but exactly one is required")
 	}
 	st := c.end(err, isEOF(err))
 	if st.Code() != codes.OK {

@@ -159,7 +159,7 @@ func NewClient(cfg *ClientConfig) *ClientConn {
 		TellHeaderList:   cfg.MaxHeaderListSize > 0,
 		HandshakeTimeout: cc.cfg.ConnectTimeout,
 		Crowded: func(limit, waiting int) {
-			cc.cfg.Logger.Warn("calls wait for others to end: the server allows no more at once", "allowed", limit, "waiting", waiting)
+			cc.cfg.Logger.Warn("calls are waiting for others to end: the server's limit on concurrent calls is reached", "allowed", limit, "waiting", waiting)
 		},
 	}
 	cc.engine.Received, cc.engine.Sent = cfg.MessageMemory.accounts()
@@ -199,7 +199,7 @@ func h2TLS(cfg *tls.Config) *tls.Config {
 // RFC 9113 §3.3. A peer without ALPN is accepted.
 func checkALPN(state tls.ConnectionState) error {
 	if p := state.NegotiatedProtocol; p != "" && p != h2.ALPN {
-		return fmt.Errorf("TLS handshake: the protocol agreed on is %.32q and not %q", p, h2.ALPN)
+		return fmt.Errorf("TLS handshake: the negotiated protocol is %.32q, not %q", p, h2.ALPN)
 	}
 	return nil
 }

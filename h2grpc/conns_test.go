@@ -306,10 +306,10 @@ func TestLogFloods(t *testing.T) {
 				t.Errorf("served: %v", err)
 			}
 		}
-		log.wants(t, "panic in a handler", 10, 10)
+		log.wants(t, "panic in the handler", 10, 10)
 		log.wants(t, "TLS handshake failed", 10, 10)
 		time.Sleep(time.Minute)
-		log.wants(t, "panic in a handler", 11, many)
+		log.wants(t, "panic in the handler", 11, many)
 		log.wants(t, "TLS handshake failed", 11, many)
 	})
 }

@@ -28,7 +28,7 @@ func TestClientPreface(t *testing.T) {
 	}{
 		{"HTTP/1.1", func(p *script) { p.bytes([]byte("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")) }, `GOAWAY 0 PROTOCOL_ERROR "not an HTTP/2 client preface: …`},
 		{"another byte at the end", func(p *script) { p.bytes([]byte(http2.ClientPreface[:23] + "x")) }, "GOAWAY 0 PROTOCOL_ERROR …"},
-		{"PING first", func(p *script) { p.bytes([]byte(http2.ClientPreface)); p.ping("12345678") }, `GOAWAY 0 PROTOCOL_ERROR "first frame is PING and not SETTINGS"`},
+		{"PING first", func(p *script) { p.bytes([]byte(http2.ClientPreface)); p.ping("12345678") }, `GOAWAY 0 PROTOCOL_ERROR "first frame is PING, not SETTINGS"`},
 		{"HEADERS first", func(p *script) {
 			p.bytes([]byte(http2.ClientPreface))
 			p.headers(1, endStream, request(unaryMethod)...)

@@ -235,7 +235,7 @@ func TestMetadataOfSuccess(t *testing.T) {
 // TestCutStatus: a client that is sent more than it accepts keeps the code and the
 // part of the text that it has, and names its limit.
 func TestCutStatus(t *testing.T) {
-	const mark = "… [cut: the response's headers are larger than this side takes: MaxHeaderListSize of the ClientConfig is 10000 bytes, and 1000 fields, for all that calls have not read]"
+	const mark = "… [cut: the response's headers are larger than this side accepts: MaxHeaderListSize of the ClientConfig is 10000 bytes, and 1000 fields, for all headers that calls have not read]"
 	long, many := strings.Repeat("x", 50_000), strings.Repeat("\x00\x01c\x00", 1500)
 	for _, c := range []struct {
 		name      string

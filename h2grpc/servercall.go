@@ -120,14 +120,14 @@ func (c *serverCall) readHead() *refusal {
 	}
 	switch {
 	case h.TooLarge:
-		return &refusal{"431", status.Newf(codes.ResourceExhausted, "the request's headers are larger than this side takes: MaxHeaderListSize of the ServerConfig is %d bytes, and %d fields",
+		return &refusal{"431", status.Newf(codes.ResourceExhausted, "the request's headers are larger than this side accepts: MaxHeaderListSize of the ServerConfig is %d bytes, and %d fields",
 			c.sc.srv.engine.MaxHeaderList, h2.HeaderFields(c.sc.srv.engine.MaxHeaderList))}
 	case hosts > 1:
 		return &refusal{"400", status.New(codes.Internal, "more than one host field")}
 	case h.Method != "POST":
-		return &refusal{"405", status.Newf(codes.Internal, "the method is %.32q and not POST", h.Method)}
+		return &refusal{"405", status.Newf(codes.Internal, "the method is %.32q, not POST", h.Method)}
 	case !h2.IsGRPC(ct):
-		return &refusal{"415", status.Newf(codes.Internal, "the content type is %.100q and not application/grpc", ct)}
+		return &refusal{"415", status.Newf(codes.Internal, "the content type is %.100q, not application/grpc", ct)}
 	}
 	if hasTimeout {
 		d, err := wire.ParseTimeout(timeout)
@@ -150,11 +150,11 @@ func (c *serverCall) readHead() *refusal {
 	}
 	if !isProtoContent(ct) {
 		// Its messages would be decoded in the wrong format.
-		return &refusal{"", status.Newf(codes.Unimplemented, "the messages' format is %.100q; this server knows application/grpc+proto", ct)}
+		return &refusal{"", status.Newf(codes.Unimplemented, "the messages' format is %.100q; this server supports application/grpc+proto", ct)}
 	}
 	var err error
 	if c.compressed, err = findCompressor(srv.cfg.Compressors, encoding); err != nil {
-		return &refusal{"", status.Newf(codes.Unimplemented, "the request is compressed with %.64q; this server knows %s", encoding, srv.accept)}
+		return &refusal{"", status.Newf(codes.Unimplemented, "the request is compressed with %.64q; this server supports %s", encoding, srv.accept)}
 	}
 	if c.compressed != nil {
 		accepts, _ := h.Get("grpc-accept-encoding")
@@ -372,11 +372,11 @@ func (c *serverCall) callUnary() (reply any, err error) {
 	defer c.dropRequest()
 	switch {
 	case whole.More:
-		return nil, status.Error(codes.Unimplemented, "the request has more than one message where exactly one is due")
+		return nil, status.Error(codes.Unimplemented, "the request has more than one message, but exactly one is required")
 	case !isEOF(whole.Err):
 		return nil, engineStatus(&c.ctx, whole.Err).Err()
 	case whole.Message == nil:
-		return nil, status.Error(codes.Unimplemented, "the request has no message where exactly one is due")
+		return nil, status.Error(codes.Unimplemented, "the request has no message, but exactly one is required")
 	}
 	if c.timed || c.s.ID/2%timedEach == 0 || !c.method.quick() {
 		defer c.method.took(time.Now())
@@ -404,7 +404,7 @@ func (c *serverCall) dropRequest() {
 // recovered turns a panic into an error, and logs it with its stack.
 func (c *serverCall) recovered(err *error) {
 	if p := recover(); p != nil {
-		c.sc.srv.cfg.Logger.Error("panic in a handler", "method", c.s.Head.Path, "panic", p, "stack", string(debug.Stack()))
+		c.sc.srv.cfg.Logger.Error("panic in the handler", "method", c.s.Head.Path, "panic", p, "stack", string(debug.Stack()))
 		*err = status.Errorf(codes.Unknown, "panic in the handler: %v", p)
 	}
 }
@@ -444,7 +444,7 @@ func (c *serverCall) statusOf(err error) *status.Status {
 	st, ok := status.FromError(err)
 	if !ok {
 		if isForeignStatus(err) && s.saidForeign.CompareAndSwap(false, true) {
-			s.cfg.Logger.Warn("a handler returned a status of another gRPC library, whose code does not arrive; set ServerConfig.MapError, or use package h2grpc/status",
+			s.cfg.Logger.Warn("a handler returned a status of another gRPC library, whose code is lost; set ServerConfig.MapError, or use package h2grpc/status",
 				"method", c.s.Head.Path, "error", wire.Printable(err.Error(), maxErrorText))
 		}
 		st = status.FromContextError(err)

@@ -32,7 +32,7 @@ func (s *Server) handleStream(c *serverCall) {
 	case st.Code() == codes.OK && c.ctx.expired():
 		st = status.FromContextError(context.DeadlineExceeded)
 	case st.Code() == codes.OK && !c.method.stream.ServerStreams && ss.sent != 1:
-		st = status.New(codes.Unimplemented, "the handler returned without the one response that is due")
+		st = status.New(codes.Unimplemented, "the handler returned without sending its one response")
 	}
 	c.fail(st)
 }
@@ -142,7 +142,7 @@ func (ss *serverStream) recv() (*h2.Buffer, error) {
 		return buf, nil
 	case isEOF(err):
 		if !ss.method.stream.ClientStreams && ss.received == 0 {
-			return nil, status.Error(codes.Unimplemented, "the request has no message where exactly one is due")
+			return nil, status.Error(codes.Unimplemented, "the request has no message, but exactly one is required")
 		}
 		return nil, err
 	case ss.s.Starved() != nil:
@@ -165,7 +165,7 @@ func (ss *serverStream) only() error {
 	switch {
 	case extra != nil:
 		extra.Release()
-		return status.Error(codes.Unimplemented, "the request has more than one message where exactly one is due")
+		return status.Error(codes.Unimplemented, "the request has more than one message, but exactly one is required")
 	case isEOF(err):
 		return nil
 	case ss.ctx.Err() != nil:
@@ -206,7 +206,7 @@ func (c *serverCall) SendHeader(md metadata.MD) error {
 
 func (c *serverCall) SetTrailer(md metadata.MD) {
 	if _, err := appendMD(nil, md); err != nil {
-		c.sc.srv.cfg.Logger.Warn("trailers that cannot be sent", "method", c.s.Head.Path, "error", err)
+		c.sc.srv.cfg.Logger.Warn("trailers cannot be sent", "method", c.s.Head.Path, "error", err)
 		return
 	}
 	c.mu.Lock()
@@ -259,7 +259,7 @@ func Method(ctx context.Context) (string, bool) {
 func callOf(ctx context.Context) (*serverCall, error) {
 	c, ok := ctx.Value(callKey{}).(*serverCall)
 	if !ok {
-		return nil, status.Error(codes.Internal, "the context is not that of a call on a server")
+		return nil, status.Error(codes.Internal, "the context does not belong to a call on a server")
 	}
 	return c, nil
 }

@@ -30,7 +30,7 @@ func (c *serverCall) sendShort(f *h2.Frames, only bool, st *status.Status, trail
 		trailer, header = nil, nil
 	}
 	if c.sc.saidShort.CompareAndSwap(false, true) {
-		c.sc.srv.cfg.Logger.Warn("a call's status or metadata is more than the client takes, and was shortened; others will be without a word",
+		c.sc.srv.cfg.Logger.Warn("a call's status or metadata was larger than the client accepts, and was shortened; later ones are shortened without a log message",
 			"method", c.s.Head.Path, "code", st.Code().String(), "bytes", refused.Size, "MaxHeaderListSize", refused.Limit)
 	}
 	f.Header, f.Message = nil, nil
@@ -150,5 +150,5 @@ func cutStatus(st *status.Status, last *h2.Head, limit int) *status.Status {
 }
 
 func largeResponse(limit int) string {
-	return fmt.Sprintf("the response's headers are larger than this side takes: MaxHeaderListSize of the ClientConfig is %d bytes, and %d fields, for all that calls have not read", limit, h2.HeaderFields(limit))
+	return fmt.Sprintf("the response's headers are larger than this side accepts: MaxHeaderListSize of the ClientConfig is %d bytes, and %d fields, for all headers that calls have not read", limit, h2.HeaderFields(limit))
 }

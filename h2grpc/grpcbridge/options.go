@@ -54,12 +54,12 @@ func (o *callOptions) add(opt grpc.CallOption) error {
 		o.h2 = append(o.h2, h2grpc.StaticMethod())
 	case grpc.MaxRecvMsgSizeCallOption:
 		if opt.MaxRecvMsgSize <= 0 {
-			return refused(fmt.Sprintf("MaxCallRecvMsgSize(%d)", opt.MaxRecvMsgSize), "h2grpc has no limit of no bytes")
+			return refused(fmt.Sprintf("MaxCallRecvMsgSize(%d)", opt.MaxRecvMsgSize), "h2grpc has no limit of zero bytes")
 		}
 		o.h2 = append(o.h2, h2grpc.MaxCallRecvMsgSize(opt.MaxRecvMsgSize))
 	case grpc.MaxSendMsgSizeCallOption:
 		if opt.MaxSendMsgSize <= 0 {
-			return refused(fmt.Sprintf("MaxCallSendMsgSize(%d)", opt.MaxSendMsgSize), "h2grpc has no limit of no bytes")
+			return refused(fmt.Sprintf("MaxCallSendMsgSize(%d)", opt.MaxSendMsgSize), "h2grpc has no limit of zero bytes")
 		}
 		o.h2 = append(o.h2, h2grpc.MaxCallSendMsgSize(opt.MaxSendMsgSize))
 	case grpc.CompressorCallOption:
@@ -73,7 +73,7 @@ func (o *callOptions) add(opt grpc.CallOption) error {
 			return refused(fmt.Sprintf("CallContentSubtype(%q)", opt.ContentSubtype), "h2grpc sends protobuf messages only")
 		}
 	case grpc.PerRPCCredsCallOption:
-		return refused("PerRPCCredentials", "h2grpc has no credentials for single calls; put them into outgoing metadata")
+		return refused("PerRPCCredentials", "h2grpc has no credentials per call; put them into outgoing metadata")
 	case grpc.AuthorityOverrideCallOption:
 		return refused("CallAuthority", "all calls of an h2grpc.ClientConn have the authority of its configuration")
 	case grpc.ForceCodecCallOption:

@@ -134,5 +134,5 @@ func (m *listResponse) AppendTo(b []byte) ([]byte, error) {
 }
 
 func (*listResponse) UnmarshalFrom([]byte) error {
-	return errors.New("health: a server reads no HealthListResponse")
+	return errors.New("health: a server does not decode HealthListResponse")
 }

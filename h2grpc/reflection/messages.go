@@ -163,7 +163,7 @@ func (m *response) AppendTo(b []byte) ([]byte, error) {
 
 // UnmarshalFrom makes response an h2grpc.Message. It is never called.
 func (*response) UnmarshalFrom([]byte) error {
-	return errors.New("reflection: a server reads no responses")
+	return errors.New("reflection: a server does not decode responses")
 }
 
 func checkItems(n int) error {

@@ -119,21 +119,21 @@ func (s *stream) answer(r *request) *response {
 		s.sendFile(out, file, ok, "no file %s", quote(r.Name))
 	case requestSymbol:
 		file, ok := s.schema.bySymbol(r.Name)
-		s.sendFile(out, file, ok, "nothing is called %s", quote(r.Name))
+		s.sendFile(out, file, ok, "there is no symbol %s", quote(r.Name))
 	case requestExtension:
 		file, ok := s.schema.byExtension(extension{r.Name, r.ExtensionNumber})
 		s.sendFile(out, file, ok, "no extension %d of %s", r.ExtensionNumber, quote(r.Name))
 	case requestExtensionNumbers:
 		numbers, ok := s.schema.extensionNumbers(r.Name)
 		if !ok {
-			fail(out, codes.NotFound, "nothing is called %s", quote(r.Name))
+			fail(out, codes.NotFound, "there is no symbol %s", quote(r.Name))
 			break
 		}
 		out.extensionNumbers(r.Name, numbers)
 	case requestServices:
 		out.services(s.services())
 	default:
-		fail(out, codes.InvalidArgument, "the request asks for nothing that this server knows")
+		fail(out, codes.InvalidArgument, "the request is of a kind that this server does not know")
 	}
 	return out
 }

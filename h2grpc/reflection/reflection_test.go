@@ -301,14 +301,14 @@ func TestErrorResponses(t *testing.T) {
 	}{
 		{byFilename("no.proto"), codes.NotFound, `reflection: no file "no.proto"`},
 		{byFilename(""), codes.NotFound, `reflection: no file ""`},
-		{bySymbol("no.Such"), codes.NotFound, `reflection: nothing is called "no.Such"`},
-		{bySymbol("sample"), codes.NotFound, `reflection: nothing is called "sample"`}, // a package has no file
-		{bySymbol(".sample.three.All"), codes.NotFound, `reflection: nothing is called ".sample.three.All"`},
+		{bySymbol("no.Such"), codes.NotFound, `reflection: there is no symbol "no.Such"`},
+		{bySymbol("sample"), codes.NotFound, `reflection: there is no symbol "sample"`}, // a package has no file
+		{bySymbol(".sample.three.All"), codes.NotFound, `reflection: there is no symbol ".sample.three.All"`},
 		{byExtension("sample.two.All", 199), codes.NotFound, `reflection: no extension 199 of "sample.two.All"`},
 		{byExtension("google.protobuf.FeatureSet", -1), codes.NotFound, `reflection: no extension -1 of "google.protobuf.FeatureSet"`},
-		{extensionNumbers("no.Such"), codes.NotFound, `reflection: nothing is called "no.Such"`},
-		{bySymbol(long), codes.NotFound, `reflection: nothing is called "` + strings.Repeat(`\x01`, 256) + `"…`},
-		{request{}, codes.InvalidArgument, "reflection: the request asks for nothing that this server knows"},
+		{extensionNumbers("no.Such"), codes.NotFound, `reflection: there is no symbol "no.Such"`},
+		{bySymbol(long), codes.NotFound, `reflection: there is no symbol "` + strings.Repeat(`\x01`, 256) + `"…`},
+		{request{}, codes.InvalidArgument, "reflection: the request is of a kind that this server does not know"},
 	} {
 		responses := s.ask(t, c.request, bySymbol("sample.base.Leaf"))
 		got := responses[0]

@@ -48,7 +48,7 @@ func (c *Conn) awaitPeer() error {
 		}
 		c.mu.Lock()
 		if late {
-			return fault(ErrCodeEnhanceYourCalm, "the peer has not read for %v what it asked for", stoppedTime)
+			return fault(ErrCodeEnhanceYourCalm, "the peer has not read the answers to its frames for %v", stoppedTime)
 		}
 	}
 	return nil

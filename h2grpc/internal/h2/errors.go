@@ -73,7 +73,7 @@ var (
 	// connection ended. Recv returns the reason.
 	ErrStreamEnded = errors.New("stream has ended")
 	// ErrGoingAway means that the connection accepts no new streams.
-	ErrGoingAway = errors.New("connection takes no new streams")
+	ErrGoingAway = errors.New("connection accepts no new streams")
 )
 
 // quote bounds and quotes a peer's text for an error message.

@@ -10,7 +10,7 @@ type HeaderListError struct {
 }
 
 func (e *HeaderListError) Error() string {
-	return fmt.Sprintf("headers of %d bytes are larger than the peer takes: its MaxHeaderListSize (SETTINGS_MAX_HEADER_LIST_SIZE) is %d", e.Size, e.Limit)
+	return fmt.Sprintf("headers of %d bytes are larger than the peer accepts: its MaxHeaderListSize (SETTINGS_MAX_HEADER_LIST_SIZE) is %d", e.Size, e.Limit)
 }
 
 // ListSize returns the size of b for SETTINGS_MAX_HEADER_LIST_SIZE.

@@ -39,7 +39,7 @@ func (l *orderedLock[rank]) Lock() {
 		mine = v.([]int)
 	}
 	if len(mine) > 0 && slices.Max(mine) >= len(r) {
-		panic(fmt.Sprintf("a lock of rank %d is taken by who has %v", len(r), mine))
+		panic(fmt.Sprintf("a lock of rank %d is taken by a goroutine that holds %v", len(r), mine))
 	}
 	l.mu.Lock()
 	held.Store(id, append(slices.Clone(mine), len(r)))

@@ -10,7 +10,7 @@ import (
 func (c *Conn) frame(fh FrameHeader) error {
 	if !c.in.sawPeer && (fh.Type != FrameSettings || fh.Flags.Has(FlagAck)) {
 		// RFC 9113 §3.4: the preface ends with a SETTINGS frame.
-		return fault(ErrCodeProtocol, "first frame is %v and not SETTINGS", fh.Type)
+		return fault(ErrCodeProtocol, "first frame is %v, not SETTINGS", fh.Type)
 	}
 	if fh.Type == FrameData {
 		return c.data(fh)

@@ -63,7 +63,7 @@ func (s *Stream) reserve(done <-chan struct{}, n int, trailers bool) (Claim, err
 		}
 		if tick && c.cfg.Stall > 0 && time.Since(begun) >= c.cfg.Stall && c.ledger.first(w) {
 			c.endSlow(c.cfg.Stall, func(cl *Claim) bool { return int(cl.class) == w.class || cl.class == aside },
-				"the client takes nothing of a message while others wait for the memory; see StallTimeout of the server's ServerConfig")
+				"the client does not read a message while others wait for its memory; see StallTimeout of the server's ServerConfig")
 		}
 		c.mu.Lock()
 		if stop {
@@ -178,7 +178,7 @@ func (c *Conn) endSlow(age time.Duration, which func(*Claim) bool, reason string
 	}
 }
 
-const starved = "others waited for the memory that this one takes; MessageMemory of this side's configuration limits what a process takes for all"
+const starved = "other messages waited for the memory that this one occupies; MessageMemory of this side's configuration limits the memory for all messages of the process"
 
 // giveUp ends what is slow of the connection's part of an account: streams with a
 // message that the peer sends or reads slowly, and the connection if the peer reads

@@ -307,7 +307,7 @@ func (s *Stream) waitToSend(done <-chan struct{}) error {
 	case <-done:
 		stop = true
 	case <-stalled:
-		s.Reset(ErrCodeCancel, "the client takes nothing of the response")
+		s.Reset(ErrCodeCancel, "the client does not read the response")
 		stop = true
 	}
 	c.mu.Lock()

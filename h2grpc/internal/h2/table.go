@@ -209,7 +209,7 @@ func (c *Conn) headersMost() int {
 }
 
 // noRoom is the error text of a request for which awaitRoom returns false.
-const noRoom = "there are as many streams as are allowed"
+const noRoom = "the limit on concurrent streams is reached"
 
 // terminate ends the receiving side with err. Messages received before can still be
 // read, unless drop is set.
