@@ -65,7 +65,7 @@ func TestAbsurdEnvironments(t *testing.T) {
 		c.tell("print hello")
 		c.shutdown()
 		c.wantEnd(0)
-		if strings.Contains(c.stderr, "panic") || !strings.Contains(c.stderr, "of no use") {
+		if strings.Contains(c.stderr, "panic") || !strings.Contains(c.stderr, "cannot be used") {
 			t.Errorf("pipes of %q: stderr: %q", value, c.stderr)
 		}
 	}

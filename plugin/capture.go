@@ -80,7 +80,7 @@ func hostPipes(env wire.Env, outlive bool, log Logger) (stdout, stderr *os.File)
 			f, err = openOutput(l)
 		}
 		if err != nil {
-			log.Debug("the host's pipe for the plugin's output is of no use", "err", err)
+			log.Debug("the host's pipe for the plugin's output cannot be used", "err", err)
 			continue
 		}
 		files = append(files, f)

@@ -53,7 +53,7 @@ func (p *process) watchHost(env wire.Env, outlive bool, log Logger, onGone func(
 	pipe, err := p.lifeline(env)
 	switch {
 	case err != nil:
-		log.Warn("the host's lifeline is of no use", "err", err)
+		log.Warn("the host's lifeline cannot be used", "err", err)
 	case pipe == nil:
 	case outlive:
 		pipe.Close()

@@ -81,7 +81,7 @@ func TestLifelineOfSomethingElse(t *testing.T) {
 		}
 		c.shutdown()
 		c.wantEnd(0)
-		if !strings.Contains(c.stderr, "the host's lifeline is of no use") {
+		if !strings.Contains(c.stderr, "the host's lifeline cannot be used") {
 			t.Errorf("%s: nothing is said of it: %q", name, c.stderr)
 		}
 	}

@@ -78,7 +78,7 @@ func (l *listener) listen() (net.Listener, error) {
 	network, address := lis.Addr().Network(), lis.Addr().String()
 	if network != wire.NetworkUnix && network != wire.NetworkTCP || !wire.ValidAddress(network, address) || wire.Unspeakable(address) >= 0 {
 		lis.Close()
-		return nil, fmt.Errorf("plugin: ServeConfig.Sockets.Listen returned a listener at %q of the network %q, which the host cannot be told; it must be unix with a path, or tcp with host:port, without '|' and control characters", address, network)
+		return nil, fmt.Errorf("plugin: ServeConfig.Sockets.Listen returned a listener at %q of the network %q, which the handshake cannot describe; it must be unix with a path, or tcp with host:port, without '|' and control characters", address, network)
 	}
 	return lis, nil
 }
@@ -154,7 +154,7 @@ func (l *listener) bindUnix(dir string, access files.Access) (net.Listener, erro
 		return unix, nil
 	}
 	if errors.Is(err, fs.ErrPermission) && l.env.UnixSocketDir != "" {
-		return nil, fmt.Errorf("plugin: user %d must not make sockets in %q: %w: the host needs this user first in its Sockets.AllowUIDs, or a Sockets.Group", os.Geteuid(), dir, err)
+		return nil, fmt.Errorf("plugin: user %d may not make sockets in %q: %w: the host must put this user first in Sockets.AllowUIDs, or set Sockets.Group", os.Geteuid(), dir, err)
 	}
 	return nil, fmt.Errorf("plugin: making a socket in the directory %q: %w", dir, err)
 }

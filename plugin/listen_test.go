@@ -49,9 +49,9 @@ func TestListenMistakes(t *testing.T) {
 		{"it fails", func() (net.Listener, error) { return nil, refuse }, "ServeConfig.Sockets.Listen: no more descriptors"},
 		{"it returns nothing", func() (net.Listener, error) { return nil, nil }, "neither a listener nor an error"},
 		{"another network", at(&net.UnixAddr{Net: "unixpacket", Name: "/s"}), `network "unixpacket"`},
-		{"a bar in the path", at(&net.UnixAddr{Net: "unix", Name: "/a|grpc||b"}), "cannot be told"},
-		{"another line", at(&net.UnixAddr{Net: "unix", Name: "/a\n1|1|unix|/b|grpc|"}), "cannot be told"},
-		{"no address", at(&net.UnixAddr{Net: "unix"}), "cannot be told"},
+		{"a bar in the path", at(&net.UnixAddr{Net: "unix", Name: "/a|grpc||b"}), "the handshake cannot describe"},
+		{"another line", at(&net.UnixAddr{Net: "unix", Name: "/a\n1|1|unix|/b|grpc|"}), "the handshake cannot describe"},
+		{"no address", at(&net.UnixAddr{Net: "unix"}), "the handshake cannot describe"},
 	} {
 		err := plugin.ServeContext(t.Context(), &plugin.ServeConfig{
 			Handshake: shake, Plugins: echoSet(), Sockets: plugin.Sockets{Listen: tt.listen},

@@ -33,7 +33,7 @@ func newSecurity(c *ServeConfig, env wire.Env) (*security, error) {
 		return nil, fmt.Errorf("plugin: the host's certificate in %s: %w", wire.EnvClientCert, err)
 	}
 	if err := automtls.CheckValidity(host); err != nil {
-		c.Logger.Warn("the host's certificate is used all the same", "err", err)
+		c.Logger.Warn("the host's certificate is used despite its dates", "err", err)
 	}
 	id, err := automtls.New(automtls.CurveOf(host))
 	if err != nil {

@@ -51,7 +51,7 @@ func TestOutdatedHost(t *testing.T) {
 		s := serve(t, &plugin.ServeConfig{Plugins: echoSet()}, wire.EnvClientCert+"="+host.PEM())
 		wantEcho(t, s.dial(automtls.ClientConfig(host, s.hs.Certificate, nil)), "x", "x")
 		until := span.to.UTC().Format(time.RFC3339)
-		if warned := strings.Contains(s.stderr.String(), "the host's certificate is used all the same") && strings.Contains(s.stderr.String(), until); warned != span.warning {
+		if warned := strings.Contains(s.stderr.String(), "the host's certificate is used despite its dates") && strings.Contains(s.stderr.String(), until); warned != span.warning {
 			t.Errorf("valid from %v to %v: a warning: %v\n%s", span.from, span.to, warned, s.stderr)
 		}
 	}

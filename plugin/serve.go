@@ -218,7 +218,7 @@ func (s *serving) register() (version int, err error) {
 	if !common && len(s.env.Versions) > 0 {
 		// The handshake has room for one version. The host refuses it, and shows this
 		// message with its error.
-		s.cfg.Logger.Warn("the host has no version of the application's protocol that this plugin has", "host_versions", s.env.Versions, "plugin_versions", versions)
+		s.cfg.Logger.Warn("the host has none of this plugin's versions of the application's protocol", "host_versions", s.env.Versions, "plugin_versions", versions)
 	} else if !common && s.cfg.Test != nil {
 		version = versions[len(versions)-1] // nobody has asked for one
 	}
@@ -255,7 +255,7 @@ func (s *serving) register() (version int, err error) {
 			}
 		}
 		if len(services) == len(had) && s.cfg.Server.Unknown == nil {
-			s.cfg.Logger.Warn("a plugin of the set has registered no service of its own: its calls will find none, or another plugin's", "name", name)
+			s.cfg.Logger.Warn("a plugin of the set has registered no service of its own: calls to it will fail, or reach another plugin's service", "name", name)
 		}
 	}
 	return version, s.server.Err() // the protocol's own services, if the set is empty

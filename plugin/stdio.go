@@ -29,7 +29,7 @@ func newOutput(log Logger, limit int) *output {
 // logDropped logs how much has been dropped since it was last called.
 func (o *output) logDropped() {
 	if dropped := o.Dropped(); dropped > 0 {
-		o.log.Warn("the plugin printed more than its host took; some output is lost", "bytes", dropped, "buffer", o.limit)
+		o.log.Warn("the plugin printed more than its host read; some output is lost", "bytes", dropped, "buffer", o.limit)
 	}
 }
 

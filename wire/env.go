@@ -45,15 +45,15 @@ var (
 	errPortRange = errors.New("the lowest port is above " + EnvMaxPort + ", or that is not set")
 	// errVersionList reports a version list without any usable version, or one over
 	// MaxVersions or maxVersionList.
-	errVersionList = fmt.Errorf("not a list of at most %d decimal versions divided by commas, such as 2,3", MaxVersions)
+	errVersionList = fmt.Errorf("not a list of at most %d decimal versions separated by commas, such as 2,3", MaxVersions)
 	// errClientCert reports a value that is not the PEM of a certificate.
 	errClientCert = fmt.Errorf("not a certificate in PEM of at most %d bytes", MaxClientCertPEM)
 	// errEnvBool reports a value that is not a boolean.
 	errEnvBool = errors.New("not a boolean such as true or false")
 	// errEnvLength reports a value over its limit.
-	errEnvLength = errors.New("longer than any such value")
+	errEnvLength = errors.New("longer than such a value can be")
 	// errEnvControl reports a value with a control byte.
-	errEnvControl = errors.New("holds a control byte")
+	errEnvControl = errors.New("contains a control character")
 )
 
 // envError is the error of ParseEnv.
@@ -66,7 +66,7 @@ type envError struct {
 // Error returns one sentence for people.
 func (e *envError) Error() string {
 	return "environment: " + e.Name + "=" + e.Value + ": " + e.Err.Error() +
-		"; the host that started this plugin must set it right or leave it out"
+		"; the host that started this plugin must set it correctly or leave it out"
 }
 
 // Unwrap returns the kind of the error.

@@ -57,7 +57,7 @@ func (c *Client) attach() error {
 	}
 	if r.Test && len(r.Certificate) == 0 && s.autoMTLS() {
 		return &problem{StageCheck,
-			"set InsecurePlaintext to attach to it, as it is for tests and debuggers alone",
+			"set InsecurePlaintext to attach to it; it is only for tests and debuggers",
 			errors.New("the record is that of a plugin in test mode, which serves without TLS")}
 	}
 	c.terms, err = check(s, wire.Handshake{
@@ -73,7 +73,7 @@ func (c *Client) attach() error {
 	if len(r.HostKey) == 0 {
 		return &problem{StageCheck,
 			"keep the record of Client.ReattachWithKey",
-			errors.New("the record does not hold the key that the plugin knows its host by")}
+			errors.New("the record lacks the key by which the plugin recognises its host")}
 	}
 	if c.identity, err = automtls.Restore(r.HostCertificate, r.HostKey); err != nil {
 		return &problem{stage: StageCheck, err: err}
@@ -118,7 +118,7 @@ func openAttached(r *Reattach) (*attached, error) {
 		// procid.Of may have looked at another process.
 		return nil, ErrNotRunning
 	case ok && id != procid.ID{StartTime: r.StartTime, BootID: r.BootID}:
-		return nil, fmt.Errorf("%w, and its process id is another's", ErrNotRunning)
+		return nil, fmt.Errorf("%w, and its process id belongs to another process", ErrNotRunning)
 	}
 	h.known = ok && proc.WithHandle(func(uintptr) {}) == nil
 	return h, nil

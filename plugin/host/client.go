@@ -134,7 +134,7 @@ func Dispense[T any](ctx context.Context, c *Client, name string) (T, error) {
 	}
 	if !ok {
 		names := slices.Sorted(maps.Keys(c.terms.set))
-		return none, fmt.Errorf("host: no plugin %q in version %d of Config; there is: %s", name, c.terms.version, strings.Join(names, ", "))
+		return none, fmt.Errorf("host: no plugin %q in version %d of Config; it has: %s", name, c.terms.version, strings.Join(names, ", "))
 	}
 	client, err := p.GRPCClient(ctx, c.Broker(), c.conn)
 	if err != nil {

@@ -159,7 +159,7 @@ func TestDispenseIsFromTheVersionAgreedOn(t *testing.T) {
 		t.Errorf("got %v, want GRPCClient's error", err)
 	}
 	_, err = host.Dispense[*stub](t.Context(), c, "cache")
-	if err == nil || !strings.Contains(err.Error(), "there is: broken, kv") {
+	if err == nil || !strings.Contains(err.Error(), "it has: broken, kv") {
 		t.Errorf("the error does not say which plugins there are: %v", err)
 	}
 	_, err = host.Dispense[fmt.Stringer](t.Context(), c, "kv")

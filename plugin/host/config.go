@@ -402,11 +402,11 @@ func settleVersions(c *Config, s *settings) error {
 		s.versions[c.ProtocolVersion] = maps.Clone(c.Plugins)
 	}
 	if len(s.versions) > wire.MaxVersions {
-		return fmt.Errorf("%d versions are more than the %d a plugin reads", len(s.versions), wire.MaxVersions)
+		return fmt.Errorf("there are %d versions, but a plugin reads at most %d", len(s.versions), wire.MaxVersions)
 	}
 	for v, set := range s.versions {
 		if v < 0 || v > wire.MaxVersion {
-			return fmt.Errorf("version %d is not from 0 to %d", v, wire.MaxVersion)
+			return fmt.Errorf("version %d is not between 0 and %d", v, wire.MaxVersion)
 		}
 		for name, p := range set {
 			if p == nil {
@@ -434,7 +434,7 @@ func settleTarget(c *Config, s *settings) error {
 	case c.StartCmd != nil && c.Cmd == nil:
 		return errors.New("StartCmd is for plugins launched with Cmd")
 	case c.Verify != nil && c.Cmd == nil:
-		return errors.New("the field Verify is for plugins launched with Cmd: what a Runner launches, or what runs already, is not this host's to verify")
+		return errors.New("the field Verify is for plugins launched with Cmd: this host cannot verify what a Runner launches, or what is running already")
 	case c.Verify != nil && chrooted(c.Cmd.SysProcAttr):
 		return errors.New("the fields Verify and Cmd.SysProcAttr.Chroot exclude each other: the verified copy is not below the plugin's root directory")
 	case c.Multiplex && !broker.HasMux:
@@ -446,7 +446,7 @@ func settleTarget(c *Config, s *settings) error {
 	case c.Reattach != nil:
 		return settleReattach(c, s)
 	case c.ProcessGroup:
-		return errors.New("ProcessGroup is for plugins launched with Cmd; a Runner has its own way to end all that it has launched")
+		return errors.New("ProcessGroup is for plugins launched with Cmd; a Runner ends what it has launched in its own way")
 	}
 	return nil
 }
@@ -455,7 +455,7 @@ func settleCmd(c *Config, s *settings) error {
 	cmd := c.Cmd
 	switch {
 	case cmd.Process != nil:
-		return errors.New("the Cmd has been started already; it is a recipe that Start makes its own command from")
+		return errors.New("the Cmd has already been started; pass one that has not, from which Start makes its own command")
 	case cmd.Stdout != nil || cmd.Stderr != nil && !c.Detach:
 		return errors.New("Cmd.Stdout and Cmd.Stderr must be nil: they carry the protocol; use Config.Output and Config.Logger")
 	case cmd.Path == "" && cmd.Err == nil:
@@ -515,7 +515,7 @@ func settleTLS(c *Config, s *settings) error {
 	case P256:
 		s.curve = automtls.P256
 	default:
-		return fmt.Errorf("there is no Curve %d; use P521, P384 or P256", c.Curve)
+		return fmt.Errorf("unknown Curve %d; use P521, P384 or P256", c.Curve)
 	}
 	return nil
 }

@@ -23,12 +23,12 @@ func TestConfigMistakes(t *testing.T) {
 		"MagicCookieKey and MagicCookieValue must be set": func(c *host.Config) { c.MagicCookieValue = "" },
 		"cannot be an environment variable":               func(c *host.Config) { c.MagicCookieKey = "A=B" },
 		"is a variable of the protocol itself":            func(c *host.Config) { c.MagicCookieKey = wire.EnvMinPort },
-		"version -1 is not from 0":                        func(c *host.Config) { c.ProtocolVersion = -1 },
+		"version -1 is not between 0":                     func(c *host.Config) { c.ProtocolVersion = -1 },
 		`the plugin "kv" of version 2 is nil`: func(c *host.Config) {
 			c.Versions = map[int]plugin.Set{2: {"kv": nil}}
 		},
 		"the Cmd is nil":                          func(c *host.Config) { c.Cmd = nil },
-		"Cmd has been started already":            func(c *host.Config) { c.Cmd.Process = &os.Process{Pid: 1} },
+		"Cmd has already been started":            func(c *host.Config) { c.Cmd.Process = &os.Process{Pid: 1} },
 		"Cmd.Stdout and Cmd.Stderr":               func(c *host.Config) { c.Cmd.Stderr = io.Discard },
 		"Cmd.Path is empty":                       func(c *host.Config) { c.Cmd = &exec.Cmd{} },
 		"not an *os.File":                         func(c *host.Config) { c.Cmd.Stdin = strings.NewReader("") },
@@ -39,7 +39,7 @@ func TestConfigMistakes(t *testing.T) {
 		"TLS and InsecurePlaintext":               func(c *host.Config) { c.TLS, c.InsecurePlaintext = &tls.Config{}, true },
 		"Server.TLS must be nil":                  func(c *host.Config) { c.Server.TLS = &tls.Config{} },
 		"Client.TLS and Client.Dial":              func(c *host.Config) { c.Client.TLS = &tls.Config{} },
-		"there is no Curve 7":                     func(c *host.Config) { c.Curve = 7 },
+		"unknown Curve 7":                         func(c *host.Config) { c.Curve = 7 },
 		"Sockets.MinPort 9 and MaxPort 8 are not": func(c *host.Config) { c.Sockets.MinPort, c.Sockets.MaxPort = 9, 8 },
 		"Sockets.MinPort 0 and MaxPort 8 are not": func(c *host.Config) { c.Sockets.MaxPort = 8 },
 		"MaxPort 65536 are not a range":           func(c *host.Config) { c.Sockets.MinPort, c.Sockets.MaxPort = 1, 65536 },

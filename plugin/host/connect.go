@@ -99,7 +99,7 @@ func (c *Client) tlsConfigs() (client, server *tls.Config) {
 		return client, s.tls.Clone()
 	}
 	if err := automtls.CheckValidity(c.terms.certificate); err != nil {
-		c.proc.own.Warn("the plugin's certificate is used all the same", "err", err)
+		c.proc.own.Warn("the plugin's certificate is used despite its dates", "err", err)
 	}
 	client = automtls.ClientConfig(c.identity, c.terms.certificate, &c.dialled.floor)
 	certificate := client.GetClientCertificate
@@ -139,7 +139,7 @@ func (c *Client) connectProblem(ctx context.Context, err error) error {
 		}
 		hint := dialHint(err)
 		if errors.Is(err, fs.ErrPermission) && c.maskedSocket() {
-			hint = "its umask has taken the permission to connect from the plugin's socket; start this host, or the plugin, with a umask such as 0077"
+			hint = "the plugin's umask has removed the permission to connect to its socket; start this host, or the plugin, with a umask such as 0077"
 		}
 		return &problem{StageConnect, hint, fmt.Errorf("no connection to %s: %w", where, err)}
 	}
@@ -152,7 +152,7 @@ func (c *Client) connectProblem(ctx context.Context, err error) error {
 	case errors.As(err, &mux):
 		// It is chance whether this shows while a stream is opened or later.
 		p.err = fmt.Errorf("no connection to %s: %w", where, mux)
-		p.hint = "the plugin announced multiplexing and speaks something else; leave Config.Multiplex unset to do without"
+		p.hint = "the plugin announced multiplexing but speaks something else; leave Config.Multiplex unset to do without"
 	case errors.Is(err, automtls.ErrPin):
 		p.hint = "someone else may have taken over the plugin's address; nothing was sent to it"
 	case errors.Is(err, automtls.ErrCurve):
@@ -160,7 +160,7 @@ func (c *Client) connectProblem(ctx context.Context, err error) error {
 	case errors.As(err, &record):
 		p.hint = c.hangupHint()
 	case isAlert(err):
-		p.hint = "what answers there does not accept this host's certificate, or its TLS; the address may be another plugin's"
+		p.hint = "whatever answers there rejects this host's certificate, or its TLS; the address may be another plugin's"
 	}
 	return p
 }
@@ -193,13 +193,13 @@ func dialHint(err error) string {
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist):
 		return "nobody listens there; the plugin must listen before it prints its handshake"
 	case errors.Is(err, peercred.ErrStranger):
-		return "nothing was sent to it; a plugin that is to run as another user needs Cmd.SysProcAttr.Credential, or, where a wrapper changes the user, its number in Sockets.AllowUIDs; one whose process is none that this host has started needs AutoMTLS"
+		return "nothing was sent to it; to run a plugin as another user, set Cmd.SysProcAttr.Credential, or, if a wrapper changes the user, add that user's number to Sockets.AllowUIDs; a plugin whose process this host did not start needs AutoMTLS"
 	case errors.Is(err, errRemote):
-		return "nothing was sent to it; a plugin that is to be on another machine needs Sockets.RemoteTCP"
+		return "nothing was sent to it; a plugin on another machine needs Sockets.RemoteTCP"
 	case errors.Is(err, fs.ErrPermission):
-		return "the plugin's socket is another user's, and only root can connect to it then; host and plugin must run as the same user, or share a group (Sockets.Group)"
+		return "the plugin's socket belongs to another user, so only root can connect to it; host and plugin must run as the same user, or share a group (Sockets.Group)"
 	}
-	return "the plugin announced an address that is of no use"
+	return "the plugin announced an address that cannot be used"
 }
 
 // maskedSocket reports whether the plugin's socket belongs to this user, but its mode

@@ -179,9 +179,9 @@ func TestCrowds(t *testing.T) {
 		say                  string // on each connection; "#" means to dial the id
 		logs                 string // what the host logs about it
 	}{
-		"plaintext, silent":       {plaintext: true, logs: "a connection was closed before its handshake was over"},
+		"plaintext, silent":       {plaintext: true, logs: "a connection was closed during its handshake"},
 		"plaintext, HTTP/2":       {plaintext: true, say: preface, logs: "there are as many connections as ServerConfig.MaxConnections allows"},
-		"AutoMTLS, silent":        {logs: "a connection was closed before its handshake was over"},
+		"AutoMTLS, silent":        {logs: "a connection was closed during its handshake"},
 		"AutoMTLS, no TLS":        {say: preface, logs: "TLS handshake failed"},
 		"multiplexed plaintext":   {plaintext: true, multiplex: true, say: "#", logs: "there are as many connections as ServerConfig.MaxConnections allows"},
 		"multiplexed, with a pin": {multiplex: true, say: "#", logs: "there are as many connections as ServerConfig.MaxConnections allows"},

@@ -18,13 +18,13 @@ func (c *Client) Detach() error {
 	s := c.settings
 	switch {
 	case s.target.reattach == nil && !s.target.detach:
-		return errors.New("host: Detach needs Config.Detach: a plugin that is to live on must know so from the start")
+		return errors.New("host: Detach needs Config.Detach: a plugin must know from the start that it is to outlive its host")
 	case s.multiplex:
-		return errors.New("host: a plugin with Config.Multiplex ends with its one connection, and cannot be let go")
+		return errors.New("host: a plugin with Config.Multiplex ends with its one connection, and cannot be detached")
 	}
 	c.letGo()
 	if !waitFor(c.done, killWait) {
-		return fmt.Errorf("host: the plugin %s could not be let go within %v", c.proc.who(), killWait)
+		return fmt.Errorf("host: the plugin %s could not be detached within %v", c.proc.who(), killWait)
 	}
 	return nil
 }

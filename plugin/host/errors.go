@@ -20,7 +20,7 @@ var ErrNotKilled = errors.New("the plugin did not end by itself; it was not kill
 
 // ErrNotRunning is wrapped by the error of Start, Reattach and ReattachWithKey if the
 // plugin to attach to has ended.
-var ErrNotRunning = errors.New("the plugin does not run any more")
+var ErrNotRunning = errors.New("the plugin is no longer running")
 
 // Stage is a step of Start.
 type Stage int

@@ -101,7 +101,7 @@ func ExampleDispense() {
 	fmt.Println(err)
 	// Output:
 	// true rpc error: code = InvalidArgument desc = the key is empty
-	// host: no plugin "kw" in version 1 of Config; there is: kv
+	// host: no plugin "kw" in version 1 of Config; it has: kv
 }
 
 // A host that speaks several versions lists the plugins of each. The highest version

@@ -59,7 +59,7 @@ func noHandshake(ctx context.Context, p *process) error {
 		err.hint = "the handshake must end with a newline, and the plugin must flush it; check what the plugin prints to stdout before it serves"
 	default:
 		err.err = fmt.Errorf("the plugin printed no handshake line in time: %w", context.Cause(ctx))
-		err.hint = "check that the program is a plugin, and that nothing it does before it serves can wait (networks, locks, input); a slow plugin needs a longer StartTimeout"
+		err.hint = "check that the program is a plugin, and that nothing it does before it serves can block (networks, locks, input); a slow plugin needs a longer StartTimeout"
 	}
 	return err
 }
@@ -71,7 +71,7 @@ func endedEarly(ctx context.Context, p *process, begun []byte) error {
 	if !await(ctx, p.exited) {
 		return &problem{StageHandshake,
 			"the plugin must keep its stdout open while it runs",
-			errors.New("the plugin closed its stdout before it printed a handshake line, and still runs")}
+			errors.New("the plugin closed its stdout before it printed a handshake line, and is still running")}
 	}
 	<-p.drained // for all of stderr
 	if len(begun) > 0 {
@@ -105,11 +105,11 @@ func endHint(p *process) string {
 	case p.status.Code == 1 && slices.ContainsFunc(cookieWords, func(words string) bool { return strings.Contains(text, words) }):
 		return "the plugin refused the magic cookie: it belongs to another application, or MagicCookieKey and MagicCookieValue are not those that it was built with"
 	case p.status.Code == notFoundStatus, slices.ContainsFunc(loaderWords, func(words string) bool { return strings.Contains(text, words) }):
-		return "a program or a library that the plugin needs was not found; it has the variables of its host that plugin/MIGRATING.md lists, and Config.Env adds others"
+		return "a program or a library that the plugin needs was not found; of the host's variables it gets only those that plugin/MIGRATING.md lists, and Config.Env adds others"
 	case text != "":
 		return "the plugin's stderr below may say why"
 	}
-	return "the plugin said nothing; run it by hand to see whether it starts at all"
+	return "the plugin printed nothing; run it by hand to see whether it starts at all"
 }
 
 // parseHint returns what a host can add to the parser's own advice.
@@ -127,7 +127,7 @@ func parseHint(err error) string {
 		return "with hashicorp/go-plugin, set GRPCServer in the plugin's ServeConfig"
 	case errors.Is(err, hostwire.ErrCoreVersion), errors.Is(err, hostwire.ErrVersionSyntax),
 		errors.Is(err, hostwire.ErrNetwork), errors.Is(err, hostwire.ErrProtocol), errors.Is(err, hostwire.ErrAddress):
-		return "the plugin's library speaks another protocol than this host's; check that both are meant for each other"
+		return "the plugin's library speaks a different protocol from this host's; check that the two belong together"
 	case errors.Is(err, hostwire.ErrBase64), errors.Is(err, hostwire.ErrCertificateTooLarge):
 		return "the plugin's certificate cannot be read, so the connection to it cannot be secured"
 	}
@@ -145,7 +145,7 @@ func check(s *settings, h wire.Handshake) (*terms, error) {
 	}
 	t.set = set
 	if h.Protocol != wire.ProtocolGRPC {
-		return nil, problemf(StageCheck, "the plugin speaks %q; this host speaks grpc alone", h.Protocol)
+		return nil, problemf(StageCheck, "the plugin speaks %q; this host speaks only grpc", h.Protocol)
 	}
 	if limit := maxSocketPath(); h.Network == wire.NetworkUnix && len(h.Address) > limit {
 		return nil, &problem{StageCheck,
@@ -172,8 +172,8 @@ func checkCertificate(s *settings, der []byte) error {
 	switch {
 	case s.plaintext && len(der) > 0:
 		return &problem{StageCheck,
-			"InsecurePlaintext is set, but the plugin uses TLS all the same; leave it unset",
-			errors.New("the plugin announced a certificate, and none was asked for")}
+			"InsecurePlaintext is set, but the plugin uses TLS anyway; leave it unset",
+			errors.New("the plugin announced a certificate, but none was asked for")}
 	case !s.autoMTLS():
 		// Config.TLS decides whom to trust. What the plugin announces is ignored: it
 		// must not be able to widen that.

@@ -116,14 +116,14 @@ func TestPluginsOfUnexpectedUsers(t *testing.T) {
 	}
 	noLeaks(t)
 	failed := failing(t, fakeConfig(t, "listens-as-another"))
-	if failed.Stage != host.StageConnect || !strings.Contains(failed.Error(), "a process of user 65534") || !strings.Contains(failed.Hint, "Sockets.AllowUIDs") {
+	if failed.Stage != host.StageConnect || !strings.Contains(failed.Error(), "it runs as user 65534") || !strings.Contains(failed.Hint, "Sockets.AllowUIDs") {
 		t.Errorf("got %v", failed)
 	}
 	// An allowed user's socket is connected to, and then does not answer.
 	cfg := fakeConfig(t, "listens-as-another")
 	cfg.Sockets.AllowUIDs = []int{65534}
 	cfg.StartTimeout = short
-	if failed := failing(t, cfg); strings.Contains(failed.Error(), "stranger") {
+	if failed := failing(t, cfg); strings.Contains(failed.Error(), "unexpected process") {
 		t.Errorf("got %v", failed)
 	}
 }

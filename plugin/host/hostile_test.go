@@ -163,7 +163,7 @@ func TestPluginsThatPointElsewhere(t *testing.T) {
 		hint      string
 	}{
 		"another's socket":            {"unix", func(t *testing.T) string { return filepath.Join(t.TempDir(), "s") }, false, 1, "TLS"},
-		"another's socket, plaintext": {"unix", func(t *testing.T) string { return filepath.Join(t.TempDir(), "s") }, true, 1, "none that this host has started needs AutoMTLS"},
+		"another's socket, plaintext": {"unix", func(t *testing.T) string { return filepath.Join(t.TempDir(), "s") }, true, 1, "this host did not start needs AutoMTLS"},
 		"TCP on loopback":             {"tcp", func(t *testing.T) string { return "127.0.0.1:0" }, false, 1, "TLS"},
 		"TCP":                         {"tcp", func(t *testing.T) string { return outwardAddr(t) + ":0" }, false, 0, "Sockets.RemoteTCP"},
 		"TCP, plaintext":              {"tcp", func(t *testing.T) string { return outwardAddr(t) + ":0" }, true, 0, "Sockets.RemoteTCP"},

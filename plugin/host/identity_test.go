@@ -299,7 +299,7 @@ func TestOutdatedCertificate(t *testing.T) {
 	noLeaks(t)
 	cert, key := outdated(t)
 	warned := make(chan string, 8)
-	log := slog.New(&onMessage{text: "the plugin's certificate is used all the same", do: func() { warned <- "yes" }})
+	log := slog.New(&onMessage{text: "the plugin's certificate is used despite its dates", do: func() { warned <- "yes" }})
 	cfg := detachable(t, "announces-its-own")
 	cfg.Env = append(cfg.Env, "TN_CERT="+cert, "TN_KEY="+key)
 	cfg.Logger = log

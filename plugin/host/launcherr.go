@@ -21,11 +21,11 @@ func launchHint(path string, err error) string {
 	switch {
 	case errors.Is(err, exec.ErrNotFound) && isPath(path):
 		if _, err := os.Stat(path); err == nil {
-			return "the file is there, but Windows takes it for a program only if its name ends in .exe, or in another of PATHEXT's endings"
+			return "the file exists, but Windows takes it for a program only if its name ends in .exe, or in another of PATHEXT's endings"
 		}
 		return missingHint(path, err)
 	case errors.Is(err, exec.ErrDot):
-		return "the program was found in the current directory, which is not searched for safety; write ./ in front of its name"
+		return "the program was found in the current directory, which for safety is not searched; write ./ in front of its name"
 	case errors.Is(err, exec.ErrNotFound):
 		return "no directory of PATH has a program of that name; give its full path or install it"
 	case isNoDirectory(err):
@@ -37,7 +37,7 @@ func launchHint(path string, err error) string {
 	case errors.Is(err, syscall.ENOEXEC), isBadFormat(err):
 		return formatHint(path)
 	case errors.Is(err, syscall.ETXTBSY):
-		return "another process, or this one, has the file open for writing; start the plugin when all that write it have closed it"
+		return "another process, or this one, has the file open for writing; start the plugin once every writer has closed it"
 	case errors.Is(err, syscall.EBADF):
 		return "a file of the Cmd is closed; check Stdin and ExtraFiles, and that the host's own stdin is open"
 	}
@@ -63,14 +63,14 @@ func missingHint(path string, err error) string {
 	head, readErr := readHead(path)
 	if readErr != nil {
 		if abs, err := filepath.Abs(path); err == nil && !filepath.IsAbs(path) {
-			return fmt.Sprintf("there is no file %q, where the path leads from here; give the whole path, or install the plugin there", abs)
+			return fmt.Sprintf("there is no file %q, to which the path leads from here; give the full path, or install the plugin there", abs)
 		}
 		return "there is no such file; check the path and that the plugin is installed"
 	}
 	if interpreter, ok := interpreterOf(head); ok {
-		return fmt.Sprintf("the file is a script, and its interpreter %s is not there", quoted(interpreter))
+		return fmt.Sprintf("the file is a script, and its interpreter %s does not exist", quoted(interpreter))
 	}
-	return "the file is there, but the dynamic loader that it needs is not; build the plugin static (CGO_ENABLED=0) or for this system's C library"
+	return "the file exists, but the dynamic loader that it needs does not; build the plugin statically (CGO_ENABLED=0) or for this system's C library"
 }
 
 func permissionHint(path string) string {

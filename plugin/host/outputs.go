@@ -121,7 +121,7 @@ func (o *outputs) deliver() {
 
 func (o *outputs) logDropped() {
 	if n := o.Dropped(); n > 0 {
-		o.log.Warn("the plugin printed more than the application's writers took; some output is lost", "bytes", n, "buffer", o.limit)
+		o.log.Warn("the plugin printed more than the application's writers accepted; some output is lost", "bytes", n, "buffer", o.limit)
 	}
 }
 

@@ -55,7 +55,7 @@ func (c *Client) dirBelow(parent string) (*socketDir, error) {
 	if to.maybe && (errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EINVAL)) {
 		// In some environments root may not give files away. The plugin may still run
 		// as this user.
-		s.logger.Warn("the plugin's directory cannot be given to a user of Sockets.AllowUIDs, and is kept", "user", to.uid, "err", err)
+		s.logger.Warn("the plugin's directory cannot be given to a user of Sockets.AllowUIDs, and keeps its owner", "user", to.uid, "err", err)
 		return newSocketDir(parent, owner{uid: -1, gid: -1}, s.target.detach, s.target.runner != nil)
 	}
 	return d, err

@@ -57,7 +57,7 @@ func (c *Client) record() (*Reattach, error) {
 	case s.multiplex:
 		return nil, errors.New("host: a plugin with Config.Multiplex cannot be attached to again: it serves one connection only, and ends with it")
 	case s.target.runner != nil:
-		return nil, errors.New("host: a plugin that a Runner has launched cannot be attached to again: it has no process id that would tell whether it still runs")
+		return nil, errors.New("host: a plugin that a Runner has launched cannot be attached to again: it has no process id that would tell whether it is still running")
 	}
 	r := &Reattach{
 		Protocol:        wire.ProtocolGRPC,
@@ -115,9 +115,9 @@ func ReadReattach(path string) (*Reattach, error) {
 	switch {
 	case !hasModes:
 	case mode&0o022 != 0:
-		return nil, fmt.Errorf("host: %q has mode %04o: others can write it, and choose what is attached to; chmod 600 protects it", path, mode)
+		return nil, fmt.Errorf("host: %q has mode %04o: others can write to it, and so choose what is attached to; chmod 600 protects it", path, mode)
 	case mode&0o044 != 0 && len(r.HostKey) > 0:
-		return nil, fmt.Errorf("host: %q has mode %04o: it holds a private key, and others can read it; the key is to be given up, and the plugin started anew", path, mode)
+		return nil, fmt.Errorf("host: %q has mode %04o: it holds a private key, and others can read it; stop using the key, and start the plugin anew", path, mode)
 	}
 	return r, nil
 }
@@ -142,7 +142,7 @@ func FormatProviders(plugins map[string]*Reattach) (string, error) {
 	bare := make(map[string]wire.Reattach, len(plugins))
 	for name, r := range plugins {
 		if len(r.Certificate) > 0 {
-			return "", fmt.Errorf("host: a variable such as %s cannot tell of the plugin %q: it uses TLS, and there is no place for its certificate; start it with InsecurePlaintext", wire.EnvReattach, name)
+			return "", fmt.Errorf("host: a variable such as %s cannot describe the plugin %q: it uses TLS, and there is no field for its certificate; start it with InsecurePlaintext", wire.EnvReattach, name)
 		}
 		bare[name] = wire.Reattach{
 			Protocol: r.Protocol, ProtocolVersion: r.ProtocolVersion, PID: r.PID,

@@ -313,7 +313,7 @@ func TestReattachNeedsWhatWasAgreedOn(t *testing.T) {
 		stage  host.Stage
 		text   string
 	}{
-		"no key":                     {keyless, nil, host.StageCheck, "does not hold the key"},
+		"no key":                     {keyless, nil, host.StageCheck, "lacks the key"},
 		"plaintext against AutoMTLS": {*secured, func(c *host.Config) { c.InsecurePlaintext = true }, host.StageCheck, "none was asked for"},
 		"AutoMTLS against plaintext": {*plain, nil, host.StageCheck, "no certificate"},
 		"another version":            {*secured, func(c *host.Config) { c.ProtocolVersion = 9 }, host.StageCheck, "this host 9"},
@@ -404,8 +404,8 @@ func TestReattachFiles(t *testing.T) {
 		"the key readable":        {key, 0o640, "private key"},
 		"the key readable by all": {key, 0o604, "private key"},
 		"without a key, readable": {bare, 0o644, ""},
-		"without a key, writable": {bare, 0o660, "others can write it"},
-		"without a key, open":     {bare, 0o602, "others can write it"},
+		"without a key, writable": {bare, 0o660, "others can write to it"},
+		"without a key, open":     {bare, 0o602, "others can write to it"},
 		"with a key, read-only":   {key, 0o400, ""},
 	} {
 		path := filepath.Join(t.TempDir(), "record")

@@ -204,7 +204,7 @@ func TestWrappersThatChangeTheUser(t *testing.T) {
 	cfg := withEcho(t, "becomes-nobody")
 	cfg.Cmd = exec.Command(program)
 	cfg.Cmd.Stdin = alive
-	if text := failing(t, cfg).Error(); !strings.Contains(text, "user 65534 must not make sockets") || !strings.Contains(text, "first in its Sockets.AllowUIDs, or a Sockets.Group") {
+	if text := failing(t, cfg).Error(); !strings.Contains(text, "user 65534 may not make sockets") || !strings.Contains(text, "first in Sockets.AllowUIDs, or set Sockets.Group") {
 		t.Errorf("got %s", text)
 	}
 }

@@ -170,7 +170,7 @@ func (c *Client) launch(ctx context.Context, env wire.Env) error {
 	environment := environ(s, own, env)
 	if s.target.runner == nil && s.logger.Enabled(ctx, slog.LevelDebug) {
 		if names, count := withheld(own, environment); count > 0 {
-			s.logger.Debug("the plugin does not get these variables of its host's; Config.Env and InheritEnv pass them",
+			s.logger.Debug("the plugin does not get these variables of the host; Config.Env and InheritEnv pass them",
 				"plugin", filepath.Base(s.target.recipe.path()), "count", count, "names", names)
 		}
 	}

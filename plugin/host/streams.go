@@ -116,11 +116,11 @@ func (k *kept) keep(ctx context.Context) {
 		}
 		if !c.redialled(ctx, k.dials, wait) {
 			if k.err != nil && ctx.Err() == nil && !c.ending() {
-				c.proc.own.Debug("the plugin has no "+k.name+" for its host, or none any more", "err", k.err)
+				c.proc.own.Debug("the plugin's "+k.name+" is missing or has ended", "err", k.err)
 			}
 			return
 		}
-		c.proc.own.Debug("connected to the plugin again", "for its", k.name)
+		c.proc.own.Debug("connected to the plugin again", "for", k.name)
 		k.reopen()
 	}
 }

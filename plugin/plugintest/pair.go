@@ -57,9 +57,9 @@ func Start(t testing.TB, config *Config) *host.Client {
 	serve, hc := config.Plugin, config.Host
 	switch {
 	case hc.Cmd != nil || hc.Runner != nil || hc.Reattach != nil || hc.Detach || hc.Sockets.Listen != nil || hc.Sockets.Dial != nil:
-		t.Fatal("plugintest: Config.Host says how to launch or reach a plugin (Cmd, Runner, Reattach, Detach, Sockets.Listen, Sockets.Dial); that is what the pair does")
+		t.Fatal("plugintest: Config.Host says how to launch or reach a plugin (Cmd, Runner, Reattach, Detach, Sockets.Listen, Sockets.Dial); the pair does that itself")
 	case serve.Sockets.Network != "" || serve.Sockets.Listen != nil || serve.Sockets.Dial != nil || serve.Process != nil || serve.Test != nil:
-		t.Fatal("plugintest: Config.Plugin says how to serve (Sockets.Network, Sockets.Listen, Sockets.Dial, Process, Test); that is what the pair does")
+		t.Fatal("plugintest: Config.Plugin says how to serve (Sockets.Network, Sockets.Listen, Sockets.Dial, Process, Test); the pair does that itself")
 	}
 	if serve.Handshake == (plugin.Handshake{}) {
 		serve.Handshake = hc.Handshake

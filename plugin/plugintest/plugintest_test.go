@@ -257,7 +257,7 @@ func TestMistakes(t *testing.T) {
 	set := plugin.Set{"echo": echo{}}
 	broken := plugin.Set{"kv": plugin.ServeOnly(func(*plugin.Broker, *h2grpc.Server) error { return errors.New("no database") })}
 	for want, run := range map[string]func(t testing.TB){
-		"what the pair does": func(t testing.TB) { plugintest.Start(t, &plugintest.Config{Host: host.Config{Cmd: exec.Command("x")}}) },
+		"the pair does that itself": func(t testing.TB) { plugintest.Start(t, &plugintest.Config{Host: host.Config{Cmd: exec.Command("x")}}) },
 		"(Sockets.Network, Sockets.Listen, Sockets.Dial": func(t testing.TB) {
 			plugintest.Start(t, &plugintest.Config{Plugin: plugin.ServeConfig{Sockets: plugin.Sockets{Network: "tcp"}}})
 		},
@@ -265,7 +265,7 @@ func TestMistakes(t *testing.T) {
 		"no database":                         func(t testing.TB) { plugintest.New(t, broken) },
 		`no plugin "other"`:                   func(t testing.TB) { plugintest.Dispense[*client](t, set, "other") },
 		"which is not a":                      func(t testing.TB) { plugintest.Dispense[string](t, set, "echo") },
-		"the Process and Test":                func(t testing.TB) { plugintest.Serve(t, &plugin.ServeConfig{Test: new(plugin.TestMode)}) },
+		"Process and Test must be nil":        func(t testing.TB) { plugintest.Serve(t, &plugin.ServeConfig{Test: new(plugin.TestMode)}) },
 		"serving: plugin: registering \"kv\"": func(t testing.TB) { plugintest.Serve(t, &plugin.ServeConfig{Plugins: broken}) },
 	} {
 		o := &observed{TB: t}

@@ -25,7 +25,7 @@ import (
 func Serve(t testing.TB, config *plugin.ServeConfig) *host.Reattach {
 	t.Helper()
 	if config.Process != nil || config.Test != nil {
-		t.Fatal("plugintest: the Process and Test of a plugin that is served for a test are the test's own")
+		t.Fatal("plugintest: Process and Test must be nil: Serve sets them")
 	}
 	cfg := *config
 	if cfg.Handshake == (plugin.Handshake{}) {

@@ -60,10 +60,10 @@ func TestDebug(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("the plugin ends with %v", err)
 	}
-	greet("the plugin does not run any more", m[1])
+	greet("the plugin is no longer running", m[1])
 
 	greet(`^Hello, tenon!\nprocess \d+\n$`, "", "-keep", "greet.json")
 	greet(`^Hello, tenon!\nprocess \d+\n$`, "", "-record", "greet.json", "-keep", "greet.json")
 	greet("^Hello, tenon!\n$", "", "-record", "greet.json")
-	greet("the plugin does not run any more", "", "-record", "greet.json")
+	greet("the plugin is no longer running", "", "-record", "greet.json")
 }

@@ -55,11 +55,11 @@ func (p *Policy) start(cmd *exec.Cmd, socketDir string) error {
 func (p *Policy) check() error {
 	switch ports := len(p.ConnectTCP)+len(p.ListenTCP) > 0; {
 	case auditArch == 0 && !(p.AllowTCP && p.AllowUDP && p.AllowMetadata):
-		return fmt.Errorf("sockets and what is known of files cannot be restricted on %s, which has no seccomp filter here: set Policy.AllowTCP, AllowUDP and AllowMetadata to do without", runtime.GOARCH)
+		return fmt.Errorf("sockets and the metadata of files cannot be restricted on %s, for which there is no seccomp filter: set Policy.AllowTCP, AllowUDP and AllowMetadata to do without", runtime.GOARCH)
 	case p.AllowTCP && ports:
 		return errors.New("Policy.AllowTCP allows all of TCP: ConnectTCP and ListenTCP must be empty")
 	case ports && !slices.Contains(p.ListenTCP, 0):
-		return errors.New("Policy.ConnectTCP and ListenTCP give the plugin sockets of TCP, and listen(2) without bind(2), which the kernel restricts by nothing, has them accept connections on a port of the system's choice: add port 0, which stands for those ports, to ListenTCP to accept that; or leave both empty, or set Policy.AllowTCP")
+		return errors.New("Policy.ConnectTCP and ListenTCP give the plugin TCP sockets, and listen(2) without bind(2), which the kernel cannot restrict, lets them accept connections on a port that the system chooses: add port 0, which stands for those ports, to ListenTCP to accept that; or leave both empty, or set Policy.AllowTCP")
 	}
 	return nil
 }
@@ -72,7 +72,7 @@ func (p *Policy) attributes(attr *syscall.SysProcAttr) (*syscall.SysProcAttr, *o
 		own = *attr
 	}
 	if own.Pdeathsig != 0 {
-		return nil, nil, errors.New("SysProcAttr.Pdeathsig is sent when the thread ends that has started the plugin, which it does at once here: leave it out; a plugin of this library ends when its host is gone")
+		return nil, nil, errors.New("SysProcAttr.Pdeathsig is sent when the thread that started the plugin ends, which here is at once: leave it out; a plugin of this library ends when its host is gone")
 	}
 	if p.Namespaces&^allNamespaces != 0 {
 		return nil, nil, fmt.Errorf("Policy.Namespaces %#x holds unknown bits", uint(p.Namespaces))
@@ -87,7 +87,7 @@ func (p *Policy) attributes(attr *syscall.SysProcAttr) (*syscall.SysProcAttr, *o
 	}
 	if p.Namespaces&User != 0 {
 		if os.Getuid() == 0 {
-			return nil, nil, errors.New("Policy.Namespaces has User, and the host runs as root, which can have the other namespaces without it: leave it out")
+			return nil, nil, errors.New("Policy.Namespaces has User, and the host runs as root, which does not need it for the other namespaces: leave it out")
 		}
 		if own.UidMappings != nil || own.GidMappings != nil || own.Credential != nil {
 			return nil, nil, errors.New("Policy.Namespaces has User: SysProcAttr must not have Credential, UidMappings or GidMappings, since the plugin keeps the host's user")

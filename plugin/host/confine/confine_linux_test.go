@@ -476,7 +476,7 @@ func TestRefusals(t *testing.T) {
 		{"port 0 to connect to", confine.Policy{ConnectTCP: []uint16{0}}, nil, "add port 0"},
 		{"unknown namespaces", confine.Policy{Namespaces: 1 << 10}, nil, "unknown bits"},
 		{"a user of its own", confine.Policy{Namespaces: confine.User}, &exec.Cmd{Path: os.Args[0], SysProcAttr: &syscall.SysProcAttr{Credential: &syscall.Credential{}}}, "Policy.Namespaces has User"},
-		{"a signal when the thread ends", confine.Policy{}, &exec.Cmd{Path: os.Args[0], SysProcAttr: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}}, "SysProcAttr.Pdeathsig is sent when the thread ends"},
+		{"a signal when the thread ends", confine.Policy{}, &exec.Cmd{Path: os.Args[0], SysProcAttr: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}}, "SysProcAttr.Pdeathsig is sent when the thread that started the plugin ends"},
 		{"two control groups", confine.Policy{Cgroup: "/"}, &exec.Cmd{Path: os.Args[0], SysProcAttr: &syscall.SysProcAttr{UseCgroupFD: true}}, "UseCgroupFD"},
 	} {
 		cmd := tt.cmd

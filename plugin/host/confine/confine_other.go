@@ -8,7 +8,7 @@ import (
 )
 
 func (p *Policy) start(*exec.Cmd, string) error {
-	return errors.New("confine: this system has no Landlock: plugins can be confined on Linux alone")
+	return errors.New("confine: this system has no Landlock: plugins can be confined only on Linux")
 }
 
 func libraries() []string { return nil }

@@ -13,7 +13,7 @@ import (
 
 // ErrWorldWritable is wrapped by the error of Discover if any user of the machine could
 // replace a plugin.
-var ErrWorldWritable = errors.New("any user of this machine can write it")
+var ErrWorldWritable = errors.New("any user of this machine can write to it")
 
 // Discover returns the paths of the plugins in a directory: the executable files whose
 // names match pattern, in the syntax of path/filepath.Match, such as "app-plugin-*".
@@ -34,7 +34,7 @@ func Discover(dir, pattern string) ([]string, error) {
 		return nil, fmt.Errorf("fleet: the pattern %q for plugins: %w", pattern, err)
 	}
 	if strings.ContainsRune(pattern, filepath.Separator) {
-		return nil, fmt.Errorf("fleet: the pattern %q is for names, and not for paths", pattern)
+		return nil, fmt.Errorf("fleet: the pattern %q must be for names, not for paths", pattern)
 	}
 	paths, err := discover(dir, pattern)
 	if err != nil {

@@ -19,7 +19,7 @@ var (
 	ErrGroupClosed = errors.New("fleet: the group is closed")
 	// ErrNameTaken is wrapped by the error of Group.Start if a plugin of that name is
 	// running or being started.
-	ErrNameTaken = errors.New("the group has a plugin of that name")
+	ErrNameTaken = errors.New("the group already has a plugin of that name")
 )
 
 // Group is a set of named plugins that end together. Its zero value is empty and ready

@@ -41,7 +41,7 @@ import (
 // The errors of this package's Verifiers wrap these.
 var (
 	// ErrMismatch reports that a plugin's file has another sum than expected.
-	ErrMismatch error = &refusal{"the file is not the one that is expected", notApproved}
+	ErrMismatch error = &refusal{"the file is not the expected one", notApproved}
 	// ErrNotListed reports that a list has no sum for the plugin's file.
 	ErrNotListed error = &refusal{"the list has no sum for the plugin", "the list of sums is another plugin's, or the plugin's file was renamed"}
 	// ErrSignature reports that a signature is not by the key, or not over this
@@ -49,7 +49,7 @@ var (
 	ErrSignature error = &refusal{"the signature is not valid", notApproved}
 )
 
-const notApproved = "the plugin, or what it is compared with, is not what was approved; install the plugin anew from where you trust it, or approve this one"
+const notApproved = "the plugin, or what it is compared with, is not what was approved; install the plugin anew from a source that you trust, or approve this one"
 
 // refusal is an error with a hint, which host.StartError shows.
 type refusal struct{ text, hint string }
@@ -211,7 +211,7 @@ func listedSum(list []byte, name string) ([]byte, error) {
 			return nil, fmt.Errorf("line %d is not a SHA-256 or SHA-512 sum, two spaces or \" *\", and a name: %s", n, wire.Quote(line))
 		case path.Base(listed) != name:
 		case found != nil && !bytes.Equal(found, sum):
-			return nil, fmt.Errorf("line %d has another sum for %q than a line before", n, name)
+			return nil, fmt.Errorf("line %d has another sum for %q than an earlier line", n, name)
 		default:
 			found = sum
 		}

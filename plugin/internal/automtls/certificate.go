@@ -62,7 +62,7 @@ func (c Curve) parameters() (elliptic.Curve, error) {
 	case P256:
 		return elliptic.P256(), nil
 	}
-	return nil, fmt.Errorf("automtls: there is no %v; use P521, P384 or P256", c)
+	return nil, fmt.Errorf("automtls: unknown %v; use P521, P384 or P256", c)
 }
 
 // The kinds of errors about a peer's certificate, for errors.Is.

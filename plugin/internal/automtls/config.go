@@ -19,7 +19,7 @@ var ErrPin = errors.New("automtls: the peer's certificate is not the pinned one:
 // ErrCurve reports a server whose TLS library cannot verify signatures by our key. One is
 // BoringSSL, which gRPC's own packages for Python and other languages contain: it does
 // not support P-521.
-var ErrCurve = errors.New("automtls: the peer's TLS library does not accept keys on the curve of ours")
+var ErrCurve = errors.New("automtls: the peer's TLS library does not accept keys on this side's curve")
 
 // # Why these configurations are safe
 //

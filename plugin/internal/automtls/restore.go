@@ -8,7 +8,7 @@ import (
 )
 
 // ErrRestore reports a stored identity that is damaged.
-var ErrRestore = errors.New("automtls: the kept certificate and key are not a pair")
+var ErrRestore = errors.New("automtls: the kept certificate and key do not belong together")
 
 // Key returns the private key in PKCS #8. It is a secret: whoever has it and the
 // certificate can act as this identity.
@@ -38,7 +38,7 @@ func Restore(der, key []byte) (*Identity, error) {
 	}
 	public, ok := signer.Public().(interface{ Equal(crypto.PublicKey) bool })
 	if !ok || !public.Equal(leaf.PublicKey) {
-		return nil, fmt.Errorf("%w: the key is another certificate's", ErrRestore)
+		return nil, fmt.Errorf("%w: the key belongs to another certificate", ErrRestore)
 	}
 	return &Identity{key: signer, leaf: leaf}, nil
 }

@@ -50,7 +50,7 @@ func (m *Mux) tryOut(s *yamux.Session) {
 		m.route()
 	} else {
 		// Somebody checked whether there is a plugin, or is not the host.
-		m.log.Debug("a connection has ended that carried nothing", "err", s.Err())
+		m.log.Debug("a connection ended without being used", "err", s.Err())
 	}
 	s.Close()
 }

@@ -189,7 +189,7 @@ func (b *Broker) secureAccepted(ctx context.Context, raw *conn, grpc bool) (net.
 	}
 	if raw.Established(); raw.place.Evicted() {
 		conn.Close()
-		return nil, errors.New("it has made room for a newer one")
+		return nil, errors.New("it was closed to make room for a newer one")
 	}
 	return conn, nil
 }

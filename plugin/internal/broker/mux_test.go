@@ -254,7 +254,7 @@ func TestAnswersTakeTurns(t *testing.T) {
 		p.wantNothing("while the stream may still come")
 		time.Sleep(time.Nanosecond)
 		p.want("the next knock", 2, true)
-		if !strings.Contains(p.log.String(), "a knock was answered in vain id 1") {
+		if !strings.Contains(p.log.String(), "answering a knock failed id 1") {
 			t.Errorf("the log lacks it: %s", p.log)
 		}
 	})

@@ -13,14 +13,14 @@ import (
 // that they choose. See plugin.RelayBrokers.
 func Relay(ctx context.Context, a, b *Broker, join func(id uint32, from, to net.Conn)) error {
 	if (a.cfg.Mux == nil) != (b.cfg.Mux == nil) {
-		return errors.New("plugin: broker: one of the two connections is multiplexed and the other is not: with multiplexing, a side asks for what it dials, and without, it is told what it can dial, so that neither can stand for the other")
+		return errors.New("plugin: broker: one of the two connections is multiplexed and the other is not: with multiplexing a side asks for what it dials, and without it a side is told what it can dial, so one cannot be relayed to the other")
 	}
 	if a == b {
-		return errors.New("plugin: broker: it cannot be relayed to itself")
+		return errors.New("plugin: broker: a broker cannot be relayed to itself")
 	}
 	for _, broker := range []*Broker{a, b} {
 		if !broker.startRelay() {
-			return errors.New("plugin: broker: it is relayed already")
+			return errors.New("plugin: broker: the broker is already being relayed")
 		}
 		defer broker.endRelay()
 	}

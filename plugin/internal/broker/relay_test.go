@@ -251,7 +251,7 @@ func TestRelayMistakes(t *testing.T) {
 	ended := make(chan error, 2)
 	go func() { ended <- broker.Relay(ctx, plain, other, nil) }()
 	go func() { ended <- broker.Relay(ctx, third, plain, nil) }()
-	if err := <-ended; err == nil || !strings.Contains(err.Error(), "relayed already") {
+	if err := <-ended; err == nil || !strings.Contains(err.Error(), "already being relayed") {
 		t.Errorf("a second relay: %v", err)
 	}
 	cancel()

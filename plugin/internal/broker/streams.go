@@ -188,7 +188,7 @@ func (b *streams) keepDoors() {
 				if b.ctx.Err() != nil {
 					return
 				}
-				b.cfg.Logger.Warn("a knock was answered in vain", "id", d.id, "err", err)
+				b.cfg.Logger.Warn("answering a knock failed", "id", d.id, "err", err)
 				d.reopen()
 			}
 		}

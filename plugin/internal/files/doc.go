@@ -40,7 +40,7 @@ var (
 	ErrHeld = errors.New("the directory is in use")
 	// ErrUmask reports that what was made lacks permissions because of the umask, in a
 	// place where it cannot be made otherwise.
-	ErrUmask = errors.New("the umask takes permissions that are needed, and the system allows no other for one file; set one such as 0077")
+	ErrUmask = errors.New("the umask removes permissions that are needed, and the system cannot set another for one file; set one such as 0077")
 )
 
 // same reports whether a and b are the same file with the same owner.

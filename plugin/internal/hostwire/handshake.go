@@ -20,9 +20,9 @@ var (
 	// ErrLineTooLong reports a line over MaxHandshakeLine.
 	ErrLineTooLong = fmt.Errorf("the line is longer than %d bytes; check that the program is a plugin", MaxHandshakeLine)
 	// ErrControlByte reports a control byte, such as NUL, inside the line.
-	ErrControlByte = errors.New("the line holds a control byte; check that the program is a plugin, and that nothing in it prints to stdout before it serves")
+	ErrControlByte = errors.New("the line contains a control character; check that the program is a plugin, and that nothing in it prints to stdout before it serves")
 	// ErrFieldCount reports fewer than five fields, except the four of ErrNetRPC.
-	ErrFieldCount = errors.New("a handshake has at least five fields divided by '|'; check that the program is a plugin, and that nothing else prints to stdout while it starts")
+	ErrFieldCount = errors.New("a handshake has at least five fields separated by '|'; check that the program is a plugin, and that nothing else prints to stdout while it starts")
 	// ErrCoreVersion reports a core protocol version other than CoreVersion.
 	ErrCoreVersion = fmt.Errorf("this host speaks core protocol version %d only; rebuild the plugin with a library of that version", wire.CoreVersion)
 	// ErrVersionSyntax reports a version that is not a decimal number up to MaxVersion.

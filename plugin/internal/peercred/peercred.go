@@ -12,7 +12,7 @@ import (
 )
 
 // ErrStranger reports that the process at the other end is not allowed.
-var ErrStranger = errors.New("a stranger is at the other end of the socket")
+var ErrStranger = errors.New("an unexpected process is at the other end of the socket")
 
 // Cred identifies the process at the other end, which has connected or listens.
 type Cred struct {
@@ -64,11 +64,11 @@ func (p *Policy) Check(conn net.Conn) error {
 	c, known, err := of(unix)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%w: the system does not say who: %w", ErrStranger, err)
+		return fmt.Errorf("%w: the system does not identify it: %w", ErrStranger, err)
 	case !known:
 		return nil
 	case !slices.Contains(p.UIDs, c.UID) && !p.more(c.UID):
-		return fmt.Errorf("%w: a process of user %d (pid %d); allowed is %d", ErrStranger, c.UID, c.PID, p.UIDs)
+		return fmt.Errorf("%w: it runs as user %d (pid %d); allowed: %d", ErrStranger, c.UID, c.PID, p.UIDs)
 	case p.PID == nil || c.PID == 0:
 		return nil
 	}

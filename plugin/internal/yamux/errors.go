@@ -10,7 +10,7 @@ var (
 	// ErrReset reports that the peer has reset the stream, or refused it.
 	ErrReset = errors.New("yamux: the other side has reset the stream")
 	// ErrGoAway reports that the peer accepts no new streams.
-	ErrGoAway = errors.New("yamux: the other side takes no more streams")
+	ErrGoAway = errors.New("yamux: the other side accepts no more streams")
 	// ErrTooMany reports that as many streams are open as are allowed.
 	ErrTooMany = fmt.Errorf("yamux: more than %d streams are open", maxStreams)
 	// ErrExhausted reports that the session has used up its stream ids.
@@ -32,9 +32,9 @@ type ProtocolError struct {
 
 func (e *ProtocolError) Error() string {
 	if e.StreamID != 0 {
-		return fmt.Sprintf("yamux: the other side breaks the protocol: stream %d: %s", e.StreamID, e.Reason)
+		return fmt.Sprintf("yamux: the other side violated the protocol: stream %d: %s", e.StreamID, e.Reason)
 	}
-	return "yamux: the other side breaks the protocol: " + e.Reason
+	return "yamux: the other side violated the protocol: " + e.Reason
 }
 
 func faultf(stream uint32, format string, args ...any) error {

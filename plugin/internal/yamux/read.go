@@ -43,7 +43,7 @@ func (s *Session) readFrames(br *bufio.Reader) error {
 				left -= int64(h.Length)
 			}
 			if left < 0 {
-				return faultf(h.StreamID, "too much before it proved who it is")
+				return faultf(h.StreamID, "too much data before it has proved who it is")
 			}
 			s.allowance.CompareAndSwap(may, left) // or Allow was called
 		}
@@ -220,9 +220,9 @@ func (s *Session) goAway(h Header) error {
 		s.openable.Broadcast()
 		return nil
 	case GoAwayProtocolError:
-		return errors.New("yamux: the other side ends the session and says that this side broke the protocol")
+		return errors.New("yamux: the other side ended the session, saying that this side violated the protocol")
 	case GoAwayInternalError:
-		return errors.New("yamux: the other side ends the session because of an error of its own")
+		return errors.New("yamux: the other side ended the session because of an internal error")
 	}
-	return faultf(0, "it goes away with the unknown code %d", h.Length)
+	return faultf(0, "its GoAway has the unknown code %d", h.Length)
 }

@@ -156,9 +156,9 @@ func TestGoAway(t *testing.T) {
 		wantRead(t, st, "y")
 	})
 	for code, words := range map[uint32]string{
-		1: "says that this side broke the protocol",
-		2: "because of an error of its own",
-		3: "breaks the protocol: it goes away with the unknown code 3",
+		1: "saying that this side violated the protocol",
+		2: "because of an internal error",
+		3: "violated the protocol: its GoAway has the unknown code 3",
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s, p := start(t, yamux.Server)
@@ -201,7 +201,7 @@ func TestBrokenProtocol(t *testing.T) {
 				}
 				p.want("Open", "window update 2 +0 SYN")
 				tt.run(p)
-				wantEnd(t, s, "the other side breaks the protocol: ")
+				wantEnd(t, s, "the other side violated the protocol: ")
 				wantEnd(t, s, tt.words)
 				if fault := (*yamux.ProtocolError)(nil); !errors.As(s.Err(), &fault) {
 					t.Errorf("the error is a %T", s.Err())
