@@ -57,5 +57,5 @@ func pluginPath(args []string) (string, error) {
 	case 1:
 		return args[0], nil
 	}
-	return "", errors.New("more than one argument; the only one is the path of kvplugin")
+	return "", errors.New("more than one argument; give only the path of kvplugin")
 }

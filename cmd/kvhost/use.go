@@ -52,7 +52,7 @@ func putGetDelete(ctx context.Context, story *story, store kv.KVClient) error {
 	story.tell("Delete", "demo/name (was there: %v)", deleted.Deleted)
 	_, err = store.Get(ctx, &kv.GetRequest{Key: "demo/name"})
 	if status.Code(err) != codes.NotFound {
-		return fmt.Errorf("a deleted key is not NotFound: %w", err)
+		return fmt.Errorf("getting a deleted key did not fail with NotFound: %w", err)
 	}
 	story.tell("Get", "demo/name fails, as it should: %v", err)
 	return nil
@@ -102,7 +102,7 @@ func getAll(ctx context.Context, story *story, store kv.KVClient) error {
 		return err
 	}
 	if _, err := stream.Recv(); err != io.EOF {
-		return fmt.Errorf("GetAll does not end with its requests: %w", err)
+		return fmt.Errorf("GetAll did not end with its requests: %w", err)
 	}
 	return nil
 }
@@ -140,7 +140,7 @@ func endWatch(story *story, watch kv.KV_WatchClient, stop context.CancelFunc) er
 	}
 	stop()
 	if _, err := watch.Recv(); status.Code(err) != codes.Canceled {
-		return fmt.Errorf("the watch does not end when it is cancelled: %w", err)
+		return fmt.Errorf("the watch did not end when it was cancelled: %w", err)
 	}
 	story.tell("Watch", "cancelled")
 	return nil
@@ -157,7 +157,7 @@ func say(ctx context.Context, story *story, store kv.KVClient) error {
 		select {
 		case <-seen:
 		case <-ctx.Done():
-			return errors.Join(errors.New("what the plugin said did not arrive"), ctx.Err())
+			return errors.Join(errors.New("the plugin's log message did not arrive"), ctx.Err())
 		}
 	}
 	return nil

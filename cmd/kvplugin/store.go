@@ -69,7 +69,7 @@ func (s *store) put(key string, value []byte) (replaced bool, err error) {
 	defer s.mu.Unlock()
 	_, replaced = s.values[key]
 	if !replaced && len(s.values) >= maxKeys {
-		return false, status.Errorf(codes.ResourceExhausted, "there are %d keys already, and no more are taken", maxKeys)
+		return false, status.Errorf(codes.ResourceExhausted, "there are %d keys already, which is the limit", maxKeys)
 	}
 	s.values[key] = bytes.Clone(value)
 	s.changed(kv.WatchResponse_KIND_PUT, key, s.values[key])
@@ -159,7 +159,7 @@ func (s *store) Watch(in *kv.WatchRequest, stream h2grpc.ServerStreamingServer[k
 			return stream.Context().Err()
 		case event, ok := <-w.changes:
 			if !ok {
-				return status.Errorf(codes.ResourceExhausted, "the watch lags more than %d changes behind", maxBehind)
+				return status.Errorf(codes.ResourceExhausted, "the watch is more than %d changes behind", maxBehind)
 			}
 			if err := stream.Send(event); err != nil {
 				return err

@@ -55,7 +55,7 @@ func run(cookie string, command []string) error {
 	case len(command) == 0 || cookie == "":
 		return errors.New("usage: relay -cookie NAME PROGRAM [ARGUMENT ...]")
 	case value == "":
-		return fmt.Errorf("%s is not set: this program is to be started by a host of plugins", cookie)
+		return fmt.Errorf("%s is not set: this program must be started by a plugin host", cookie)
 	}
 	// Ask the plugin for what the host asks for.
 	asked, err := wire.ParseEnv(os.LookupEnv)
@@ -63,7 +63,7 @@ func run(cookie string, command []string) error {
 		return err
 	}
 	if len(asked.Versions) == 0 {
-		return errors.New("the host has sent no list of its protocol versions, so that none can be agreed on with the plugin")
+		return errors.New("the host has sent no list of its protocol versions, so none can be agreed on with the plugin")
 	}
 	multiplex, err := asked.Multiplexed()
 	if err != nil {

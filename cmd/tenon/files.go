@@ -188,7 +188,7 @@ func write(path string, was, is []byte, mode fs.FileMode) (err error) {
 	if now, err := os.ReadFile(path); err != nil {
 		return err
 	} else if !bytes.Equal(now, was) {
-		return fmt.Errorf("%s has changed meanwhile", path)
+		return fmt.Errorf("%s was changed in the meantime", path)
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".tenon-migrate-*")
 	if err != nil {

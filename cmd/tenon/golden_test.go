@@ -229,7 +229,7 @@ a.go:15:7: grpc.Server.Serve: after Close and Shutdown it returns ErrServerClose
 a.go:18:4: grpc.Server.GracefulStop: Shutdown(ctx), which returns an error
 a.go:19:11: plugin.GRPCBroker.Dial: Dial(ctx, id): the context is the time-out, which was 5 s
 a.go:23:23: plugin.HandshakeConfig.ProtocolVersion: it is an int here, and was a uint: convert it where the compiler says so
-a.go:24:11: grpc.WithTransportCredentials: options of dialling are fields of ClientConfig here, which host.Config has as Client
+a.go:24:11: grpc.WithTransportCredentials: dial options are fields of ClientConfig here, which host.Config has as Client
 a.go:27:11: peer.Peer.AuthInfo: TLS, a *tls.ConnectionState, nil without TLS
 `,
 	},
@@ -282,7 +282,7 @@ func start(secure, clean bool) *host.Client {
 `,
 		left: `a.go:11:16: plugin.NewClient: host.Start starts the plugin and connects to it: Start(ctx, *host.Config) (*host.Client, error)
 a.go:16:3: plugin.ClientConfig.Managed: defer client.Close(), or start it with a fleet.Group of plugin/host/fleet
-a.go:17:2: plugin.ClientConfig.AllowedProtocols: it is deleted: gRPC is the only protocol, and a plugin that is on net/rpc alone cannot be started any more
+a.go:17:2: plugin.ClientConfig.AllowedProtocols: it is deleted: gRPC is the only protocol, and a plugin that speaks only net/rpc can no longer be started
 `,
 	},
 	{

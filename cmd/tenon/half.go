@@ -31,7 +31,7 @@ func halves(dirs []string) ([]string, error) {
 				continue
 			}
 			m, _ := moveOf(i.imported)
-			out = append(out, fmt.Sprintf("%s: %s is not the one that this package's calls are made with, which is %s because of %s (%s): to one, the other's errors have no code, and its contexts no metadata",
+			out = append(out, fmt.Sprintf("%s: %s is not the library that this package's calls are made with, which is %s because of %s (%s): neither finds a code in the other's errors, or metadata in its contexts",
 				i.at, i.imported, m.to, with.imported, with.at))
 		}
 	}

@@ -32,7 +32,7 @@ func (s *source) embedded() {
 			return true
 		}
 		if !s.named(field) {
-			s.remove(field, key+" is no longer embedded: GRPCServer and GRPCClient are all that there is")
+			s.remove(field, key+" is no longer embedded: GRPCServer and GRPCClient are its only methods")
 		}
 		return true
 	})
@@ -275,7 +275,7 @@ func (s *source) protocols(kv *ast.KeyValueExpr) {
 	}
 	const field = "plugin.ClientConfig.AllowedProtocols"
 	if netRPC {
-		s.note(kv.Pos(), field, "it is deleted: gRPC is the only protocol, and a plugin that is on net/rpc alone cannot be started any more")
+		s.note(kv.Pos(), field, "it is deleted: gRPC is the only protocol, and a plugin that speaks only net/rpc can no longer be started")
 	}
 	s.remove(kv, field+" is not needed")
 }

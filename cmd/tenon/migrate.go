@@ -63,7 +63,7 @@ func migrateAll(patterns []string, dry bool, stdout, stderr io.Writer) error {
 		for _, line := range half {
 			fmt.Fprintln(stderr, line)
 		}
-		return errors.New("what is left there compiles and is wrong: a package must use one of the two libraries")
+		return errors.New("what is left there compiles, but is wrong: a package must use only one of the two libraries")
 	}
 	return nil
 }
@@ -126,7 +126,7 @@ func plan(dirs []string) ([]change, error) {
 			s.rewrite()
 			c, err := s.change()
 			if err != nil {
-				return nil, fmt.Errorf("%s: what is to become of it is not Go, which is a mistake of this command's: %w", s.path, err)
+				return nil, fmt.Errorf("%s: the result would not be valid Go, which is a bug in this command: %w", s.path, err)
 			}
 			out = append(out, c)
 		}
@@ -207,6 +207,6 @@ func summary(w io.Writer, dry bool, changed, left int) {
 	}
 	fmt.Fprintf(w, "%s: %d; uses left for you: %d\n", what, changed, left)
 	if changed > 0 && !dry {
-		fmt.Fprintln(w, "go.mod is yours: require "+ours+", then run go mod tidy")
+		fmt.Fprintln(w, "go.mod is left to you: require "+ours+", then run go mod tidy")
 	}
 }

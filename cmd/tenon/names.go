@@ -29,7 +29,7 @@ func ruleOf(key string) rule {
 		return rule{advice: "this stub is for another version of grpc-go: generate it anew with protoc-gen-go-h2grpc, or with protoc-gen-go-grpc 1.3 to 1.6"}
 	}
 	if short == "grpc" && strings.HasPrefix(name, "With") {
-		return rule{advice: "options of dialling are fields of ClientConfig here, which host.Config has as Client"}
+		return rule{advice: "dial options are fields of ClientConfig here, which host.Config has as Client"}
 	}
 	return rule{advice: "there is no counterpart in tenon: do without it, or leave it to code that stays on " + from(short)}
 }
@@ -64,7 +64,7 @@ var same = map[string]string{
 
 const (
 	netRPC    = "there is no net/rpc in tenon: delete it, and what only it needs"
-	testModes = "plugintest.Serve serves a plugin of a test's; or set ServeConfig.Test to a *plugin.TestMode and call ServeContext"
+	testModes = "plugintest.Serve serves a plugin for a test; or set ServeConfig.Test to a *plugin.TestMode and call ServeContext"
 	serverCfg = "limits and interceptors of a plugin's servers are fields of ServeConfig.Server, those of a server of your own of the ServerConfig that NewServer takes"
 	clientCfg = "a client's connection is made by ClientConfig.Dial, and secured by its TLS; host.Config and the broker make those to plugins"
 	exempt    = "the protocol's own calls go past it, unless Exempt is set"
@@ -81,7 +81,7 @@ var rules = map[string]rule{
 	"plugin.PluginSet":                        {to: "plugin.Set"},
 	"plugin.Plugin":                           {},
 	"plugin.GRPCPlugin":                       {to: "plugin.Plugin"},
-	"plugin.NetRPCUnsupportedPlugin":          {advice: "a plugin.Plugin has GRPCServer and GRPCClient alone: delete it"},
+	"plugin.NetRPCUnsupportedPlugin":          {advice: "a plugin.Plugin has only GRPCServer and GRPCClient: delete it"},
 	"plugin.GRPCBroker":                       {to: "plugin.Broker"},
 	"plugin.GRPCBroker.NextId":                {to: "NextID"},
 	"plugin.GRPCBroker.Accept":                {advice: "Accept(ctx, id): the listener is secured as the main connection is"},
@@ -105,7 +105,7 @@ var rules = map[string]rule{
 	"plugin.TestGRPCConn":                     {advice: "plugintest.New of plugin/plugintest"},
 	"plugin.TestRPCConn":                      {advice: netRPC},
 	"plugin.TestPluginRPCConn":                {advice: netRPC},
-	"plugin.TestConn":                         {advice: "net.Pipe, or a listener of the test's"},
+	"plugin.TestConn":                         {advice: "net.Pipe, or a listener of the test's own"},
 	"plugin.ServeTestConfig":                  {advice: testModes},
 	"plugin.Serve":                            {},
 	"plugin.ServeConfig":                      {},
@@ -131,7 +131,7 @@ var rules = map[string]rule{
 	"plugin.ClientConfig.Stderr":              {advice: "Output.RawStderr"},
 	"plugin.ClientConfig.SyncStdout":          {advice: "Output.Stdout"},
 	"plugin.ClientConfig.SyncStderr":          {advice: "Output.Stderr"},
-	"plugin.ClientConfig.AllowedProtocols":    {advice: "gRPC is the only protocol: delete it; a plugin on net/rpc cannot be started"},
+	"plugin.ClientConfig.AllowedProtocols":    {advice: "gRPC is the only protocol: delete it; a plugin that speaks net/rpc cannot be started"},
 	"plugin.ClientConfig.Logger":              {advice: "Logger is a *slog.Logger here: slog.New(sloghclog.ToLogger(l)), of plugin/sloghclog, passes on to an hclog.Logger l; nil is slog.Default()"},
 	"plugin.ClientConfig.PluginLogBufferSize": {advice: "lines may have any length: delete it"},
 	"plugin.ClientConfig.AutoMTLS":            {advice: "AutoMTLS is the default; InsecurePlaintext: true is what AutoMTLS: false was"},
@@ -153,7 +153,7 @@ var rules = map[string]rule{
 	"plugin.ClientProtocol.Ping":              {advice: "Ping(ctx) of *host.Client"},
 	"plugin.ClientProtocol.Close":             {advice: "Close of *host.Client"},
 	"plugin.CleanupClients":                   {advice: "defer client.Close(), or Close of a fleet.Group of plugin/host/fleet"},
-	"plugin.Discover":                         {advice: "fleet.Discover(dir, pattern) of plugin/host/fleet: the arguments have changed places"},
+	"plugin.Discover":                         {advice: "fleet.Discover(dir, pattern) of plugin/host/fleet: the arguments are the other way round"},
 
 	// gRPC.
 	"grpc.NewServer":                      {}, // newServer looks at its arguments
@@ -173,7 +173,7 @@ var rules = map[string]rule{
 	"grpc.Server.GracefulStop":            {advice: "Shutdown(ctx), which returns an error"},
 	"grpc.Server.GetServiceInfo":          {to: "ServiceInfo"},
 	"grpc.Server.ServeHTTP":               {advice: "there is no net/http in tenon: ServeConn serves a connection"},
-	"grpc.DialOption":                     {advice: "options of dialling are fields of ClientConfig here, which host.Config has as Client"},
+	"grpc.DialOption":                     {advice: "dial options are fields of ClientConfig here, which host.Config has as Client"},
 	"grpc.NewClient":                      {advice: clientCfg},
 	"grpc.Dial":                           {advice: clientCfg},
 	"grpc.DialContext":                    {advice: clientCfg},
@@ -192,7 +192,7 @@ var rules = map[string]rule{
 	"status.ErrorProto":        {advice: "status.FromProto(p).Err(), where p is a status.Proto, which UnmarshalFrom reads from the encoding"},
 	"status.FromProto":         {advice: "FromProto takes tenon's status.Proto, which UnmarshalFrom reads from the encoding of google.rpc.Status"},
 	"status.Status.Proto":      {advice: "Proto returns tenon's status.Proto; its AppendTo writes the encoding of google.rpc.Status"},
-	"codes.Code.UnmarshalJSON": {advice: "a Code is read from JSON as a number, and by no name: read it yourself"},
+	"codes.Code.UnmarshalJSON": {advice: "a Code is read from JSON as a number, not as a name: read it yourself"},
 	"peer.Peer.AuthInfo":       {advice: "TLS, a *tls.ConnectionState, nil without TLS"},
 }
 

@@ -104,7 +104,7 @@ func TestHalfMigrated(t *testing.T) {
 				}
 				return
 			}
-			if status != exitFailed || !strings.Contains(stderr, "a/use.go:3:8: google.golang.org/grpc/status is not the one") || !strings.Contains(stderr, tc.want) {
+			if status != exitFailed || !strings.Contains(stderr, "a/use.go:3:8: google.golang.org/grpc/status is not the library") || !strings.Contains(stderr, tc.want) {
 				t.Errorf("status %d, stderr %q; want a/use.go:3:8 because of %s", status, stderr, tc.want)
 			}
 			// Migrating it is the remedy.
@@ -127,7 +127,7 @@ func TestLinksAreNotFollowed(t *testing.T) {
 	link := filepath.Join(dir, "a", "link.go")
 	symlink(t, elsewhere, link)
 	stdout, stderr, status := tenon(t, dir, "migrate", "./...")
-	if status != exitFailed || !strings.Contains(stdout, "a/link.go:1:1: package a: this file is a symbolic link") || !strings.Contains(stderr, "a/link.go:3:10: google.golang.org/grpc/status is not the one") {
+	if status != exitFailed || !strings.Contains(stdout, "a/link.go:1:1: package a: this file is a symbolic link") || !strings.Contains(stderr, "a/link.go:3:10: google.golang.org/grpc/status is not the library") {
 		t.Errorf("status %d, stdout %q, stderr %q", status, stdout, stderr)
 	}
 	if got, err := os.ReadFile(elsewhere); err != nil || string(got) != text {
@@ -187,7 +187,7 @@ func TestChangedMeanwhile(t *testing.T) {
 	if err := os.WriteFile(file, []byte("now"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if err := write(file, []byte("then"), []byte("new"), 0o666); err == nil || !strings.Contains(err.Error(), "has changed") {
+	if err := write(file, []byte("then"), []byte("new"), 0o666); err == nil || !strings.Contains(err.Error(), "was changed") {
 		t.Errorf("the error is %v", err)
 	}
 	if text, _ := os.ReadFile(file); string(text) != "now" {
@@ -209,7 +209,7 @@ func TestNotesOfWhatIsWritten(t *testing.T) {
 	}
 	var stdout, stderr strings.Builder
 	err = carryOut(changes, false, &stdout, &stderr)
-	if err == nil || !strings.Contains(err.Error(), "b.go has changed meanwhile; the 1 files before it are migrated") {
+	if err == nil || !strings.Contains(err.Error(), "b.go was changed in the meantime; the 1 files before it are migrated") {
 		t.Errorf("the error is %v", err)
 	}
 	want := filepath.Join(dir, "a", "a.go") + ":5:21: plugin.CleanupClients: defer client.Close(), or Close of a fleet.Group of plugin/host/fleet\n"

@@ -20,12 +20,12 @@ func unchanged(t *Tree) []Finding {
 	said, is := strings.Split(string(t.Texts[APIFile]), "\n"), strings.Split(string(API(t)), "\n")
 	for i, line := range said {
 		if !slices.Contains(is, line) {
-			out = append(out, Finding{APIFile, i + 1, fmt.Sprintf("%q is there no more; if users can follow, make api, and the changelog says how", line)})
+			out = append(out, Finding{APIFile, i + 1, fmt.Sprintf("%q is gone; if that is intended, make api, and say in the changelog how users can follow", line)})
 		}
 	}
 	for _, line := range is {
 		if !slices.Contains(said, line) {
-			out = append(out, Finding{APIFile, 0, fmt.Sprintf("%q is new, or another than it was; make api", line)})
+			out = append(out, Finding{APIFile, 0, fmt.Sprintf("%q is new or has changed; make api", line)})
 		}
 	}
 	return out

@@ -41,7 +41,7 @@ func bridged(t *Tree) []Finding {
 			out = append(out, Finding{name, 0, "the Makefile's NESTED does not have this module: nothing tests it"})
 		}
 		if _, ok := bridges[dir]; !ok && t.bridge(dir) {
-			out = append(out, Finding{name, 0, "a nested module outside of testdata has no place: give it one in cmd/internal/check/bridges.go"})
+			out = append(out, Finding{name, 0, "a nested module outside of testdata is missing from the list of bridges: add it in cmd/internal/check/bridges.go"})
 		}
 	}
 	for _, f := range t.Files {

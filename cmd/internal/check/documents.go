@@ -25,7 +25,7 @@ const (
 func documents(t *Tree) []Finding {
 	var out []Finding
 	if n := len(t.Texts[readmeFile]); n == 0 || n > mostReadme {
-		out = append(out, Finding{readmeFile, 0, fmt.Sprintf("the README has %d bytes, and should have some, at most %d: what is long has its place beside the code", n, mostReadme)})
+		out = append(out, Finding{readmeFile, 0, fmt.Sprintf("the README has %d bytes; it must have some, and at most %d: long texts belong beside the code", n, mostReadme)})
 	}
 	for _, name := range t.paths() {
 		if path.Ext(name) == ".md" {

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// layers is the law of dependencies: a package may import its own layer and those
+// layers is the order of dependencies: a package may import its own layer and those
 // before it in this list, none after it.
 var layers = [][]string{
 	{"wire/fields"},
@@ -48,7 +48,7 @@ func lawful(t *Tree) []Finding {
 		}
 		at := layer(f.Dir)
 		if at < 0 {
-			out = append(out, Finding{f.Path, 1, "package " + f.Dir + " has no place in the law of dependencies: give it one in cmd/internal/check/law.go"})
+			out = append(out, Finding{f.Path, 1, "package " + f.Dir + " is missing from the order of dependencies: add it in cmd/internal/check/law.go"})
 			continue
 		}
 		for _, spec := range f.Syntax.Imports {
@@ -58,7 +58,7 @@ func lawful(t *Tree) []Finding {
 				continue
 			}
 			if to := layer(dir); to < 0 || to > at {
-				out = append(out, Finding{f.Path, t.line(spec), fmt.Sprintf("%s must not import %s: the law has it the other way round", f.Dir, dir)})
+				out = append(out, Finding{f.Path, t.line(spec), fmt.Sprintf("%s must not import %s: the order of dependencies is the other way round", f.Dir, dir)})
 			}
 		}
 	}

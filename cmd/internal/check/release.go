@@ -55,7 +55,7 @@ func (r *Release) Changes(t *Tree) []Finding {
 		case !strings.HasPrefix(r.Version, "v0."):
 			out = append(out, Finding{APIFile, 0, fmt.Sprintf("%s has %q: it stays as it is until the next major version", r.Version, was)})
 		case !told(was, is, news):
-			out = append(out, Finding{changelogFile, 0, fmt.Sprintf("%s has %q, and it is there no more, or another: say how to follow, with its name in backquotes", r.Version, was)})
+			out = append(out, Finding{changelogFile, 0, fmt.Sprintf("%s has %q, which is gone or has changed: say how to follow, with its name in backquotes", r.Version, was)})
 		}
 	}
 	return out

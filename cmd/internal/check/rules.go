@@ -9,7 +9,7 @@ type Rule struct {
 // Rules returns all rules.
 func Rules() []Rule {
 	return []Rule{
-		{"law of dependencies", lawful},
+		{"order of dependencies", lawful},
 		{"imports from outside", placed},
 		{"nested modules", bridged},
 		{"wire is pure", pure},

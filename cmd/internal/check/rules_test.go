@@ -20,7 +20,7 @@ type example map[string]string
 // examples has files for each rule: every rule must fail, and must not fail for what
 // only resembles a violation.
 var examples = map[string]example{
-	"law of dependencies": {
+	"order of dependencies": {
 		"wire/a.go":               "package wire\nimport _ \"" + check.Module + "/h2grpc\" // want",
 		"plugin/a.go":             "package plugin\nimport _ \"" + check.Module + "/plugin/host\" // want\nimport _ \"" + check.Module + "/wire\"",
 		"h2grpc/a.go":             "package h2grpc\nimport _ \"" + check.Module + "/plugin/internal/control\" // want",

@@ -34,7 +34,7 @@ func tidyTop(t *Tree) []Finding {
 	for _, name := range t.paths() {
 		first, _, _ := strings.Cut(name, "/")
 		if !seen[first] && !slices.Contains(top, first) {
-			out = append(out, Finding{first, 0, "nothing of this name belongs at the top: give it a room"})
+			out = append(out, Finding{first, 0, "nothing of this name belongs at the top: put it into a directory"})
 		}
 		seen[first] = true
 	}

@@ -24,7 +24,7 @@ func sleepless(t *Tree) []Finding {
 					return false
 				}
 				if f.selected(m) == "time.Sleep" && !bubble {
-					out = append(out, Finding{f.Path, t.line(m), "time.Sleep in real time: use testing/synctest, or wait for what is meant"})
+					out = append(out, Finding{f.Path, t.line(m), "time.Sleep in real time: use testing/synctest, or wait for the event itself"})
 				}
 				return true
 			})
