@@ -417,14 +417,14 @@ func (c *call) unaryResult(reply any) error {
 		eof := isEOF(err)
 		st := c.end(err, eof)
 		if st.Code() == codes.OK {
-			st = status.New(codes.Unimplemented, "the server sent no message, but exactly one is required")
+			st = status.New(codes.Unimplemented, "the server sent no message; exactly one is required")
 		}
 		return st.Err()
 	}
 	if c.got.More {
 		buf.Release()
 		c.s.Load().Reset(h2.ErrCodeCancel, "more than one message came") // there may be more
-		return status.Error(codes.Unimplemented, "the server sent more than one message, but exactly one is required")
+		return status.Error(codes.Unimplemented, "the server sent more than one message; exactly one is required")
 	}
 	st := c.end(err, isEOF(err))
 	if st.Code() != codes.OK {

@@ -159,7 +159,7 @@ func NewClient(cfg *ClientConfig) *ClientConn {
 		TellHeaderList:   cfg.MaxHeaderListSize > 0,
 		HandshakeTimeout: cc.cfg.ConnectTimeout,
 		Crowded: func(limit, waiting int) {
-			cc.cfg.Logger.Warn("calls are waiting for others to end: the server's limit on concurrent calls is reached", "allowed", limit, "waiting", waiting)
+			cc.cfg.Logger.Warn("calls wait for others to end: the server allows no more at a time", "allowed", limit, "waiting", waiting)
 		},
 	}
 	cc.engine.Received, cc.engine.Sent = cfg.MessageMemory.accounts()

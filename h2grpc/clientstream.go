@@ -303,7 +303,7 @@ func (cs *clientStream) recv(m any) error {
 	if extra != nil {
 		extra.Release()
 		cs.s.Load().Reset(h2.ErrCodeCancel, "more than one response")
-		return status.Error(codes.Unimplemented, "the server sent more than one message, but exactly one is required")
+		return status.Error(codes.Unimplemented, "the server sent more than one message; exactly one is required")
 	}
 	if err := cs.end(err, isEOF(err)).Err(); err != nil {
 		return err
@@ -328,7 +328,7 @@ func (cs *clientStream) outcome() error {
 		return err
 	}
 	if !cs.desc.ServerStreams && !cs.received {
-		return status.Error(codes.Unimplemented, "the server sent no message, but exactly one is required")
+		return status.Error(codes.Unimplemented, "the server sent no message; exactly one is required")
 	}
 	return io.EOF
 }

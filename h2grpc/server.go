@@ -349,7 +349,7 @@ func (s *Server) Serve(lis net.Listener) error {
 			}
 			place, madeRoom := s.limit.Add(func() { nc.Close() })
 			if madeRoom {
-				s.cfg.Logger.Warn("a connection was closed during its handshake to make room for a newer one: there are as many as ServerConfig.MaxHandshakes allows", "limit", s.cfg.MaxHandshakes)
+				s.cfg.Logger.Warn("a connection was closed during its handshake, for a newer one: there are as many as ServerConfig.MaxHandshakes allows", "limit", s.cfg.MaxHandshakes)
 			}
 			go func() {
 				defer s.done(&s.running)

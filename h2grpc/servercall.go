@@ -372,11 +372,11 @@ func (c *serverCall) callUnary() (reply any, err error) {
 	defer c.dropRequest()
 	switch {
 	case whole.More:
-		return nil, status.Error(codes.Unimplemented, "the request has more than one message, but exactly one is required")
+		return nil, status.Error(codes.Unimplemented, "the request has more than one message; exactly one is required")
 	case !isEOF(whole.Err):
 		return nil, engineStatus(&c.ctx, whole.Err).Err()
 	case whole.Message == nil:
-		return nil, status.Error(codes.Unimplemented, "the request has no message, but exactly one is required")
+		return nil, status.Error(codes.Unimplemented, "the request has no message; exactly one is required")
 	}
 	if c.timed || c.s.ID/2%timedEach == 0 || !c.method.quick() {
 		defer c.method.took(time.Now())

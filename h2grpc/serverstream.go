@@ -142,7 +142,7 @@ func (ss *serverStream) recv() (*h2.Buffer, error) {
 		return buf, nil
 	case isEOF(err):
 		if !ss.method.stream.ClientStreams && ss.received == 0 {
-			return nil, status.Error(codes.Unimplemented, "the request has no message, but exactly one is required")
+			return nil, status.Error(codes.Unimplemented, "the request has no message; exactly one is required")
 		}
 		return nil, err
 	case ss.s.Starved() != nil:
@@ -165,7 +165,7 @@ func (ss *serverStream) only() error {
 	switch {
 	case extra != nil:
 		extra.Release()
-		return status.Error(codes.Unimplemented, "the request has more than one message, but exactly one is required")
+		return status.Error(codes.Unimplemented, "the request has more than one message; exactly one is required")
 	case isEOF(err):
 		return nil
 	case ss.ctx.Err() != nil:

@@ -30,7 +30,7 @@ func (c *serverCall) sendShort(f *h2.Frames, only bool, st *status.Status, trail
 		trailer, header = nil, nil
 	}
 	if c.sc.saidShort.CompareAndSwap(false, true) {
-		c.sc.srv.cfg.Logger.Warn("a call's status or metadata was larger than the client accepts, and was shortened; later ones are shortened without a log message",
+		c.sc.srv.cfg.Logger.Warn("a call's status or metadata was larger than the client accepts, and was shortened; later ones are not logged",
 			"method", c.s.Head.Path, "code", st.Code().String(), "bytes", refused.Size, "MaxHeaderListSize", refused.Limit)
 	}
 	f.Header, f.Message = nil, nil

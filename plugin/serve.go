@@ -255,7 +255,7 @@ func (s *serving) register() (version int, err error) {
 			}
 		}
 		if len(services) == len(had) && s.cfg.Server.Unknown == nil {
-			s.cfg.Logger.Warn("a plugin of the set has registered no service of its own: calls to it will fail, or reach another plugin's service", "name", name)
+			s.cfg.Logger.Warn("a plugin of the set has registered no service of its own: calls to it will fail, or reach another plugin's", "name", name)
 		}
 	}
 	return version, s.server.Err() // the protocol's own services, if the set is empty

@@ -66,7 +66,7 @@ type envError struct {
 // Error returns one sentence for people.
 func (e *envError) Error() string {
 	return "environment: " + e.Name + "=" + e.Value + ": " + e.Err.Error() +
-		"; the host that started this plugin must set it correctly or leave it out"
+		"; the host that started this plugin must correct it or leave it out"
 }
 
 // Unwrap returns the kind of the error.

@@ -289,7 +289,7 @@ func (c *Conn) deliver(s *Stream, end bool) {
 	in.queue.append(&a.ready)
 	if s.whole && in.queue.messages > 1 && in.failed == nil {
 		a.failed = true
-		in.failed = &MessageError{Extra: true, Reason: "more than one message, but exactly one is required"}
+		in.failed = &MessageError{Extra: true, Reason: "more than one message; exactly one is required"}
 	}
 	in.partial, in.need = int(a.nprefix), 0
 	if a.cur != nil {

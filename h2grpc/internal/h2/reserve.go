@@ -178,7 +178,7 @@ func (c *Conn) endSlow(age time.Duration, which func(*Claim) bool, reason string
 	}
 }
 
-const starved = "other messages waited for the memory that this one occupies; MessageMemory of this side's configuration limits the memory for all messages of the process"
+const starved = "other messages waited for the memory that this one occupies; MessageMemory of this side's configuration is the limit for all"
 
 // giveUp ends what is slow of the connection's part of an account: streams with a
 // message that the peer sends or reads slowly, and the connection if the peer reads

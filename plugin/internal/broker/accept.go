@@ -45,7 +45,7 @@ func (l *listener) accept() (*conn, error) {
 	}
 	place, madeRoom := b.conns.Add(func() { raw.Close() })
 	if madeRoom {
-		b.cfg.Logger.Warn("a brokered connection was closed during its TLS handshake to make room for a newer one: all servers together have reached their limit, twice MaxHandshakes", "limit", crowdedServers*b.cfg.Server.MaxHandshakes)
+		b.cfg.Logger.Warn("a brokered connection was closed during its TLS handshake for a newer one: all servers together may have twice MaxHandshakes", "limit", crowdedServers*b.cfg.Server.MaxHandshakes)
 	}
 	return &conn{raw, place}, nil
 }

@@ -177,7 +177,7 @@ func (b *streams) acknowledged(id uint32, words string, ready bool) {
 	st, err := b.mux.open(b.ctx)
 	if err != nil {
 		if b.ctx.Err() == nil {
-			b.cfg.Logger.Warn("opening a connection that the other side is waiting for failed", "id", id, "err", err)
+			b.cfg.Logger.Warn("opening a connection that the other side expects failed", "id", id, "err", err)
 		}
 		return // Dial goes on waiting, and knocks again
 	}
