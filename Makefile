@@ -219,9 +219,13 @@ cross: ## build every program for every platform
 # them, so regular expressions need quotes: BENCH="-contenders 'tenon|grpc-go'".
 BENCH ?=
 
+# Sockets are kept in memory if there is such a place: removing the directories that
+# they are in waits for the disk on some file systems (testdata/bench/README.md).
+MEMORY := $(or $(wildcard /dev/shm),$(TMPDIR),/tmp)
+
 bench: ## measure tenon beside grpc-go, go-plugin and others: ten minutes on a quiet machine
 	@mkdir -p $(BUILD)/bench
-	@cd testdata/bench && $(GO) build -o ../../$(BUILD)/bench/bench . && ../../$(BUILD)/bench/bench -out ../../$(BUILD)/bench $(BENCH)
+	@cd testdata/bench && $(GO) build -o ../../$(BUILD)/bench/bench . && TMPDIR=$(MEMORY) ../../$(BUILD)/bench/bench -out ../../$(BUILD)/bench $(BENCH)
 
 BEFORE ?= e1201b6
 
