@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -355,6 +356,12 @@ func TestEveryoneMayEndAPluginAtAnyTime(t *testing.T) {
 	})
 }
 
+// wineFailed reports whether Wine could not start a process, which happens when it
+// starts many at once: ERROR_INTERNAL_ERROR.
+func wineFailed(err error) bool {
+	return runtime.GOOS == "windows" && errors.Is(err, syscall.Errno(1359))
+}
+
 // TestEveryoneMayEndAGroupAtAnyTime ends groups in all ways while their plugins
 // are started.
 func TestEveryoneMayEndAGroupAtAnyTime(t *testing.T) {
@@ -369,7 +376,7 @@ func TestEveryoneMayEndAGroupAtAnyTime(t *testing.T) {
 			for i := range 3 {
 				all.Go(func() {
 					c, err := g.Start(t.Context(), fmt.Sprint(i), cfg)
-					if err != nil && !errors.Is(err, fleet.ErrGroupClosed) {
+					if err != nil && !errors.Is(err, fleet.ErrGroupClosed) && !wineFailed(err) {
 						t.Errorf("Start: %v", err)
 					}
 					if err == nil {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -29,7 +30,7 @@ func TestSinceRelease(t *testing.T) {
 // TestLastRelease asks for the last release of a repository made for it.
 func TestLastRelease(t *testing.T) {
 	if _, err := exec.LookPath("git"); err != nil {
-		if os.Getenv("CI") == "true" {
+		if os.Getenv("CI") == "true" && runtime.GOOS != "windows" { // Wine has none
 			t.Fatal(err)
 		}
 		t.Skip(err)
