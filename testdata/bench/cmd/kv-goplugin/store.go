@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	// maxKeys bounds the store: a host that loses count gets an error and does
-	// not exhaust the machine.
+	// maxKeys bounds the store: a host that stores too many gets an error, and does not
+	// exhaust the machine's memory.
 	maxKeys = 1 << 20
 	// maxBehind is how many changes a watcher may lag behind before its call
 	// is ended. Changes never wait for those who watch them.
@@ -104,7 +104,7 @@ func (s *store) Delete(_ context.Context, in *kv.DeleteRequest) (*kv.DeleteRespo
 	return &kv.DeleteResponse{Deleted: ok}, nil
 }
 
-// changed tells the watchers of a change. s.mu is held.
+// changed sends the watchers a change. s.mu is held.
 func (s *store) changed(kind kv.WatchResponse_Kind, key string, value []byte) {
 	for w := range s.watchers {
 		if !strings.HasPrefix(key, w.prefix) {
@@ -119,7 +119,7 @@ func (s *store) changed(kind kv.WatchResponse_Kind, key string, value []byte) {
 	}
 }
 
-// watch begins a watch and returns what is there at its beginning.
+// watch begins a watch and returns the entries at its beginning.
 func (s *store) watch(prefix string) (*watcher, []*kv.WatchResponse) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
