@@ -189,10 +189,12 @@ func (c *call) open(message *h2.Buffer, end, whole bool) error {
 			return nil
 		}
 		var lost *h2.ConnError
-		if try < openTries && (errors.Is(err, h2.ErrGoingAway) || errors.Is(err, h2.ErrClosed) || errors.As(err, &lost)) {
-			continue
+		if !errors.Is(err, h2.ErrGoingAway) && !errors.Is(err, h2.ErrClosed) && !errors.As(err, &lost) {
+			return engineStatus(c.ctx, err).Err()
 		}
-		return engineStatus(c.ctx, err).Err()
+		if try == openTries {
+			return &notSentError{engineStatus(c.ctx, err).Err()}
+		}
 	}
 }
 
@@ -387,7 +389,7 @@ func (c *call) unaryReply(reply any) (again bool, err error) {
 	}
 	c.got = c.s.Load().Whole()
 	if c.got.Message == nil && c.retryable(c.got.Err) {
-		err = engineStatus(c.ctx, c.got.Err).Err()
+		err = &notSentError{engineStatus(c.ctx, c.got.Err).Err()}
 		c.got = h2.Whole{}
 		return true, err
 	}

@@ -124,7 +124,7 @@ type dialing struct {
 	err  error
 }
 
-var errClientClosed = status.Error(codes.Canceled, "the client connection is closed")
+var errClientClosed error = &notSentError{status.Error(codes.Canceled, "the client connection is closed")}
 
 // NewClient returns a client for cfg. It does not connect. If cfg has no Dial, every
 // call fails.
@@ -271,7 +271,7 @@ func (cc *ClientConn) readyTransport(ctx context.Context, wait bool) (*clientTra
 		case ctx.Err() != nil:
 			return nil, status.FromContextError(ctx.Err()).Err()
 		case !wait:
-			return nil, status.Errorf(codes.Unavailable, "connecting: %v", err)
+			return nil, &notSentError{status.Errorf(codes.Unavailable, "connecting: %v", err)}
 		}
 		t := time.NewTimer(pause)
 		select {

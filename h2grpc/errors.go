@@ -43,6 +43,22 @@ func (e *RegistrationError) Unwrap() error { return e.Err }
 // running although their calls have ended.
 var ErrHandlersRunning = errors.New("h2grpc: handlers have not returned although their calls have ended")
 
+// NotSent reports whether err is the error of a call that the server certainly did not
+// process: there was no connection to send it on, or the server said so, with GOAWAY or
+// REFUSED_STREAM. Such a call can be made once more, on another connection, without being
+// carried out twice. False means that this is not known. A MapError or an interceptor
+// that does not wrap the error hides it.
+func NotSent(err error) bool {
+	_, ok := errors.AsType[*notSentError](err)
+	return ok
+}
+
+// notSentError marks a status error for NotSent, and is the same in all else.
+type notSentError struct{ error }
+
+func (e *notSentError) Unwrap() error              { return e.error }
+func (e *notSentError) GRPCStatus() *status.Status { return status.Convert(e.error) }
+
 // doingError is the error of an operation with a peer. Its text may contain text of
 // the peer's: the names in its certificate, the address that it announced.
 type doingError struct {
