@@ -34,12 +34,15 @@ func settleReattach(c *Config, s *settings) error {
 	return nil
 }
 
+// attachHint is what to do if the plugin to attach to has ended.
+const attachHint = "start the plugin anew"
+
 // attach is done instead of launching a plugin and reading its handshake.
 func (c *Client) attach() error {
 	s, r := c.settings, c.settings.target.reattach
 	h, err := openAttached(r)
 	if err != nil {
-		return &problem{StageAttach, "start the plugin anew", fmt.Errorf("pid %d: %w", r.PID, err)}
+		return &problem{StageAttach, attachHint, fmt.Errorf("pid %d: %w", r.PID, err)}
 	}
 	p := newProcess("")
 	p.pid = r.PID

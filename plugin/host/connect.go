@@ -121,8 +121,11 @@ func (c *Client) connectProblem(ctx context.Context, err error) error {
 	}
 	if c.proc.hasEnded() {
 		<-c.proc.drained // for all of stderr
-		return &problem{StageConnect, endHint(c.proc),
-			&namedError{"the plugin ended before there was a connection to " + where, errEnded}}
+		text := "the plugin ended before there was a connection to " + where
+		if c.settings.target.reattach != nil {
+			return &problem{StageConnect, attachHint, &namedError{text, ErrNotRunning}}
+		}
+		return &problem{StageConnect, endHint(c.proc), &namedError{text, errEnded}}
 	}
 	if d, ok := ctx.Deadline(); ok && !time.Now().Before(d) {
 		<-ctx.Done() // the attempt's own time-out may come first

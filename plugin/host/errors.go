@@ -22,6 +22,10 @@ var ErrNotKilled = errors.New("the plugin did not end by itself; it was not kill
 // plugin to attach to has ended.
 var ErrNotRunning = errors.New("the plugin is no longer running")
 
+// ErrCookieRefused is wrapped by the error of Start if the plugin ended because the
+// magic cookie is not its own, as far as its exit status and its words on stderr tell.
+var ErrCookieRefused = errors.New("the plugin refused the magic cookie")
+
 // Stage is a step of Start.
 type Stage int
 

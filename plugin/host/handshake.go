@@ -79,7 +79,11 @@ func endedEarly(ctx context.Context, p *process, begun []byte) error {
 			"the handshake must end with a newline; check what the plugin prints to stdout before it serves",
 			errors.New("the plugin ended in the middle of its first line on stdout")}
 	}
-	return &problem{StageHandshake, endHint(p), errors.New("the plugin ended before it printed a handshake line")}
+	early := &problem{StageHandshake, endHint(p), errors.New("the plugin ended before it printed a handshake line")}
+	if early.hint == cookieHint {
+		early.err = &namedError{early.err.Error(), ErrCookieRefused}
+	}
+	return early
 }
 
 // cookieWords occur in the texts with which plugins of known libraries refuse the
@@ -93,6 +97,9 @@ var loaderWords = []string{"error while loading shared libraries", "error loadin
 
 const notFoundStatus = 127
 
+// cookieHint is what endHint says if the plugin refused the cookie.
+const cookieHint = "the plugin refused the magic cookie: it belongs to another application, or MagicCookieKey and MagicCookieValue are not those that it was built with"
+
 // endHint guesses from the end of a plugin's stderr why it ended.
 func endHint(p *process) string {
 	text := string(bytes.ToLower(p.stderrTail.Bytes()))
@@ -103,7 +110,7 @@ func endHint(p *process) string {
 	case p.status.Signal != "":
 		return "a signal ended the plugin; look for memory limits, sandboxes and the system's log"
 	case p.status.Code == 1 && slices.ContainsFunc(cookieWords, func(words string) bool { return strings.Contains(text, words) }):
-		return "the plugin refused the magic cookie: it belongs to another application, or MagicCookieKey and MagicCookieValue are not those that it was built with"
+		return cookieHint
 	case p.status.Code == notFoundStatus, slices.ContainsFunc(loaderWords, func(words string) bool { return strings.Contains(text, words) }):
 		return "a program or a library that the plugin needs was not found; of the host's variables it gets only those that plugin/MIGRATING.md lists, and Config.Env adds others"
 	case text != "":

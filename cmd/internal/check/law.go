@@ -21,7 +21,7 @@ var layers = [][]string{
 	{"plugin/internal/*"},
 	{"plugin", "plugin/sloghclog"},
 	{"plugin/host"},
-	{"plugin/supervise", "plugin/plugintest", "plugin/host/confine", "plugin/host/fleet", "plugin/host/verify"},
+	{"plugin/supervise", "plugin/plugintest", "plugin/host/confine", "plugin/host/fleet", "plugin/host/retry", "plugin/host/verify"},
 	{"cmd/internal/*"},
 	{"cmd/*"},
 }
