@@ -60,16 +60,16 @@ func (e *Error) add(a Attempt) {
 }
 
 // last returns the last attempt's error.
-func (e *Error) last() error { return e.Attempts[len(e.Attempts)-1].Err }
+func (e *Error) last() error {
+	if len(e.Attempts) == 0 {
+		return nil
+	}
+	return e.Attempts[len(e.Attempts)-1].Err
+}
 
 // Unwrap returns the last attempt's error, in which errors.As finds a *host.StartError,
 // and e.Reason.
-func (e *Error) Unwrap() []error {
-	if e.Reason == nil {
-		return []error{e.last()}
-	}
-	return []error{e.last(), e.Reason}
-}
+func (e *Error) Unwrap() []error { return []error{e.last(), e.Reason} }
 
 // Error returns why Start gave up, a line for each attempt that is kept, if there are
 // several, and the last one's error as it is, on several lines.
@@ -90,7 +90,9 @@ func (e *Error) Error() string {
 			next = a.Number + 1
 		}
 	}
-	b.WriteString(e.last().Error())
+	if err := e.last(); err != nil {
+		b.WriteString(err.Error())
+	}
 	return b.String()
 }
 

@@ -22,8 +22,7 @@ type Policy struct {
 	// the first attempt short. Zero means 30 s; a negative value is an error.
 	Total time.Duration
 	// Retry reports whether to try again after an error, which is host.Start's. Nil
-	// means Helps. It is not asked when there is no attempt left, no time, or ctx has
-	// ended.
+	// means Helps. It is not asked once ctx has ended or Total has passed.
 	Retry func(error) bool
 	// Notify is called before each wait, with the number of the attempt that failed,
 	// from 1 on, its error, and how long the wait is: for a log, which has nothing of
