@@ -244,6 +244,9 @@ func TestStartErrors(t *testing.T) {
 			if start.Stage != tc.stage {
 				t.Errorf("the stage is %q, not %q", start.Stage, tc.stage)
 			}
+			if got := errors.Is(start, host.ErrCookieRefused); got != (tc.name == "cookie-refused") {
+				t.Errorf("errors.Is reports %v for ErrCookieRefused", got)
+			}
 			name, text := filepath.Join("starterrors", tc.name+".golden"), normal(t, start.Error(), start)
 			if runtime.GOOS == "windows" {
 				wantHint(t, name, text)

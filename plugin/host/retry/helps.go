@@ -11,6 +11,7 @@ import (
 	"github.com/tenonrpc/tenon/plugin/host"
 	"github.com/tenonrpc/tenon/plugin/internal/automtls"
 	"github.com/tenonrpc/tenon/plugin/internal/hostwire"
+	"github.com/tenonrpc/tenon/plugin/internal/peercred"
 )
 
 // Helps reports whether trying again may help after err, an error of host.Start: the
@@ -53,7 +54,8 @@ func isFinal(e *host.StartError) bool {
 // isRefused reports whether this host has refused the connection, for what answered it.
 func isRefused(e *host.StartError) bool {
 	record := tls.RecordHeaderError{}
-	return errors.Is(e, automtls.ErrPin) || errors.Is(e, automtls.ErrCurve) || errors.As(e, &record)
+	return errors.Is(e, automtls.ErrPin) || errors.Is(e, automtls.ErrCurve) || errors.As(e, &record) ||
+		errors.Is(e, peercred.ErrStranger) || errors.Is(e, fs.ErrPermission)
 }
 
 // nobodyListens reports whether there was nothing at the plugin's address.

@@ -2,6 +2,7 @@ package retry_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,6 +18,8 @@ import (
 	"github.com/tenonrpc/tenon/plugin/host"
 	"github.com/tenonrpc/tenon/plugin/host/retry"
 	"github.com/tenonrpc/tenon/plugin/host/verify"
+	"github.com/tenonrpc/tenon/plugin/internal/automtls"
+	"github.com/tenonrpc/tenon/plugin/internal/peercred"
 )
 
 // short is a time-out for plugins that use all of it.
@@ -213,36 +216,48 @@ func TestHelps(t *testing.T) {
 	}
 }
 
-// TestHelpsNotWithOtherErrors has errors that are not of host.Start, and a context that
-// has ended.
+// TestHelpsNotWithOtherErrors has errors that are not of host.Start, a context that has
+// ended, and what chance alone would bring about.
 func TestHelpsNotWithOtherErrors(t *testing.T) {
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := host.Start(canceled, fakeConfig(t, "works"))
-	for _, err := range []error{nil, err, syscall.EAGAIN, context.DeadlineExceeded, &host.StartError{Stage: 99}} {
+	ended := host.ExitStatus{Ended: true, Code: 1}
+	for _, err := range []error{
+		nil, err, syscall.EAGAIN, context.DeadlineExceeded, &host.StartError{Stage: 99, Err: syscall.EAGAIN},
+		// The context ended between two attempts of host.Start to launch the program.
+		&host.StartError{Stage: host.StageLaunch, Err: fmt.Errorf("%w; gave up: %w", syscall.ETXTBSY, context.Canceled)},
+		// These plugins ended as soon as they were refused.
+		&host.StartError{Stage: host.StageConnect, ExitStatus: ended, Err: fmt.Errorf("no connection: %w", automtls.ErrPin)},
+		&host.StartError{Stage: host.StageConnect, ExitStatus: ended, Err: fmt.Errorf("no connection: %w", automtls.ErrCurve)},
+		&host.StartError{Stage: host.StageConnect, ExitStatus: ended, Err: fmt.Errorf("no connection: %w", tls.RecordHeaderError{})},
+		&host.StartError{Stage: host.StageConnect, ExitStatus: ended, Err: fmt.Errorf("no connection: %w", peercred.ErrStranger)},
+	} {
 		if retry.Helps(err) {
 			t.Errorf("it helps after %v", err)
 		}
 	}
 }
 
-// TestTableIsComplete compares the table in the documentation with the rows.
-func TestTableIsComplete(t *testing.T) {
+// TestTableHasEachStage compares the table in the documentation with the rows here.
+func TestTableHasEachStage(t *testing.T) {
 	doc, err := os.ReadFile("doc.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	stages := map[host.Stage]string{
-		host.StageConfig: "StageConfig", host.StagePrepare: "StagePrepare", host.StageVerify: "StageVerify", host.StageLaunch: "StageLaunch",
-		host.StageHandshake: "StageHandshake", host.StageCheck: "StageCheck", host.StageConnect: "StageConnect", host.StageAttach: "StageAttach",
-	}
+	helps := map[host.Stage]bool{} // what the rows of a stage say, for some of them
 	for _, row := range rows {
-		delete(stages, row.stage)
-		if stages[row.stage] != "" && !strings.Contains(string(doc), "\n//\t"+stages[row.stage]+" ") {
-			t.Errorf("the documentation lacks %s", stages[row.stage])
-		}
+		helps[row.stage] = helps[row.stage] || row.helps
 	}
-	if len(stages) > 0 {
-		t.Errorf("no row has the stages %v", stages)
+	delete(helps, host.StagePrepare) // TestHelpsWithoutDescriptors has the other row
+	for stage, name := range map[host.Stage]string{
+		host.StageConfig: "StageConfig", host.StageVerify: "StageVerify", host.StageLaunch: "StageLaunch", host.StageHandshake: "StageHandshake",
+		host.StageCheck: "StageCheck", host.StageConnect: "StageConnect", host.StageAttach: "StageAttach",
+	} {
+		_, text, found := strings.Cut(string(doc), "\n//\t"+name+" ")
+		some, tested := helps[stage]
+		if never := strings.HasPrefix(strings.TrimSpace(text), "never"); !found || !tested || never == some {
+			t.Errorf("%s: in the documentation %v, with never %v; in a row %v, which helps %v", name, found, never, tested, some)
+		}
 	}
 }
