@@ -54,12 +54,10 @@ func (b Backoff) Delay(n int) time.Duration {
 
 // settled returns b with the defaults filled in.
 func (b Backoff) settled() Backoff {
-	switch {
-	case b.Initial == 0 && b.Max == 0:
-		b.Initial, b.Max = defaultInitial, defaultMax
-	case b.Initial == 0:
-		b.Initial = min(defaultInitial, b.Max)
-	case b.Max == 0:
+	if b.Initial == 0 {
+		b.Initial = defaultInitial
+	}
+	if b.Max == 0 {
 		b.Max = max(defaultMax, b.Initial)
 	}
 	if b.Multiplier == 0 {
