@@ -118,12 +118,4 @@ func (a Attempt) String() string {
 }
 
 // round returns a duration with the precision that a reader needs.
-func round(d time.Duration) time.Duration {
-	switch {
-	case d >= time.Second:
-		return d.Round(10 * time.Millisecond)
-	case d >= time.Millisecond:
-		return d.Round(100 * time.Microsecond)
-	}
-	return d
-}
+func round(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
