@@ -158,6 +158,10 @@
 // fit waits, or is refused. The other bounds are in internal/h2/limits.go; few of
 // them end the connection, with a GOAWAY that gives the reason.
 //
+// How often calls may come, and how many of a method at once, is for the application to
+// say: the interceptors of h2grpc/limit, which is opt-in, refuse what is over such limits
+// with RESOURCE_EXHAUSTED and the time after which to try again.
+//
 // The status of a failed call is among its trailers, and the client may accept fewer
 // bytes than these take: it announces its limit in SETTINGS_MAX_HEADER_LIST_SIZE;
 // without that, 16 MiB is assumed. The code always arrives. As little as possible of

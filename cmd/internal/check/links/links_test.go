@@ -27,6 +27,7 @@ import (
 	_ "github.com/tenonrpc/tenon/h2grpc/codes"
 	_ "github.com/tenonrpc/tenon/h2grpc/gzip"
 	_ "github.com/tenonrpc/tenon/h2grpc/health"
+	_ "github.com/tenonrpc/tenon/h2grpc/limit"
 	_ "github.com/tenonrpc/tenon/h2grpc/metadata"
 	_ "github.com/tenonrpc/tenon/h2grpc/peer"
 	_ "github.com/tenonrpc/tenon/h2grpc/reflection"
