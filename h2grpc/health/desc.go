@@ -12,6 +12,7 @@ const ServiceName = "grpc.health.v1.Health"
 const (
 	methodCheck = "/" + ServiceName + "/Check"
 	methodList  = "/" + ServiceName + "/List"
+	methodWatch = "/" + ServiceName + "/Watch"
 )
 
 // serviceDesc describes the service in the way generated code does.

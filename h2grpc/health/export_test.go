@@ -7,3 +7,9 @@ type (
 	ListRequest   = listRequest
 	ListResponse  = listResponse
 )
+
+// The times of functions, for tests.
+const (
+	CheckTime     = checkTime
+	WatchInterval = watchInterval
+)
