@@ -11,8 +11,14 @@ import (
 	"time"
 
 	"github.com/tenonrpc/tenon/h2grpc"
+	"github.com/tenonrpc/tenon/h2grpc/health"
+	"github.com/tenonrpc/tenon/plugin/internal/control"
 	"github.com/tenonrpc/tenon/wire"
 )
+
+// HealthService is the service whose status in ServeConfig.Health is that of the plugin
+// as a whole.
+const HealthService = control.HealthService
 
 // ServeConfig configures a plugin. The zero value of every field is right for a plugin,
 // except Handshake and the sets (Plugins, Versions). Serve copies the configuration and
@@ -36,6 +42,11 @@ type ServeConfig struct {
 	// not link it. It is called once, for the main server, with the descriptors of the
 	// protocol's own services.
 	Reflection func(s *h2grpc.Server, extra ...[]byte)
+	// Health says how the plugin is. In it the application sets the status of the service
+	// [HealthService], for which the host's Ping asks, and of others that it names, before
+	// the plugin serves or at any time while it does. HealthService is SERVING unless it
+	// was set, and without Health always. Panics of functions in it go to Logger.
+	Health *health.Server
 
 	// Connections: security, sockets and limits.
 	//
@@ -181,6 +192,9 @@ func (cfg *ServeConfig) settle() (*ServeConfig, error) {
 		}
 	}
 	c.TLS = c.TLS.Clone()
+	if c.Health == nil {
+		c.Health = health.NewServer()
+	}
 	if c.OutputBuffer <= 0 {
 		c.OutputBuffer = defaultStdioBuffer
 	}

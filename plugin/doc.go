@@ -29,8 +29,9 @@
 // # What a plugin serves
 //
 // Besides the application's services a plugin serves the protocol's own: health, for the
-// service "plugin"; the controller, through which the host stops it; its output; and the
-// [Broker]. gRPC reflection is served only if ServeConfig.Reflection is set.
+// service "plugin" and whatever else ServeConfig.Health has; the controller, through
+// which the host stops it; its output; and the [Broker]. gRPC reflection is served only
+// if ServeConfig.Reflection is set.
 //
 // If the host asks for multiplexing, brokered connections are streams of the main
 // connection. The build tag tenon_nomux leaves multiplexing out of the program; such a

@@ -10,6 +10,7 @@ var exampleMains = map[string]func(){
 	"kv":       kvMain,
 	"backup":   backupMain,
 	"bytes":    bytesMain,
+	"health":   healthMain,
 	"limits":   limitsMain,
 	"tables":   tablesMain,
 	"versions": versionsMain,

@@ -181,7 +181,7 @@ func (s *serving) open(safe <-chan struct{}) (err error) {
 	if s.listener, err = lis.listen(); err != nil {
 		return err
 	}
-	s.health, s.output, s.mux = health.NewServer(), newOutput(c.Logger, c.OutputBuffer), newMux(s.env, c.Logger)
+	s.output, s.mux = newOutput(c.Logger, c.OutputBuffer), newMux(s.env, c.Logger)
 	s.broker = broker.New(&broker.Config{
 		Mux:       s.mux,
 		Listen:    lis.listen,
@@ -222,8 +222,9 @@ func (s *serving) register() (version int, err error) {
 	} else if !common && s.cfg.Test != nil {
 		version = versions[len(versions)-1] // nobody has asked for one
 	}
-	s.health.SetServingStatus(control.HealthService, health.Serving)
-	s.health.Register((*ending)(s))
+	s.cfg.Health.Add(HealthService)
+	s.cfg.Health.LogTo(s.cfg.Logger)
+	s.cfg.Health.Register((*ending)(s))
 	control.RegisterBroker(s.server, s)
 	control.RegisterController(s.server, s)
 	control.RegisterStdio(s.server, s.output)
@@ -326,7 +327,6 @@ type serving struct {
 	server    *h2grpc.Server
 	broker    *broker.Broker
 	mux       *broker.Mux // nil without multiplexing
-	health    *health.Server
 	output    *output
 	capture   *capture // nil without a real process
 	announced bool     // the handshake line has been written; used by ServeContext alone

@@ -113,10 +113,17 @@ func (c *Client) ExitStatus() ExitStatus {
 	return ExitStatus{}
 }
 
-// Ping calls the plugin's health service and returns the call's error. As in every host
-// of the protocol, the status in the answer is ignored.
+// Ping asks the plugin's health service for the status of [plugin.HealthService]. It
+// returns the call's error, or one that wraps ErrNotServing if the status is
+// NOT_SERVING; other statuses are not errors, because plugins in other languages may
+// answer without one. For other services of the plugin there are health.Check and
+// health.Watch of package h2grpc/health, with [Client.Conn].
 func (c *Client) Ping(ctx context.Context) error {
-	if _, err := health.Check(ctx, c.conn, control.HealthService); err != nil {
+	current, err := health.Check(ctx, c.conn, control.HealthService)
+	if err == nil && current == health.NotServing {
+		return fmt.Errorf("host: pinging the plugin %s: %w", c.proc.who(), ErrNotServing)
+	}
+	if err != nil {
 		return fmt.Errorf("host: pinging the plugin: %w", err)
 	}
 	return nil

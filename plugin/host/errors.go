@@ -26,6 +26,10 @@ var ErrNotRunning = errors.New("the plugin is no longer running")
 // magic cookie is not its own, as far as its exit status and its words on stderr tell.
 var ErrCookieRefused = errors.New("the plugin refused the magic cookie")
 
+// ErrNotServing is wrapped by the error of Ping if the plugin answers, and its answer is
+// that it is not serving: see plugin.ServeConfig.Health. Calls may work all the same.
+var ErrNotServing = errors.New("it answers that it is not serving")
+
 // Stage is a step of Start.
 type Stage int
 

@@ -16,7 +16,9 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
 
+	"github.com/tenonrpc/tenon/h2grpc/health"
 	tenon "github.com/tenonrpc/tenon/plugin"
 	"github.com/tenonrpc/tenon/plugin/host"
 	"github.com/tenonrpc/tenon/plugin/interop/cases"
@@ -199,8 +201,9 @@ func TestUpstreamDoesNotAttach(t *testing.T) {
 	}
 }
 
-// serveTest serves a plugin of this library in this process until the test ends.
-func serveTest(t *testing.T) *host.Reattach {
+// serveTest serves a plugin of this library in this process until the test ends, with
+// the health of the application's own unless that is nil.
+func serveTest(t *testing.T, current *health.Server) *host.Reattach {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	records := make(chan host.Reattach, 1)
@@ -209,6 +212,7 @@ func serveTest(t *testing.T) *host.Reattach {
 		ended <- tenon.ServeContext(ctx, &tenon.ServeConfig{
 			Handshake: tenonside.Handshake,
 			Plugins:   tenonside.Plugins,
+			Health:    current,
 			Test:      &tenon.TestMode{Ready: func(r host.Reattach) { records <- r }},
 		})
 	}()
@@ -224,7 +228,7 @@ func serveTest(t *testing.T) *host.Reattach {
 
 // TestUpstreamAttachesToATest attaches to a plugin that serves in this process.
 func TestUpstreamAttachesToATest(t *testing.T) {
-	r := serveTest(t)
+	r := serveTest(t, nil)
 	for range 2 {
 		upstreamAttaches(t, r, true) // Kill leaves it alone
 	}
@@ -233,7 +237,10 @@ func TestUpstreamAttachesToATest(t *testing.T) {
 
 // TestAttachesToATest does so with this library, twice to each library's plugin.
 func TestAttachesToATest(t *testing.T) {
-	for name, serve := range map[string]func(*testing.T) *host.Reattach{"tenon": serveTest, "go-plugin": serveUpstreamTest} {
+	for name, serve := range map[string]func(*testing.T) *host.Reattach{
+		"tenon":     func(t *testing.T) *host.Reattach { return serveTest(t, nil) },
+		"go-plugin": func(t *testing.T) *host.Reattach { return serveUpstreamTest(t, upstream.NewServer) },
+	} {
 		t.Run(name, func(t *testing.T) {
 			r := serve(t)
 			for range 2 {
@@ -248,8 +255,9 @@ func TestAttachesToATest(t *testing.T) {
 	}
 }
 
-// serveUpstreamTest serves a plugin of the other library in this process.
-func serveUpstreamTest(t *testing.T) *host.Reattach {
+// serveUpstreamTest serves a plugin of the other library in this process, with the
+// server that newServer makes.
+func serveUpstreamTest(t *testing.T, newServer func([]grpc.ServerOption) *grpc.Server) *host.Reattach {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	records := make(chan *plugin.ReattachConfig, 1)
@@ -257,7 +265,7 @@ func serveUpstreamTest(t *testing.T) *host.Reattach {
 	go plugin.Serve(&plugin.ServeConfig{
 		HandshakeConfig: upstream.Handshake,
 		Plugins:         plugin.PluginSet{cases.PluginName: upstream.Plugin{Version: cases.ProtocolVersion}},
-		GRPCServer:      upstream.NewServer,
+		GRPCServer:      newServer,
 		Logger:          hclog.NewNullLogger(),
 		Test:            &plugin.ServeTestConfig{Context: ctx, ReattachConfigCh: records, CloseCh: ended},
 	})
@@ -283,7 +291,24 @@ func upstreamAttaches(t *testing.T, r *host.Reattach, test bool) {
 
 func upstreamEcho(t *testing.T, r *host.Reattach, test bool, mode cases.Mode) (*richpb.EchoReply, error) {
 	t.Helper()
-	client := plugin.NewClient(&plugin.ClientConfig{
+	client := attachUpstream(r, test, mode)
+	defer client.Kill()
+	proto, err := client.Client()
+	if err != nil {
+		return nil, err
+	}
+	raw, err := proto.Dispense(cases.PluginName)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), cases.Timeout)
+	defer cancel()
+	return raw.(richgrpc.RichClient).Echo(ctx, &richpb.EchoRequest{Payload: []byte("hello")})
+}
+
+// attachUpstream returns a host of the other library that is to attach to a plugin.
+func attachUpstream(r *host.Reattach, test bool, mode cases.Mode) *plugin.Client {
+	return plugin.NewClient(&plugin.ClientConfig{
 		HandshakeConfig:     upstream.Handshake,
 		Plugins:             plugin.PluginSet{cases.PluginName: richPlugin{}},
 		AllowedProtocols:    []plugin.Protocol{plugin.ProtocolGRPC},
@@ -298,16 +323,4 @@ func upstreamEcho(t *testing.T, r *host.Reattach, test bool, mode cases.Mode) (*
 			Test:            test,
 		},
 	})
-	defer client.Kill()
-	proto, err := client.Client()
-	if err != nil {
-		return nil, err
-	}
-	raw, err := proto.Dispense(cases.PluginName)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), cases.Timeout)
-	defer cancel()
-	return raw.(richgrpc.RichClient).Echo(ctx, &richpb.EchoRequest{Payload: []byte("hello")})
 }
