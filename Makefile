@@ -37,7 +37,7 @@ each = @failed=; for mod in $(MODULES); do echo "$$mod: $(1)"; ($(enter) && $(1)
 	[ -z "$$failed" ] || { echo "failed in:$$failed"; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test race fastpath fips audit sbom reproduce vulnerabilities check check-format check-vet check-static check-rules lines api narrow windows fuzz fuzz-list frontdoor interop interop-languages conformance attack generate size cross swaps bench bench-before bench-scale bench-readme
+.PHONY: help demo test race fastpath fips audit sbom reproduce vulnerabilities check check-format check-vet check-static check-rules lines api narrow windows fuzz fuzz-list frontdoor interop interop-languages conformance attack generate size cross swaps soak bench bench-before bench-scale bench-readme
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name text; do printf '  %-14s %s\n' "$$name" "$$text"; done
@@ -202,6 +202,11 @@ STARTS ?= 200
 
 swaps: ## work on files, and start plugins, beside somebody who swaps what they work on (Linux; as root, as another user too)
 	$(GO) test -count=1 -v -timeout=30m ./plugin/internal/files -run '^TestSwaps$$' -args -rounds=$(SWAPS) -starts=$(STARTS)
+
+SOAK ?= 10000
+
+soak: ## have a supervised plugin crash under load, SOAK times (some four minutes for 10000)
+	$(GO) test -count=1 -v -timeout=60m ./plugin/host/supervise -run '^TestManyRestarts$$' -args -restarts=$(SOAK)
 
 generate: ## write the generated code anew (needs protoc)
 	@set -e; for script in $$(find . -name generate.sh | sort); do echo "$$script"; "$$script"; done

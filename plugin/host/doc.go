@@ -131,8 +131,9 @@
 // Package plugin/host/verify makes Verifiers: is the plugin's file the one that was
 // approved? Package plugin/host/fleet finds the plugins in a directory (Discover), and
 // starts and ends several together (Group). Package plugin/host/retry starts a plugin
-// again where that may help. Package plugin/host/confine takes rights from a plugin.
-// This package imports none of them, so a program links only those that it uses.
+// again where that may help, and plugin/host/supervise keeps one running for months.
+// Package plugin/host/confine takes rights from a plugin. This package imports none of
+// them, so a program links only those that it uses.
 // Package plugin/sloghclog has ToLogger, for hosts that log with hclog.
 //
 // # Files

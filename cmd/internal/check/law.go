@@ -21,7 +21,7 @@ var layers = [][]string{
 	{"plugin/internal/*"},
 	{"plugin", "plugin/sloghclog"},
 	{"plugin/host"},
-	{"plugin/supervise", "plugin/plugintest", "plugin/host/confine", "plugin/host/fleet", "plugin/host/retry", "plugin/host/verify"},
+	{"plugin/plugintest", "plugin/host/supervise", "plugin/host/confine", "plugin/host/fleet", "plugin/host/retry", "plugin/host/verify"},
 	{"cmd/internal/*"},
 	{"cmd/*"},
 }
@@ -83,7 +83,7 @@ var places = []place{
 	{"html/template", nil, "it makes every plugin larger"},
 	{"expvar", nil, "it registers handlers when it is linked"},
 	{"testing/...", []string{"plugin/plugintest"}, "test code stays out of programs"},
-	{"unsafe", []string{"plugin/host/confine", "plugin/host/memfd_linux.go", "plugin/host/job_windows.go", "plugin/internal/files/at_linux.go", "plugin/internal/winpipe"}, "nothing else needs it: Landlock and Windows' jobs take structures by pointer; memfd_create, unlinkat, fchmodat2 and CreateNamedPipe names"},
+	{"unsafe", []string{"plugin/host/confine", "plugin/host/memfd_linux.go", "plugin/host/job_windows.go", "plugin/host/supervise/usage_windows.go", "plugin/internal/files/at_linux.go", "plugin/internal/winpipe"}, "nothing else needs it: Landlock and Windows' jobs take structures by pointer; memfd_create, unlinkat, fchmodat2 and CreateNamedPipe names"},
 	{"plugin", nil, "it is not ours"},
 }
 

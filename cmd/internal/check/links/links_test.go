@@ -36,6 +36,7 @@ import (
 	_ "github.com/tenonrpc/tenon/plugin/host/confine"
 	_ "github.com/tenonrpc/tenon/plugin/host/fleet"
 	_ "github.com/tenonrpc/tenon/plugin/host/retry"
+	_ "github.com/tenonrpc/tenon/plugin/host/supervise"
 	_ "github.com/tenonrpc/tenon/plugin/host/verify"
 	_ "github.com/tenonrpc/tenon/plugin/plugintest"
 	_ "github.com/tenonrpc/tenon/plugin/sloghclog"
