@@ -120,7 +120,8 @@
 // # Interceptors and statistics
 //
 // Both configurations have UnaryInterceptors and StreamInterceptors, which wrap
-// calls, and [Stats], which observes calls and counts their bytes. Exempt leaves
+// calls, and [Stats], which observes calls and counts their bytes; package
+// h2grpc/metrics, which is opt-in, has one for Prometheus. Exempt leaves
 // methods out of both. An interceptor goes on by calling its last function:
 //
 //	func logged(ctx context.Context, req any, info *h2grpc.UnaryServerInfo, handler h2grpc.UnaryHandler) (any, error) {

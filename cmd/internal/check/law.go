@@ -17,11 +17,11 @@ var layers = [][]string{
 	{"h2grpc/codes", "h2grpc/status", "h2grpc/metadata", "h2grpc/peer", "h2grpc/connlimit", "h2grpc/loglimit", "h2grpc/internal/ctxkey", "h2grpc/internal/fastpath"},
 	{"h2grpc/internal/h2"},
 	{"h2grpc"},
-	{"h2grpc/gzip", "h2grpc/health", "h2grpc/limit", "h2grpc/reflection"},
+	{"h2grpc/gzip", "h2grpc/health", "h2grpc/limit", "h2grpc/metrics", "h2grpc/reflection"},
 	{"plugin/internal/*"},
 	{"plugin", "plugin/sloghclog"},
 	{"plugin/host"},
-	{"plugin/plugintest", "plugin/host/supervise", "plugin/host/confine", "plugin/host/fleet", "plugin/host/retry", "plugin/host/verify"},
+	{"plugin/plugintest", "plugin/host/supervise", "plugin/host/confine", "plugin/host/fleet", "plugin/host/metrics", "plugin/host/retry", "plugin/host/verify"},
 	{"cmd/internal/*"},
 	{"cmd/*"},
 }
