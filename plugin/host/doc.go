@@ -132,7 +132,8 @@
 // approved? Package plugin/host/fleet finds the plugins in a directory (Discover), and
 // starts and ends several together (Group). Package plugin/host/retry starts a plugin
 // again where that may help, and plugin/host/supervise keeps one running for months.
-// Package plugin/host/metrics writes what it knows of them for Prometheus.
+// Package plugin/host/metrics writes what it knows of them for Prometheus. Package
+// plugin/host/errcode has codes for errors, and says what to do about each.
 // Package plugin/host/confine takes rights from a plugin. This package imports none of
 // them, so a program links only those that it uses.
 // Package plugin/sloghclog has ToLogger, for hosts that log with hclog.

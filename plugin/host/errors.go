@@ -18,6 +18,14 @@ var ErrKilled = errors.New("the plugin did not end by itself and was killed")
 // was killed; the connection is closed.
 var ErrNotKilled = errors.New("the plugin did not end by itself; it was not killed, because nothing proves which process it is")
 
+// ErrVersion is wrapped by the error of Start if the plugin and this host share no version
+// of the application's protocol.
+var ErrVersion = errors.New("the plugin and this host share no version of the application's protocol")
+
+// ErrCertificate is wrapped by the error of Start if the plugin announced a certificate
+// although Config.InsecurePlaintext is set, or none under AutoMTLS.
+var ErrCertificate = errors.New("the plugin does not use TLS as this host asks it to")
+
 // ErrNotRunning is wrapped by the error of Start, Reattach and ReattachWithKey if the
 // plugin to attach to has ended.
 var ErrNotRunning = errors.New("the plugin is no longer running")

@@ -148,7 +148,7 @@ func check(s *settings, h wire.Handshake) (*terms, error) {
 	if !ok {
 		return nil, &problem{StageCheck,
 			"install a plugin and a host that share a version; a plugin that shares none announces its lowest, one in test mode its highest or what PLUGIN_PROTOCOL_VERSIONS says",
-			fmt.Errorf("the plugin speaks version %d of the application's protocol, this host %s", h.AppVersion, joinInts(s.versionList()))}
+			&namedError{fmt.Sprintf("the plugin speaks version %d of the application's protocol, this host %s", h.AppVersion, joinInts(s.versionList())), ErrVersion}}
 	}
 	t.set = set
 	if h.Protocol != wire.ProtocolGRPC {
@@ -180,7 +180,7 @@ func checkCertificate(s *settings, der []byte) error {
 	case s.plaintext && len(der) > 0:
 		return &problem{StageCheck,
 			"InsecurePlaintext is set, but the plugin uses TLS anyway; leave it unset",
-			errors.New("the plugin announced a certificate, but none was asked for")}
+			&namedError{"the plugin announced a certificate, but none was asked for", ErrCertificate}}
 	case !s.autoMTLS():
 		// Config.TLS decides whom to trust. What the plugin announces is ignored: it
 		// must not be able to widen that.
@@ -188,7 +188,7 @@ func checkCertificate(s *settings, der []byte) error {
 	case len(der) == 0:
 		return &problem{StageCheck,
 			"build the plugin with a library that has AutoMTLS (go-plugin 1.1 or later); InsecurePlaintext would let everyone on this machine who reaches its socket use it",
-			errors.New("the plugin announced no certificate, so the connection to it cannot be secured")}
+			&namedError{"the plugin announced no certificate, so the connection to it cannot be secured", ErrCertificate}}
 	}
 	if err := automtls.ParseDER(der); err != nil {
 		return &problem{StageCheck, "the plugin's library is broken, or the certificate it was given is", err}

@@ -22,6 +22,7 @@ var layers = [][]string{
 	{"plugin", "plugin/sloghclog"},
 	{"plugin/host"},
 	{"plugin/plugintest", "plugin/host/supervise", "plugin/host/confine", "plugin/host/fleet", "plugin/host/metrics", "plugin/host/retry", "plugin/host/verify"},
+	{"plugin/host/errcode"},
 	{"cmd/internal/*"},
 	{"cmd/*"},
 }

@@ -35,6 +35,7 @@ import (
 	_ "github.com/tenonrpc/tenon/h2grpc/status"
 	_ "github.com/tenonrpc/tenon/plugin/host"
 	_ "github.com/tenonrpc/tenon/plugin/host/confine"
+	_ "github.com/tenonrpc/tenon/plugin/host/errcode"
 	_ "github.com/tenonrpc/tenon/plugin/host/fleet"
 	_ "github.com/tenonrpc/tenon/plugin/host/metrics"
 	_ "github.com/tenonrpc/tenon/plugin/host/retry"
