@@ -55,12 +55,18 @@ func (s *Supervisor) invoke(ctx context.Context, failFast bool, method string, a
 		if err != nil {
 			return err
 		}
-		err = p.Conn().Invoke(ctx, method, args, reply, opts...)
-		p.leave()
+		err = p.invoke(ctx, method, args, reply, opts)
 		if err == nil || !s.another(p, err) {
 			return err
 		}
 	}
+}
+
+// invoke performs a call that has entered p. It may panic: messages, options and
+// interceptors are others' code.
+func (p *process) invoke(ctx context.Context, method string, args, reply any, opts []h2grpc.CallOption) error {
+	defer p.leave()
+	return p.Conn().Invoke(ctx, method, args, reply, opts...)
 }
 
 func (s *Supervisor) newStream(ctx context.Context, failFast bool, desc *h2grpc.StreamDesc, method string, opts []h2grpc.CallOption) (h2grpc.ClientStream, error) {
@@ -148,10 +154,10 @@ func (s *Supervisor) waiting(failFast bool) (<-chan struct{}, error) {
 		return nil, nil
 	}
 	switch {
-	case s.gaveUp != nil:
-		return nil, s.gaveUp
 	case s.stopping:
 		return nil, &noProcessError{fmt.Sprintf("%s: %v", s.cfg.Name, ErrStopped), codes.Unavailable, ErrStopped}
+	case s.gaveUp != nil:
+		return nil, s.gaveUp
 	case failFast && s.state != Stopped && !s.demanded:
 		return nil, &noProcessError{s.describe(), codes.Unavailable, nil}
 	}
