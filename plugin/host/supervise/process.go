@@ -31,8 +31,7 @@ type process struct {
 	running
 	number int
 	config *host.Config
-	ready  time.Time          // when it became ready
-	cancel context.CancelFunc // ends the context that Config.Prepare got
+	ready  time.Time // when it became ready
 
 	calls   atomic.Int64  // in progress; retired is added once
 	begun   atomic.Uint64 // calls that have begun

@@ -137,7 +137,7 @@ func (s *Supervisor) start(ctx context.Context, config *host.Config) (*process, 
 		}
 		return fail(err)
 	}
-	p := &process{running: r, number: exit.Process, config: config, cancel: func() {}, drained: make(chan struct{})}
+	p := &process{running: r, number: exit.Process, config: config, drained: make(chan struct{})}
 	exit.PID = p.PID()
 	if err := s.prepare(ctx, p); err != nil {
 		s.end(p, false)
@@ -159,8 +159,9 @@ func (s *Supervisor) prepare(ctx context.Context, p *process) error {
 		client, _ := p.running.(*host.Client)
 		// Servers that it starts with this context last as long as the process.
 		life, end := context.WithCancel(context.WithoutCancel(ctx))
-		p.cancel = end
+		go func() { <-p.Done(); end() }()
 		unlink := context.AfterFunc(ctx, end)
+		defer context.AfterFunc(s.hurry, p.Kill)() // it may hang in a call
 		err := s.cfg.Prepare(life, client)
 		if !unlink() && err == nil {
 			err = ctx.Err()
@@ -204,7 +205,6 @@ func (s *Supervisor) check(ctx context.Context, p *process) error {
 
 // end ends a process: after its calls, unless kill is set.
 func (s *Supervisor) end(p *process, kill bool) {
-	defer p.cancel()
 	if p.calls.Load() < retired {
 		p.retire()
 	}
