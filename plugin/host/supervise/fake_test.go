@@ -37,6 +37,7 @@ type fake struct {
 	exit     host.ExitStatus  // how it has ended
 	pings    atomic.Int32     // calls of Ping
 	onCall   func(msg string) // called before a call is answered
+	slow     chan struct{}    // if set, Shutdown waits for it
 }
 
 // world launches fakes.
@@ -205,6 +206,9 @@ func (f *fake) Ping(ctx context.Context) error {
 
 func (f *fake) Shutdown(context.Context) error {
 	f.set(func() { f.shutdown = true })
+	if f.slow != nil {
+		<-f.slow
+	}
 	f.end(nil, host.ExitStatus{Ended: true})
 	return nil
 }

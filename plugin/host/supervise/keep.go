@@ -34,8 +34,9 @@ type outcome struct {
 	exit Exit
 }
 
-// keep returns when neither p nor one that has replaced it works any more.
-func (l *loop) keep(p *process) Exit {
+// keep returns when neither p nor one that has replaced it works any more. It answers
+// the request for which p was started, if any.
+func (l *loop) keep(p *process, req *request) Exit {
 	k := &keeper{loop: l}
 	k.health, k.memory, k.idle = ticker(l.cfg.Health.Interval), ticker(l.cfg.Limits.Interval), ticker(l.cfg.Idle/quietTicks)
 	if l.cfg.Limits.Memory == 0 {
@@ -52,6 +53,7 @@ func (l *loop) keep(p *process) Exit {
 		k.trial.Stop()
 	}()
 	k.use(p)
+	req.answer(nil)
 	for {
 		if exit := k.next(); exit != nil {
 			return *exit
@@ -82,15 +84,19 @@ func (k *keeper) use(p *process) {
 	k.current.Store(p)
 	k.mu.Lock()
 	k.demanded = false
+	select {
+	case <-k.demand: // those who wait find p
+	default:
+	}
 	k.mu.Unlock()
 	k.set(Ready, Event{Process: p.number, PID: p.PID()})
 }
 
 // next waits for what happens next. It returns how the plugin ended, or nil if it goes on.
 func (k *keeper) next() *Exit {
-	requests := k.requests
+	requests, age := k.requests, k.age.C
 	if k.replacing != nil {
-		requests = nil
+		requests, age = nil, nil // later
 	}
 	select {
 	case <-k.p.Done():
@@ -99,7 +105,7 @@ func (k *keeper) next() *Exit {
 		return k.checkHealth()
 	case <-k.memory.C:
 		return k.checkMemory()
-	case <-k.age.C:
+	case <-age:
 		k.renew(WhyAge)
 	case <-k.stable.C:
 		k.forget()
@@ -164,15 +170,14 @@ func (k *keeper) checkIdle() *Exit {
 	if k.quiet++; k.quiet <= quietTicks { // the first of them is at any time after the last call
 		return nil
 	}
-	select {
-	case <-k.demand: // of a call that has found its process long ago
-	default:
-	}
-	k.current.Store(nil)
-	if !p.retireIdle() {
-		k.use(p)
+	k.mu.Lock()
+	idle := p.retireIdle()
+	k.demanded = idle // a call from now on begins the next start
+	k.mu.Unlock()
+	if !idle {
 		return nil
 	}
+	k.current.Store(nil)
 	exit := k.exit(k.p, WhyIdle, nil)
 	k.endWith(p, exit)
 	return &exit
@@ -188,11 +193,12 @@ func (k *keeper) lost(exit Exit) *Exit {
 		k.background(p, exit)
 		k.old = nil
 		k.trial.Stop()
-		k.finish(fmt.Errorf("the new process failed, and the old one is in use again: %v: %w", exit, orUnknown(exit.Err)))
 		k.use(old)
+		k.finish(fmt.Errorf("the new process failed, and the old one is in use again: %v: %w", exit, orUnknown(exit.Err)))
 		return nil
 	}
 	k.endWith(p, exit)
+	k.p = nil
 	if started != nil {
 		k.set(Starting, Event{Process: k.begun()})
 		out := <-started
@@ -275,7 +281,7 @@ func (k *keeper) replaced(out outcome) {
 	k.attempts = 0
 	old := k.p
 	k.use(out.p)
-	if old.over() { // it was lost meanwhile: there is nothing to go back to
+	if old == nil { // it was lost meanwhile: there is nothing to go back to
 		k.config = out.p.config
 		k.finish(nil)
 		return

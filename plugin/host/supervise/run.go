@@ -103,9 +103,8 @@ func (l *loop) once() Exit {
 	l.ever = true
 	if req != nil {
 		l.forget()
-		req.answer(nil)
 	}
-	return l.keep(p)
+	return l.keep(p, req)
 }
 
 // bounded returns a context that ends with ctx and with the supervisor.
