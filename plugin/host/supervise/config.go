@@ -26,7 +26,8 @@ type Config struct {
 	// plugin, or to serve it through Client.Broker again. ctx ends with the process, so
 	// that servers begun with it last as long; and after Health.Startup, if Prepare has
 	// not returned by then. An error ends the process, and counts as a failure; one that
-	// wraps ErrDoNotRestart is the last. Nil means that there is nothing to prepare.
+	// wraps ErrDoNotRestart is the last. Nil means that there is nothing to prepare. It
+	// must return when ctx ends, and must not use the Supervisor, which waits for it.
 	Prepare func(ctx context.Context, c *host.Client) error
 	// Needs lists supervisors whose plugins must be ready before this one is started,
 	// each time. It must not be changed later.
@@ -60,7 +61,8 @@ type Config struct {
 
 	// Event, if set, is called with each event, in their order and one at a time, by a
 	// goroutine of its own. The supervisor never waits for it: of events that it is slow
-	// to take, the oldest are dropped (Event.Missed).
+	// to take, the oldest are dropped (Event.Missed), and the last may come after Stop
+	// has returned.
 	Event func(Event)
 }
 
@@ -77,7 +79,8 @@ type Restart struct {
 	Stable time.Duration
 	// Decide, if set, is called with each failure. An error makes the supervisor give up
 	// with it: because of the exit status, for example. It is called by the goroutine
-	// that starts the plugin, and must return soon. Nil means that a first start that
+	// that starts the plugin, must return soon, and must not stop it, replace it or make
+	// calls on it. Nil means that a first start that
 	// trying again cannot help (retry.Helps) is the end, and that otherwise the plugin is
 	// started again, whatever its exit status.
 	Decide func(Exit) error
@@ -107,7 +110,8 @@ type Limits struct {
 	// children. Where the system does not tell (see Status.Usage), it is an error. A
 	// plugin that reaches it before Restart.Stable has failed: it is ended first.
 	Memory int64
-	// Age limits how long a process runs.
+	// Age limits how long a process runs. If its replacement cannot be started, the start
+	// is tried again by Restart.Backoff; if it fails on trial, after another Age.
 	Age time.Duration
 	// Interval is the time between two looks at the memory. Zero means five seconds.
 	Interval time.Duration

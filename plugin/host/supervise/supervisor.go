@@ -161,7 +161,8 @@ func (s *Supervisor) Replace(ctx context.Context, config *host.Config) error {
 
 // Stop ends the plugin: no call begins any more, those in progress have Config.Drain to
 // end, then the process is shut down. It returns when everything has ended. When ctx
-// ends, what is left is killed at once. The error is that of ctx, if it did.
+// ends, what is left is killed at once; but Stop waits for a Config.Prepare that does not
+// return. The error is that of ctx, if it did.
 func (s *Supervisor) Stop(ctx context.Context) error {
 	s.mu.Lock()
 	s.stopping = true
