@@ -210,6 +210,10 @@ func (s *Supervisor) end(p *process, kill bool) {
 	if kill {
 		p.Kill()
 		<-p.Done()
+	}
+	// Calls that learn of the end of a process a moment later are not to be told that this
+	// host has ended it.
+	if p.ended() {
 		return
 	}
 	if s.cfg.Drain > 0 {
