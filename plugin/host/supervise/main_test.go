@@ -81,7 +81,7 @@ func (s *store) Put(_ context.Context, in *kvpb.Entry) (*kvpb.PutResponse, error
 	case "sick":
 		s.health.SetServingStatus(plugin.HealthService, health.NotServing)
 	case "waste":
-		block := make([]byte, 64<<20)
+		block := make([]byte, 192<<20)
 		for i := range block {
 			block[i] = 1
 		}

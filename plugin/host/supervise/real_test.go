@@ -335,7 +335,7 @@ func TestRealHealth(t *testing.T) {
 
 // TestUsage: the status has what the process uses, and a limit of it is one.
 func TestUsage(t *testing.T) {
-	config := &supervise.Config{Host: command("wasting", ""), Limits: supervise.Limits{Memory: 60 << 20, Interval: time.Millisecond}}
+	config := &supervise.Config{Host: command("wasting", ""), Limits: supervise.Limits{Memory: 150 << 20, Interval: time.Millisecond}}
 	s, err := supervise.Start(config)
 	if runtime.GOOS != "linux" && runtime.GOOS != "windows" {
 		if err == nil {
@@ -351,7 +351,7 @@ func TestUsage(t *testing.T) {
 	kv := kvpb.NewKVClient(s)
 	_, before := who(t, kv)
 	st := s.Status()
-	if u := st.Usage; u.RSS < 1<<20 || u.RSS > 60<<20 || fmt.Sprint(st.PID) != before {
+	if u := st.Usage; u.RSS < 1<<20 || u.RSS > 150<<20 || fmt.Sprint(st.PID) != before {
 		t.Errorf("the status is %+v, of the process %s", st, before)
 	}
 	old := s.Client()
@@ -360,7 +360,7 @@ func TestUsage(t *testing.T) {
 	if _, after := who(t, kv); after == before {
 		t.Error("it is the same process")
 	}
-	if exit := s.Status().LastExit; exit.Why != supervise.WhyMemory || !strings.Contains(exit.Err.Error(), "bytes of memory, of 62914560 that it may") {
+	if exit := s.Status().LastExit; exit.Why != supervise.WhyMemory || !strings.Contains(exit.Err.Error(), "bytes of memory, of 157286400 that it may") {
 		t.Errorf("the last exit is %v: %v", exit, exit.Err)
 	}
 }
