@@ -82,7 +82,7 @@ func (c *Client) record() (*Reattach, error) {
 // whoever may read the files of the directory can read the record: choose a directory
 // below the user's own, such as os.UserCacheDir.
 func WriteReattach(path string, r *Reattach) error {
-	if err := files.Replace(path, appendRecord(nil, r)); err != nil {
+	if err := files.Replace(path, appendRecord(nil, r), 0o600); err != nil {
 		return fmt.Errorf("host: writing a reattach record: %w", err)
 	}
 	return nil

@@ -19,7 +19,7 @@ var layers = [][]string{
 	{"h2grpc"},
 	{"h2grpc/gzip", "h2grpc/health", "h2grpc/limit", "h2grpc/metrics", "h2grpc/reflection"},
 	{"plugin/internal/*"},
-	{"plugin", "plugin/sloghclog"},
+	{"plugin", "plugin/certs", "plugin/sloghclog"},
 	{"plugin/host"},
 	{"plugin/plugintest", "plugin/host/supervise", "plugin/host/confine", "plugin/host/fleet", "plugin/host/metrics", "plugin/host/retry", "plugin/host/verify"},
 	{"plugin/host/errcode"},

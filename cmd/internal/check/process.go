@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"go/ast"
 	"go/token"
+	"slices"
 	"strings"
 )
 
@@ -32,7 +33,7 @@ var uses = []use{
 	{[]string{"os.Environ"}, []string{pluginProcess, hostStart, "cmd/..."}, "the environment belongs to the whole process"},
 	{[]string{"os/signal.*"}, []string{pluginProcess, "cmd/..."}, "signals belong to the whole process"},
 	{[]string{"crypto/x509.CreateCertificate", "crypto/x509.NewCertPool", "crypto/x509.SystemCertPool"},
-		[]string{"plugin/internal/automtls/..."}, "certificates are made and trusted in one package"},
+		[]string{"plugin/internal/automtls/...", "plugin/certs/..."}, "certificates are made and trusted in two packages: AutoMTLS's, and that for certificates of one's own"},
 	{[]string{"time.After", "time.Tick"}, nil, "it cannot be stopped: use a context or a timer"},
 	{[]string{"time.Sleep"}, nil, "nothing waits without being able to stop"},
 	{[]string{"math/rand.*"}, nil, "use math/rand/v2, or crypto/rand for what peers see"},
@@ -116,12 +117,14 @@ func listensTCP(f *File, call *ast.CallExpr) bool {
 	return ok && lit.Value == `"tcp"` || f.selected(call.Args[0]) == Module+"/wire.NetworkTCP"
 }
 
-// pins checks that a peer's certificate is checked in one place and in one way.
+// pins checks that a peer's certificate is checked in one place and in one way: under
+// AutoMTLS, and with certificates of one's own.
 func pins(t *Tree) []Finding {
-	fields := map[string]string{
-		"InsecureSkipVerify":    "plugin/internal/automtls",
-		"VerifyConnection":      "plugin/internal/automtls",
-		"VerifyPeerCertificate": "", // skipped on resumed sessions
+	checks := []string{"plugin/internal/automtls", "plugin/certs"}
+	fields := map[string][]string{
+		"InsecureSkipVerify":    checks,
+		"VerifyConnection":      checks,
+		"VerifyPeerCertificate": nil, // skipped on resumed sessions
 	}
 	var out []Finding
 	for _, f := range t.Files {
@@ -136,8 +139,8 @@ func pins(t *Tree) []Finding {
 			if !ok {
 				return
 			}
-			if dir, listed := fields[id.Name]; listed && f.Dir != dir {
-				out = append(out, Finding{f.Path, t.line(id), id.Name + " must not be set here: the peer's certificate is checked in VerifyConnection of plugin/internal/automtls and nowhere else"})
+			if dirs, listed := fields[id.Name]; listed && !slices.Contains(dirs, f.Dir) {
+				out = append(out, Finding{f.Path, t.line(id), id.Name + " must not be set here: the peer's certificate is checked in VerifyConnection of plugin/internal/automtls and plugin/certs, and nowhere else"})
 			}
 		}
 		ast.Inspect(f.Syntax, func(n ast.Node) bool {

@@ -8,9 +8,9 @@ import (
 	"syscall"
 )
 
-// Replace writes a file at path with mode 0600. An existing file is replaced in one step,
+// Replace writes a file at path with that mode. An existing file is replaced in one step,
 // and stays unchanged if that fails.
-func Replace(path string, data []byte) error {
+func Replace(path string, data []byte, mode fs.FileMode) error {
 	dir, err := openDir(filepath.Dir(path))
 	if err != nil {
 		return err
@@ -22,7 +22,7 @@ func Replace(path string, data []byte) error {
 		return err
 	}
 	defer f.Close()
-	if err := fill(f, data); err != nil {
+	if err := fill(f, data, mode); err != nil {
 		dir.remove(temp, false)
 		return err
 	}
@@ -33,8 +33,8 @@ func Replace(path string, data []byte) error {
 	return nil
 }
 
-func fill(f *os.File, data []byte) error {
-	if err := f.Chmod(0o600); err != nil { // whatever the umask has removed
+func fill(f *os.File, data []byte, mode fs.FileMode) error {
+	if err := f.Chmod(mode); err != nil { // whatever the umask has removed
 		return err
 	}
 	if _, err := f.Write(data); err != nil {

@@ -237,7 +237,7 @@ func TestReplaceFails(t *testing.T) {
 	if err := os.Mkdir(path, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := files.Replace(path, []byte("x")); err == nil {
+	if err := files.Replace(path, []byte("x"), 0o600); err == nil {
 		t.Error("a directory was replaced by a file")
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 || !entries[0].IsDir() {

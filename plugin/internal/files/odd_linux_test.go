@@ -138,7 +138,7 @@ func makeOne(path string) error {
 		}
 	}
 	record := filepath.Join(d.Path(), "record")
-	if err := files.Replace(record, nil); err != nil {
+	if err := files.Replace(record, nil, 0o600); err != nil {
 		return err
 	}
 	if info, err := os.Lstat(record); err != nil || info.Mode() != 0o600 {

@@ -193,7 +193,7 @@ func operate(base string, n int) (went map[string]int, err error) {
 		if f, _, err := files.Read(p.dir + "/record"); err == nil {
 			f.Close()
 		}
-		count("replace a file", files.Replace(p.dir+"/record", []byte("record")))
+		count("replace a file", files.Replace(p.dir+"/record", []byte("record"), 0o600))
 	}
 	return went, nil
 }

@@ -33,6 +33,7 @@ import (
 	_ "github.com/tenonrpc/tenon/h2grpc/peer"
 	_ "github.com/tenonrpc/tenon/h2grpc/reflection"
 	_ "github.com/tenonrpc/tenon/h2grpc/status"
+	_ "github.com/tenonrpc/tenon/plugin/certs"
 	_ "github.com/tenonrpc/tenon/plugin/host"
 	_ "github.com/tenonrpc/tenon/plugin/host/confine"
 	_ "github.com/tenonrpc/tenon/plugin/host/errcode"
