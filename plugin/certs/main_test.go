@@ -2,6 +2,7 @@ package certs_test
 
 import (
 	"bytes"
+	"crypto/x509"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -81,7 +82,11 @@ func overwrite(t testing.TB, path string, data []byte) {
 // watch returns a Reloader for the files.
 func (p place) watch(t testing.TB, log *journal) *certs.Reloader {
 	t.Helper()
-	return must(certs.Watch(certs.WatchConfig{Certificate: p.own, CAs: p.cas, Logger: log}))(t)
+	cfg := certs.WatchConfig{Certificate: p.own, CAs: p.cas}
+	if log != nil {
+		cfg.Logger = log
+	}
+	return must(certs.Watch(cfg))(t)
 }
 
 // journal is a Logger that keeps what it is told.
@@ -106,4 +111,12 @@ func (j *journal) take(text string) []string {
 	found := slices.DeleteFunc(j.lines, func(line string) bool { return !strings.Contains(line, text) })
 	j.lines = nil
 	return found
+}
+
+// certsOf returns the certificates of authorities.
+func certsOf(cas []*certs.CA) (all []*x509.Certificate) {
+	for _, ca := range cas {
+		all = append(all, ca.Leaf)
+	}
+	return all
 }
