@@ -109,8 +109,7 @@ func TestRotationUnderLoad(t *testing.T) {
 // trustAtOnce replaces the file of authorities in one step, as is right under load.
 func (p place) trustAtOnce(t testing.TB, cas ...*certs.CA) {
 	t.Helper()
-	all := certsOf(cas)
-	if err := certs.WriteCertificates(p.cas, all...); err != nil {
+	if err := certs.WriteCertificates(p.cas, certsOf(cas)...); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -173,7 +173,7 @@ func (r *Reloader) look(always bool) []note {
 		fresh, err := r.load(now)
 		r.err = err
 		switch {
-		case err != nil && had != nil && (last == nil || last.Error() != err.Error()):
+		case err != nil && had != nil && !same(last, err):
 			notes = append(notes, note{true, "the certificates in the files cannot be used; those that were loaded before stay in use", []any{"err", err}})
 		case err != nil:
 		case had == nil || !had.equal(fresh):
@@ -186,6 +186,16 @@ func (r *Reloader) look(always bool) []note {
 	}
 	r.looked = now
 	return r.warn(now, notes)
+}
+
+// same reports whether two errors are one to an operator. The texts of some have the time.
+func same(last, err error) bool {
+	for _, kind := range []error{ErrExpired, ErrNotYetValid} {
+		if errors.Is(last, kind) && errors.Is(err, kind) {
+			return true
+		}
+	}
+	return last != nil && last.Error() == err.Error()
 }
 
 // changed reports whether a file is another one than was read, or may be: a file that

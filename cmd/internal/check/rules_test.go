@@ -75,6 +75,7 @@ var examples = map[string]example{
 	},
 	"pinned certificates": {
 		"plugin/host/a.go":              "package host\nimport \"crypto/tls\"\nvar _ = tls.Config{\n\tInsecureSkipVerify: true, // want\n}\nfunc f(c *tls.Config) bool {\n\tc.VerifyConnection = nil // want\n\treturn c.InsecureSkipVerify\n}",
+		"plugin/certs/a.go":             "package certs\nimport \"crypto/tls\"\nvar _ = tls.Config{\n\tInsecureSkipVerify: true,\n\tVerifyPeerCertificate: nil, // want\n}",
 		"plugin/internal/automtls/a.go": "package automtls\nimport \"crypto/tls\"\nvar _ = tls.Config{\n\tVerifyConnection: nil,\n\tVerifyPeerCertificate: nil, // want\n}",
 	},
 	"environment names": {
