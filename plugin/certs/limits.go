@@ -14,6 +14,7 @@ const (
 	// may be that much behind.
 	backdate = 5 * time.Minute
 
+	// day has 24 hours: nothing here depends on a calendar.
 	day = 24 * time.Hour
 
 	// serialBytes is the size of the random serial numbers: 128 bits, so that two are
