@@ -18,6 +18,7 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc/codes"
 	"github.com/tenonrpc/tenon/h2grpc/status"
 	"github.com/tenonrpc/tenon/plugin"
+	"github.com/tenonrpc/tenon/plugin/certs"
 	"github.com/tenonrpc/tenon/plugin/host"
 	"github.com/tenonrpc/tenon/plugin/host/errcode"
 	"github.com/tenonrpc/tenon/plugin/host/fleet"
@@ -47,6 +48,13 @@ var exported = map[string]struct {
 	"plugin ErrCookie":                      {plugin.ErrCookie, "serve.cookie"},
 	"plugin ErrHostGone":                    {plugin.ErrHostGone, "serve.host"},
 	"plugin ErrOneSided":                    {plugin.ErrOneSided, "serve.side"},
+	"plugin/certs ErrMissing":               {certs.ErrMissing, "certs.missing"},
+	"plugin/certs ErrExpired":               {certs.ErrExpired, "certs.expired"},
+	"plugin/certs ErrNotYetValid":           {certs.ErrNotYetValid, "certs.early"},
+	"plugin/certs ErrUnknownCA":             {certs.ErrUnknownCA, "certs.authority"},
+	"plugin/certs ErrName":                  {certs.ErrName, "certs.name"},
+	"plugin/certs ErrUsage":                 {certs.ErrUsage, "certs.usage"},
+	"plugin/certs ErrKey":                   {certs.ErrKey, "certs.key"},
 	"plugin/host ExitError":                 {&host.ExitError{}, "plugin.exited"},
 	"plugin/host StartError":                {&host.StartError{Stage: host.StageCheck, Err: errors.New("another protocol")}, "start.check"},
 	"plugin/host ErrCertificate":            {host.ErrCertificate, "handshake.certificate"},

@@ -6,6 +6,7 @@ import (
 	"github.com/tenonrpc/tenon/h2grpc"
 	"github.com/tenonrpc/tenon/h2grpc/limit"
 	"github.com/tenonrpc/tenon/plugin"
+	"github.com/tenonrpc/tenon/plugin/certs"
 	"github.com/tenonrpc/tenon/plugin/host"
 	"github.com/tenonrpc/tenon/plugin/host/fleet"
 	"github.com/tenonrpc/tenon/plugin/host/retry"
@@ -31,6 +32,15 @@ var codes = []Code{
 	{"launch.permission", "The program may not be executed.", "Check the modes of the file and its directories, and whether the file system allows programs.", at(host.StageLaunch, forbidden)},
 	{"handshake.exit", "The plugin ended before it had said where it serves.", "Its last output, in the error, may say why.", at(host.StageHandshake, ended)},
 	{"connect.exit", "The plugin ended while the host connected to it.", "Its last output, in the error, may say why.", at(host.StageConnect, ended)},
+
+	// Certificates of one's own, at both ends.
+	{"certs.missing", "The other side sent no certificate.", "Give it one, and set it in its configuration.", wraps(certs.ErrMissing)},
+	{"certs.expired", "A certificate has expired.", "Replace its file; nothing has to be restarted.", wraps(certs.ErrExpired)},
+	{"certs.early", "A certificate is not valid yet.", "Compare the clocks of the two machines.", wraps(certs.ErrNotYetValid)},
+	{"certs.authority", "No authority that is known here has signed a certificate.", "Add the authority to the file of authorities, or sign the certificate with a known one.", wraps(certs.ErrUnknownCA)},
+	{"certs.name", "A certificate is for another name.", "Make one for the name in the error, or connect to a name that it has.", wraps(certs.ErrName)},
+	{"certs.usage", "A certificate is for another use.", "Make one for this role, or for both (CA.Peer).", wraps(certs.ErrUsage)},
+	{"certs.key", "A private key does not belong to its certificate.", "Replace both files together, or keep both in one.", wraps(certs.ErrKey)},
 
 	// Starting, by the stage.
 	{"start.config", "The configuration is wrong.", "Correct the field that the error names.", at(host.StageConfig)},
