@@ -78,7 +78,7 @@ func TestPage(t *testing.T) {
 func TestDetails(t *testing.T) {
 	text := report(t, true)
 	inOrder(t, text,
-		"\n## Every use by name\n", "\ncrypto/ecdsa.GenerateKey: plugin/internal/automtls/", "\nsyscall.Syscall: ", "\nunsafe.Pointer: ",
+		"\n## Every use by name\n", "\ncrypto/ecdsa.GenerateKey: plugin/certs/", "\nsyscall.Syscall: ", "\nunsafe.Pointer: ",
 		"\n## Uses between the files", "\n", "conn.go", "\n## Every limit's reason\n", "\nh2grpc/limits.go:", ": DefaultMaxRequestSize = 256 << 20: ", "limits the messages that a server receives")
 	dir := t.TempDir()
 	os.Mkdir(dir+"/wire", 0o777)
