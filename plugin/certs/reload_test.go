@@ -18,10 +18,10 @@ import (
 // shake makes a TLS connection, and returns what the client and the server say about it.
 // A byte goes each way, since a client of TLS 1.3 is done before its certificate is
 // looked at.
-func shake(client, server *tls.Config) (clientErr, serverErr error, seen *tls.ConnectionState) {
+func shake(client, server *tls.Config) (seen *tls.ConnectionState, clientErr, serverErr error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return err, err, nil
+		return nil, err, err
 	}
 	defer l.Close()
 	done := make(chan error, 1)
@@ -41,7 +41,7 @@ func shake(client, server *tls.Config) (clientErr, serverErr error, seen *tls.Co
 	}()
 	conn, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
-		return err, err, nil
+		return nil, err, err
 	}
 	c := tls.Client(conn, client)
 	if _, clientErr = c.Write([]byte("?")); clientErr == nil {
@@ -49,13 +49,13 @@ func shake(client, server *tls.Config) (clientErr, serverErr error, seen *tls.Co
 	}
 	conn.Close()
 	state := c.ConnectionState()
-	return clientErr, <-done, &state
+	return &state, clientErr, <-done
 }
 
 // accepted returns the name and number of the server's certificate.
 func accepted(t *testing.T, client, server *tls.Config) string {
 	t.Helper()
-	clientErr, serverErr, seen := shake(client, server)
+	seen, clientErr, serverErr := shake(client, server)
 	if clientErr != nil || serverErr != nil {
 		t.Fatalf("the client: %v; the server: %v", clientErr, serverErr)
 	}
@@ -98,6 +98,8 @@ func TestConfigs(t *testing.T) {
 		{"no name of a peer", host.PeerConfig("kv"), kv.PeerConfig(""), nil, certs.ErrName, true},
 		{"a server as a client", serverOnly.ClientConfig("kv"), kv.ServerConfig(), nil, certs.ErrUsage, true},
 		{"a client as a server", host.ClientConfig("kv"), clientOnly.ServerConfig(), certs.ErrUsage, nil, true},
+		{"a server as a peer", serverOnly.ClientConfig("kv"), kv.PeerConfig("host"), nil, certs.ErrUsage, true},
+		{"a client as a peer", clientOnly.ClientConfig("kv"), kv.PeerConfig("host"), nil, nil, false},
 		{"a client of another authority", stranger.ClientConfig("kv"), kv.ServerConfig(), nil, certs.ErrUnknownCA, true},
 		{"a peer of another authority", stranger.PeerConfig("kv"), kv.PeerConfig("host"), nil, certs.ErrUnknownCA, true},
 		{"a server of another authority", host.ClientConfig("kv"), stranger.ServerConfig(), certs.ErrUnknownCA, nil, true},
@@ -106,7 +108,7 @@ func TestConfigs(t *testing.T) {
 		{"no peer's certificate", bare, kv.PeerConfig("host"), nil, nil, true},
 		{"TLS 1.2", old, kv.ServerConfig(), nil, nil, true},
 	} {
-		clientErr, serverErr, _ := shake(c.client, c.server)
+		_, clientErr, serverErr := shake(c.client, c.server)
 		if failed := clientErr != nil && serverErr != nil; failed != c.fails || (clientErr != nil) != failed {
 			t.Errorf("%s: the client: %v; the server: %v", c.what, clientErr, serverErr)
 		}
@@ -127,14 +129,14 @@ func TestResumedSessions(t *testing.T) {
 	server, client := r.PeerConfig("host"), newPlace(t, newPeer(t, ca, "host"), ca, next).watch(t, nil).PeerConfig("kv")
 	client.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 	accepted(t, client, server)
-	if _, _, seen := shake(client, server); !seen.DidResume {
+	if seen, _, _ := shake(client, server); !seen.DidResume {
 		t.Fatal("the session was not resumed: this test shows nothing")
 	}
 	at.put(t, newPeer(t, next, "kv"), next)
 	if err := r.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err, _ := shake(client, server); !errors.Is(err, certs.ErrUnknownCA) {
+	if _, _, err := shake(client, server); !errors.Is(err, certs.ErrUnknownCA) {
 		t.Errorf("resumed after its authority was removed: %v", err)
 	}
 }
@@ -187,44 +189,50 @@ func TestInterval(t *testing.T) {
 func TestUnchangedFilesAreNotRead(t *testing.T) {
 	ca := newCA(t, "ours")
 	one, two := newPeer(t, ca, "kv"), newPeer(t, ca, "kv")
-	for len(one.CertificatePEM()) != len(two.CertificatePEM()) {
+	for len(one.CertificatePEM()) != len(two.CertificatePEM()) { // their signatures differ in length
 		two = newPeer(t, ca, "kv")
 	}
 	at := newPlace(t, one, ca)
-	age := func(by time.Duration) {
+	age := func(when time.Time) {
 		t.Helper()
-		when := time.Now().Add(-by)
 		for _, path := range []string{at.own, at.cas} {
 			if err := os.Chtimes(path, when, when); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	age(time.Hour)
+	text := func(p *certs.Pair) []byte { return append(p.CertificatePEM(), must(p.KeyPEM())(t)...) }
+	then, later := time.Now().Add(-time.Hour).Truncate(time.Second), time.Now().Add(-time.Minute).Truncate(time.Second)
+	age(then)
 	r := must(certs.Watch(certs.WatchConfig{Certificate: at.own, CAs: at.cas, Interval: 1}))(t)
 	server, client := r.ServerConfig(), newPlace(t, newPeer(t, ca, "host"), ca).watch(t, nil).ClientConfig("kv")
-	info, err := os.Stat(at.own)
-	if err != nil {
+	inUse := func(what string, want *certs.Pair) {
+		t.Helper()
+		if got := accepted(t, client, server); got != number(want.Leaf) {
+			t.Errorf("%s: another certificate is in use", what)
+		}
+	}
+	overwrite(t, at.own, text(two))
+	age(then)
+	inUse("the same name, time and size", one)
+	age(later)
+	inUse("another time", two)
+	overwrite(t, at.own, append(text(one), "more text"...))
+	age(later)
+	inUse("another size", one)
+	overwrite(t, at.own+".new", append(text(two), "more text"...))
+	if err := os.Rename(at.own+".new", at.own); err != nil {
 		t.Fatal(err)
 	}
-	overwrite(t, at.own, append(two.CertificatePEM(), must(two.KeyPEM())(t)...))
-	if err := os.Chtimes(at.own, info.ModTime(), info.ModTime()); err != nil {
-		t.Fatal(err)
-	}
-	if got := accepted(t, client, server); got != number(one.Leaf) {
-		t.Error("read, although name, time and size are the same")
-	}
-	age(30 * time.Minute) // another time
-	if got := accepted(t, client, server); got != number(two.Leaf) {
-		t.Error("another time was not seen")
-	}
-	if err := one.Write(at.own, ""); err != nil { // another file
-		t.Fatal(err)
-	}
-	age(30 * time.Minute)
-	if got := accepted(t, client, server); got != number(one.Leaf) {
-		t.Error("another file was not seen")
-	}
+	age(later)
+	inUse("another file", two)
+	// Twice in the same tick of the file system's clock.
+	now := time.Now().Add(time.Minute)
+	age(now)
+	inUse("a new time", two)
+	overwrite(t, at.own, append(text(one), "more text"...))
+	age(now)
+	inUse("the same time, which is new", one)
 }
 
 // TestBadFiles: they change nothing, and are reported once.
