@@ -3,6 +3,7 @@ package certs_test
 import (
 	"context"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -109,15 +110,25 @@ func TestRotationUnderLoad(t *testing.T) {
 // trustAtOnce replaces the file of authorities in one step, as is right under load.
 func (p place) trustAtOnce(t testing.TB, cas ...*certs.CA) {
 	t.Helper()
-	if err := certs.WriteCertificates(p.cas, certsOf(cas)...); err != nil {
-		t.Fatal(err)
-	}
+	persist(t, func() error { return certs.WriteCertificates(p.cas, certsOf(cas)...) })
 }
 
 // putOwn replaces the certificate alone.
 func (p place) putOwn(t testing.TB, own *certs.Pair) {
 	t.Helper()
-	if err := own.Write(p.own, ""); err != nil {
-		t.Fatal(err)
+	persist(t, func() error { return own.Write(p.own, "") })
+}
+
+// persist writes a file. Windows does not replace one that is being read at the moment.
+func persist(t testing.TB, write func() error) {
+	t.Helper()
+	for tries := 0; ; tries++ {
+		err := write()
+		if err == nil {
+			return
+		}
+		if runtime.GOOS != "windows" || tries == 10_000 {
+			t.Fatal(err)
+		}
 	}
 }

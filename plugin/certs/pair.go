@@ -75,7 +75,8 @@ func (p *Pair) KeyPEM() ([]byte, error) {
 // replaced atomically, and each stays as it was if that fails.
 //
 // On Windows, whoever may read the files of the directory can read the key: choose a
-// directory below the user's own.
+// directory below the user's own. Windows does not replace a file that is being read at
+// the moment, either: try again.
 func (p *Pair) Write(certificate, key string) error {
 	secret, err := p.KeyPEM()
 	if err != nil {
