@@ -146,11 +146,11 @@ func (c *Config) checked() (*Config, error) {
 		"Limits.Memory": d.Limits.Memory, "Limits.Age": int64(d.Limits.Age), "Limits.Interval": int64(d.Limits.Interval),
 	} {
 		if v < 0 {
-			return nil, fmt.Errorf("Config.%s is negative", name)
+			return nil, fmt.Errorf("%s is negative", "Config."+name)
 		}
 	}
 	if d.Limits.Memory > 0 && !tellsUsage {
-		return nil, errors.New("Config.Limits.Memory: this system does not tell how much memory another process uses")
+		return nil, errors.New("a limit is set in Config.Limits.Memory, and this system does not tell how much memory another process uses")
 	}
 	d.setDefaults()
 	return &d, nil

@@ -8,7 +8,6 @@ import (
 // events are those that wait for Config.Event. Supervisor.mu guards them.
 type events struct {
 	queue   []Event
-	missed  int
 	running bool // a goroutine calls Config.Event
 }
 

@@ -47,8 +47,7 @@ type store struct {
 	once    sync.Once
 
 	mu    sync.Mutex
-	sink  uint32 // guarded by mu
-	waste [][]byte
+	waste [][]byte // guarded by mu
 }
 
 func servePlugin(role string) {
