@@ -56,8 +56,9 @@ test: ## run all tests, those of the nested modules too
 # What goes through cmd/relay is the interop tests once more, for five minutes; its own
 # tests are among these, and make interop runs it. What middleware stands on takes
 # minutes to build; what it is about, grpcbridge, is among these. With the old
-# versions of the peers this module's own code runs as with the new ones.
-race: MODULES := $(filter-out testdata/interop/middleware/go.mod testdata/interop/old.mod,$(MODULES))
+# versions of the peers this module's own code runs as with the new ones. Those that judge
+# texts and files have nothing concurrent.
+race: MODULES := $(filter-out testdata/interop/middleware/go.mod testdata/interop/old.mod testdata/metrics/go.mod testdata/publish/go.mod,$(MODULES))
 race: ## run all tests with the race detector, in the programs they build too, and the engine's with its order of locks asserted
 	$(call each,GORACE=atexit_sleep_ms=0 GOFLAGS="$$($(GO) env GOFLAGS) -race" $(GO) test -timeout=20m -skip='^TestThroughRelay$$' ./...)
 	$(GO) test -tags lockorder ./h2grpc/internal/h2
