@@ -148,7 +148,7 @@ func (c *calls) Message(ctx context.Context, dir h2grpc.Direction, _ h2grpc.Mess
 
 func (c *calls) End(ctx context.Context, err error, took time.Duration) {
 	sp := ctx.Value(spanKey{}).(*span)
-	code := min(int(status.Code(err)), len(codeNames)-1)
+	code := int(min(status.Code(err), codes.Code(len(codeNames)-1)))
 	m := sp.m
 	if m == nil {
 		m = c.method(sp, code)

@@ -3,6 +3,7 @@ package metrics_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"net"
 	"strings"
 	"sync"
@@ -76,6 +77,7 @@ func TestCalls(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- call("/kv.KV/Wait") }()
 		<-entered
+		synctest.Wait() // a server's call ends a moment after its client knows
 		got := text(t, &set)
 		labels := `grpc_service="kv.KV",grpc_method="Get",grpc_type="unary",plugin="a \"quoted\" name\n"`
 		server := `grpc_service="kv.KV",grpc_method="Get",grpc_type="bidi_stream"` // Unknown does not tell the kinds apart
@@ -137,6 +139,15 @@ func TestCardinality(t *testing.T) {
 		t.Errorf("%d methods are counted, want 1000", n)
 	}
 	want(t, got, `grpc_server_handled_total{grpc_service="other",grpc_method="other",grpc_type="other",grpc_code="OK"} 4001`)
+}
+
+// TestLargestCode: a code that is no int where an int has 32 bits.
+func TestLargestCode(t *testing.T) {
+	var set metrics.Set
+	stats := set.Stats()
+	ctx := stats.Begin(context.Background(), h2grpc.CallInfo{Method: "/kv.KV/Get"})
+	stats.End(ctx, status.Error(codes.Code(math.MaxUint32), "odd"), time.Millisecond)
+	want(t, text(t, &set), `grpc_server_handled_total{grpc_service="kv.KV",grpc_method="Get",grpc_type="unary",grpc_code="other"} 1`)
 }
 
 // TestConcurrent: nothing is lost, and the same labels count together.

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"runtime"
 
 	"github.com/tenonrpc/tenon/plugin/internal/files"
 	"github.com/tenonrpc/tenon/wire"
@@ -169,9 +168,6 @@ type file struct {
 	data []byte
 }
 
-// hasModes reports whether the modes of files determine who may do what.
-const hasModes = runtime.GOOS != "windows"
-
 // read reads a file that only those could write who may decide whom we trust, and, if it
 // is secret, only they could read.
 func read(path string, secret bool) (*file, error) {
@@ -184,9 +180,9 @@ func read(path string, secret bool) (*file, error) {
 	switch {
 	case !files.Trusted(info):
 		return nil, fmt.Errorf("certs: %q belongs to another user, who decides what is in it; use a file that belongs to this user or to root", path)
-	case hasModes && mode&0o022 != 0:
+	case files.HasModes && mode&0o022 != 0:
 		return nil, fmt.Errorf("certs: %q has mode %04o: others can write to it, and so decide who is trusted; chmod go-w protects it", path, mode)
-	case hasModes && mode&0o044 != 0 && secret:
+	case files.HasModes && mode&0o044 != 0 && secret:
 		return nil, fmt.Errorf("certs: %q has mode %04o: it holds a private key, and others can read it; make a new key, in a file with mode 0600", path, mode)
 	case info.Size() > maxFile:
 		return nil, fmt.Errorf("certs: %q has %d bytes; certificates and keys are at most %d", path, info.Size(), maxFile)

@@ -10,9 +10,6 @@ import (
 	"github.com/tenonrpc/tenon/plugin/internal/poll"
 )
 
-// hasModes reports whether the modes of files determine who may do what.
-const hasModes = true
-
 // running reports whether the process has not ended.
 func running(proc *os.Process) bool {
 	err := proc.Signal(syscall.Signal(0))

@@ -5,9 +5,6 @@ import (
 	"syscall"
 )
 
-// hasModes reports whether the modes of files determine who may do what.
-const hasModes = false
-
 // running reports whether the process has not ended. A process that has ended can still
 // be opened while somebody has a handle of it.
 func running(proc *os.Process) bool {

@@ -12,6 +12,7 @@ import (
 	"github.com/tenonrpc/tenon/plugin"
 	"github.com/tenonrpc/tenon/plugin/internal/automtls"
 	"github.com/tenonrpc/tenon/plugin/internal/hostwire"
+	"github.com/tenonrpc/tenon/plugin/internal/procid"
 	"github.com/tenonrpc/tenon/wire"
 )
 
@@ -95,8 +96,6 @@ var cookieWords = []string{"cookie", "executed directly", "started by hand"}
 // that goes with them, and that of a shell that has not found a program.
 var loaderWords = []string{"error while loading shared libraries", "error loading shared library", "library not loaded", "cannot open shared object file", "shared object \""}
 
-const notFoundStatus = 127
-
 // cookieHint is what endHint says if the plugin refused the cookie.
 const cookieHint = "the plugin refused the magic cookie: it belongs to another application, or MagicCookieKey and MagicCookieValue are not those that it was built with"
 
@@ -111,7 +110,7 @@ func endHint(p *process) string {
 		return "a signal ended the plugin; look for memory limits, sandboxes and the system's log"
 	case p.status.Code == 1 && slices.ContainsFunc(cookieWords, func(words string) bool { return strings.Contains(text, words) }):
 		return cookieHint
-	case p.status.Code == notFoundStatus, slices.ContainsFunc(loaderWords, func(words string) bool { return strings.Contains(text, words) }):
+	case p.status.Code == procid.StatusNotFound, slices.ContainsFunc(loaderWords, func(words string) bool { return strings.Contains(text, words) }):
 		return "a program or a library that the plugin needs was not found; of the host's variables it gets only those that plugin/MIGRATING.md lists, and Config.Env adds others"
 	case text != "":
 		return "the plugin's stderr below may say why"

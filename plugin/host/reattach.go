@@ -113,7 +113,7 @@ func ReadReattach(path string) (*Reattach, error) {
 	}
 	mode := info.Mode().Perm()
 	switch {
-	case !hasModes:
+	case !files.HasModes:
 	case mode&0o022 != 0:
 		return nil, fmt.Errorf("host: %q has mode %04o: others can write to it, and so choose what is attached to; chmod 600 protects it", path, mode)
 	case mode&0o044 != 0 && len(r.HostKey) > 0:

@@ -156,7 +156,7 @@ func copyPrivate(ctx context.Context, src io.ReaderAt, name string, s *settings)
 		}
 	}()
 	mode, outer := fs.FileMode(0o500), fs.FileMode(outerMode)
-	if !hasModes {
+	if !files.HasModes {
 		mode = 0o700 // without the write bit, which is all there is, it would be harder to remove
 	}
 	if otherUser(s.target.recipe.cmd.SysProcAttr) {

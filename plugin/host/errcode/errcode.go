@@ -8,7 +8,6 @@
 package errcode
 
 import (
-	"context"
 	"errors"
 	"io/fs"
 	"slices"
@@ -30,10 +29,8 @@ func All() []Code { return slices.Clone(codes) }
 // Of returns the code that says most about err. It reports false for nil, and for errors
 // of others.
 func Of(err error) (Code, bool) {
-	for _, c := range codes {
-		if err != nil && c.is(err) {
-			return c, true
-		}
+	if list := Every(err); len(list) > 0 {
+		return list[0], true
 	}
 	return Code{}, false
 }
@@ -81,8 +78,3 @@ func started(target error) func(error) bool {
 func missing(e *host.StartError) bool   { return errors.Is(e, fs.ErrNotExist) }
 func forbidden(e *host.StartError) bool { return errors.Is(e, fs.ErrPermission) }
 func ended(e *host.StartError) bool     { return e.ExitStatus.Ended }
-
-// late reports whether a start took too long, and not because its caller's context ended.
-func late(err error) bool {
-	return started(context.DeadlineExceeded)(err)
-}

@@ -27,7 +27,7 @@ var codes = []Code{
 	{"handshake.mux", "The plugin cannot multiplex its connections.", "Leave Config.Multiplex unset, or build the plugin with a newer library.", wraps(host.ErrMuxUnsupported)},
 	{"attach.gone", "The plugin to attach to is no longer running.", "Start it anew.", wraps(host.ErrNotRunning)},
 	{"start.cancelled", "The start was cancelled.", "", started(context.Canceled)},
-	{"start.timeout", "The plugin was not ready in time.", "See what it does before it serves; a slow one needs a longer StartTimeout.", late},
+	{"start.timeout", "The plugin was not ready in time.", "See what it does before it serves; a slow one needs a longer StartTimeout.", started(context.DeadlineExceeded)},
 	{"launch.missing", "There is no such program, or its interpreter is missing.", "Check the path in Config.Cmd, and a script's first line.", at(host.StageLaunch, missing)},
 	{"launch.permission", "The program may not be executed.", "Check the modes of the file and its directories, and whether the file system allows programs.", at(host.StageLaunch, forbidden)},
 	{"handshake.exit", "The plugin ended before it had said where it serves.", "Its last output, in the error, may say why.", at(host.StageHandshake, ended)},

@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"github.com/tenonrpc/tenon/plugin/internal/files"
 )
 
 // ErrWorldWritable is wrapped by the error of Discover if any user of the machine could
@@ -103,7 +105,7 @@ func program(path string) (string, error) {
 	if !info.Mode().IsRegular() {
 		return "", nil
 	}
-	if !hasModes {
+	if !files.HasModes {
 		if !strings.EqualFold(filepath.Ext(target), programSuffix) {
 			return "", nil
 		}
@@ -132,9 +134,6 @@ func realPath(path string) (string, error) {
 	return filepath.EvalSymlinks(path)
 }
 
-// hasModes reports whether the modes of files determine who may do what.
-const hasModes = runtime.GOOS != "windows"
-
 // worldWrite is the bit of a mode that lets every user write.
 const worldWrite = 0o002
 
@@ -146,7 +145,7 @@ func worldWritable(path string, info fs.FileInfo) error {
 // it in which any user can replace it. That is not possible where the sticky bit is
 // set, as in /tmp.
 func checkDirs(dir string) error {
-	if !hasModes {
+	if !files.HasModes {
 		return nil
 	}
 	for above := false; ; above = true {

@@ -12,6 +12,7 @@ import (
 	"github.com/tenonrpc/tenon/plugin/internal/automtls"
 	"github.com/tenonrpc/tenon/plugin/internal/hostwire"
 	"github.com/tenonrpc/tenon/plugin/internal/peercred"
+	"github.com/tenonrpc/tenon/plugin/internal/procid"
 )
 
 // Helps reports whether trying again may help after err, an error of host.Start: the
@@ -48,7 +49,7 @@ func Helps(err error) bool {
 func isFinal(e *host.StartError) bool {
 	line := (*hostwire.HandshakeError)(nil)
 	return errors.Is(e, host.ErrCookieRefused) || errors.Is(e, host.ErrNotRunning) ||
-		errors.As(e, &line) || e.ExitStatus.Code == notFoundStatus
+		errors.As(e, &line) || e.ExitStatus.Code == procid.StatusNotFound
 }
 
 // isRefused reports whether this host has refused the connection, for what answered it.

@@ -30,8 +30,4 @@ const (
 	// maxLine is how much of an attempt's error its line in the text of an Error shows,
 	// in bytes. The last error is there as a whole.
 	maxLine = 240
-
-	// notFoundStatus is the exit status of a dynamic loader that lacks a library, and
-	// of a shell or env that lacks a program.
-	notFoundStatus = 127
 )

@@ -75,17 +75,30 @@ func (s *Supervisor) newStream(ctx context.Context, failFast bool, desc *h2grpc.
 		if err != nil {
 			return nil, err
 		}
-		cs, err := p.Conn().NewStream(ctx, desc, method, opts...)
+		st, err := p.newStream(ctx, desc, method, opts)
 		if err == nil {
-			st := &stream{ClientStream: cs, process: p, one: !desc.ServerStreams}
-			st.stop = context.AfterFunc(ctx, st.leave)
 			return st, nil
 		}
-		p.leave()
 		if !s.another(p, err) {
 			return nil, err
 		}
 	}
+}
+
+// newStream begins a stream that has entered p. It may panic, as invoke.
+func (p *process) newStream(ctx context.Context, desc *h2grpc.StreamDesc, method string, opts []h2grpc.CallOption) (st *stream, err error) {
+	defer func() {
+		if st == nil {
+			p.leave()
+		}
+	}()
+	cs, err := p.Conn().NewStream(ctx, desc, method, opts...)
+	if err != nil {
+		return nil, err
+	}
+	st = &stream{ClientStream: cs, process: p, one: !desc.ServerStreams}
+	st.stop = context.AfterFunc(ctx, st.leave)
+	return st, nil
 }
 
 // another reports whether a call that failed on p can be made on the next process.

@@ -80,9 +80,9 @@ type Restart struct {
 	// Decide, if set, is called with each failure. An error makes the supervisor give up
 	// with it: because of the exit status, for example. It is called by the goroutine
 	// that starts the plugin, must return soon, and must not stop it, replace it or make
-	// calls on it. Nil means that a first start that
-	// trying again cannot help (retry.Helps) is the end, and that otherwise the plugin is
-	// started again, whatever its exit status.
+	// calls on it. Nil means that a first start that trying again cannot help
+	// (retry.Helps) is the end, and that otherwise the plugin is started again, whatever
+	// its exit status.
 	Decide func(Exit) error
 }
 
@@ -123,8 +123,8 @@ func (c *Config) checked() (*Config, error) {
 		return nil, errors.New("Config.Host is not set")
 	}
 	d := *c
-	if d.Host.Detach || d.Host.Reattach != nil {
-		return nil, errors.New("Config.Host has Detach or Reattach: a supervisor ends what it has started")
+	if err := startable(d.Host); err != nil {
+		return nil, fmt.Errorf("Config.Host: %w", err)
 	}
 	if d.Name == "" {
 		d.Name = "plugin"
@@ -154,6 +154,15 @@ func (c *Config) checked() (*Config, error) {
 	}
 	d.setDefaults()
 	return &d, nil
+}
+
+// startable returns an error for a configuration of processes that a supervisor may not
+// end, or has not started.
+func startable(c *host.Config) error {
+	if c.Detach || c.Reattach != nil {
+		return errors.New("it has Detach or Reattach, and a supervisor ends what it has started")
+	}
+	return nil
 }
 
 func (c *Config) setDefaults() {

@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"context"
 	"log/slog"
 	"time"
 )
@@ -74,7 +75,7 @@ func (s *Supervisor) log(e Event) {
 		level, text = slog.LevelError, "a plugin is not started again"
 		attrs = append(attrs, "error", e.Err)
 	}
-	s.cfg.logger().Log(s.hurry, level, text, attrs...)
+	s.cfg.logger().Log(context.Background(), level, text, attrs...)
 }
 
 // failed reports whether the end was not wanted.

@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ type fake struct {
 	cc     *h2grpc.ClientConn
 	srv    *h2grpc.Server
 	conns  sync.WaitGroup
+	pid    int // 0 for one that nobody has
 
 	mu       sync.Mutex
 	err      error            // of an end that nobody asked for
@@ -174,7 +176,7 @@ func (f *fake) set(change func()) {
 
 func (f *fake) Conn() *h2grpc.ClientConn { return f.cc }
 func (f *fake) Done() <-chan struct{}    { return f.done }
-func (f *fake) PID() int                 { return 1000 + f.number }
+func (f *fake) PID() int                 { return cmp.Or(f.pid, 1000+f.number) }
 func (f *fake) Version() int             { return 7 }
 
 func (f *fake) Err() error {

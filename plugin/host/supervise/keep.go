@@ -26,6 +26,7 @@ type keeper struct {
 	started   chan outcome // gets the new process
 	old       *process     // the one before p, while p is on trial
 	attempts  int          // replacements that the limits asked for and that failed, in a row
+	again     time.Time    // when the limits may ask for the next
 }
 
 // outcome is what start returned.
@@ -150,7 +151,7 @@ func (k *keeper) checkHealth() *Exit {
 
 func (k *keeper) checkMemory() *Exit {
 	used := k.p.usage().RSS
-	if used < k.cfg.Limits.Memory {
+	if used < k.cfg.Limits.Memory || time.Now().Before(k.again) {
 		return nil
 	}
 	if time.Since(k.p.ready) < k.cfg.Restart.Stable {
@@ -194,7 +195,7 @@ func (k *keeper) lost(exit Exit) *Exit {
 		k.old = nil
 		k.trial.Stop()
 		k.use(old)
-		k.finish(fmt.Errorf("the new process failed, and the old one is in use again: %v: %w", exit, orUnknown(exit.Err)))
+		k.finish(exit.error("the old one is in use again"))
 		return nil
 	}
 	k.endWith(p, exit)
@@ -211,17 +212,19 @@ func (k *keeper) lost(exit Exit) *Exit {
 		k.old = nil
 		k.trial.Stop()
 		k.background(old, k.exit(old, WhyCrash, old.Err()))
-		k.finish(fmt.Errorf("the new process failed, and so has the old one: %v: %w", exit, orUnknown(exit.Err)))
+		k.finish(exit.error("so has the old one"))
 	}
 	return &exit
 }
 
-// orUnknown returns err, or an error if that is nil.
-func orUnknown(err error) error {
-	if err == nil {
-		return errors.New("unknown")
+// error returns the error of a replacement whose new process has ended so, and what
+// became of the old one.
+func (e Exit) error(old string) error {
+	text := fmt.Sprintf("the new process failed, and %s: process %d %v", old, e.Process, e.Why)
+	if e.Err == nil {
+		return errors.New(text)
 	}
-	return err
+	return fmt.Errorf("%s: %w", text, e.Err)
 }
 
 // background ends a process beside the one in use.
@@ -272,9 +275,13 @@ func (k *keeper) replaced(out outcome) {
 		why := k.replacing.why
 		k.ended(out.exit)
 		k.finish(out.exit.Err)
-		if why == WhyAge {
+		if why != WhyReplaced {
 			k.attempts++
-			k.age.Reset(k.cfg.Restart.Backoff.Delay(k.attempts))
+			wait := k.cfg.Restart.Backoff.Delay(k.attempts)
+			k.again = time.Now().Add(wait)
+			if why == WhyAge {
+				k.age.Reset(wait)
+			}
 		}
 		return
 	}

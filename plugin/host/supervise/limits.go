@@ -32,6 +32,8 @@ const (
 	// keptExits is how many ends of processes are remembered. Each may hold some 32 KiB
 	// of what the plugin printed last.
 	keptExits = 8
+	// maxExitText bounds, in bytes, what Exit.String shows of an error: a line.
+	maxExitText = 200
 	// maxEvents is how many events wait for Config.Event.
 	maxEvents = 256
 )

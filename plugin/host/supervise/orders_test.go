@@ -139,6 +139,10 @@ func TestCallPanics(t *testing.T) {
 			defer func() { recover() }()
 			s.Invoke(t.Context(), "/t.S/Echo", (*h2grpc.Raw)(nil), new(h2grpc.Raw))
 		}()
+		func() {
+			defer func() { recover() }()
+			s.NewStream(t.Context(), nil, "/t.S/Echo")
+		}()
 		if n := s.Status().Calls; n != 0 {
 			t.Errorf("%d calls are counted", n)
 		}

@@ -3,12 +3,14 @@ package supervise
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/tenonrpc/tenon/plugin/host"
+	"github.com/tenonrpc/tenon/plugin/host/retry"
 )
 
 // goReplace replaces in the background.
@@ -247,5 +249,31 @@ func TestAge(t *testing.T) {
 		if st := s.Status(); st.Failures != 0 {
 			t.Errorf("it counts as a failure: %+v", st)
 		}
+	})
+}
+
+// TestMemoryAgain: a replacement for memory that cannot be started is tried again after
+// the waits of Backoff, not at each look.
+func TestMemoryAgain(t *testing.T) {
+	if !tellsUsage {
+		return // Start refuses such limits: TestUsage
+	}
+	plan := func(f *fake) error {
+		if f.number > 1 {
+			return errors.New("no memory")
+		}
+		f.pid = os.Getpid() // which uses more than a byte
+		return nil
+	}
+	config := Config{
+		Limits:  Limits{Memory: 1, Interval: 5 * time.Second},
+		Restart: Restart{Stable: 1, Backoff: retry.Backoff{Initial: 20 * time.Second, Max: 20 * time.Second}},
+	}
+	inFakeTime(t, config, plan, func(t *testing.T, w *world, s *Supervisor) {
+		w.pass(time.Minute)
+		if n := w.processes(); n != 4 {
+			t.Errorf("%d replacements were tried in a minute, want 3", n-1)
+		}
+		wantCall(t, s, "a", "1:a")
 	})
 }

@@ -47,7 +47,14 @@ func (l *loop) run() {
 	}
 	l.req.answer(ErrStopped)
 	l.ends.Wait()
-	l.set(Stopped, Event{Process: l.begun()})
+	l.rest()
+}
+
+// rest says that there is no process, and that none is wanted, unless that was said.
+func (l *loop) rest() {
+	if l.state != Stopped {
+		l.set(Stopped, Event{Process: l.begun()})
+	}
 }
 
 // begun returns how many processes were begun.
@@ -60,9 +67,7 @@ func (s *Supervisor) begun() int {
 // sleep waits for a call, or for a replacement. It reports false when the supervisor
 // is stopped.
 func (l *loop) sleep() bool {
-	if l.state != Stopped {
-		l.set(Stopped, Event{Process: l.begun()})
-	}
+	l.rest()
 	select {
 	case <-l.demand:
 		l.mu.Lock()
@@ -78,18 +83,17 @@ func (l *loop) sleep() bool {
 
 // once starts a process and keeps it as long as it, or one that has replaced it, works.
 func (l *loop) once() Exit {
-	req, config, ctx := l.req, l.config, l.ctx
+	req, config, ctx, stop := l.req, l.config, l.ctx, func() {}
 	l.req = nil
 	if req != nil {
 		if req.config != nil {
 			config = req.config
 		}
-		var stop func()
 		ctx, stop = l.bounded(req.ctx)
-		defer stop()
 	}
 	l.set(Starting, Event{Process: l.begun() + 1})
 	p, exit := l.start(ctx, config)
+	stop()
 	if p == nil {
 		l.ended(exit)
 		if req != nil {

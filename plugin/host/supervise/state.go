@@ -83,7 +83,7 @@ func (e Exit) String() string {
 	}
 	if e.Why != WhyCrash && e.Err != nil {
 		first, _, _ := strings.Cut(e.Err.Error(), "\n")
-		fmt.Fprintf(&b, ": %s", wire.Printable(first, 200))
+		fmt.Fprintf(&b, ": %s", wire.Printable(first, maxExitText))
 	}
 	return b.String()
 }

@@ -478,8 +478,8 @@ func TestEventsDoNotBlock(t *testing.T) {
 func TestConfigMistakes(t *testing.T) {
 	cmd := &host.Config{}
 	for want, c := range map[string]*Config{
-		"supervise: Config.Host is not set":                                                              nil,
-		"supervise: Config.Host has Detach or Reattach: a supervisor ends what it has started":           {Host: &host.Config{Detach: true}},
+		"supervise: Config.Host is not set": nil,
+		"supervise: Config.Host: it has Detach or Reattach, and a supervisor ends what it has started": {Host: &host.Config{Detach: true}},
 		"supervise: Config.Needs[0] is nil":                                                              {Host: cmd, Needs: []*Supervisor{nil}},
 		"supervise: Config.Idle is negative":                                                             {Host: cmd, Idle: -1},
 		"supervise: Config.Health.Timeout is negative":                                                   {Host: cmd, Health: Health{Timeout: -1}},

@@ -129,34 +129,41 @@ func (s *Supervisor) Client() *host.Client {
 // are made one after the other. If ctx ends before the new process gets the calls, the
 // replacement is given up; after that it goes on.
 func (s *Supervisor) Replace(ctx context.Context, config *host.Config) error {
-	if config != nil && (config.Detach || config.Reattach != nil) {
-		return errors.New("supervise: the configuration has Detach or Reattach: a supervisor ends what it has started")
-	}
-	r := &request{ctx, config, WhyReplaced, make(chan error, 1)}
-	stopped := fmt.Errorf("supervise: replacing %s: %w", s.cfg.Name, ErrStopped)
-	select {
-	case s.requests <- r:
-	case <-ctx.Done():
-		return fmt.Errorf("supervise: replacing %s: %w", s.cfg.Name, ctx.Err())
-	case <-s.ctx.Done():
-		return stopped
-	}
-	var err error
-	select {
-	case err = <-r.done:
-	case <-ctx.Done():
-		err = ctx.Err()
-	case <-s.done:
-		select {
-		case err = <-r.done:
-		default:
-			err = ErrStopped
-		}
-	}
-	if err != nil {
+	if err := s.replace(ctx, config); err != nil {
 		return fmt.Errorf("supervise: replacing %s: %w", s.cfg.Name, err)
 	}
 	return nil
+}
+
+func (s *Supervisor) replace(ctx context.Context, config *host.Config) error {
+	if config != nil {
+		if err := startable(config); err != nil {
+			return err
+		}
+	}
+	r := &request{ctx, config, WhyReplaced, make(chan error, 1)}
+	select {
+	case s.requests <- r:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.ctx.Done():
+		return ErrStopped
+	}
+	var end error
+	select {
+	case err := <-r.done:
+		return err
+	case <-ctx.Done():
+		end = ctx.Err()
+	case <-s.done:
+		end = ErrStopped
+	}
+	select {
+	case err := <-r.done: // the answer counts, if there is one
+		return err
+	default:
+		return end
+	}
 }
 
 // Stop ends the plugin: no call begins any more, those in progress have Config.Drain to

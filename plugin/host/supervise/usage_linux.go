@@ -1,10 +1,11 @@
 package supervise
 
 import (
-	"bytes"
 	"os"
 	"strconv"
 	"time"
+
+	"github.com/tenonrpc/tenon/plugin/internal/procid"
 )
 
 // tellsUsage reports whether usageOf works on this system.
@@ -22,13 +23,8 @@ const (
 
 // usageOf returns what a process has used, or zero if it is not known.
 func usageOf(pid int) Usage {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return Usage{}
-	}
-	// The name is in parentheses and may itself contain any character.
-	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
-	if len(fields) <= rssField {
+	fields, ok := procid.Stat(pid)
+	if !ok || len(fields) <= rssField {
 		return Usage{}
 	}
 	number := func(i int) int64 {

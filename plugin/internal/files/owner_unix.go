@@ -7,6 +7,9 @@ import (
 	"syscall"
 )
 
+// HasModes reports whether the modes of files determine who may do what.
+const HasModes = true
+
 // owner returns the user who owns a file.
 func owner(info fs.FileInfo) int {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {

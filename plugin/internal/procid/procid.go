@@ -41,6 +41,10 @@ func Ancestors(pid int) []int {
 // because the process may have none left.
 func Known() bool { return known() }
 
+// StatusNotFound is the exit status of a dynamic loader that lacks a library, and of a
+// shell or env that lacks a program.
+const StatusNotFound = 127
+
 // maxGenerations bounds how many ancestors are looked up. Between a plugin and its host
 // there are only a few shells and wrappers.
 const maxGenerations = 64

@@ -20,7 +20,7 @@ func known() bool {
 }
 
 func of(pid int) (ID, bool) {
-	fields, ok := stat(pid)
+	fields, ok := Stat(pid)
 	if !ok {
 		return ID{}, false
 	}
@@ -35,13 +35,13 @@ func of(pid int) (ID, bool) {
 
 // ended uses field 3, the state: zombie or dead.
 func ended(pid int) bool {
-	fields, ok := stat(pid)
+	fields, ok := Stat(pid)
 	return ok && strings.ContainsAny(string(fields[0]), "ZX")
 }
 
 // parent uses field 4.
 func parent(pid int) (int, bool) {
-	fields, ok := stat(pid)
+	fields, ok := Stat(pid)
 	if !ok {
 		return 0, false
 	}
@@ -66,10 +66,10 @@ func user(pid int) (int, bool) {
 	return 0, false
 }
 
-// stat returns the fields of /proc/PID/stat after the program's name, at least up to
-// startField. The name, in parentheses, can contain anything, even parentheses and
-// spaces.
-func stat(pid int) (fields [][]byte, ok bool) {
+// Stat returns the fields of /proc/PID/stat after the program's name, which is field 2, at
+// least up to the 22nd. The name, in parentheses, can contain anything, even parentheses
+// and spaces.
+func Stat(pid int) (fields [][]byte, ok bool) {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
 		return nil, false
