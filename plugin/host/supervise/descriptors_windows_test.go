@@ -7,8 +7,8 @@ import (
 
 var getProcessHandleCount = syscall.NewLazyDLL("kernel32.dll").NewProc("GetProcessHandleCount")
 
-// descriptors returns how many handles this process has, or 0 if it is not known.
-// (/proc, which Wine shows, has Wine's own descriptors.)
+// descriptors returns how many handles this process has, or 0 if it is not known, as under
+// Wine. (/proc, which Wine shows, has Wine's own descriptors.)
 func descriptors() int {
 	self, err := syscall.GetCurrentProcess()
 	if err != nil {
